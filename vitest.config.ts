@@ -1,0 +1,18 @@
+import { defineConfig } from "vitest/config";
+
+// Two tiers. `*.test.ts` needs only Node. `*.system.test.ts` needs real components and runs from tools/test-system.ts.
+const conditions = ["@stigmer/source"];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    include: ["{packages,apps,e2e,examples,tools}/**/*.test.ts"],
+    exclude: ["**/node_modules/**", "**/dist/**", "**/*.system.test.ts", "examples/*/project/**"],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    // Child processes that tests start run from source too.
+    env: { NODE_OPTIONS: "" },
+    pool: "forks",
+  },
+});
