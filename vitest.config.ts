@@ -1,9 +1,9 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 // Two tiers. `*.test.ts` needs only Node. `*.system.test.ts` needs real components and runs from tools/test-system.ts.
 const conditions = ["@stigmer/source"];
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
@@ -11,8 +11,8 @@ export default defineConfig({
     exclude: ["**/node_modules/**", "**/dist/**", "**/*.system.test.ts", "examples/*/project/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
-    // Child processes that tests start run from source too.
-    env: { NODE_OPTIONS: "" },
     pool: "forks",
   },
 });
+
+export default config;
