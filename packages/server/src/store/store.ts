@@ -1,0 +1,31 @@
+import type { QueueStore } from "@stigmer/engine/embedded";
+import type { ExecutionStore } from "./execution-store.ts";
+import type { ResourceStore } from "./resource-store.ts";
+import type { ArtifactStore, SkillVersionStore } from "./skill-store.ts";
+import type { TaskOutbox } from "./task-store.ts";
+
+/** What may be written together: all of it is stored, or nothing. */
+export interface StoreTransaction {
+  readonly resources: ResourceStore;
+  readonly executions: ExecutionStore;
+  readonly skillVersions: SkillVersionStore;
+  readonly tasks: TaskOutbox;
+}
+
+/**
+ * Everything the server keeps, by role. Each call outside a transaction is one of its own. A resolved write survives
+ * `kill -9` and power loss.
+ */
+export interface Store extends StoreTransaction {
+  readonly artifacts: ArtifactStore;
+  /** The engine's view of the tasks. */
+  readonly queue: QueueStore;
+  /**
+   * Runs `work` in one transaction and commits it when `work` resolves; a rejection rolls back and is passed on.
+   * `work` must await nothing but calls of its own `tx`: other writers wait for it. It may run again after a
+   * serialization failure, so it must have no other effects.
+   */
+  transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T>;
+  /** Ends writes in flight, then closes. Later calls throw `StoreError` `closed`. */
+  close(): Promise<void>;
+}
