@@ -1,0 +1,108 @@
+import { create } from "@bufbuild/protobuf";
+import { StatusDeltaSchema, type StatusChange, type StatusDelta } from "@stigmer/protos/agentexecution/v1";
+import { mergeDeltas } from "@stigmer/status";
+import { ClientError } from "./errors.ts";
+
+export interface StatusSenderOptions {
+  /** Sends one delta and resolves when the server has stored it. `sequence` counts this sender's deltas from 1; a repeat carries the same number. */
+  readonly send: (delta: StatusDelta, sequence: number) => Promise<void>;
+  /** So many `push`es make a delta leave at once. Default 10. */
+  readonly flushEveryEvents?: number;
+  /** Milliseconds that the first unsent change waits for company. Default 50. */
+  readonly flushAfterMs?: number;
+  /** Called once when the server refuses the fence: another runner has this execution now. */
+  readonly onFenced?: (error: ClientError) => void;
+  /** Called for each failed attempt; the delta is kept and tried again. */
+  readonly onError?: (error: ClientError) => void;
+}
+
+/** Carries status changes to the server beside the agent's loop, which never waits for it. */
+export interface StatusSender {
+  /** Takes changes in order. `urgent` ones (a phase, a tool's start, an approval) leave at once. */
+  push(changes: readonly StatusChange[], options?: { urgent?: boolean }): void;
+  /**
+   * Sends what is left and resolves when the server has acknowledged everything. Rejects with the last error when
+   * `deadlineMs` passes first, or at once when the fence is refused.
+   */
+  finish(options: { deadlineMs: number }): Promise<void>;
+}
+
+const RETRY_FIRST_MS = 100;
+const RETRY_MOST_MS = 2_000;
+
+/** At most one request is in flight; what comes meanwhile is merged into the next. A failed delta is sent again as it was. */
+export function createStatusSender(options: StatusSenderOptions): StatusSender {
+  const flushEvery = options.flushEveryEvents ?? 10;
+  const flushAfterMs = options.flushAfterMs ?? 50;
+  let unsent: StatusDelta | undefined;
+  let unsentEvents = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let sequence = 0;
+  let sending: Promise<void> | undefined;
+  let fenced: ClientError | undefined;
+  let lastError: ClientError | undefined;
+
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (sending || !unsent || fenced) return;
+    const delta = unsent;
+    unsent = undefined;
+    unsentEvents = 0;
+    sequence += 1;
+    sending = deliver(delta, sequence).finally(() => {
+      sending = undefined;
+      // Whatever gathered while the request was in flight has waited long enough.
+      flush();
+    });
+  }
+
+  async function deliver(delta: StatusDelta, number: number): Promise<void> {
+    for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_MOST_MS)) {
+      try {
+        await options.send(delta, number);
+        lastError = undefined;
+        return;
+      } catch (error) {
+        lastError = ClientError.from(error, "status update");
+        if (!isWorthRetrying(lastError)) {
+          fenced = lastError;
+          unsent = undefined;
+          options.onFenced?.(lastError);
+          return;
+        }
+        options.onError?.(lastError);
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        if (fenced) return;
+      }
+    }
+  }
+
+  return {
+    push(changes, pushOptions) {
+      if (changes.length === 0 || fenced) return;
+      const delta = create(StatusDeltaSchema, { changes: [...changes] });
+      unsent = unsent ? mergeDeltas(unsent, delta) : delta;
+      unsentEvents += 1;
+      if (pushOptions?.urgent || unsentEvents >= flushEvery) flush();
+      else timer ??= setTimeout(flush, flushAfterMs);
+    },
+    async finish({ deadlineMs }) {
+      flush();
+      const deadline = AbortSignal.timeout(deadlineMs);
+      const expired = new Promise<"expired">((resolve) => deadline.addEventListener("abort", () => resolve("expired"), { once: true }));
+      while (sending) {
+        if ((await Promise.race([sending, expired])) === "expired") {
+          fenced = lastError ?? new ClientError("deadline-exceeded", `status update: not acknowledged within ${deadlineMs} ms`);
+          throw fenced;
+        }
+      }
+      if (fenced) throw fenced;
+    },
+  };
+}
+
+/** The server, or the way to it, may be back in a moment; a refusal stays a refusal. */
+function isWorthRetrying({ code }: ClientError): boolean {
+  return code === "unavailable" || code === "deadline-exceeded" || code === "internal" || code === "cancelled";
+}

@@ -1,0 +1,64 @@
+import type { Interceptor, Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { retryReads } from "./interceptors/retry-reads.ts";
+
+export interface TransportOptions {
+  /** `host:port`, or a URL. Without a scheme: TLS when the port is 443, else plain text. */
+  readonly endpoint: string;
+  /** Sent as `authorization: Bearer <key>` with every call. */
+  readonly apiKey: string;
+  /** Milliseconds until a unary call is given up. Streams have no deadline. Default 30,000. */
+  readonly timeoutMs?: number;
+  readonly interceptors?: readonly Interceptor[];
+}
+
+/** One HTTP/2 connection, opened by the first call and again after it broke. */
+export interface ClosableTransport {
+  readonly transport: Transport;
+  /** Ends the connection; calls in flight fail. */
+  close(): void;
+}
+
+/** The key of the header that says under which fence a runner calls: `<execution id>/<fence>`. */
+export const FENCE_HEADER = "stigmer-fence";
+
+export function openTransport(options: TransportOptions): ClosableTransport {
+  const baseUrl = toBaseUrl(options.endpoint);
+  const sessionManager = new Http2SessionManager(baseUrl, {
+    // A dead peer (a suspended laptop, a dropped NAT entry) is noticed within half a minute while a stream is open.
+    pingIntervalMs: 20_000,
+    pingTimeoutMs: 10_000,
+    idleConnectionTimeoutMs: 15 * 60_000,
+  });
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager,
+    interceptors: [withApiKey(options.apiKey), ...(options.interceptors ?? []), retryReads()],
+  });
+  return {
+    transport: withUnaryDeadline(transport, options.timeoutMs ?? 30_000),
+    close: () => sessionManager.abort(),
+  };
+}
+
+/** Connect's own default deadline would end long-lived streams too. */
+function withUnaryDeadline(transport: Transport, deadlineMs: number): Transport {
+  return {
+    unary: (method, signal, timeoutMs, header, input, contextValues) =>
+      transport.unary(method, signal, timeoutMs ?? deadlineMs, header, input, contextValues),
+    stream: (...args) => transport.stream(...args),
+  };
+}
+
+/** `localhost:50051` → `http://localhost:50051`, `api.example.com:443` → `https://api.example.com:443`. */
+export function toBaseUrl(endpoint: string): string {
+  if (/^https?:\/\//.test(endpoint)) return endpoint;
+  return endpoint.endsWith(":443") ? `https://${endpoint}` : `http://${endpoint}`;
+}
+
+function withApiKey(apiKey: string): Interceptor {
+  return (next) => (request) => {
+    request.header.set("authorization", `Bearer ${apiKey}`);
+    return next(request);
+  };
+}

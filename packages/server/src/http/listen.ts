@@ -1,0 +1,105 @@
+import { createServer as createHttp1Server, type Server as Http1Server } from "node:http";
+import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from "node:http2";
+import { createServer as createNetServer, type AddressInfo, type Socket } from "node:net";
+import type { NodeHandlerFn } from "./node-handler.ts";
+import { ServerError } from "../errors.ts";
+
+/** A listening port that speaks HTTP/1.1 (Connect, gRPC-Web) and HTTP/2 without TLS (gRPC), whichever the client opens with. */
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** Stops accepting, lets requests in flight end for `graceMs`, then cuts what is left. Safe to call twice. */
+  close(options?: { graceMs?: number }): Promise<void>;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly handler: NodeHandlerFn;
+}
+
+// RFC 9113 §3.4: every HTTP/2 connection begins with `PRI * HTTP/2.0`. No HTTP/1.1 method begins with these three bytes.
+const PREFACE_START = "PRI";
+// A client that connects and says nothing is cut off; one that speaks has the http servers' own time-outs.
+const FIRST_BYTES_TIMEOUT_MS = 30_000;
+
+/** Throws `ServerError` `port-in-use` or `cannot-listen`. */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const http1 = createHttp1Server(options.handler);
+  // Watch streams and slow uploads last longer than Node's default limit for a whole request.
+  http1.requestTimeout = 0;
+  const http2 = createHttp2Server(options.handler);
+  const sockets = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  http2.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+
+  const server = createNetServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    handOver(socket, http1, http2);
+  });
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, options)));
+    server.listen({ host: options.host, port: options.port }, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+
+  let closing: Promise<void> | undefined;
+  return {
+    host: options.host,
+    port,
+    close({ graceMs = 2_000 } = {}) {
+      closing ??= (async () => {
+        const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+        http1.closeIdleConnections();
+        for (const session of sessions) session.close();
+        const cut = setTimeout(() => {
+          for (const socket of sockets) socket.destroy();
+        }, graceMs);
+        await stopped;
+        clearTimeout(cut);
+      })();
+      return closing;
+    },
+  };
+}
+
+/** Looks at a connection's first bytes and gives it to the server that speaks its protocol. */
+function handOver(socket: Socket, http1: Http1Server, http2: Http2Server): void {
+  let seen = Buffer.alloc(0);
+  const fail = (): void => void socket.destroy();
+  socket.setTimeout(FIRST_BYTES_TIMEOUT_MS, fail);
+  socket.on("error", fail);
+  const onData = (chunk: Buffer): void => {
+    seen = Buffer.concat([seen, chunk]);
+    const start = seen.toString("latin1", 0, PREFACE_START.length);
+    if (start.length < PREFACE_START.length && PREFACE_START.startsWith(start)) return;
+    socket.off("data", onData);
+    socket.pause();
+    socket.setTimeout(0);
+    socket.off("timeout", fail);
+    socket.off("error", fail);
+    socket.unshift(seen);
+    (start === PREFACE_START ? http2 : http1).emit("connection", socket);
+    // The HTTP/2 session takes the socket over and reads by itself; the HTTP/1.1 parser waits for the stream to flow.
+    if (start !== PREFACE_START) socket.resume();
+  };
+  socket.on("data", onData);
+}
+
+function listenError(error: NodeJS.ErrnoException, { host, port }: ListenOptions): ServerError {
+  if (error.code === "EADDRINUSE") {
+    return new ServerError(
+      "port-in-use",
+      `Port ${port} on ${host} is in use by another program: stop it, or choose another port (--port, 0 takes any free one).`,
+      { cause: error },
+    );
+  }
+  return new ServerError("cannot-listen", `Cannot listen on ${host}:${port}: ${error.message}.`, { cause: error });
+}
+

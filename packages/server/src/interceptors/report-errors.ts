@@ -1,0 +1,35 @@
+import { randomUUID } from "node:crypto";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { Logger } from "../logger.ts";
+
+/**
+ * The outermost interceptor: what a handler throws on purpose (a ConnectError) passes; anything else is a defect or a
+ * broken disk, is logged whole under a number, and the caller is told the number instead of our internals.
+ */
+export function reportErrors(logger: Logger): Interceptor {
+  return (next) => async (request) => {
+    try {
+      const response = await next(request);
+      if (!response.stream) return response;
+      return { ...response, message: guarded(response.message, (error) => toConnectError(error, request.method.name)) };
+    } catch (error) {
+      throw toConnectError(error, request.method.name);
+    }
+  };
+
+  function toConnectError(error: unknown, method: string): ConnectError {
+    if (error instanceof ConnectError) return error;
+    if (error instanceof Error && error.name === "AbortError") return new ConnectError("the call was cancelled", Code.Canceled);
+    const id = randomUUID().slice(0, 8);
+    logger.error({ method, errorId: id, err: error }, "call failed");
+    return new ConnectError(`internal error ${id}: see the server's log`, Code.Internal);
+  }
+}
+
+async function* guarded<T>(messages: AsyncIterable<T>, translate: (error: unknown) => ConnectError): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw translate(error);
+  }
+}

@@ -1,0 +1,76 @@
+import { execa } from "execa";
+
+/** What a gate saw. `count` is how much it looked at: a gate that looked at too little has failed, whatever it says. */
+export interface Evidence {
+  readonly count: number;
+  /** What was counted, in the plural: "files", "packages", "tests". */
+  readonly of: string;
+  readonly passed: number;
+  readonly failed: number;
+}
+
+export interface Gate {
+  readonly name: string;
+  /** The least that `count` must be. */
+  readonly atLeast: number;
+  run(): Promise<Evidence>;
+}
+
+export interface Totals {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** A command that failed its gate; carries all it printed. */
+export class GateError extends Error {
+  override readonly name = "GateError";
+}
+
+/** Runs a tool of the workspace. Throws `GateError` with its whole output when it exits non-zero. */
+export async function tool(command: string, args: readonly string[], options?: { env?: Record<string, string>; cwd?: string }): Promise<string> {
+  const result = await execa(command, args, {
+    all: true,
+    reject: false,
+    preferLocal: true,
+    stdin: "ignore",
+    cwd: options?.cwd,
+    env: { NO_COLOR: "1", FORCE_COLOR: "0", TURBO_TELEMETRY_DISABLED: "1", ...options?.env },
+  });
+  if (result.exitCode !== 0) throw new GateError(`${command} ${args.join(" ")}\n${result.all}`);
+  return result.all;
+}
+
+/** The number that `pattern` captures in a tool's output; 0 when it says nothing, which fails any gate. */
+export function counted(output: string, pattern: RegExp): number {
+  return Number(pattern.exec(output)?.[1]?.replaceAll(",", "") ?? 0);
+}
+
+/** Runs gates one after the other, also after a failure, so that one run shows everything. */
+export async function runGates(gates: readonly Gate[]): Promise<Totals> {
+  let passed = 0;
+  let failed = 0;
+  for (const gate of gates) {
+    const started = performance.now();
+    const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+    try {
+      const evidence = await gate.run();
+      if (evidence.count < gate.atLeast) {
+        throw new GateError(`looked at ${evidence.count} ${evidence.of}, expected at least ${gate.atLeast}`);
+      }
+      passed += evidence.passed;
+      failed += evidence.failed;
+      const mark = evidence.failed === 0 ? "✓" : "✗";
+      console.log(`${mark} ${gate.name} (${evidence.count} ${evidence.of}, ${seconds()})`);
+    } catch (error) {
+      failed += 1;
+      console.log(`✗ ${gate.name} (${seconds()})\n${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return { passed, failed };
+}
+
+/** The closing line, which scripts read, and the exit code. */
+export function conclude({ passed, failed }: Totals): void {
+  console.log(`\n${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+}

@@ -1,0 +1,51 @@
+import { glob } from "node:fs/promises";
+import { conclude, counted, runGates, tool, type Evidence } from "./gate.ts";
+import { checkPackages } from "./check-packages.ts";
+import { vitest } from "./vitest-gate.ts";
+
+// `pnpm test`: everything that needs only Node. Each gate proves that it looked.
+
+const looked = (count: number, of: string): Evidence => ({ count, of, passed: 1, failed: 0 });
+
+const totals = await runGates([
+  {
+    name: "format",
+    atLeast: 150,
+    run: async () => looked(counted(await tool("oxfmt", ["--check"]), /on (\d+) files/), "files"),
+  },
+  {
+    name: "lint",
+    atLeast: 150,
+    run: async () => looked(counted(await tool("oxlint", ["--deny-warnings"]), /on (\d+) files/), "files"),
+  },
+  {
+    name: "types",
+    atLeast: 500,
+    run: async () => looked(counted(await tool("tsc", ["--noEmit", "--extendedDiagnostics"]), /Files:\s+(\d+)/), "files"),
+  },
+  {
+    name: "boundaries",
+    atLeast: 12,
+    run: async () => looked(counted(await tool("turbo", ["boundaries"]), /in (\d+) packages/), "packages"),
+  },
+  { name: "unused code", atLeast: 12, run: unusedCode },
+  {
+    name: "build",
+    atLeast: 12,
+    run: async () => looked(counted(await tool("turbo", ["run", "build"]), /(\d+) total/), "packages"),
+  },
+  { name: "packages as published", atLeast: 12, run: checkPackages },
+  { name: "tests", atLeast: 300, run: () => vitest([]) },
+]);
+
+const left = await Array.fromAsync(glob("{packages,apps,e2e,examples,tools,proto}/**/*.system.test.ts", { exclude: ["**/node_modules"] }));
+console.log(`\nLeft to \`test:system\`, which needs more than Node:\n${left.toSorted().map((file) => `  ${file}`).join("\n")}`);
+conclude(totals);
+
+/** knip says nothing when all is well, so its debug-free JSON report is asked and the workspaces it knows are counted. */
+async function unusedCode(): Promise<Evidence> {
+  await tool("knip", ["--treat-config-hints-as-errors"]);
+  await tool("knip", ["--production", "--strict"]);
+  const workspaces = await Array.fromAsync(glob("{packages,apps}/*/package.json"));
+  return looked(workspaces.length, "packages");
+}
