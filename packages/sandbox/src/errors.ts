@@ -4,6 +4,7 @@ export type SandboxErrorCode =
   | "is-directory"
   | "not-directory"
   | "not-text"
+  | "too-large"
   | "outside-root"
   | "permission"
   | "no-match"

@@ -74,19 +74,22 @@ export interface ExecuteResult {
 
 /** Paths are relative to the root, or absolute and under it; any other absolute path `/x` means `<root>/x`. No path leaves the root. */
 export interface SandboxFiles {
-  /** Throws `SandboxError` `not-found`, `is-directory`, `outside-root` or `permission`. */
-  read(path: string): Promise<Uint8Array>;
+  /** Throws `SandboxError` `not-found`, `is-directory`, `outside-root`, `permission` or `too-large`. */
+  read(path: string, options?: ReadOptions): Promise<Uint8Array>;
   /** As `read`, decoded as UTF-8; throws `not-text` when it isn't. */
-  readText(path: string): Promise<string>;
+  readText(path: string, options?: ReadOptions): Promise<string>;
   /** Creates or replaces the file atomically, with its parent directories. `mode` is kept from a replaced file unless given. */
   write(path: string, content: string | Uint8Array, options?: WriteOptions): Promise<void>;
   /** Replaces `oldText` by `newText`. Throws `no-match`, and `ambiguous-match` when it occurs more than once and `replaceAll` is unset. */
   edit(path: string, oldText: string, newText: string, options?: EditOptions): Promise<EditResult>;
   /** The direct entries of a directory, sorted by name. */
   list(path?: string): Promise<FileEntry[]>;
-  /** Files whose path under `cwd` matches, sorted by path. Hidden files match only where the pattern names the dot. */
+  /**
+   * Everything but directories whose path under `cwd` matches, sorted by path. Hidden files match only where the pattern
+   * names the dot. Symbolic links are listed, not followed; directories that may not be read are passed over.
+   */
   glob(pattern: string, options?: GlobOptions): Promise<FileEntry[]>;
-  /** Lines that contain `text` literally. Binary files are passed over. */
+  /** Lines that contain `text` literally, hidden files included. Binary files and symbolic links are passed over. */
   grep(text: string, options?: GrepOptions): Promise<GrepResult>;
   exists(path: string): Promise<boolean>;
   /** Removes a file or a whole directory; a path that is not there is no error. Throws `outside-root` for the root itself. */
@@ -97,6 +100,11 @@ export interface SandboxFiles {
   download(paths: readonly string[]): Promise<Uint8Array[]>;
   /** The path as a command in the sandbox would write it: absolute, under `root`, normalised. Throws `outside-root`. */
   resolve(path: string): string;
+}
+
+export interface ReadOptions {
+  /** A longer file throws `too-large` and is not brought into memory. Default 256 MiB. */
+  readonly maxBytes?: number;
 }
 
 export interface WriteOptions {
@@ -122,7 +130,7 @@ export interface GlobOptions {
 export interface GrepOptions {
   /** A file, or a directory that is searched through. Default: the root. */
   readonly path?: string;
-  /** Only files whose path matches this glob. A pattern without `/` matches the file's name in any directory. */
+  /** Only files whose path under `path` matches this glob. A pattern without `/` matches the file's name in any directory. */
   readonly glob?: string;
   /** Default 10,000. */
   readonly maxMatches?: number;
@@ -139,6 +147,7 @@ export interface GrepMatch {
   readonly path: string;
   /** Counted from 1. */
   readonly line: number;
+  /** The line without its end; a longer one is cut to 2,000 characters around the match. */
   readonly text: string;
 }
 

@@ -1,0 +1,27 @@
+// The one place that names drivers. Each is loaded when it is asked for.
+import { SandboxError } from "./errors.ts";
+import type { FilesystemSandboxOptions } from "./filesystem/index.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+/** Which backend, and its options. */
+export type SandboxConfig = { readonly type: "filesystem" } & FilesystemSandboxOptions;
+
+type Drivers = {
+  readonly [Type in SandboxConfig["type"]]: (config: Extract<SandboxConfig, { type: Type }>) => Promise<Sandbox>;
+};
+
+const drivers: Drivers = {
+  filesystem: async (config) => (await import("./filesystem/index.ts")).createFilesystemSandbox(config),
+};
+
+/** Makes a sandbox. Throws `SandboxError` `unknown-backend` for a type it doesn't know, else what the driver throws. */
+export async function createSandbox(config: SandboxConfig): Promise<Sandbox> {
+  if (!Object.hasOwn(drivers, config.type)) {
+    const known = Object.keys(drivers).join(", ");
+    throw new SandboxError(
+      "unknown-backend",
+      `There is no sandbox backend ${JSON.stringify(config.type)}. Known backends: ${known}.`,
+    );
+  }
+  return drivers[config.type](config);
+}

@@ -1,0 +1,91 @@
+// Ends all processes that came of a command, also those that left its process group.
+import { setTimeout as delay } from "node:timers/promises";
+import { hasEnvironmentEntry, readProcessTable, type ProcessEntry } from "./process-table.ts";
+
+/** What is known of the processes to find. Grows with each search, so that a process is found again after its parent died. */
+export interface ProcessScope {
+  /**
+   * Leaders of process groups that surely are ours: their process is not reaped yet, so the number can't have been given
+   * to another.
+   */
+  readonly leaders: ReadonlySet<number>;
+  /** Processes seen before, by pid, with their start time. */
+  readonly known: Map<number, number>;
+  /** An environment entry (its beginning) that all of them were started with, unless they cleared it. */
+  readonly mark: string;
+}
+
+/** Waits this long for what was killed to be gone. SIGKILL takes effect within a few ms, but not in an uninterruptible read. */
+const killDeadlineMs = 200;
+const freezeRounds = 10;
+
+const ended = (entry: ProcessEntry): boolean => entry.state === "Z" || entry.state === "X";
+const halted = (entry: ProcessEntry): boolean => ended(entry) || entry.state === "T" || entry.state === "t";
+
+/** The living processes in scope: those known, led or marked, all their descendants, and all in sessions of these. */
+export function findProcesses(scope: ProcessScope): ProcessEntry[] {
+  const table = readProcessTable().filter((entry) => entry.pid !== process.pid && entry.pid > 1);
+  const members = new Set<ProcessEntry>();
+  const pids = new Set<number>();
+  // Commands run in sessions of their own, so that a session of one of their processes holds nothing foreign.
+  const sessions = new Set<number>(scope.leaders);
+  const add = (entry: ProcessEntry): void => {
+    members.add(entry);
+    pids.add(entry.pid);
+    sessions.add(entry.session);
+  };
+  for (const entry of table) {
+    if (
+      scope.leaders.has(entry.pid) ||
+      scope.known.get(entry.pid) === entry.startTime ||
+      hasEnvironmentEntry(entry.pid, scope.mark)
+    ) {
+      add(entry);
+    }
+  }
+  for (let before = -1; before !== members.size;) {
+    before = members.size;
+    for (const entry of table) {
+      if (!members.has(entry) && (pids.has(entry.parent) || sessions.has(entry.session))) add(entry);
+    }
+  }
+  const living = [...members].filter((entry) => !ended(entry));
+  for (const entry of living) scope.known.set(entry.pid, entry.startTime);
+  return living;
+}
+
+/**
+ * Kills all processes in scope and waits until they are gone, `killDeadlineMs` at most. They are stopped first: a stopped
+ * process starts no other, and its children keep it as their parent, so that none slips out between search and kill.
+ */
+export async function killProcesses(scope: ProcessScope): Promise<void> {
+  for (const leader of scope.leaders) signal(-leader, "SIGSTOP");
+  for (let round = 0; round < freezeRounds; round++) {
+    const running = findProcesses(scope).filter((entry) => !halted(entry));
+    if (running.length === 0) break;
+    for (const entry of running) signal(entry.pid, "SIGSTOP");
+    await delay(1);
+  }
+  const deadline = performance.now() + killDeadlineMs;
+  for (const leader of scope.leaders) signal(-leader, "SIGKILL");
+  for (;;) {
+    const living = findProcesses(scope);
+    for (const entry of living) signal(entry.pid, "SIGKILL");
+    if (living.length === 0 || performance.now() > deadline) return;
+    await delay(2);
+  }
+}
+
+/** Whether the process group still has a member. */
+export function groupExists(leader: number): boolean {
+  return signal(-leader, 0);
+}
+
+function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, name);
+  } catch (error) {
+    // ESRCH: gone already, which is what is wanted. EPERM: a program that changed its user, out of reach for us.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

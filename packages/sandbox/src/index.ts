@@ -1,0 +1,26 @@
+// For everyone: make a sandbox, use it, tell what went wrong.
+export { createSandbox } from "./create-sandbox.ts";
+export type { SandboxConfig } from "./create-sandbox.ts";
+export { SandboxError } from "./errors.ts";
+export type { SandboxErrorCode } from "./errors.ts";
+
+// The port: what a function that works in any sandbox takes, and what a driver implements.
+export type {
+  EditOptions,
+  EditResult,
+  ExecuteOptions,
+  ExecuteResult,
+  FailureReason,
+  FileEntry,
+  GlobOptions,
+  GrepMatch,
+  GrepOptions,
+  GrepResult,
+  ReadOptions,
+  Sandbox,
+  SandboxBackend,
+  SandboxCapabilities,
+  SandboxFiles,
+  UploadFile,
+  WriteOptions,
+} from "./sandbox.ts";
