@@ -1,0 +1,90 @@
+// What an agent is made from and what running one gives: plain data, no LangChain values besides the checkpointer.
+import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
+import type { BaseMessage } from "@langchain/core/messages";
+import type { Sandbox } from "@stigmer/sandbox";
+import type { ModelConfig } from "./models/model-config.ts";
+
+/** Everything an agent needs to run. */
+export interface AgentOptions {
+  readonly model: ModelConfig;
+  /** The agent's own system prompt. */
+  readonly instructions: string;
+  /** What `@stigmer/skills` says about the agent's skills; follows the instructions in the system prompt. */
+  readonly skillsSection?: string;
+  readonly context: AgentContext;
+  /** Where the agent's commands run and its files live. The caller disposes of it. */
+  readonly sandbox: Sandbox;
+  /** Agents that this one can hand tasks to, besides `general-purpose`, which is always there. */
+  readonly subAgents?: readonly SubAgentSpec[];
+  /** Keeps every step, so that a run goes on where it was stopped. The caller closes it. */
+  readonly checkpointer: BaseCheckpointSaver;
+  /**
+   * A directory of this machine for what is too long for the model's context (large tool results, summarised history).
+   * The agent reads all of it: give each session its own, outside the user's tree.
+   */
+  readonly spillDirectory: string;
+  /** Graph steps until a run fails with `recursion-limit`; a model call and its tool calls are two. Default 1000. */
+  readonly recursionLimit?: number;
+  /** Milliseconds that a command may take unless the model asks for another limit. Default 120,000. */
+  readonly commandTimeoutMs?: number;
+}
+
+/** What the model is told about where and for whom it works. */
+export interface AgentContext {
+  readonly organization?: string;
+  /** The sandbox's root as commands see it. */
+  readonly workingDirectory: string;
+  /** Today, as the model shall read it, for example `2026-11-21`. */
+  readonly date: string;
+}
+
+export interface SubAgentSpec {
+  /** What the model calls it by. Unique; `general-purpose` replaces the built-in one. */
+  readonly name: string;
+  /** Tells the model when to hand a task to it. */
+  readonly description: string;
+  readonly instructions: string;
+  readonly skillsSection?: string;
+}
+
+/** An agent that is ready to run; holds no connection and needs no closing. */
+export interface Agent {
+  /**
+   * Looks up where a run stands on its thread and prepares to start it, to go on with it, or to tell that it is done.
+   * Throws `AgentError` `checkpoint` when the thread can't be read.
+   */
+  open(request: RunRequest): Promise<AgentRun>;
+}
+
+export interface RunRequest {
+  /** The conversation. Runs of one thread remember each other; only one may run at a time. */
+  readonly threadId: string;
+  /** Identifies the run on its thread and becomes the id of its human message: the same id again is the same run. */
+  readonly runId: string;
+  /** What the person says. Ignored unless the run is fresh. */
+  readonly input: string;
+}
+
+/** One run of an agent: one human message and everything that follows from it. */
+export interface AgentRun {
+  /**
+   * `fresh`: the thread doesn't know this run. `resumed`: it was stopped on the way and goes on from its last
+   * checkpoint. `finished`: nothing is left to do (also when a later run of the thread has taken over).
+   */
+  readonly position: "fresh" | "resumed" | "finished";
+  /** The run's messages that the checkpoint holds, its human message first. Empty when fresh. */
+  readonly messages: readonly BaseMessage[];
+  /**
+   * Runs the agent and tells what happens, as it happens. May be called once. Ends when the run does; throws
+   * `AgentError` when the run fails, and the signal's reason when it is aborted, after the commands of the run are gone.
+   */
+  events(signal?: AbortSignal): AsyncIterable<AgentEvent>;
+}
+
+/** One event of the stream: LangGraph's `[namespace, mode, data]`, sub-agents included. */
+export interface AgentEvent {
+  /** Where it happened: `[]` is the root graph, `["tools:<task>", …]` a sub-agent. */
+  readonly namespace: readonly string[];
+  readonly mode: "messages" | "updates" | "tools" | "custom";
+  readonly data: unknown;
+}

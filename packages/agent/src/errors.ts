@@ -1,0 +1,31 @@
+/** Why an agent could not be made or did not finish its run. */
+export type AgentErrorCode =
+  | "model-auth"
+  | "model-not-found"
+  | "model-rate-limited"
+  | "model-overloaded"
+  | "model-unreachable"
+  | "context-too-long"
+  | "recursion-limit"
+  | "invalid-agent"
+  | "checkpoint"
+  | "unknown";
+
+const brand: unique symbol = Symbol.for("@stigmer/agent.AgentError") as never;
+
+/** The one error class of this package. `message` says what happened and what to do next, and never holds a key. */
+export class AgentError extends Error {
+  override readonly name = "AgentError";
+  readonly code: AgentErrorCode;
+
+  constructor(code: AgentErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    Object.defineProperty(this, brand, { value: true });
+  }
+
+  /** Recognises errors of this package also from another copy of it, where `instanceof` would not. */
+  static is(value: unknown): value is AgentError {
+    return typeof value === "object" && value !== null && brand in value;
+  }
+}

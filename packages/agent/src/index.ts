@@ -1,0 +1,21 @@
+// To run an agent.
+export { createAgent } from "./create-agent.ts";
+export type { Agent, AgentContext, AgentEvent, AgentOptions, AgentRun, RunRequest, SubAgentSpec } from "./agent.ts";
+export type {
+  AnthropicModelConfig,
+  ModelConfig,
+  ModelProvider,
+  OllamaModelConfig,
+  OpenAiModelConfig,
+} from "./models/model-config.ts";
+
+// To tell what went wrong.
+export { AgentError, type AgentErrorCode } from "./errors.ts";
+export { toAgentError } from "./to-agent-error.ts";
+
+// To keep a run's steps on this machine.
+export {
+  createSqliteCheckpointer,
+  type SqliteCheckpointer,
+  type SqliteCheckpointerOptions,
+} from "./checkpointer/create-sqlite-checkpointer.ts";
