@@ -6,13 +6,13 @@ import type { NodeHandlerFn, NodeRequest } from "./node-handler.ts";
  */
 export function refuseForeign(handler: NodeHandlerFn, options?: { allowedHosts?: readonly string[] }): NodeHandlerFn {
   const allowed = new Set(options?.allowedHosts ?? []);
-  const isOurs = (hostname: string | undefined): boolean =>
-    hostname !== undefined && (isLoopbackName(hostname) || allowed.has(hostname));
+  const isOurs = (name: string | undefined): boolean => name !== undefined && (isLoopbackName(name) || allowed.has(name));
   return (request, response) => {
     const host = hostOf(request);
     const origin = request.headers.origin;
     if (!isOurs(hostname(`http://${host}`)) || (origin !== undefined && !isOurs(hostname(origin)))) {
-      response.writeHead(403, { "content-type": "application/json" });
+      response.statusCode = 403;
+      response.setHeader("content-type", "application/json");
       response.end(
         JSON.stringify({
           code: "permission_denied",
