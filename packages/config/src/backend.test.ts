@@ -1,0 +1,87 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { isLoopback, readBackend } from "./backend.ts";
+import { readConfig } from "./read-config.ts";
+
+let home: string;
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), "stigmer-config-"));
+});
+afterEach(() => rmSync(home, { recursive: true }));
+
+function keyOf(env: Record<string, string>): string | undefined {
+  const result = readConfig({ MODE: "local", STIGMER_HOME: home, ...env });
+  return result.ok ? result.config.backend.apiKey : result.problems[0]?.message;
+}
+
+test("without a key, local.key is read, and without that the dummy is used", () => {
+  expect(keyOf({})).toBe("dummy-local-key");
+  writeFileSync(join(home, "local.key"), "from-file\n");
+  expect(keyOf({})).toBe("from-file");
+  expect(keyOf({ STIGMER_API_KEY: "" })).toBe("from-file");
+  expect(keyOf({ STIGMER_API_KEY: "mine" })).toBe("mine");
+});
+
+test("local.key is in STIGMER_HOME, wherever the data is", () => {
+  writeFileSync(join(home, "local.key"), "from-file");
+  expect(keyOf({ STIGMER_DATA_DIR: join(home, "elsewhere") })).toBe("from-file");
+});
+
+test("the dummy means unset toward loopback alone", () => {
+  writeFileSync(join(home, "local.key"), "from-file");
+  expect(keyOf({ STIGMER_API_KEY: "dummy-local-key" })).toBe("from-file");
+  expect(keyOf({ STIGMER_API_KEY: "dummy-local-key", STIGMER_BACKEND_ENDPOINT: "[::1]:50051" })).toBe("from-file");
+  expect(keyOf({ STIGMER_API_KEY: "dummy-local-key", STIGMER_BACKEND_ENDPOINT: "host.docker.internal:50051" })).toBe(
+    "dummy-local-key",
+  );
+});
+
+test("a key file that can't be read is a problem, not an absent key", () => {
+  mkdirSync(join(home, "local.key"));
+  expect(keyOf({})).toBe(
+    `${join(home, "local.key")} can't be read (EISDIR): make it readable for this user, or set STIGMER_API_KEY`,
+  );
+});
+
+test("an empty key file counts as none", () => {
+  writeFileSync(join(home, "local.key"), "\n");
+  expect(keyOf({})).toBe("dummy-local-key");
+});
+
+test.each([
+  ["localhost:1", true],
+  ["LOCALHOST:1", true],
+  ["app.localhost:1", true],
+  ["127.0.0.1:1", true],
+  ["127.9.9.9:1", true],
+  ["[::1]:1", true],
+  ["127.0.0.1.example.com:1", false],
+  ["notlocalhost:1", false],
+  ["10.0.0.1:1", false],
+  ["[::2]:1", false],
+  ["example.com:443", false],
+  ["localhost", false],
+])("isLoopback(%s) is %s", (endpoint, expected) => {
+  expect(isLoopback(endpoint)).toBe(expected);
+});
+
+test("the command line's backend: local by default, another with its own key", () => {
+  const readLocalKey = (): string => "from-file";
+  expect(readBackend({}, { readLocalKey })).toEqual({
+    ok: true,
+    backend: { endpoint: "localhost:50051", tls: false, apiKey: "from-file" },
+  });
+  expect(
+    readBackend({ STIGMER_BACKEND_ENDPOINT: "s.example.com:443", STIGMER_API_KEY: "k" }, { readLocalKey }),
+  ).toEqual({
+    ok: true,
+    backend: { endpoint: "s.example.com:443", tls: true, apiKey: "k" },
+  });
+  expect(readBackend({ STIGMER_BACKEND_ENDPOINT: "s.example.com:443" }, { readLocalKey })).toMatchObject({
+    ok: false,
+    problems: [{ code: "missing-variable", variable: "STIGMER_API_KEY" }],
+  });
+  expect(readBackend({ STIGMER_BACKEND_ENDPOINT: "nonsense" }, { readLocalKey }).ok).toBe(false);
+});

@@ -1,0 +1,91 @@
+import { readFileSync } from "node:fs";
+import { BlockList, isIP } from "node:net";
+import type { Environment } from "./environment.ts";
+import { splitAddress } from "./formats.ts";
+import { type Homes, resolveHome } from "./home.ts";
+import { type ConfigProblem, missing } from "./problems.ts";
+import { readVariables } from "./read-variables.ts";
+
+/** The Stigmer server that a process talks to, and the key it shows. */
+export interface Backend {
+  /** `host:port`. */
+  readonly endpoint: string;
+  readonly tls: boolean;
+  readonly apiKey: string;
+}
+
+/** Returns the key in the file, or undefined when there is no such file. */
+export type ReadLocalKey = (file: string) => string | undefined;
+
+export type BackendResult =
+  | { readonly ok: true; readonly backend: Backend }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+export interface ResolveBackendOptions {
+  readonly homes: Homes;
+  readonly readLocalKey?: ReadLocalKey;
+}
+
+/** What older local clients send. The server takes it only when told to. */
+export const dummyLocalKey = "dummy-local-key";
+
+/**
+ * The server that the `stigmer` command talks to: `STIGMER_BACKEND_ENDPOINT`, else the local one. `local.key` goes to a
+ * loopback endpoint alone; any other needs `STIGMER_API_KEY`.
+ */
+export function readBackend(
+  env: Environment = process.env,
+  options: { readonly home?: string; readonly readLocalKey?: ReadLocalKey } = {},
+): BackendResult {
+  const result = readVariables(env, { mode: "local", reader: "client", home: options.home });
+  if (!result.ok) return result;
+  const { STIGMER_BACKEND_ENDPOINT: endpoint, STIGMER_API_KEY: apiKey } = result.values;
+  if (apiKey === undefined && !isLoopback(endpoint)) return { ok: false, problems: [missing("STIGMER_API_KEY")] };
+  return resolveLocalBackend(endpoint, apiKey, {
+    homes: resolveHome(env, options),
+    readLocalKey: options.readLocalKey,
+  });
+}
+
+/** In local mode an unset key means the one in `local.key`, and so does the dummy toward a loopback endpoint. */
+export function resolveLocalBackend(
+  endpoint: string,
+  apiKey: string | undefined,
+  { homes, readLocalKey = readKeyFile }: ResolveBackendOptions,
+): BackendResult {
+  const isUnset = apiKey === undefined || (apiKey === dummyLocalKey && isLoopback(endpoint));
+  if (!isUnset) return { ok: true, backend: backendOf(endpoint, apiKey) };
+  try {
+    return { ok: true, backend: backendOf(endpoint, readLocalKey(homes.localKeyFile)?.trim() || dummyLocalKey) };
+  } catch (error) {
+    const reason = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
+    const message = `${homes.localKeyFile} can't be read (${reason}): make it readable for this user, or set STIGMER_API_KEY`;
+    return { ok: false, problems: [{ code: "bad-file", path: homes.localKeyFile, message }] };
+  }
+}
+
+export function backendOf(endpoint: string, apiKey: string): Backend {
+  return { endpoint, tls: endpoint.endsWith(":443"), apiKey };
+}
+
+const loopback = new BlockList();
+loopback.addSubnet("127.0.0.0", 8, "ipv4");
+loopback.addAddress("::1", "ipv6");
+
+/** Whether an endpoint can only be on this machine. */
+export function isLoopback(endpoint: string): boolean {
+  const host = splitAddress(endpoint)?.host.toLowerCase() ?? "";
+  const family = isIP(host);
+  return family === 0
+    ? host === "localhost" || host.endsWith(".localhost")
+    : loopback.check(host, family === 6 ? "ipv6" : "ipv4");
+}
+
+function readKeyFile(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,79 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parseConfigFile, readConfigFile } from "./config-file.ts";
+
+const messages = (text: string): string[] => {
+  const result = parseConfigFile(text, "config.yaml");
+  return result.ok ? [] : result.problems.map((problem) => problem.message);
+};
+
+test("a file that is not there is an empty one, and so is an empty one", () => {
+  expect(readConfigFile("/nowhere/config.yaml")).toEqual({ ok: true, file: {} });
+  expect(parseConfigFile("# nothing\n", "c")).toEqual({ ok: true, file: {} });
+});
+
+test("camelCase and snake_case are the same", () => {
+  const llm = { provider: "ollama", model: "llama3", baseUrl: "http://gpu:11434", maxTokens: 9, temperature: 0.5 };
+  const camel = "llm: { provider: ollama, model: llama3, baseUrl: http://gpu:11434, maxTokens: 9, temperature: 0.5 }";
+  expect(parseConfigFile(camel, "c")).toEqual({ ok: true, file: { llm } });
+  expect(parseConfigFile(camel.replace("baseUrl", "base_url").replace("maxTokens", "max_tokens"), "c")).toEqual({
+    ok: true,
+    file: { llm },
+  });
+});
+
+test("all problems at once, each with its line and column", () => {
+  expect(messages("llm:\n  provider: bedrock\n  max_tokens: none\n  colour: red\nother: 1\n")).toEqual([
+    'config.yaml:2:3: llm.provider: Invalid option: expected one of "anthropic"|"openai"|"ollama"',
+    "config.yaml:3:3: llm.maxTokens: Invalid input: expected number, received string",
+    "config.yaml:4:3: llm.colour: there is no such field",
+    "config.yaml:5:1: other: there is no such field",
+  ]);
+  expect(messages("- a\n")).toEqual(["config.yaml:1:1: the file: Invalid input: expected object, received array"]);
+});
+
+test("a secret in the file is refused without being repeated", () => {
+  for (const text of ["llm:\n  api_key: canary\n", "llm: {apiKey: canary, ]"]) {
+    const found = messages(text);
+    expect(found).not.toEqual([]);
+    expect(found.join()).not.toContain("canary");
+  }
+  expect(messages("llm:\n  api_key: canary\n")).toEqual([
+    "config.yaml:2:3: llm.apiKey: secrets don't belong in this file: remove it, and set ANTHROPIC_API_KEY, OPENAI_API_KEY or STIGMER_LLM_API_KEY",
+  ]);
+});
+
+test("a field written both ways is refused", () => {
+  expect(messages("llm:\n  maxTokens: 1\n  max_tokens: 2\n")).toHaveLength(1);
+});
+
+test("a base URL needs a provider, which a model may name", () => {
+  expect(messages("llm:\n  baseUrl: https://x.example.com\n")).toEqual([
+    "config.yaml:2:3: llm.baseUrl: a base URL is one provider's: name it in provider",
+  ]);
+  expect(messages("llm:\n  baseUrl: https://x.example.com\n  model: claude-x\n")).toEqual([]);
+});
+
+test("what is no YAML, and what expands to too much", () => {
+  expect(messages("llm: [\n")[0]).toMatch(/^config\.yaml:2:1: /);
+  const bomb = Array.from({ length: 10 }, (_, i) => `a${i}: &a${i} [${`${i ? `*a${i - 1}` : "x"},`.repeat(9)}]`).join(
+    "\n",
+  );
+  expect(messages(bomb)).toEqual(["config.yaml can't be read: its aliases are unresolved, or expand to too much"]);
+});
+
+test("what is too large, and what is no file", () => {
+  const folder = mkdtempSync(join(tmpdir(), "stigmer-config-"));
+  try {
+    const path = join(folder, "config.yaml");
+    writeFileSync(path, `#${"x".repeat(256 * 1024)}`);
+    expect(readConfigFile(path)).toMatchObject({ problems: [{ message: `${path} is larger than 262144 bytes` }] });
+    expect(readConfigFile(folder)).toMatchObject({ problems: [{ message: `${folder} can't be read (EISDIR)` }] });
+    writeFileSync(path, "llm:\n  model: house\n");
+    expect(readConfigFile(path)).toEqual({ ok: true, file: { llm: { model: "house" } } });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

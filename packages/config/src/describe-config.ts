@@ -1,0 +1,37 @@
+import type { Config } from "./read-config.ts";
+import type { SandboxConfig } from "./sandbox-config.ts";
+
+/** The rows of a start banner, one per line and aligned. Never holds a secret. */
+export function describeConfig(config: Config): string[] {
+  const { engine, backend } = config;
+  const rows: [string, string][] = [
+    ["Mode", config.mode],
+    ["Task queue", config.taskQueue],
+    [
+      "Engine",
+      engine.type === "embedded" ? "embedded" : `Temporal at ${engine.address}, namespace ${engine.namespace}`,
+    ],
+    [
+      "Backend",
+      config.isLocalMode
+        ? `${backend.endpoint} (gRPC to the daemon)`
+        : `${backend.endpoint}${backend.tls ? " (TLS)" : ""}`,
+    ],
+    ["Sandbox", describeSandbox(config.sandboxConfig())],
+    ["Redis", config.isLocalMode ? "skipped in local mode" : `${config.redis.host}:${config.redis.port}`],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length)) + 1;
+  return rows.map(([name, value]) => `${`${name}:`.padEnd(width)} ${value}`);
+}
+
+function describeSandbox(sandbox: SandboxConfig): string {
+  switch (sandbox.type) {
+    case "filesystem":
+    case "isolated":
+      return `${sandbox.type}, root ${sandbox.rootDir}`;
+    case "docker":
+      return `docker, image ${sandbox.image}${sandbox.rootDir === undefined ? "" : `, root ${sandbox.rootDir}`}`;
+    case "daytona":
+      return `daytona${sandbox.snapshotId === undefined ? "" : `, snapshot ${sandbox.snapshotId}`}`;
+  }
+}

@@ -1,0 +1,57 @@
+// The agent-runner's configuration.
+export { loadConfig, readConfig } from "./read-config.ts";
+export type { CloudConfig, Config, ConfigResult, LocalConfig, LogLevel, ReadConfigOptions } from "./read-config.ts";
+export { describeConfig } from "./describe-config.ts";
+export { loadDotEnv } from "./load-dot-env.ts";
+export type { LoadDotEnvOptions } from "./load-dot-env.ts";
+
+// The server's configuration.
+export { readServerConfig } from "./server-config.ts";
+export type {
+  CloudServerConfig,
+  EncryptionKeySource,
+  LocalServerConfig,
+  ServerConfig,
+  ServerConfigResult,
+} from "./server-config.ts";
+
+// The command line's: which server, which home, which file.
+export { dummyLocalKey, isLoopback, readBackend } from "./backend.ts";
+export type { Backend, BackendResult, ReadLocalKey } from "./backend.ts";
+export { resolveHome } from "./home.ts";
+export type { Homes } from "./home.ts";
+export { configFileSchema, parseConfigFile, readConfigFile } from "./config-file.ts";
+export type { ConfigFile, ConfigFileResult, LlmSection } from "./config-file.ts";
+
+// Models.
+export { resolveModel } from "./resolve-model.ts";
+export type {
+  ChooseModelOptions,
+  HostedModel,
+  OllamaModel,
+  ResolvedModel,
+  ResolveModelOptions,
+} from "./resolve-model.ts";
+export { defaultModels, modelProviders, parseModelName } from "./model-name.ts";
+export type { ModelName, ModelProvider } from "./model-name.ts";
+
+// The parts a configuration is made of.
+export type { Engine, TemporalEngine } from "./engine.ts";
+export type { RedisConfig } from "./redis.ts";
+export type { DatabaseLocation, NetworkPolicy, PostgresLocation } from "./formats.ts";
+export type {
+  CloudSandboxConfig,
+  DaytonaAccess,
+  DaytonaSandboxConfig,
+  DockerSandboxConfig,
+  LocalSandboxConfig,
+  SandboxConfig,
+} from "./sandbox-config.ts";
+
+// The table of variables, and what can be wrong with them.
+export type { Environment } from "./environment.ts";
+export { secretNames, variables } from "./variables.ts";
+export type { Mode, Reader, Rule, Variable, VariableName } from "./variables.ts";
+export type { Format } from "./formats.ts";
+export { ConfigError } from "./problems.ts";
+export type { ConfigProblem } from "./problems.ts";

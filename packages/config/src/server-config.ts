@@ -1,0 +1,114 @@
+import { join } from "node:path";
+import { cloudEngine, type Engine, localEngine, type TemporalEngine } from "./engine.ts";
+import type { Environment } from "./environment.ts";
+import type { DatabaseLocation, PostgresLocation } from "./formats.ts";
+import { type Homes, resolveHome } from "./home.ts";
+import type { ConfigProblem } from "./problems.ts";
+import type { LogLevel } from "./read-config.ts";
+import { readMode, readVariables, type Values } from "./read-variables.ts";
+import { redisOf, type RedisConfig } from "./redis.ts";
+
+interface SharedServerConfig {
+  /** The deployment environment (`ENV`), if named. Decides nothing here. */
+  readonly environment?: string;
+  readonly logLevel: LogLevel;
+  readonly homes: Homes;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** The queue that workflows are taken from. */
+  readonly workflowTaskQueue: string;
+  /** The queue that runners take activities from; named in each workflow's start arguments. */
+  readonly runnerTaskQueue: string;
+}
+
+/** Where the key that encrypts secrets at rest comes from: 32 bytes, or the file that keeps them. */
+export type EncryptionKeySource =
+  | { readonly type: "key"; readonly key: Uint8Array }
+  | { readonly type: "file"; readonly path: string };
+
+/** A server for one user on one machine. Listens on 127.0.0.1 alone. */
+export interface LocalServerConfig extends SharedServerConfig {
+  readonly mode: "local";
+  readonly isLocalMode: true;
+  readonly engine: Engine;
+  readonly database: DatabaseLocation;
+  readonly encryption: EncryptionKeySource;
+}
+
+/** A server of a service. */
+export interface CloudServerConfig extends SharedServerConfig {
+  readonly mode: "cloud";
+  readonly isLocalMode: false;
+  readonly engine: TemporalEngine;
+  readonly database: PostgresLocation;
+  readonly encryption: { readonly type: "key"; readonly key: Uint8Array };
+  readonly redis: RedisConfig;
+  /** Whose tokens are accepted beside API keys. */
+  readonly oidc?: { readonly issuer: string; readonly audience: string };
+}
+
+export type ServerConfig = LocalServerConfig | CloudServerConfig;
+
+export type ServerConfigResult =
+  | { readonly ok: true; readonly config: ServerConfig }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+/** Reads the server's configuration. Never throws for what is wrong: all problems come back at once. `home` is what `~` stands for. */
+export function readServerConfig(
+  env: Environment = process.env,
+  options: { readonly home?: string } = {},
+): ServerConfigResult {
+  const mode = readMode(env, "server");
+  if (!mode.ok) return mode;
+  const homes = resolveHome(env, options);
+  return mode.mode === "local" ? readLocal(env, homes, options.home) : readCloud(env, homes, options.home);
+}
+
+function readLocal(env: Environment, homes: Homes, home: string | undefined): ServerConfigResult {
+  const result = readVariables(env, { mode: "local", reader: "server", home });
+  if (!result.ok) return result;
+  const { values } = result;
+  const key = values.STIGMER_ENCRYPTION_KEY;
+  return {
+    ok: true,
+    config: {
+      mode: "local",
+      isLocalMode: true,
+      ...sharedBy(values, homes),
+      engine: localEngine(values),
+      database: values.STIGMER_DATABASE_URL ?? { type: "sqlite", file: join(homes.dataDir, "stigmer.db") },
+      encryption: key ? { type: "key", key } : { type: "file", path: join(homes.dataDir, "encryption.key") },
+    },
+  };
+}
+
+function readCloud(env: Environment, homes: Homes, home: string | undefined): ServerConfigResult {
+  const result = readVariables(env, { mode: "cloud", reader: "server", home });
+  if (!result.ok) return result;
+  const { values } = result;
+  const { STIGMER_OIDC_ISSUER: issuer, STIGMER_OIDC_AUDIENCE: audience } = values;
+  return {
+    ok: true,
+    config: {
+      mode: "cloud",
+      isLocalMode: false,
+      ...sharedBy(values, homes),
+      engine: cloudEngine(values),
+      database: values.STIGMER_DATABASE_URL,
+      encryption: { type: "key", key: values.STIGMER_ENCRYPTION_KEY },
+      redis: redisOf(values),
+      ...(issuer && audience && { oidc: { issuer, audience } }),
+    },
+  };
+}
+
+function sharedBy(values: Values<"local", "server"> | Values<"cloud", "server">, homes: Homes): SharedServerConfig {
+  return {
+    ...(values.ENV && { environment: values.ENV }),
+    logLevel: values.LOG_LEVEL,
+    homes,
+    port: values.STIGMER_PORT,
+    workflowTaskQueue: values.TEMPORAL_AGENT_EXECUTION_STIGMER_TASK_QUEUE,
+    runnerTaskQueue: values.TEMPORAL_AGENT_EXECUTION_RUNNER_TASK_QUEUE,
+  };
+}
