@@ -1,0 +1,46 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { isSlug, slugify } from "./slugs.ts";
+
+// Names near the rules: what is kept, turned into a hyphen, or dropped, in every mixture.
+const name = fc.oneof(
+  fc.string({ unit: fc.constantFrom("a", "B", "7", " ", "_", "-", ".", "É", "ß", "İ", "\n", "日", "🙂") }),
+  fc.string({ unit: "binary" }),
+);
+
+describe("slugify", () => {
+  test.each([
+    ["Code Reviewer", "code-reviewer"],
+    ["deploy_to_production", "deploy-to-production"],
+    ["  spaced   out  ", "spaced-out"],
+    ["--already-a--slug--", "already-a-slug"],
+    ["C++ & Rust (2026)", "c-rust-2026"],
+    ["a - b", "a-b"],
+    ["v1.2", "v12"],
+    ["Müller", "mller"],
+    ["tab\there", "tabhere"],
+    ["日本語", ""],
+    ["", ""],
+  ])("makes of %j %j", (text, slug) => {
+    expect(slugify(text)).toBe(slug);
+  });
+
+  test("makes a slug of every name of which anything is left", () => {
+    fc.assert(fc.property(name, (text) => slugify(text) === "" || isSlug(slugify(text))));
+  });
+
+  test("leaves slugs as they are", () => {
+    fc.assert(fc.property(name, (text) => slugify(slugify(text)) === slugify(text)));
+    fc.assert(fc.property(fc.stringMatching(/^[a-z0-9]+(-[a-z0-9]+)*$/), (slug) => slugify(slug) === slug));
+  });
+});
+
+describe("isSlug", () => {
+  test.each(["a", "7", "my-agent-2", "0-0"])("takes %j", (text) => {
+    expect(isSlug(text)).toBe(true);
+  });
+
+  test.each(["", "-", "-a", "a-", "a--b", "A", "a_b", "a b", "a.b", "ä", "a\n"])("refuses %j", (text) => {
+    expect(isSlug(text)).toBe(false);
+  });
+});
