@@ -1,0 +1,64 @@
+import type { AgentExecution, AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
+
+// The names that server and runner must agree on, whatever engine stands between them.
+
+/** The workflow's name in the ecosystem; ours is registered under it and under {@link INVOKE_AGENT_EXECUTION_WORKFLOW}. */
+export const INVOKE_AGENT_EXECUTION = "stigmer/agent-execution/invoke";
+export const INVOKE_AGENT_EXECUTION_WORKFLOW = "InvokeAgentExecutionWorkflow";
+
+/** Activity names as registered with a workflow engine. */
+export const ACTIVITY_NAMES: {
+  readonly ensureThread: "EnsureThread";
+  readonly executeGraphton: "ExecuteGraphton";
+  readonly cleanupSandbox: "CleanupSandbox";
+} = { ensureThread: "EnsureThread", executeGraphton: "ExecuteGraphton", cleanupSandbox: "CleanupSandbox" };
+
+/** Signals that a running workflow understands. */
+export const SIGNAL_NAMES = {
+  cancel: "cancel",
+  pause: "pause",
+  resume: "resume",
+  resolveApproval: "resolveApproval",
+  message: "message",
+} as const;
+
+/** Where the server's workflow worker listens, unless configured otherwise. */
+export const DEFAULT_WORKFLOW_QUEUE = "agent_execution_stigmer";
+/** Where runners listen for activities, unless configured otherwise. */
+export const DEFAULT_ACTIVITY_QUEUE = "agent_execution_runner";
+
+/** What an activity is told about the attempt that it is. */
+export interface ActivityContext {
+  /** Epoch of this claim, counted up by the server only. Goes with every status write and tool-call intent. */
+  readonly fence: number;
+  /** 1 for the first attempt. An attempt that was handed back by a draining runner is not counted. */
+  readonly attempt: number;
+  /** Aborted when the activity has to stop; `signal.reason` is then an {@link ActivityStop}. */
+  readonly signal: AbortSignal;
+}
+
+/** What a finished session leaves behind. An empty string means: there is none. */
+export interface CleanupSandboxInput {
+  readonly sandboxId: string;
+  readonly sessionId: string;
+  readonly workspaceDir: string;
+}
+
+/**
+ * What a runner can do. Each may run more than once for the same input (a lost runner), never twice at a time with a
+ * current fence.
+ */
+export interface Activities {
+  /** The id of the session's conversation thread, made on first use. Same session, same thread. */
+  ensureThread(sessionId: string, agentId: string, context: ActivityContext): Promise<string>;
+  /**
+   * Runs one turn of the agent and stores its status as it goes.
+   *
+   * A run that fails is stored as FAILED and returned as such. On the stop `cancelled` it stores CANCELLED and returns;
+   * on `draining` and `lease-lost` it leaves the stored phase alone and rethrows the {@link ActivityStop}. Anything else
+   * thrown is a fault of the infrastructure: the task is tried again.
+   */
+  executeGraphton(execution: AgentExecution, threadId: string, context: ActivityContext): Promise<AgentExecutionStatus>;
+  /** Frees what a session used. Succeeds when there is nothing left to free. */
+  cleanupSandbox(input: CleanupSandboxInput, context: ActivityContext): Promise<void>;
+}

@@ -1,0 +1,16 @@
+// For servers: what the engine needs of their store.
+export type {
+  LeaseKey,
+  LeaseOptions,
+  NewTask,
+  QueueCounts,
+  QueuedTask,
+  QueueStore,
+  ReleaseOptions,
+  RenewedLease,
+  TaskKind,
+} from "./queue-store.ts";
+
+// For tests and demonstrations.
+export { createMemoryQueueStore } from "./memory-queue-store.ts";
+export type { MemoryQueueStore } from "./memory-queue-store.ts";

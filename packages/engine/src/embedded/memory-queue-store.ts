@@ -1,0 +1,133 @@
+import type { LeaseKey, NewTask, QueuedTask, QueueStore } from "./queue-store.ts";
+
+/** A queue that lives as long as the process: for tests and demonstrations. */
+export interface MemoryQueueStore extends QueueStore {
+  /** Adds a task at the end. A task id that is there already changes nothing. */
+  enqueue(task: NewTask): Promise<void>;
+}
+
+type Row = { -readonly [Key in keyof QueuedTask]: QueuedTask[Key] } & {
+  state: "waiting" | "leased" | "done";
+  expiresAt: number;
+  availableAt: number;
+};
+
+// Every operation runs in one go between two awaits of its caller, which makes it a transaction.
+export function createMemoryQueueStore(): MemoryQueueStore {
+  const rows = new Map<string, Row>();
+
+  const open = (): Row[] => [...rows.values()].filter((row) => row.state !== "done");
+  const waiting = (): Row[] => open().filter((row) => row.state === "waiting");
+  const leased = (): Row[] => open().filter((row) => row.state === "leased");
+  const current = ({ taskId, fence }: LeaseKey, runnerId: string): Row | undefined => {
+    const row = rows.get(taskId);
+    return row?.state === "leased" && row.fence === fence && row.runnerId === runnerId ? row : undefined;
+  };
+
+  return {
+    enqueue: async (task) => {
+      if (rows.has(task.id)) return;
+      const unclaimed = { fence: 0, attempt: 0, runnerId: "", cancelReason: undefined, lastFailure: "" };
+      rows.set(task.id, { ...task, ...unclaimed, state: "waiting", expiresAt: 0, availableAt: 0 });
+    },
+
+    lease: async ({ queue, runnerId, now, leaseMs, maxAttempts }) => {
+      const busySessions = new Set<string>();
+      for (const row of open()) {
+        const first = row.sessionId === "" || !busySessions.has(row.sessionId);
+        busySessions.add(row.sessionId);
+        const deliverable = row.state === "waiting" && row.availableAt <= now && row.attempt < maxAttempts;
+        if (!first || !deliverable || row.queue !== queue || row.cancelReason !== undefined) continue;
+        row.state = "leased";
+        row.fence += 1;
+        row.attempt += 1;
+        row.runnerId = runnerId;
+        row.expiresAt = now + leaseMs;
+        return taskOf(row);
+      }
+      return undefined;
+    },
+
+    renew: async ({ runnerId, leases, expiresAt }) =>
+      leases.flatMap((lease) => {
+        const row = current(lease, runnerId);
+        if (!row) return [];
+        row.expiresAt = expiresAt;
+        return [{ taskId: row.id, fence: row.fence, cancelReason: row.cancelReason }];
+      }),
+
+    complete: async (lease, runnerId) => {
+      const row = current(lease, runnerId);
+      if (row) row.state = "done";
+      const task = rows.get(lease.taskId);
+      return task?.state === "done" && task.fence === lease.fence;
+    },
+
+    release: async (lease, { runnerId, counted, availableAt, failure }) => {
+      const row = current(lease, runnerId);
+      if (row) {
+        row.state = "waiting";
+        row.availableAt = availableAt;
+        if (!counted) row.attempt -= 1;
+        if (failure !== undefined) row.lastFailure = failure;
+      }
+      const task = rows.get(lease.taskId);
+      return task?.state === "waiting" && task.fence === lease.fence;
+    },
+
+    expire: async ({ now, failure }) =>
+      leased()
+        .filter((row) => row.expiresAt <= now)
+        .map((row) => {
+          row.state = "waiting";
+          row.availableAt = 0;
+          row.lastFailure = failure;
+          return taskOf(row);
+        }),
+
+    requestCancel: async (taskId, reason) => {
+      const row = rows.get(taskId);
+      if (row && row.state !== "done") row.cancelReason ??= reason;
+      return row?.state ?? "unknown";
+    },
+
+    undeliverable: async ({ maxAttempts }) =>
+      waiting()
+        .filter((row) => row.cancelReason !== undefined || row.attempt >= maxAttempts)
+        .map(taskOf),
+
+    discard: async ({ taskId, fence }) => {
+      const row = rows.get(taskId);
+      if (row?.state !== "waiting" || row.fence !== fence) return false;
+      row.state = "done";
+      return true;
+    },
+
+    recover: async ({ expiresAt }) => {
+      const recovered = leased();
+      for (const row of recovered) row.expiresAt = expiresAt;
+      return recovered.length;
+    },
+
+    nextDue: async ({ now }) => {
+      const times = open().flatMap((row) => {
+        if (row.state === "leased") return [row.expiresAt];
+        return row.availableAt > now ? [row.availableAt] : [];
+      });
+      return times.length === 0 ? undefined : Math.min(...times);
+    },
+
+    counts: async () => {
+      const ages = waiting().map((row) => row.createdAt);
+      return {
+        waiting: ages.length,
+        leased: leased().length,
+        oldestWaitingAt: ages.length === 0 ? undefined : Math.min(...ages),
+      };
+    },
+  };
+}
+
+function taskOf({ state: _state, expiresAt: _expiresAt, availableAt: _availableAt, ...task }: Row): QueuedTask {
+  return { ...task };
+}

@@ -1,0 +1,150 @@
+/**
+ * Where the embedded engine keeps its tasks: one row each, in the server's own store, so that a run and its place in the
+ * queue are written in one transaction. How a row comes to be is the store's business; here is what the engine does
+ * with it.
+ *
+ * A task is `waiting`, `leased` or `done`:
+ * ```
+ *   waiting ──lease──▶ leased ──complete──▶ done
+ *      ▲                 │                   ▲
+ *      └─release, expire─┘      discard──────┘ (from waiting)
+ * ```
+ * Laws that hold for every sequence of operations, also when they run at once:
+ * - Each operation is one transaction: it happens wholly or not at all, and is durable when it resolves.
+ * - A task's `fence` starts at 0, grows by 1 with each lease of it and never otherwise. A lease is current while its
+ *   task is leased to that runner under that fence; only `complete`, `release` and `expire` end it, never time alone.
+ * - `attempt` grows by 1 with each lease; a release that is not counted takes it back.
+ * - Tasks of one session (`sessionId` not empty) run in the order they were enqueued: one is leased only when all earlier
+ *   ones of its session are done. So never two at a time, and a retried task is not overtaken.
+ * - What is done stays done.
+ *
+ * Times are milliseconds since the epoch, given by the caller; the store reads no clock.
+ */
+export interface QueueStore {
+  /**
+   * Leases the oldest (by order of enqueueing) task of the queue that is deliverable, and answers it as it is then, with
+   * fence and attempt raised and `expires_at = now + leaseMs`.
+   *
+   * Deliverable: waiting, available (`available_at <= now`), not asked to cancel, fewer than `maxAttempts` attempts, first of
+   * its session. Concurrent calls never answer the same task.
+   */
+  lease(options: LeaseOptions): Promise<QueuedTask | undefined>;
+
+  /**
+   * Sets `expires_at` of those of the leases that are current, and answers them, in the order given. A lease that is not
+   * answered is lost. A time in the past is allowed: the next `expire` then takes the task.
+   */
+  renew(options: {
+    readonly runnerId: string;
+    readonly leases: readonly LeaseKey[];
+    readonly expiresAt: number;
+  }): Promise<RenewedLease[]>;
+
+  /**
+   * Ends a current lease: the task is done. Answers whether it is done under this fence: a repetition answers true again
+   * and changes nothing; false when the lease was not current.
+   */
+  complete(lease: LeaseKey, runnerId: string): Promise<boolean>;
+
+  /**
+   * Ends a current lease without an outcome: the task waits in its old place. Answers whether the task waits under this
+   * fence: a repetition answers true again and changes nothing; false when the lease was not current.
+   */
+  release(lease: LeaseKey, options: ReleaseOptions): Promise<boolean>;
+
+  /**
+   * Ends every lease with `expires_at <= now`: those tasks wait in their old place, available at once, with `failure` as their
+   * last failure. Answers them, with the `runnerId` that lost each.
+   */
+  expire(options: { readonly now: number; readonly failure: string }): Promise<QueuedTask[]>;
+
+  /**
+   * Stores that a task is to be cancelled, unless it was already or is done; the first reason stays, whatever becomes of the
+   * lease. Answers the state that the task is in, `unknown` without a row.
+   */
+  requestCancel(taskId: string, reason: string): Promise<"waiting" | "leased" | "done" | "unknown">;
+
+  /** The waiting tasks that `lease` will never answer: asked to cancel, or `maxAttempts` attempts used up. Oldest first. */
+  undeliverable(options: { readonly maxAttempts: number }): Promise<QueuedTask[]>;
+
+  /** A task that still waits under this fence becomes done; any other stays as it is. Answers whether it was done by this call. */
+  discard(task: LeaseKey): Promise<boolean>;
+
+  /**
+   * Sets `expires_at` of every leased task, whatever it was: after a restart nobody's lease is older than the restart.
+   * Answers how many there are.
+   */
+  recover(options: { readonly expiresAt: number }): Promise<number>;
+
+  /**
+   * When to look again: the earliest `expires_at` of a leased task or `available_at` after `now` of a waiting one. Undefined
+   * when time alone changes nothing.
+   */
+  nextDue(options: { readonly now: number }): Promise<number | undefined>;
+
+  /** How many tasks wait and are leased, over all queues, and when the oldest waiting one was enqueued. */
+  counts(): Promise<QueueCounts>;
+}
+
+/** What is written when a task comes into being. A task id is enqueued once: a repetition changes nothing. */
+export interface NewTask {
+  /** For a run the execution's id. */
+  readonly id: string;
+  readonly kind: TaskKind;
+  /** The queue that runners take it from. */
+  readonly queue: string;
+  /** Tasks of one session run one after the other; those of the empty session are independent. */
+  readonly sessionId: string;
+  /** For `cleanup-sandbox` a serialized `CleanupSandboxTask`; empty for a run. */
+  readonly payload: Uint8Array;
+  readonly createdAt: number;
+}
+
+export type TaskKind = "execution" | "cleanup-sandbox";
+
+/** A task as the operation that answered it left it. */
+export interface QueuedTask extends NewTask {
+  /** Epoch of the last lease; 0 when there was none. */
+  readonly fence: number;
+  /** Counted leases so far. */
+  readonly attempt: number;
+  /** Who holds it, or held it last; empty when nobody did. */
+  readonly runnerId: string;
+  /** Why it is to be cancelled; undefined when it is not. May be empty. */
+  readonly cancelReason: string | undefined;
+  /** Why its last attempt did not end it; empty when there was none. */
+  readonly lastFailure: string;
+}
+
+/** Names a lease. */
+export interface LeaseKey {
+  readonly taskId: string;
+  readonly fence: number;
+}
+
+export interface LeaseOptions {
+  readonly queue: string;
+  readonly runnerId: string;
+  readonly now: number;
+  readonly leaseMs: number;
+  readonly maxAttempts: number;
+}
+
+export interface RenewedLease extends LeaseKey {
+  readonly cancelReason: string | undefined;
+}
+
+export interface ReleaseOptions {
+  readonly runnerId: string;
+  /** False: the attempt is taken back, as if the lease had not been. */
+  readonly counted: boolean;
+  readonly availableAt: number;
+  /** Becomes the task's last failure. Undefined: the earlier one stays. */
+  readonly failure?: string;
+}
+
+export interface QueueCounts {
+  readonly waiting: number;
+  readonly leased: number;
+  readonly oldestWaitingAt: number | undefined;
+}

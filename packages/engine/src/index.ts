@@ -1,0 +1,21 @@
+// For servers: the port.
+export type { Engine, Logger } from "./engine.ts";
+
+// For runners: what to implement, and why it may have to stop.
+export type { Activities, ActivityContext, CleanupSandboxInput } from "./contract.ts";
+export { ActivityStop, EngineError } from "./errors.ts";
+export type { ActivityStopKind, EngineErrorCode } from "./errors.ts";
+
+// For both: the names they meet under.
+export {
+  ACTIVITY_NAMES,
+  DEFAULT_ACTIVITY_QUEUE,
+  DEFAULT_WORKFLOW_QUEUE,
+  INVOKE_AGENT_EXECUTION,
+  INVOKE_AGENT_EXECUTION_WORKFLOW,
+  SIGNAL_NAMES,
+} from "./contract.ts";
+
+// For tests of either: time in their own hands.
+export { systemClock } from "./clock.ts";
+export type { Clock } from "./clock.ts";
