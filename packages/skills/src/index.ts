@@ -1,0 +1,12 @@
+// For everyone who gives skills to an agent.
+export { createSkillWriter } from "./skill-writer.ts";
+export type { Skill, SkillSandbox, SkillWriter, SkillWriterOptions } from "./skill-writer.ts";
+export { promptSection } from "./prompt-section.ts";
+export type { AvailableSkill } from "./prompt-section.ts";
+
+// For who takes skills in.
+export { parseSkill } from "./parse-skill.ts";
+export type { ParsedSkill, SkillFrontmatter } from "./parse-skill.ts";
+
+export { SkillError } from "./errors.ts";
+export type { SkillErrorCode, SkillProblem } from "./errors.ts";
