@@ -18,6 +18,7 @@ const fromBin = Object.values(manifest.bin ?? {}).map((file) => file.replace(/^(
 
 const config: UserConfig = defineConfig({
   entry: [...new Set([...fromExports, ...fromBin])],
+  cwd: process.cwd(),
   outDir: "dist",
   format: "esm",
   platform: "node",
@@ -28,7 +29,7 @@ const config: UserConfig = defineConfig({
   dts: true,
   sourcemap: true,
   fixedExtension: false,
-  skipNodeModulesBundle: true,
+  deps: { neverBundle: true },
 }) as UserConfig;
 
 export default config;

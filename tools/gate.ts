@@ -27,7 +27,11 @@ export class GateError extends Error {
 }
 
 /** Runs a tool of the workspace. Throws `GateError` with its whole output when it exits non-zero. */
-export async function tool(command: string, args: readonly string[], options?: { env?: Record<string, string>; cwd?: string }): Promise<string> {
+export async function tool(
+  command: string,
+  args: readonly string[],
+  options?: { env?: Record<string, string>; cwd?: string },
+): Promise<string> {
   const result = await execa(command, args, {
     all: true,
     reject: false,

@@ -21,7 +21,8 @@ const totals = await runGates([
   {
     name: "types",
     atLeast: 500,
-    run: async () => looked(counted(await tool("tsc", ["--noEmit", "--extendedDiagnostics"]), /Files:\s+(\d+)/), "files"),
+    run: async () =>
+      looked(counted(await tool("tsc", ["--noEmit", "--extendedDiagnostics"]), /Files:\s+(\d+)/), "files"),
   },
   {
     name: "boundaries",
@@ -38,8 +39,15 @@ const totals = await runGates([
   { name: "tests", atLeast: 300, run: () => vitest([]) },
 ]);
 
-const left = await Array.fromAsync(glob("{packages,apps,e2e,examples,tools,proto}/**/*.system.test.ts", { exclude: ["**/node_modules"] }));
-console.log(`\nLeft to \`test:system\`, which needs more than Node:\n${left.toSorted().map((file) => `  ${file}`).join("\n")}`);
+const left = await Array.fromAsync(
+  glob("{packages,apps,e2e,examples,tools,proto}/**/*.system.test.ts", { exclude: ["**/node_modules"] }),
+);
+console.log(
+  `\nLeft to \`test:system\`, which needs more than Node:\n${left
+    .toSorted()
+    .map((file) => `  ${file}`)
+    .join("\n")}`,
+);
 conclude(totals);
 
 /** knip says nothing when all is well, so its debug-free JSON report is asked and the workspaces it knows are counted. */

@@ -13,19 +13,26 @@ interface VitestReport {
 }
 
 /** Runs Vitest with its own output on the terminal and returns what it counted. A file that can't be loaded counts as a failure. */
-export async function vitest(args: readonly string[], options?: { uid?: number; gid?: number; env?: Record<string, string> }): Promise<Evidence> {
+export async function vitest(
+  args: readonly string[],
+  options?: { uid?: number; gid?: number; env?: Record<string, string> },
+): Promise<Evidence> {
   const folder = await mkdtemp(join(tmpdir(), "stigmer-test-"));
   try {
     const report = join(folder, "report.json");
     if (options?.uid !== undefined) await chownForUser(folder, options.uid, options.gid ?? options.uid);
-    const result = await execa("vitest", ["run", ...args, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`], {
-      preferLocal: true,
-      reject: false,
-      stdin: "ignore",
-      stdout: "inherit",
-      stderr: "inherit",
-      ...options,
-    });
+    const result = await execa(
+      "vitest",
+      ["run", ...args, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
+      {
+        preferLocal: true,
+        reject: false,
+        stdin: "ignore",
+        stdout: "inherit",
+        stderr: "inherit",
+        ...options,
+      },
+    );
     const counts = JSON.parse(await readFile(report, "utf8")) as VitestReport;
     const brokenFiles = counts.testResults.filter((file) => file.status !== "passed").length;
     // Errors outside any test (an unhandled rejection) fail the run without failing a test.

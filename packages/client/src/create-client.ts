@@ -12,18 +12,25 @@ import {
   type SessionClient,
   type SkillClient,
 } from "./resources.ts";
+import { withFence, type Fence } from "./with-fence.ts";
 import { openTransport, type TransportOptions } from "./transport.ts";
 
-/** Everything a Stigmer server offers, typed, over one connection. */
-export interface StigmerClient extends Disposable {
+/** Everything a Stigmer server offers, typed. */
+export interface ResourceClients {
   readonly agents: AgentClient;
   readonly agentInstances: AgentInstanceClient;
   readonly sessions: SessionClient;
   readonly executions: ExecutionClient;
   readonly skills: SkillClient;
   readonly environments: EnvironmentClient;
-  /** For services that have no typed client here, and for tests. */
+  /** For services that have no typed client here. */
   readonly transport: Transport;
+}
+
+/** The clients over one connection. */
+export interface StigmerClient extends ResourceClients, Disposable {
+  /** The same, for a runner that holds the fence of an execution: its calls see secrets in clear. */
+  underFence(fence: Fence): ResourceClients;
   /** Ends the connection; calls in flight fail with `cancelled` or `unavailable`. */
   close(): void;
 }
@@ -33,11 +40,15 @@ export type ClientOptions = TransportOptions;
 /** Opens no connection before the first call. */
 export function createClient(options: ClientOptions): StigmerClient {
   const { transport, close } = openTransport(options);
-  return { ...createClients(transport), close, [Symbol.dispose]: close };
+  return {
+    ...createClients(transport),
+    underFence: (fence) => createClients(withFence(transport, fence)),
+    close,
+    [Symbol.dispose]: close,
+  };
 }
 
-/** The typed clients over a transport that the caller owns. */
-export function createClients(transport: Transport): Omit<StigmerClient, "close" | typeof Symbol.dispose> {
+function createClients(transport: Transport): ResourceClients {
   return {
     agents: createAgentClient(transport),
     agentInstances: createAgentInstanceClient(transport),

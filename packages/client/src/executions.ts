@@ -17,7 +17,12 @@ export interface ExecutionClient {
   create(execution: AgentExecution): Promise<AgentExecution>;
   get(id: string): Promise<AgentExecution>;
   delete(id: string): Promise<AgentExecution>;
-  list(input?: { phase?: ExecutionPhase; tags?: readonly string[]; pageSize?: number; pageToken?: string }): Promise<Page<AgentExecution>>;
+  list(input?: {
+    phase?: ExecutionPhase;
+    tags?: readonly string[];
+    pageSize?: number;
+    pageToken?: string;
+  }): Promise<Page<AgentExecution>>;
   listBySession(sessionId: string, input?: { pageSize?: number; pageToken?: string }): Promise<Page<AgentExecution>>;
   /** Asks a run to stop. A run that waits is cancelled at once, one that runs when its runner has stopped it. */
   cancel(id: string, reason?: string): Promise<AgentExecution>;

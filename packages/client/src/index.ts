@@ -1,5 +1,5 @@
 // For everyone who talks to a Stigmer server.
-export { createClient, type ClientOptions, type StigmerClient } from "./create-client.ts";
+export { createClient, type ClientOptions, type ResourceClients, type StigmerClient } from "./create-client.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
 export type { ExecutionClient } from "./executions.ts";
 export type { ListInput, Page, ReferenceInput } from "./resource-client.ts";
@@ -11,9 +11,8 @@ export type {
   SessionClient,
   SkillClient,
 } from "./resources.ts";
-export { isTerminal, type ExecutionUpdate, type WatchOptions } from "./watch-execution.ts";
+export type { ExecutionUpdate, WatchOptions } from "./watch-execution.ts";
 
 // For runners.
 export { createStatusSender, type StatusSender, type StatusSenderOptions } from "./status-sender.ts";
-export { withFence, type Fence } from "./with-fence.ts";
-export { FENCE_HEADER, toBaseUrl, type TransportOptions } from "./transport.ts";
+export type { Fence } from "./with-fence.ts";

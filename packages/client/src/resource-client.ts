@@ -1,6 +1,10 @@
 import type { Message } from "@bufbuild/protobuf";
-import { ApiResourceKind } from "@stigmer/protos/apiresourcekind";
-import { ApiResourceOwnerScope, type ApiResourceMetadata, type ApiResourceReference } from "@stigmer/protos/apiresource";
+import type { ApiResourceKind } from "@stigmer/protos/apiresourcekind";
+import {
+  ApiResourceOwnerScope,
+  type ApiResourceMetadata,
+  type ApiResourceReference,
+} from "@stigmer/protos/apiresource";
 import { ClientError } from "./errors.ts";
 import { requireId } from "./require-id.ts";
 
@@ -48,7 +52,11 @@ export function describe(noun: string, resource: ResourceMessage): string {
 }
 
 /** The wire form of a reference. Throws `invalid-argument` for an empty slug. */
-export function toReference(noun: string, kind: ApiResourceKind, { slug, org, version }: ReferenceInput): Omit<ApiResourceReference, keyof Message> {
+export function toReference(
+  noun: string,
+  kind: ApiResourceKind,
+  { slug, org, version }: ReferenceInput,
+): Omit<ApiResourceReference, keyof Message> {
   return {
     scope: ApiResourceOwnerScope.organization,
     org: org ?? "local",
@@ -74,4 +82,3 @@ export function toListRequest(input: ListInput = {}): {
     labels: { ...input.labels },
   };
 }
-

@@ -1,13 +1,29 @@
 import { createClient as createConnectClient, type Transport } from "@connectrpc/connect";
 import { AgentCommandController, AgentQueryController, type Agent } from "@stigmer/protos/agent/v1";
-import { AgentInstanceCommandController, AgentInstanceQueryController, type AgentInstance } from "@stigmer/protos/agentinstance/v1";
+import {
+  AgentInstanceCommandController,
+  AgentInstanceQueryController,
+  type AgentInstance,
+} from "@stigmer/protos/agentinstance/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import { ApiResourceKind } from "@stigmer/protos/apiresourcekind";
-import { EnvironmentCommandController, EnvironmentQueryController, type Environment } from "@stigmer/protos/environment/v1";
+import {
+  EnvironmentCommandController,
+  EnvironmentQueryController,
+  type Environment,
+} from "@stigmer/protos/environment/v1";
 import { SessionCommandController, SessionQueryController, type Session } from "@stigmer/protos/session/v1";
 import { SkillCommandController, SkillQueryController, type Skill } from "@stigmer/protos/skill/v1";
 import { requireId } from "./require-id.ts";
-import { call, describe, toListRequest, toReference, type ListInput, type Page, type ReferenceInput } from "./resource-client.ts";
+import {
+  call,
+  describe,
+  toListRequest,
+  toReference,
+  type ListInput,
+  type Page,
+  type ReferenceInput,
+} from "./resource-client.ts";
 
 /** Every method throws `ClientError` and refuses an empty id before it calls. */
 export interface ResourceClient<T> {
@@ -49,7 +65,9 @@ export function createAgentClient(transport: Transport): AgentClient {
     delete: (id) => call(`agent ${id}`, () => command.delete({ value: requireId("agent_id", id) })),
     get: (id) => call(`agent ${id}`, () => query.get({ value: requireId("agent_id", id) })),
     getByReference: (reference) =>
-      call(`agent "${reference.slug}"`, () => query.getByReference(toReference("agent", ApiResourceKind.agent, reference))),
+      call(`agent "${reference.slug}"`, () =>
+        query.getByReference(toReference("agent", ApiResourceKind.agent, reference)),
+      ),
     list: (input) => call("agents", () => query.list(toListRequest(input))),
   };
 }
@@ -69,7 +87,10 @@ export function createAgentInstanceClient(transport: Transport): AgentInstanceCl
       ),
     list: (input) => call("agent instances", () => query.list(toListRequest(input))),
     listByAgent: (agentId) =>
-      call(`instances of agent ${agentId}`, async () => (await query.getByAgent({ agentId: requireId("agent_id", agentId) })).items),
+      call(
+        `instances of agent ${agentId}`,
+        async () => (await query.getByAgent({ agentId: requireId("agent_id", agentId) })).items,
+      ),
   };
 }
 
@@ -114,16 +135,26 @@ export function createSkillClient(transport: Transport): SkillClient {
   return {
     push: ({ name, artifact, org = "local", tag = "" }) =>
       call(`skill "${name}"`, () =>
-        command.push({ name: requireId("skill name", name), artifact, org, tag, scope: ApiResourceOwnerScope.organization }),
+        command.push({
+          name: requireId("skill name", name),
+          artifact,
+          org,
+          tag,
+          scope: ApiResourceOwnerScope.organization,
+        }),
       ),
     delete: (id) => call(`skill ${id}`, () => command.delete({ value: requireId("skill_id", id) })),
     get: (id) => call(`skill ${id}`, () => query.get({ value: requireId("skill_id", id) })),
     getByReference: (reference) =>
-      call(`skill "${reference.slug}"`, () => query.getByReference(toReference("skill", ApiResourceKind.skill, reference))),
+      call(`skill "${reference.slug}"`, () =>
+        query.getByReference(toReference("skill", ApiResourceKind.skill, reference)),
+      ),
     list: (input) => call("skills", () => query.list(toListRequest(input))),
     getArtifact: (storageKey) =>
-      call(`skill artifact ${storageKey}`, async () =>
-        (await query.getArtifact({ artifactStorageKey: requireId("artifact_storage_key", storageKey) })).artifact,
+      call(
+        `skill artifact ${storageKey}`,
+        async () =>
+          (await query.getArtifact({ artifactStorageKey: requireId("artifact_storage_key", storageKey) })).artifact,
       ),
   };
 }

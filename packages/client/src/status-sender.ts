@@ -90,10 +90,14 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
     async finish({ deadlineMs }) {
       flush();
       const deadline = AbortSignal.timeout(deadlineMs);
-      const expired = new Promise<"expired">((resolve) => deadline.addEventListener("abort", () => resolve("expired"), { once: true }));
+      const expired = new Promise<"expired">((resolve) =>
+        deadline.addEventListener("abort", () => resolve("expired"), { once: true }),
+      );
       while (sending) {
         if ((await Promise.race([sending, expired])) === "expired") {
-          fenced = lastError ?? new ClientError("deadline-exceeded", `status update: not acknowledged within ${deadlineMs} ms`);
+          fenced =
+            lastError ??
+            new ClientError("deadline-exceeded", `status update: not acknowledged within ${deadlineMs} ms`);
           throw fenced;
         }
       }

@@ -19,9 +19,6 @@ export interface ClosableTransport {
   close(): void;
 }
 
-/** The key of the header that says under which fence a runner calls: `<execution id>/<fence>`. */
-export const FENCE_HEADER = "stigmer-fence";
-
 export function openTransport(options: TransportOptions): ClosableTransport {
   const baseUrl = toBaseUrl(options.endpoint);
   const sessionManager = new Http2SessionManager(baseUrl, {
@@ -44,8 +41,8 @@ export function openTransport(options: TransportOptions): ClosableTransport {
 /** Connect's own default deadline would end long-lived streams too. */
 function withUnaryDeadline(transport: Transport, deadlineMs: number): Transport {
   return {
-    unary: (method, signal, timeoutMs, header, input, contextValues) =>
-      transport.unary(method, signal, timeoutMs ?? deadlineMs, header, input, contextValues),
+    unary: (...[method, signal, timeoutMs, ...rest]) =>
+      transport.unary(method, signal, timeoutMs ?? deadlineMs, ...rest),
     stream: (...args) => transport.stream(...args),
   };
 }

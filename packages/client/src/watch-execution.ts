@@ -1,11 +1,10 @@
 import type { Client } from "@connectrpc/connect";
 import {
-  ExecutionPhase,
   type AgentExecutionQueryController,
   type AgentExecutionStatus,
   type StatusDelta,
 } from "@stigmer/protos/agentexecution/v1";
-import { createStatusFold, type StatusFold } from "@stigmer/status";
+import { createStatusFold, isTerminal, type StatusFold } from "@stigmer/status";
 import { ClientError } from "./errors.ts";
 
 export interface WatchOptions {
@@ -101,14 +100,4 @@ export async function* watchExecution(
       yield { revision, status: fold.status };
     }
   }
-}
-
-/** Whether a run in this phase has ended for good. */
-export function isTerminal(phase: ExecutionPhase): boolean {
-  return (
-    phase === ExecutionPhase.EXECUTION_COMPLETED ||
-    phase === ExecutionPhase.EXECUTION_FAILED ||
-    phase === ExecutionPhase.EXECUTION_CANCELLED ||
-    phase === ExecutionPhase.EXECUTION_TERMINATED
-  );
 }

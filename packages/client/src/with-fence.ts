@@ -1,5 +1,4 @@
-import type { Interceptor } from "@connectrpc/connect";
-import { FENCE_HEADER } from "./transport.ts";
+import type { Transport } from "@connectrpc/connect";
 
 /** A runner's hold on one execution: the server counts the fence up whenever the run goes to another runner. */
 export interface Fence {
@@ -7,10 +6,20 @@ export interface Fence {
   readonly fence: number;
 }
 
-/** Says with every call under which fence it is made. The server gives secrets in clear to the present holder only. */
-export function withFence({ executionId, fence }: Fence): Interceptor {
-  return (next) => (request) => {
-    request.header.set(FENCE_HEADER, `${executionId}/${fence}`);
-    return next(request);
+/** The header that says under which fence a call is made: `<execution id>/<fence>`. */
+export const FENCE_HEADER = "stigmer-fence";
+
+/** Says with every call under which fence it is made: the server gives secrets in clear to the present holder only. */
+export function withFence(transport: Transport, { executionId, fence }: Fence): Transport {
+  const fenced = (header: ConstructorParameters<typeof Headers>[0]): Headers => {
+    const headers = new Headers(header);
+    headers.set(FENCE_HEADER, `${executionId}/${fence}`);
+    return headers;
+  };
+  return {
+    unary: (...[method, signal, timeoutMs, header, ...rest]) =>
+      transport.unary(method, signal, timeoutMs, fenced(header), ...rest),
+    stream: (...[method, signal, timeoutMs, header, ...rest]) =>
+      transport.stream(method, signal, timeoutMs, fenced(header), ...rest),
   };
 }

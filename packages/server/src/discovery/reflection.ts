@@ -23,7 +23,10 @@ export function createReflection(services: readonly DescService[]): ServiceImpl<
   function answer({ messageRequest: question }: ServerReflectionRequest): Answer {
     switch (question.case) {
       case "listServices":
-        return { case: "listServicesResponse", value: { service: services.map(({ typeName }) => ({ name: typeName })) } };
+        return {
+          case: "listServicesResponse",
+          value: { service: services.map(({ typeName }) => ({ name: typeName })) },
+        };
       case "fileByFilename":
         return fileAnswer(files.get(question.value), question.value);
       case "fileContainingSymbol":

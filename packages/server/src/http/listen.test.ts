@@ -1,7 +1,12 @@
 import { connect as connectTcp } from "node:net";
 import { request as httpRequest } from "node:http";
 import { createClient } from "@connectrpc/connect";
-import { connectNodeAdapter, createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import {
+  connectNodeAdapter,
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
 import { AgentQueryController } from "@stigmer/protos/agent/v1";
 import { afterEach, describe, expect, it } from "vitest";
 import { ServerError } from "../errors.ts";

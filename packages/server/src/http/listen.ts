@@ -102,4 +102,3 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: ListenOptions
   }
   return new ServerError("cannot-listen", `Cannot listen on ${host}:${port}: ${error.message}.`, { cause: error });
 }
-

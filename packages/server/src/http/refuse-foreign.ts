@@ -6,7 +6,8 @@ import type { NodeHandlerFn, NodeRequest } from "./node-handler.ts";
  */
 export function refuseForeign(handler: NodeHandlerFn, options?: { allowedHosts?: readonly string[] }): NodeHandlerFn {
   const allowed = new Set(options?.allowedHosts ?? []);
-  const isOurs = (name: string | undefined): boolean => name !== undefined && (isLoopbackName(name) || allowed.has(name));
+  const isOurs = (name: string | undefined): boolean =>
+    name !== undefined && (isLoopbackName(name) || allowed.has(name));
   return (request, response) => {
     const host = hostOf(request);
     const origin = request.headers.origin;

@@ -19,7 +19,8 @@ export function reportErrors(logger: Logger): Interceptor {
 
   function toConnectError(error: unknown, method: string): ConnectError {
     if (error instanceof ConnectError) return error;
-    if (error instanceof Error && error.name === "AbortError") return new ConnectError("the call was cancelled", Code.Canceled);
+    if (error instanceof Error && error.name === "AbortError")
+      return new ConnectError("the call was cancelled", Code.Canceled);
     const id = randomUUID().slice(0, 8);
     logger.error({ method, errorId: id, err: error }, "call failed");
     return new ConnectError(`internal error ${id}: see the server's log`, Code.Internal);

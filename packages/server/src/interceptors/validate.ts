@@ -14,7 +14,9 @@ export function validateRequests(): Interceptor {
       try {
         return await validated(request);
       } catch (error) {
-        throw error instanceof ConnectError && error.cause instanceof ValidationError ? explain(error, error.cause) : error;
+        throw error instanceof ConnectError && error.cause instanceof ValidationError
+          ? explain(error, error.cause)
+          : error;
       }
     };
   };

@@ -17,7 +17,11 @@ function environment(data: Record<string, { value: string; isSecret?: boolean }>
 
 describe("secrets", () => {
   it("leaves no secret in what is stored, and everything else as it was", () => {
-    const clear = environment({ TOKEN: { value: "hunter2-token", isSecret: true }, REGION: { value: "eu" }, LATER: { value: "", isSecret: true } });
+    const clear = environment({
+      TOKEN: { value: "hunter2-token", isSecret: true },
+      REGION: { value: "eu" },
+      LATER: { value: "", isSecret: true },
+    });
     const sealed = secrets.seal(clear);
     expect(Buffer.from(toBinary(EnvironmentSchema, sealed)).toString("latin1")).not.toContain("hunter2-token");
     expect(sealed.spec?.data["REGION"]?.value).toBe("eu");
@@ -28,7 +32,9 @@ describe("secrets", () => {
 
   it("covers every message that carries values", () => {
     const agent = create(AgentSchema, { spec: { envSpec: { data: { A: { value: "s3cret", isSecret: true } } } } });
-    const execution = create(AgentExecutionSchema, { spec: { runtimeEnv: { B: { value: "s3cret", isSecret: true } } } });
+    const execution = create(AgentExecutionSchema, {
+      spec: { runtimeEnv: { B: { value: "s3cret", isSecret: true } } },
+    });
     expect(JSON.stringify(secrets.seal(agent))).not.toContain("s3cret");
     expect(JSON.stringify(secrets.mask(execution))).not.toContain("s3cret");
     expect(secrets.open(secrets.seal(execution))).toEqual(execution);
@@ -49,7 +55,9 @@ describe("secrets", () => {
   });
 
   it("compares values, not their salted encryptions", () => {
-    const [one, same, other] = ["one", "one", "two"].map((value) => secrets.seal(environment({ TOKEN: { value, isSecret: true } }))) as [Environment, Environment, Environment];
+    const [one, same, other] = ["one", "one", "two"].map((value) =>
+      secrets.seal(environment({ TOKEN: { value, isSecret: true } })),
+    ) as [Environment, Environment, Environment];
     expect(one).not.toEqual(same);
     expect(secrets.equal(one, same)).toBe(true);
     expect(secrets.equal(one, other)).toBe(false);

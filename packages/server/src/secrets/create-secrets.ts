@@ -36,9 +36,14 @@ export function createSecrets(key: Uint8Array): Secrets {
     try {
       const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, NONCE_BYTES)).setAAD(Buffer.from(name));
       decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
-      return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]).toString("utf8");
+      return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]).toString(
+        "utf8",
+      );
     } catch (cause) {
-      throw new SecretsError(`The secret ${name} can't be decrypted: the encryption key is not the one it was stored with.`, { cause });
+      throw new SecretsError(
+        `The secret ${name} can't be decrypted: the encryption key is not the one it was stored with.`,
+        { cause },
+      );
     }
   };
 
@@ -82,11 +87,20 @@ function mapSecrets<T extends Message>(message: T, change: (name: string, value:
   return copy;
 }
 
-const CARRIERS: ReadonlyMap<string, { schema: DescMessage; values: (message: Message) => Record<string, NamedValue> | undefined }> = new Map([
+const CARRIERS: ReadonlyMap<
+  string,
+  { schema: DescMessage; values: (message: Message) => Record<string, NamedValue> | undefined }
+> = new Map([
   [EnvironmentSchema.typeName, { schema: EnvironmentSchema, values: (m) => (m as Environment).spec?.data }],
   [AgentSchema.typeName, { schema: AgentSchema, values: (m) => (m as Agent).spec?.envSpec?.data }],
-  [ExecutionContextSchema.typeName, { schema: ExecutionContextSchema, values: (m) => (m as ExecutionContext).spec?.data }],
-  [AgentExecutionSchema.typeName, { schema: AgentExecutionSchema, values: (m) => (m as AgentExecution).spec?.runtimeEnv }],
+  [
+    ExecutionContextSchema.typeName,
+    { schema: ExecutionContextSchema, values: (m) => (m as ExecutionContext).spec?.data },
+  ],
+  [
+    AgentExecutionSchema.typeName,
+    { schema: AgentExecutionSchema, values: (m) => (m as AgentExecution).spec?.runtimeEnv },
+  ],
 ]);
 
 function schemaOf(message: Message): DescMessage | undefined {
