@@ -59,14 +59,27 @@ export interface StatusAppend {
   readonly delta: Uint8Array;
   /** Columns that the change touches. */
   readonly summary?: Partial<ExecutionSummary>;
-  /** The status after the change, which ends the run: it replaces the log. */
-  readonly finalSnapshot?: Uint8Array;
-  /** Lets the change amend a run that has ended; `finalSnapshot` is then needed. */
-  readonly amend?: boolean;
+  /** The status after the change as protobuf; given, it replaces the log. */
+  readonly snapshot?: Uint8Array;
+  /** The change ends the run; `snapshot` must be given. */
+  readonly ends?: boolean;
+  /** Lets the change amend a run that has ended; `snapshot` must be given. */
+  readonly amends?: boolean;
 }
 
-export type AppendResult =
-  | { readonly kind: "appended"; readonly revision: number }
+/** What decides whether a change of a run's status is taken. */
+export interface WriteState {
+  readonly revision: number;
+  readonly phase: number;
+  readonly ended: boolean;
+  readonly lastFence: number;
+  readonly lastSequence: number;
+  /** The current fence of the run's task; 0 when no runner ever had it. */
+  readonly taskFence: number;
+}
+
+/** Why a change is not stored. */
+export type AppendRefusal =
   /** The change is stored already. */
   | { readonly kind: "repeated"; readonly revision: number }
   /** Somebody else appended since `expectedRevision`. */
@@ -74,6 +87,27 @@ export type AppendResult =
   | { readonly kind: "stale-fence"; readonly currentFence: number }
   | { readonly kind: "ended"; readonly phase: number; readonly revision: number }
   | { readonly kind: "missing" };
+
+export type AppendResult = { readonly kind: "appended"; readonly revision: number } | AppendRefusal;
+
+/**
+ * The one rule by which every driver takes or refuses a change. A repeated change is recognised before the end of the
+ * run, so that the last one can be repeated too.
+ */
+export function refusalOf(
+  change: Pick<StatusAppend, "expectedRevision" | "fence" | "sequence" | "amends">,
+  state: WriteState | undefined,
+): AppendRefusal | undefined {
+  if (!state) return { kind: "missing" };
+  const { revision, phase } = state;
+  const { fence, sequence = 0 } = change;
+  if (fence !== undefined && fence !== state.taskFence) return { kind: "stale-fence", currentFence: state.taskFence };
+  if (sequence > 0 && fence === state.lastFence && sequence <= state.lastSequence)
+    return { kind: "repeated", revision };
+  if (state.ended && !change.amends) return { kind: "ended", phase, revision };
+  if (revision !== change.expectedRevision) return { kind: "moved", revision };
+  return undefined;
+}
 
 export interface StatusSnapshot {
   readonly revision: number;
@@ -96,10 +130,15 @@ export interface ExecutionStore {
   count(filter: ExecutionFilter): Promise<number>;
   /** Replaces metadata and spec; the status is not touched. */
   replaceBody(id: string, change: Pick<ExecutionRecord, "name" | "tags" | "body">): Promise<void>;
-  /** Checks fence, sequence and end, then stores the change, in one step. */
+  /** What `refusalOf` decides by, read without waiting for writers: an answer that may be outdated by the time it is used. */
+  writeState(id: string): Promise<WriteState | undefined>;
+  /** Decides by `refusalOf`, then stores the change, in one step. */
   append(change: StatusAppend): Promise<AppendResult>;
+  /** The status from which the log goes on. */
   snapshot(id: string): Promise<StatusSnapshot | undefined>;
-  /** The log after a revision, oldest first. */
+  /** Runs that have not ended although no open task would end them, oldest first. */
+  orphans(): Promise<string[]>;
+  /** The log after a revision, oldest first; it begins after the snapshot's revision. */
   log(id: string, afterRevision: number): Promise<StatusLogRow[]>;
   /** Takes the run's log and task along. False when there was none. */
   delete(id: string): Promise<boolean>;

@@ -1,0 +1,168 @@
+import type { NewTask } from "@stigmer/engine/embedded";
+import { describe, expect, it } from "vitest";
+import type { NewExecution, StatusAppend } from "../execution-store.ts";
+import type { Subject } from "./index.ts";
+
+/** An execution with everything that a case does not care about. */
+export function execution(change: Partial<NewExecution> & Pick<NewExecution, "id">): NewExecution {
+  return {
+    org: "local",
+    name: change.id,
+    tags: [],
+    sessionId: "ses-1",
+    agentId: "agt-1",
+    phase: 1,
+    error: "",
+    startedAt: "",
+    completedAt: "",
+    createdAt: 1_000,
+    body: bytes(1),
+    snapshot: bytes(2),
+    ...change,
+  };
+}
+
+export function task(id: string, change: Partial<NewTask> = {}): NewTask {
+  return { id, kind: "execution", queue: "q", sessionId: "ses-1", payload: bytes(), createdAt: 1_000, ...change };
+}
+
+const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
+
+export function executionCases(subject: Subject): void {
+  const append = (change: Partial<StatusAppend>) =>
+    subject.store.executions.append({ id: "aex-1", expectedRevision: 1, delta: bytes(7), ...change });
+
+  describe("executions", () => {
+    it("starts at revision 1 with the given status and an empty log", async () => {
+      await subject.store.executions.insert(execution({ id: "aex-1" }));
+      const { executions } = await subject.reopen();
+      expect(await executions.get("aex-1")).toMatchObject({
+        revision: 1,
+        phase: 1,
+        ended: false,
+        lastFence: 0,
+        body: bytes(1),
+      });
+      expect(await executions.snapshot("aex-1")).toEqual({ revision: 1, status: bytes(2) });
+      expect(await executions.log("aex-1", 0)).toEqual([]);
+      const again = executions.insert(execution({ id: "aex-1" }));
+      await expect(again).rejects.toMatchObject({ code: "already-exists" });
+    });
+
+    it("appends changes in order, and touches only the columns given", async () => {
+      const { executions } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      expect(await append({ delta: bytes(1), summary: { phase: 2, startedAt: "t" } })).toEqual({
+        kind: "appended",
+        revision: 2,
+      });
+      expect(await append({ expectedRevision: 2, delta: bytes(2) })).toEqual({ kind: "appended", revision: 3 });
+      expect(await append({ expectedRevision: 2, delta: bytes(3) })).toEqual({ kind: "moved", revision: 3 });
+      const reopened = await subject.reopen();
+      expect(await reopened.executions.get("aex-1")).toMatchObject({
+        revision: 3,
+        phase: 2,
+        startedAt: "t",
+        error: "",
+      });
+      expect(await reopened.executions.log("aex-1", 1)).toEqual([
+        { revision: 2, delta: bytes(1) },
+        { revision: 3, delta: bytes(2) },
+      ]);
+      expect(await reopened.executions.log("aex-1", 2)).toHaveLength(1);
+    });
+
+    it("knows a repeated change by its fence and sequence, and refuses a stale fence", async () => {
+      const { executions, tasks, queue } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await tasks.enqueue(task("aex-1"));
+      expect(await append({ fence: 1, sequence: 1 })).toEqual({ kind: "stale-fence", currentFence: 0 });
+      const lease = await queue.lease({ queue: "q", runnerId: "r1", now: 1_000, leaseMs: 10_000, maxAttempts: 5 });
+      expect(lease?.fence).toBe(1);
+      expect(await append({ fence: 1, sequence: 1 })).toEqual({ kind: "appended", revision: 2 });
+      expect(await append({ fence: 1, sequence: 1 })).toEqual({ kind: "repeated", revision: 2 });
+      expect(await append({ fence: 2, sequence: 9 })).toEqual({ kind: "stale-fence", currentFence: 1 });
+      expect(await append({ expectedRevision: 2, delta: bytes(9) })).toEqual({ kind: "appended", revision: 3 });
+      expect(await append({ expectedRevision: 3, fence: 1, sequence: 1 })).toEqual({ kind: "repeated", revision: 3 });
+    });
+
+    it("compacts the log at the end, and takes no further change but an amendment", async () => {
+      const { executions } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await append({});
+      expect(await append({ expectedRevision: 2, summary: { phase: 3 }, snapshot: bytes(9), ends: true })).toEqual({
+        kind: "appended",
+        revision: 3,
+      });
+      expect(await executions.log("aex-1", 0)).toEqual([]);
+      expect(await executions.snapshot("aex-1")).toEqual({ revision: 3, status: bytes(9) });
+      expect(await append({ expectedRevision: 3 })).toEqual({ kind: "ended", phase: 3, revision: 3 });
+      expect(await append({ expectedRevision: 3, amends: true, snapshot: bytes(8) })).toEqual({
+        kind: "appended",
+        revision: 4,
+      });
+      expect(await executions.snapshot("aex-1")).toEqual({ revision: 4, status: bytes(8) });
+      expect(await executions.get("aex-1")).toMatchObject({ ended: true, phase: 3 });
+    });
+
+    it("goes on from a snapshot taken in mid-run", async () => {
+      const { executions } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await append({});
+      await append({ expectedRevision: 2, snapshot: bytes(9) });
+      await append({ expectedRevision: 3, delta: bytes(4) });
+      expect(await executions.snapshot("aex-1")).toEqual({ revision: 3, status: bytes(9) });
+      expect(await executions.log("aex-1", 0)).toEqual([{ revision: 4, delta: bytes(4) }]);
+      expect(await executions.get("aex-1")).toMatchObject({ revision: 4, ended: false });
+    });
+
+    it("finds runs that nobody would end", async () => {
+      const { executions, tasks } = subject.store;
+      for (const id of ["aex-1", "aex-2", "aex-3"]) await executions.insert(execution({ id }));
+      await tasks.enqueue(task("aex-2"));
+      await append({ id: "aex-3", snapshot: bytes(9), ends: true });
+      expect(await executions.orphans()).toEqual(["aex-1"]);
+    });
+
+    it("lists newest first by session, agent, phase, tags and life", async () => {
+      const { executions } = subject.store;
+      await executions.insert(execution({ id: "aex-1", createdAt: 1, tags: ["x"] }));
+      await executions.insert(execution({ id: "aex-2", createdAt: 2, sessionId: "ses-2", agentId: "agt-2", phase: 3 }));
+      await executions.insert(execution({ id: "aex-3", createdAt: 3, org: "other" }));
+      await append({ snapshot: bytes(9), ends: true });
+      const ids = async (filter: object): Promise<string[]> =>
+        (await executions.list(filter, { limit: 9 })).map(({ id }) => id);
+      expect(await ids({})).toEqual(["aex-3", "aex-2", "aex-1"]);
+      expect(await ids({ org: "local" })).toEqual(["aex-2", "aex-1"]);
+      expect(await ids({ sessionId: "ses-2" })).toEqual(["aex-2"]);
+      expect(await ids({ agentId: "agt-1" })).toEqual(["aex-3", "aex-1"]);
+      expect(await ids({ phase: 3 })).toEqual(["aex-2"]);
+      expect(await ids({ tags: ["x"] })).toEqual(["aex-1"]);
+      expect(await ids({ live: true })).toEqual(["aex-3", "aex-2"]);
+      expect(await executions.count({ org: "local" })).toBe(2);
+      const after = await executions.list({}, { limit: 9, after: { createdAt: 3, id: "aex-3" } });
+      expect(after.map(({ id }) => id)).toEqual(["aex-2", "aex-1"]);
+    });
+
+    it("deletes a run with its log and its task", async () => {
+      const { executions, tasks } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await tasks.enqueue(task("aex-1"));
+      await append({});
+      expect(await executions.delete("aex-1")).toBe(true);
+      expect(await executions.delete("aex-1")).toBe(false);
+      expect(await executions.log("aex-1", 0)).toEqual([]);
+      expect(await executions.snapshot("aex-1")).toBeUndefined();
+      expect(await tasks.state("aex-1")).toBeUndefined();
+      expect(await append({})).toEqual({ kind: "missing" });
+    });
+
+    it("replaces the body and leaves the status", async () => {
+      const { executions } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await executions.replaceBody("aex-1", { name: "new", tags: ["t"], body: bytes(5) });
+      expect(await executions.get("aex-1")).toMatchObject({ name: "new", tags: ["t"], body: bytes(5), revision: 1 });
+      expect(await executions.snapshot("aex-1")).toEqual({ revision: 1, status: bytes(2) });
+    });
+  });
+}

@@ -1,0 +1,49 @@
+import { afterEach, beforeEach, describe } from "vitest";
+import type { Store } from "../store.ts";
+import { executionCases } from "./executions.ts";
+import { resourceCases } from "./resources.ts";
+import { skillCases } from "./skills.ts";
+import { transactionCases } from "./transactions.ts";
+
+export interface StoreConformanceOptions {
+  readonly name: string;
+  /** An empty store. */
+  readonly open: () => Promise<OpenStore>;
+}
+
+export interface OpenStore {
+  readonly store: Store;
+  /** Closes the store, opens the same data again. */
+  reopen(): Promise<Store>;
+  /** Closes the store and removes its data. */
+  dispose(): Promise<void>;
+}
+
+/** What a case works on; `store` is the one opened last. */
+export interface Subject {
+  readonly store: Store;
+  reopen(): Promise<Store>;
+}
+
+/** Registers, in Vitest, what every driver of the store must do. */
+export function storeConformance(options: StoreConformanceOptions): void {
+  describe(`store: ${options.name}`, () => {
+    let open: OpenStore;
+    let store: Store;
+    beforeEach(async () => {
+      open = await options.open();
+      store = open.store;
+    });
+    afterEach(() => open.dispose());
+    const subject: Subject = {
+      get store() {
+        return store;
+      },
+      reopen: async () => (store = await open.reopen()),
+    };
+    resourceCases(subject);
+    executionCases(subject);
+    skillCases(subject);
+    transactionCases(subject);
+  });
+}

@@ -1,0 +1,199 @@
+import { StoreError } from "../errors.ts";
+import { refusalOf } from "../execution-store.ts";
+import type {
+  AppendResult,
+  ExecutionFilter,
+  ExecutionRecord,
+  ExecutionStore,
+  StatusAppend,
+  WriteState,
+} from "../execution-store.ts";
+import { conditions, isUniqueViolation, tagConditions, type Condition } from "./conditions.ts";
+import type { Session, Sql } from "./sql.ts";
+
+interface Row {
+  id: string;
+  org: string;
+  name: string;
+  tags: string;
+  session_id: string;
+  agent_id: string;
+  phase: number;
+  error: string;
+  started_at: string;
+  completed_at: string;
+  created_at: number;
+  revision: number;
+  last_fence: number;
+  last_sequence: number;
+  ended: number;
+  body: Uint8Array;
+}
+
+const SELECT = "SELECT executions.*, body FROM executions JOIN execution_bodies ON execution_id = id";
+
+const INSERT = `
+  INSERT INTO executions (id, org, name, tags, session_id, agent_id, phase, error, started_at, completed_at, created_at, revision)
+  VALUES (:id, :org, :name, :tags, :session_id, :agent_id, :phase, :error, :started_at, :completed_at, :created_at, 1)`;
+
+const ADVANCE = `
+  UPDATE executions SET revision = :revision, last_fence = :fence, last_sequence = :sequence, ended = :ended,
+    phase = coalesce(:phase, phase), error = coalesce(:error, error),
+    started_at = coalesce(:started_at, started_at), completed_at = coalesce(:completed_at, completed_at)
+  WHERE id = :id`;
+
+const APPEND_DELTA = "INSERT INTO execution_deltas (execution_id, revision, delta) VALUES (:id, :revision, :delta)";
+
+const SAVE_SNAPSHOT = `
+  INSERT INTO execution_snapshots (execution_id, revision, status) VALUES (:id, :revision, :status)
+  ON CONFLICT (execution_id) DO UPDATE SET revision = excluded.revision, status = excluded.status`;
+
+export function createExecutionStore(session: Session): ExecutionStore {
+  return {
+    insert: (execution) =>
+      session.write((sql) => {
+        const { id, org, name, phase, error, body, snapshot } = execution;
+        try {
+          sql.run(INSERT, {
+            id,
+            org,
+            name,
+            phase,
+            error,
+            tags: JSON.stringify(execution.tags),
+            session_id: execution.sessionId,
+            agent_id: execution.agentId,
+            started_at: execution.startedAt,
+            completed_at: execution.completedAt,
+            created_at: execution.createdAt,
+          });
+        } catch (cause) {
+          if (!isUniqueViolation(cause)) throw cause;
+          throw new StoreError("already-exists", `AgentExecution ${id} exists already.`, { cause });
+        }
+        sql.run("INSERT INTO execution_bodies (execution_id, body) VALUES (:id, :body)", { id, body });
+        sql.run(SAVE_SNAPSHOT, { id, revision: 1, status: snapshot });
+      }),
+    get: (id) => session.read((sql) => fromRow(sql.get<Row>(`${SELECT} WHERE id = :id`, { id }))),
+    list: (filter, page) =>
+      session.read((sql) => {
+        const { where, parameters } = conditions(executionConditions(filter), page.after);
+        const text = `${SELECT} ${where} ORDER BY created_at DESC, id DESC LIMIT :limit`;
+        return sql.all<Row>(text, { ...parameters, limit: page.limit }).flatMap((row) => fromRow(row) ?? []);
+      }),
+    count: (filter) =>
+      session.read((sql) => {
+        const { where, parameters } = conditions(executionConditions(filter));
+        return sql.get<{ count: number }>(`SELECT count(*) AS count FROM executions ${where}`, parameters)?.count ?? 0;
+      }),
+    replaceBody: (id, { name, tags, body }) =>
+      session.write((sql) => {
+        sql.run("UPDATE executions SET name = :name, tags = :tags WHERE id = :id", {
+          id,
+          name,
+          tags: JSON.stringify(tags),
+        });
+        sql.run("UPDATE execution_bodies SET body = :body WHERE execution_id = :id", { id, body });
+      }),
+    writeState: (id) => session.read((sql) => readWriteState(sql, id)),
+    append: (change) => session.write((sql) => append(sql, change)),
+    snapshot: (id) =>
+      session.read((sql) =>
+        sql.get("SELECT revision, status FROM execution_snapshots WHERE execution_id = :id", { id }),
+      ),
+    orphans: () =>
+      session.read((sql) =>
+        sql
+          .all<{ id: string }>(
+            `SELECT id FROM executions WHERE ended = 0
+               AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = executions.id AND state <> 'done')
+             ORDER BY created_at, id`,
+          )
+          .map(({ id }) => id),
+      ),
+    log: (id, afterRevision) =>
+      session.read((sql) =>
+        sql.all(
+          "SELECT revision, delta FROM execution_deltas WHERE execution_id = :id AND revision > :after ORDER BY revision",
+          { id, after: afterRevision },
+        ),
+      ),
+    delete: (id) =>
+      session.write((sql) => {
+        sql.run("DELETE FROM tasks WHERE id = :id", { id });
+        return sql.run("DELETE FROM executions WHERE id = :id", { id }) > 0;
+      }),
+  };
+}
+
+function readWriteState(sql: Sql, id: string): WriteState | undefined {
+  const row = sql.get<Omit<WriteState, "ended"> & { ended: number }>(
+    `SELECT revision, phase, ended, last_fence AS lastFence, last_sequence AS lastSequence,
+       coalesce((SELECT fence FROM tasks WHERE tasks.id = executions.id), 0) AS taskFence
+     FROM executions WHERE id = :id`,
+    { id },
+  );
+  return row && { ...row, ended: row.ended === 1 };
+}
+
+function append(sql: Sql, change: StatusAppend): AppendResult {
+  const { id, fence = 0, sequence = 0, summary = {} } = change;
+  const state = readWriteState(sql, id);
+  const refusal = refusalOf(change, state);
+  if (refusal || !state) return refusal ?? { kind: "missing" };
+
+  const revision = state.revision + 1;
+  const counted = fence > 0 && sequence > 0;
+  sql.run(ADVANCE, {
+    id,
+    revision,
+    fence: counted ? fence : state.lastFence,
+    sequence: counted ? sequence : state.lastSequence,
+    ended: state.ended || change.ends ? 1 : 0,
+    phase: summary.phase ?? null,
+    error: summary.error ?? null,
+    started_at: summary.startedAt ?? null,
+    completed_at: summary.completedAt ?? null,
+  });
+  if (change.snapshot) {
+    sql.run("DELETE FROM execution_deltas WHERE execution_id = :id", { id });
+    sql.run(SAVE_SNAPSHOT, { id, revision, status: change.snapshot });
+  } else {
+    sql.run(APPEND_DELTA, { id, revision, delta: change.delta });
+  }
+  return { kind: "appended", revision };
+}
+
+function executionConditions(filter: ExecutionFilter): Condition[] {
+  return [
+    filter.org !== undefined && ["org = :org", { org: filter.org }],
+    filter.sessionId !== undefined && ["session_id = :session_id", { session_id: filter.sessionId }],
+    filter.agentId !== undefined && ["agent_id = :agent_id", { agent_id: filter.agentId }],
+    filter.phase !== undefined && ["phase = :phase", { phase: filter.phase }],
+    filter.live === true && ["ended = 0", {}],
+    ...tagConditions(filter.tags),
+  ];
+}
+
+function fromRow(row: Row | undefined): ExecutionRecord | undefined {
+  return (
+    row && {
+      id: row.id,
+      org: row.org,
+      name: row.name,
+      tags: JSON.parse(row.tags) as string[],
+      sessionId: row.session_id,
+      agentId: row.agent_id,
+      phase: row.phase,
+      error: row.error,
+      startedAt: row.started_at,
+      completedAt: row.completed_at,
+      createdAt: row.created_at,
+      revision: row.revision,
+      lastFence: row.last_fence,
+      lastSequence: row.last_sequence,
+      ended: row.ended === 1,
+      body: row.body,
+    }
+  );
+}

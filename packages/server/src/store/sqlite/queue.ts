@@ -1,0 +1,147 @@
+import type { LeaseKey, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
+import type { Session, Sql } from "./sql.ts";
+
+interface Row {
+  id: string;
+  kind: TaskKind;
+  queue: string;
+  session_id: string;
+  payload: Uint8Array;
+  created_at: number;
+  fence: number;
+  attempt: number;
+  runner_id: string;
+  cancel_reason: string | null;
+  last_failure: string;
+}
+
+const LEASE = `
+  UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id, expires_at = :expires_at
+  WHERE position = (
+    SELECT position FROM tasks AS candidate
+    WHERE queue = :queue AND state = 'waiting' AND available_at <= :now AND cancel_reason IS NULL AND attempt < :max_attempts
+      AND (session_id = '' OR NOT EXISTS (
+        SELECT 1 FROM tasks AS earlier
+        WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position AND earlier.state <> 'done'
+      ))
+    ORDER BY position LIMIT 1
+  ) RETURNING *`;
+
+/** The lease is current: named, and held by this runner. */
+const CURRENT = "id = :id AND fence = :fence AND state = 'leased' AND runner_id = :runner_id";
+
+const RELEASE = `
+  UPDATE tasks SET state = 'waiting', available_at = :available_at, attempt = attempt - :uncounted,
+    last_failure = coalesce(:failure, last_failure)
+  WHERE ${CURRENT}`;
+
+const EXPIRE = `
+  UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure
+  WHERE state = 'leased' AND expires_at <= :now RETURNING *`;
+
+const NEXT_DUE = `
+  SELECT min(due) AS due FROM (
+    SELECT min(expires_at) AS due FROM tasks WHERE state = 'leased'
+    UNION ALL SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now
+  )`;
+
+const COUNTS = `
+  SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(*) AS waiting, min(created_at) AS oldest
+  FROM tasks WHERE state = 'waiting'`;
+
+/** The engine's queue as rows of the server's database, so that a run and its place in the queue are written together. */
+export function createQueueStore(session: Session): QueueStore {
+  return {
+    lease: ({ queue, runnerId, now, leaseMs, maxAttempts }) =>
+      session.write((sql) => {
+        const parameters = { queue, now, runner_id: runnerId, expires_at: now + leaseMs, max_attempts: maxAttempts };
+        const row = sql.get<Row>(LEASE, parameters);
+        return row && toTask(row);
+      }),
+    renew: ({ runnerId, leases, expiresAt }) =>
+      session.write((sql) =>
+        leases.flatMap(({ taskId, fence }) => {
+          const parameters = { id: taskId, fence, runner_id: runnerId, expires_at: expiresAt };
+          const text = `UPDATE tasks SET expires_at = :expires_at WHERE ${CURRENT} RETURNING cancel_reason`;
+          const row = sql.get<Pick<Row, "cancel_reason">>(text, parameters);
+          return row ? [{ taskId, fence, cancelReason: row.cancel_reason ?? undefined }] : [];
+        }),
+      ),
+    complete: (lease, runnerId) =>
+      session.write((sql) => {
+        const parameters = { id: lease.taskId, fence: lease.fence, runner_id: runnerId };
+        sql.run(`UPDATE tasks SET state = 'done' WHERE ${CURRENT}`, parameters);
+        return isIn("done", sql, lease);
+      }),
+    release: (lease, { runnerId, counted, availableAt, failure }) =>
+      session.write((sql) => {
+        sql.run(RELEASE, {
+          id: lease.taskId,
+          fence: lease.fence,
+          runner_id: runnerId,
+          available_at: availableAt,
+          uncounted: counted ? 0 : 1,
+          failure: failure ?? null,
+        });
+        return isIn("waiting", sql, lease);
+      }),
+    expire: ({ now, failure }) => session.write((sql) => inOrder(sql.all<Positioned>(EXPIRE, { now, failure }))),
+    requestCancel: (taskId, reason) =>
+      session.write((sql) => {
+        const text = `UPDATE tasks SET cancel_reason = coalesce(cancel_reason, :reason) WHERE id = :id AND state <> 'done'`;
+        sql.run(text, { id: taskId, reason });
+        const row = sql.get<{ state: "waiting" | "leased" | "done" }>("SELECT state FROM tasks WHERE id = :id", {
+          id: taskId,
+        });
+        return row?.state ?? "unknown";
+      }),
+    undeliverable: ({ maxAttempts }) =>
+      session.read((sql) => {
+        const text = `SELECT * FROM tasks WHERE state = 'waiting' AND (cancel_reason IS NOT NULL OR attempt >= :max) ORDER BY position`;
+        return sql.all<Row>(text, { max: maxAttempts }).map(toTask);
+      }),
+    discard: ({ taskId, fence }) =>
+      session.write((sql) => {
+        const text = "UPDATE tasks SET state = 'done' WHERE id = :id AND fence = :fence AND state = 'waiting'";
+        return sql.run(text, { id: taskId, fence }) > 0;
+      }),
+    recover: ({ expiresAt }) =>
+      session.write((sql) =>
+        sql.run("UPDATE tasks SET expires_at = :expires_at WHERE state = 'leased'", { expires_at: expiresAt }),
+      ),
+    nextDue: ({ now }) => session.read((sql) => sql.get<{ due: number | null }>(NEXT_DUE, { now })?.due ?? undefined),
+    counts: () =>
+      session.read((sql) => {
+        const row = sql.get<{ waiting: number; leased: number; oldest: number | null }>(COUNTS);
+        return { waiting: row?.waiting ?? 0, leased: row?.leased ?? 0, oldestWaitingAt: row?.oldest ?? undefined };
+      }),
+  };
+}
+
+function isIn(state: "waiting" | "done", sql: Sql, { taskId, fence }: LeaseKey): boolean {
+  const text = "SELECT 1 FROM tasks WHERE id = :id AND fence = :fence AND state = :state";
+  return sql.get(text, { id: taskId, fence, state }) !== undefined;
+}
+
+type Positioned = Row & { readonly position: number };
+
+/** RETURNING promises no order. */
+function inOrder(rows: Positioned[]): QueuedTask[] {
+  return rows.sort((a, b) => a.position - b.position).map(toTask);
+}
+
+function toTask(row: Row): QueuedTask {
+  return {
+    id: row.id,
+    kind: row.kind,
+    queue: row.queue,
+    sessionId: row.session_id,
+    payload: row.payload,
+    createdAt: row.created_at,
+    fence: row.fence,
+    attempt: row.attempt,
+    runnerId: row.runner_id,
+    cancelReason: row.cancel_reason ?? undefined,
+    lastFailure: row.last_failure,
+  };
+}
