@@ -1,7 +1,50 @@
-import type { AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { AgentExecutionStatusSchema, ExecutionPhase, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
+import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexecution/v1";
+import { isTerminal, StatusError } from "@stigmer/status";
+import type { Logger } from "../logger.ts";
+import type { Store } from "../store/store.ts";
+import { closingDelta } from "./closing-delta.ts";
+import { createLiveRun, type ChangeOutcome, type LiveRun, type ProposedChange } from "./live-run.ts";
+import { phaseName } from "./phase-name.ts";
+import type { RunEvent } from "./watcher.ts";
 
-/** The one place that changes, and shows, the status of runs. */
+export interface RunStatusesOptions {
+  readonly store: Pick<Store, "executions">;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. Default `Date.now`. */
+  readonly clock?: () => number;
+  /** When the log of a run under way is compacted, in bytes. Default 4 MiB. */
+  readonly compactAfterBytes?: number;
+  /** How much may wait for a slow watcher, in bytes. Default 1 MiB. */
+  readonly maxPendingBytes?: number;
+  /** How many runs that nobody uses stay in memory. Default 256. */
+  readonly maxIdleRuns?: number;
+}
+
+export interface StatusPatch {
+  readonly executionId: string;
+  readonly fence: number;
+  /** Counts the patches of this fence from 1. */
+  readonly sequence: number;
+  readonly delta: StatusDelta;
+}
+
+export interface FollowOptions {
+  /** `whole`: snapshots only. `deltas`: what changed, after a snapshot or after `afterRevision`. */
+  readonly mode: "whole" | "deltas";
+  /** The latest revision that the follower has. Default 0: none. */
+  readonly afterRevision?: number;
+  readonly signal: AbortSignal;
+}
+
+/** The one place that changes, and shows, the status of runs. Refusals are ConnectErrors. */
 export interface RunStatuses {
+  /** Applies a runner's change, exactly once. Answers the revision after it. */
+  patch(patch: StatusPatch): Promise<number>;
+  /** Merges the whole status that an older runner reports; also into a run that has ended, whose phase stays. */
+  merge(executionId: string, status: AgentExecutionStatus): Promise<void>;
   /**
    * A run's task has ended with this status, from the runner that held `fence` (undefined: nobody holds it any more).
    * Only phase, error and times are looked at. Applied unless the run has ended already; a status that is not terminal
@@ -10,6 +53,169 @@ export interface RunStatuses {
   finish(executionId: string, fence: number | undefined, status: AgentExecutionStatus | undefined): Promise<void>;
   /** Ends the run as FAILED with this text, unless it has ended already. */
   fail(executionId: string, message: string): Promise<void>;
-  /** Ends all watchers. */
-  close(): Promise<void>;
+  /** Undefined when there is no such run. The status is the caller's own. */
+  read(executionId: string): Promise<AgentExecutionStatus | undefined>;
+  /** Ends without an error once the run has ended. */
+  follow(executionId: string, options: FollowOptions): AsyncIterable<RunEvent>;
+  /** The run was deleted: whoever follows it is told so. */
+  forget(executionId: string): void;
+  /** Fails the runs that no task would end, left by a crash between two steps. For the start of a server. */
+  recover(): Promise<void>;
+  /** Ends everyone who follows a run with UNAVAILABLE, so that they come back. */
+  close(): void;
+}
+
+export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
+  const { store, logger, clock = Date.now, maxIdleRuns = 256 } = options;
+  const { compactAfterBytes = 4 * 1024 * 1024, maxPendingBytes = 1024 * 1024 } = options;
+  const entries = new Map<string, { readonly run: LiveRun; users: number }>();
+
+  /** Keeps the run in memory while it is used, and a while longer: the order of `entries` is that of their last use. */
+  function acquire(id: string): { run: LiveRun; release(): void } {
+    const entry = entries.get(id) ?? {
+      run: createLiveRun({ id, store, clock, compactAfterBytes, maxPendingBytes }),
+      users: 0,
+    };
+    entry.users += 1;
+    entries.delete(id);
+    entries.set(id, entry);
+    const release = (): void => {
+      entry.users -= 1;
+      evictIdle();
+    };
+    return { run: entry.run, release };
+  }
+
+  function evictIdle(): void {
+    let excess = entries.size - maxIdleRuns;
+    for (const [id, { users }] of entries) {
+      if (excess <= 0) return;
+      if (users > 0) continue;
+      entries.delete(id);
+      excess -= 1;
+    }
+  }
+
+  async function using<T>(id: string, work: (run: LiveRun) => Promise<T>): Promise<T> {
+    const { run, release } = acquire(id);
+    try {
+      return await work(run);
+    } finally {
+      release();
+    }
+  }
+
+  function change(
+    id: string,
+    propose: (status: AgentExecutionStatus) => ProposedChange | undefined,
+  ): Promise<ChangeOutcome> {
+    return using(id, (run) => run.change(propose)).catch((error: unknown) => {
+      if (StatusError.is(error)) throw new ConnectError(`delta: ${error.message}`, Code.InvalidArgument);
+      throw error;
+    });
+  }
+
+  async function end(id: string, ending: { phase: ExecutionPhase; error: string; fence?: number }): Promise<void> {
+    const { phase, error, fence } = ending;
+    const at = new Date(clock()).toISOString();
+    const outcome = await change(id, (status) => {
+      if (isTerminal(status.phase)) return undefined;
+      return { fence, delta: closingDelta(status, { phase, error, at, messageId: `${id}-end` }) };
+    });
+    if (outcome.kind === "stale-fence") logger.warn({ executionId: id, fence }, "a run's end came from a lost runner");
+  }
+
+  async function* follow(id: string, { mode, afterRevision = 0, signal }: FollowOptions): AsyncGenerator<RunEvent> {
+    const { run, release } = acquire(id);
+    try {
+      const watcher = await run.watch(mode, afterRevision);
+      if (!watcher) throw notFound(id);
+      try {
+        yield* watcher.events(signal);
+      } finally {
+        run.unwatch(watcher);
+      }
+    } finally {
+      release();
+    }
+  }
+
+  return {
+    patch: async ({ executionId, delta, fence, sequence }) => {
+      const outcome = await change(executionId, () => ({ delta, fence, sequence }));
+      if (outcome.kind === "appended" || outcome.kind === "repeated") return outcome.revision;
+      throw refusal(executionId, fence, outcome);
+    },
+    merge: async (executionId, status) => {
+      const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "merged", value: reported(status) } }] });
+      const outcome = await change(executionId, (current) => ({ delta, amends: isTerminal(current.phase) }));
+      if (outcome.kind !== "appended") throw refusal(executionId, 0, outcome);
+    },
+    finish: async (executionId, fence, status) => {
+      if (status && isTerminal(status.phase)) {
+        await end(executionId, { phase: status.phase, error: status.error, fence });
+        return;
+      }
+      const error = status?.error || "The runner gave up the run without a result. Start it again.";
+      await end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error, fence });
+    },
+    fail: (executionId, message) => end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error: message }),
+    read: async (executionId) => (await using(executionId, (run) => run.read()))?.status,
+    follow,
+    forget: (executionId) => {
+      entries
+        .get(executionId)
+        ?.run.endWatchers(new ConnectError(`AgentExecution ${executionId} was deleted`, Code.NotFound));
+      entries.delete(executionId);
+    },
+    recover: async () => {
+      for (const id of await store.executions.orphans()) {
+        logger.warn({ executionId: id }, "a run was left without anyone to work on it");
+        await end(id, {
+          phase: ExecutionPhase.EXECUTION_FAILED,
+          error: "The run was lost in a crash. Start it again.",
+        });
+      }
+    },
+    close: () => {
+      for (const { run } of entries.values()) {
+        run.endWatchers(new ConnectError("the server is shutting down: try again", Code.Unavailable));
+      }
+    },
+  };
+}
+
+/** What of a reported status is the runner's to say. */
+function reported(status: AgentExecutionStatus): AgentExecutionStatus {
+  return create(AgentExecutionStatusSchema, {
+    ...status,
+    audit: undefined,
+    revision: 0,
+    callbackToken: new Uint8Array(),
+  });
+}
+
+function refusal(id: string, fence: number, outcome: Exclude<ChangeOutcome, { kind: "appended" }>): ConnectError {
+  switch (outcome.kind) {
+    case "missing":
+      return notFound(id);
+    case "stale-fence":
+      return new ConnectError(
+        `fence ${fence} of ${id} is not current (${outcome.currentFence}): another runner has taken over, stop this run`,
+        Code.FailedPrecondition,
+      );
+    case "ended":
+      return new ConnectError(
+        `${id} has ended (${phaseName(outcome.phase)}): its status is final`,
+        Code.FailedPrecondition,
+      );
+    case "repeated":
+    case "moved":
+    case "unchanged":
+      return new ConnectError(`the status of ${id} could not be changed: try again`, Code.Aborted);
+  }
+}
+
+function notFound(id: string): ConnectError {
+  return new ConnectError(`AgentExecution ${id} does not exist`, Code.NotFound);
 }
