@@ -113,7 +113,10 @@ describe("the generated code", () => {
       if (sort === "field") {
         return number < 1000;
       }
-      return !(sort === "value" && (number >= 100 || laterPhases.some((phase) => line.endsWith(`.ExecutionPhase/${phase}`))));
+      return !(
+        sort === "value" &&
+        (number >= 100 || laterPhases.some((phase) => line.endsWith(`.ExecutionPhase/${phase}`)))
+      );
     });
     expect(additions.length).toBeGreaterThan(100);
     expect(inTheWay).toEqual([]);
