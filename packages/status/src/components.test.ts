@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { inferComponent } from "./components.ts";
+
+test.each([
+  ["execute", { command: "cd x && kubectl get pods" }, "terminal", "shell", "kubectl get"],
+  ["read_file", { file_path: "/a/b.ts" }, "file", "files", "/a/b.ts"],
+  ["write_file", { file_path: "a", content: "x" }, "file", "files", "a"],
+  ["edit_file", { file_path: "a" }, "file", "files", "a"],
+  ["delete", { file_path: "a" }, "file", "files", "a"],
+  ["ls", {}, "file", "files", undefined],
+  ["grep", { pattern: "x" }, "search", "search", "x"],
+  ["glob", { pattern: "*.ts" }, "search", "search", "*.ts"],
+  ["web_search", { query: "x" }, "web", "web", "x"],
+  ["fetch", { url: "http://x" }, "web", "web", "http://x"],
+  ["python_repl", { code: "1" }, "code", "code", undefined],
+  ["task", { subagent_type: "researcher", description: "…" }, "agent", "agents", "researcher"],
+  ["search_issues", { query: "bug" }, "search", "search", "bug"],
+  ["github__create_issue", { title: "x" }, "mcp", "github", "create_issue"],
+  ["get_weather", { city: "Bern" }, "generic", "tools", undefined],
+  ["execute", { command: 7 }, "terminal", "shell", undefined],
+])("%s %j is drawn as %s of %s", (name, args, type, group, display) => {
+  const component = inferComponent(name, args);
+  expect({ type: component.type, group: component.group, display: component.display }).toEqual({
+    type,
+    group,
+    display,
+  });
+});

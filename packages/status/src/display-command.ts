@@ -1,0 +1,244 @@
+/**
+ * How a shell command is named in a list of tool calls: the program and, where programs have them, its subcommand.
+ * `cd app && sudo -u web NODE_ENV=test npm run build | tee log` is `npm run build`. Never throws; text that is no
+ * command at all comes back shortened.
+ */
+export function displayCommand(command: string): string {
+  // What a command is called stands at its beginning; the rest may be a whole file in a here-document.
+  const simple = splitCommands(command.slice(0, 4096)).map(strip);
+  const first =
+    simple.find((words, at) => isWorth(words, simple.slice(at + 1))) ?? simple.find((words) => words.length > 0);
+  if (first === undefined) return shorten(command.slice(0, 4096).trim());
+  const nested = nestedScript(first);
+  return nested === undefined ? shorten(name(first)) : displayCommand(nested);
+}
+
+/** How many words after the program belong to its name. */
+const subcommands: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    1: "git kubectl docker podman npm pnpm yarn bun deno cargo go gh glab helm terraform tofu pulumi systemctl service journalctl brew apt apt-get dnf yum apk pacman snap pip pip3 pipx poetry uv conda mamba rustup dotnet mvn gradle gradlew make just bazel npx pnpx bunx uvx tsx stigmer temporal buf openssl heroku flyctl fly vercel netlify supabase redis-cli launchctl minikube kind k3d argocd flux istioctl ansible vagrant packer nomad consul vault doctl eksctl turbo nx composer bundle rails rake mix tmux ip nix pm2 jj hg svn",
+    2: "aws az",
+    3: "gcloud",
+  }).flatMap(([depth, names]) => names.split(" ").map((each): [string, number] => [each, Number(depth)])),
+);
+
+/** Subcommands that only open a group: one word more says what runs. */
+const groups: ReadonlySet<string> = new Set(
+  "docker compose,docker container,docker image,docker volume,docker network,docker buildx,podman compose,podman container,npm run,pnpm run,yarn run,bun run,deno task,pnpm exec,npm exec,gh pr,gh issue,gh run,gh repo,gh workflow,gh release,git remote,git stash,git worktree,git submodule,kubectl rollout,kubectl config,kubectl top,helm repo,uv run,uv pip,poetry run,bundle exec,pulumi stack,terraform state,temporal workflow,temporal server,conda env,mise run".split(
+    ",",
+  ),
+);
+
+/** Options before a subcommand whose value is a word of its own. */
+const valued: ReadonlySet<string> = new Set(
+  "-C -c -n -f --namespace --context --kubeconfig --cluster --profile --region --project --output -o --git-dir --work-tree --prefix --filter -F --dir --cwd -H --host --file --manifest-path --toolchain --subscription --config -p --package".split(
+    " ",
+  ),
+);
+
+/** Programs that run the rest of their words, with those of their options that take a value. */
+const wrappers: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  Object.entries({
+    sudo: "-u -g -h -p -C -T -U -r -t --user --group",
+    doas: "-u -C",
+    env: "-u -C -S --unset --chdir",
+    time: "-f -o",
+    nohup: "",
+    nice: "-n",
+    ionice: "-c -n -p",
+    timeout: "-s -k --signal --kill-after",
+    stdbuf: "-i -o -e",
+    setsid: "",
+    exec: "-a",
+    command: "",
+    builtin: "",
+    eval: "",
+    strace: "-e -o -p -s",
+    caffeinate: "-t -w",
+    watch: "-n --interval",
+  }).map(([program, options]): [string, ReadonlySet<string>] => [program, new Set(options.split(" "))]),
+);
+
+/** What only prepares the ground for the command that matters. */
+const preparing: ReadonlySet<string> = new Set(
+  "cd pushd popd export unset set shopt source . true : umask alias ulimit trap sleep mkdir wait".split(" "),
+);
+/** What only feeds a pipe. */
+const feeding: ReadonlySet<string> = new Set(["echo", "printf", "cat", "yes"]);
+const keywords: ReadonlySet<string> = new Set(
+  "if then else elif fi do done while until for in ! { } ( ) [ [[ case esac".split(" "),
+);
+const interpreters: ReadonlySet<string> = new Set("python python3 node ruby perl php bash sh zsh dash deno".split(" "));
+const shells: ReadonlySet<string> = new Set("bash sh zsh dash".split(" "));
+
+interface Words extends ReadonlyArray<string> {
+  /** Whether what it prints goes into the command after it. */
+  readonly piped?: boolean;
+}
+
+/** Simple commands in order, quotes and comments understood, redirections dropped. */
+function splitCommands(text: string): Words[] {
+  const commands: (string[] & { piped?: boolean })[] = [];
+  let words: string[] & { piped?: boolean } = [];
+  let word: string | undefined;
+  let redirecting = false;
+  const endWord = (): void => {
+    if (word === undefined) return;
+    if (redirecting) redirecting = false;
+    else words.push(word);
+    word = undefined;
+  };
+  const endCommand = (piped: boolean): void => {
+    endWord();
+    redirecting = false;
+    words.piped = piped;
+    if (words.length > 0) commands.push(words);
+    words = [];
+  };
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text.charAt(at);
+    if (char === "'" || char === '"') {
+      const end = closingQuote(text, at);
+      word = (word ?? "") + text.slice(at + 1, end);
+      at = end;
+    } else if (char === "\\") {
+      at += 1;
+      if (text.charAt(at) !== "\n") word = (word ?? "") + text.charAt(at);
+    } else if (char === "#" && word === undefined) {
+      const end = text.indexOf("\n", at);
+      at = end < 0 ? text.length : end - 1;
+    } else if (char === "$" && text.charAt(at + 1) === "(") {
+      const end = closingParenthesis(text, at + 1);
+      word = (word ?? "") + text.slice(at, end + 1);
+      at = end;
+    } else if (char === ">" || char === "<") {
+      if (word !== undefined && /^[0-9&]$/.test(word)) word = undefined;
+      endWord();
+      if (char === "<" && text.charAt(at + 1) === "<") {
+        // A here-document is input, not commands: nothing after its marker's line counts.
+        const [marker, body] = hereDocument(text, at + 2);
+        if (marker !== undefined) {
+          text = text.slice(0, at) + text.slice(at + 2 + marker, body.start) + text.slice(body.end);
+          at -= 1;
+          continue;
+        }
+      }
+      while (/[<>&]/.test(text.charAt(at + 1))) at += 1;
+      redirecting = true;
+    } else if (char === "|") {
+      const or = text.charAt(at + 1) === "|";
+      if (or || text.charAt(at + 1) === "&") at += 1;
+      endCommand(!or);
+    } else if (char === "&" || char === ";" || char === "\n" || char === "(" || char === ")") {
+      endCommand(false);
+    } else if (/\s/.test(char)) {
+      endWord();
+    } else {
+      word = (word ?? "") + char;
+    }
+  }
+  endCommand(false);
+  return commands;
+}
+
+function closingQuote(text: string, open: number): number {
+  const quote = text.charAt(open);
+  for (let at = open + 1; at < text.length; at += 1) {
+    if (text.charAt(at) === "\\" && quote === '"') at += 1;
+    else if (text.charAt(at) === quote) return at;
+  }
+  return text.length;
+}
+
+function closingParenthesis(text: string, open: number): number {
+  let depth = 0;
+  for (let at = open; at < text.length; at += 1) {
+    const char = text.charAt(at);
+    if (char === "'" || char === '"') at = closingQuote(text, at);
+    else if (char === "(") depth += 1;
+    else if (char === ")" && (depth -= 1) === 0) return at;
+  }
+  return text.length;
+}
+
+/** Length of the marker after `<<`, and where the document's lines begin and end; undefined for `<<<` and broken ones. */
+function hereDocument(text: string, from: number): [number | undefined, { start: number; end: number }] {
+  const marker = /^-?\s*(['"]?)([A-Za-z_][\w-]*)\1/.exec(text.slice(from, from + 80));
+  const start = text.indexOf("\n", from);
+  if (marker?.[2] === undefined) return [undefined, { start, end: start }];
+  if (start < 0) return [marker[0].length, { start: text.length, end: text.length }];
+  const close = new RegExp(`^\\t*${marker[2]}$`, "m").exec(text.slice(start + 1));
+  return [marker[0].length, { start, end: close === null ? text.length : start + 1 + close.index + close[0].length }];
+}
+
+/** Without shell keywords, assignments and programs that only run another one. */
+function strip(words: Words): Words {
+  let rest: readonly string[] = words;
+  for (;;) {
+    const [first, ...others] = rest;
+    if (first === undefined) break;
+    const options = wrappers.get(basename(first));
+    if (keywords.has(first) || /^[A-Za-z_]\w*\+?=/.test(first)) rest = others;
+    else if (options !== undefined && others.length > 0) {
+      rest = afterOptions(others, options);
+      if (basename(first) === "timeout" && /^[\d.]+[smhd]?$/.test(rest[0] ?? "")) rest = rest.slice(1);
+    } else break;
+  }
+  return Object.assign([...rest], { piped: words.piped });
+}
+
+function afterOptions(words: readonly string[], withValue: ReadonlySet<string>): readonly string[] {
+  let at = 0;
+  for (let word = words[at]; word !== undefined && word.startsWith("-"); word = words[at]) {
+    at += withValue.has(word) ? 2 : 1;
+    if (word === "--") break;
+  }
+  return words.slice(at);
+}
+
+function isWorth(words: Words, later: readonly Words[]): boolean {
+  const program = words[0] === undefined ? undefined : basename(words[0]);
+  if (program === undefined || preparing.has(program)) return false;
+  if (!feeding.has(program)) return true;
+  return words.piped !== true || later.length === 0;
+}
+
+/** The script of `bash -c '…'`. */
+function nestedScript(words: Words): string | undefined {
+  if (!shells.has(basename(words[0] ?? ""))) return undefined;
+  const flag = words.findIndex((word, at) => at > 0 && /^-[a-z]*c$/.test(word));
+  return flag < 0 ? undefined : words[flag + 1];
+}
+
+function name(words: Words): string {
+  const program = basename(words[0] ?? "");
+  if (interpreters.has(program) && !subcommands.has(program)) return [program, ...script(words.slice(1))].join(" ");
+  const parts = [program];
+  let depth = subcommands.get(program) ?? 0;
+  for (let rest = afterOptions(words.slice(1), valued); depth > 0; depth -= 1) {
+    const [next, ...others] = rest;
+    if (next === undefined) break;
+    parts.push(next);
+    if (parts.length === 2 && groups.has(parts.join(" "))) depth += 1;
+    rest = afterOptions(others, valued);
+  }
+  return parts.join(" ");
+}
+
+/** `-m module` or the script's file name; nothing for inline code and a bare interpreter. */
+function script(words: readonly string[]): readonly string[] {
+  const [first, second] = words;
+  if (first === "-m" && second !== undefined) return ["-m", second];
+  if (first === "-c" || first === "-e" || first === "-") return [];
+  const file = words.find((word) => !word.startsWith("-"));
+  return file === undefined ? [] : [basename(file)];
+}
+
+function basename(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1) || path;
+}
+
+function shorten(text: string): string {
+  const line = text.replaceAll(/\s+/g, " ");
+  return line.length <= 80 ? line : `${line.slice(0, 79).toWellFormed()}…`;
+}

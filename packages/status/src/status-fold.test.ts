@@ -1,0 +1,351 @@
+import { clone, create, equals, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type AgentExecutionStatus,
+  AgentExecutionStatusSchema,
+  ExecutionPhase,
+  MessageType,
+  type StatusChange,
+  StatusChangeSchema,
+  type StatusDelta,
+  StatusDeltaSchema,
+  type SubAgentStatus,
+  TextKind,
+  TodoStatus,
+  ToolCallStatus,
+} from "@stigmer/protos/agentexecution/v1";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { StatusError } from "./errors.ts";
+import { mergeDeltas } from "./merge-deltas.ts";
+import { applyDelta, createStatusFold, emptyStatus } from "./status-fold.ts";
+import { utf8Length } from "./utf8.ts";
+
+type ChangeInit = NonNullable<MessageInitShape<typeof StatusChangeSchema>["change"]>;
+
+function delta(...changes: ChangeInit[]): StatusDelta {
+  return create(StatusDeltaSchema, { changes: changes.map((change) => ({ change })) });
+}
+
+function fold(deltas: readonly StatusDelta[], from?: AgentExecutionStatus): AgentExecutionStatus {
+  const folded = createStatusFold(from);
+  for (const each of deltas) folded.apply(each);
+  return folded.status;
+}
+
+function same(a: AgentExecutionStatus, b: AgentExecutionStatus): void {
+  expect(equals(AgentExecutionStatusSchema, a, b) || a).toEqual(true);
+}
+
+// What each message says in the end; a run says a beginning of it, so overlapping pieces agree.
+const scripts = ["Hello 😀 wörld", "€uro and 漢字 🎉🎉", "plain"];
+
+const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefined> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.nat(2).map((m) => () => ({
+      case: "messageStarted" as const,
+      value: { messageId: `m${m}`, type: MessageType.MESSAGE_AI, timestamp: "t" },
+    })),
+  },
+  {
+    weight: 8,
+    arbitrary: fc
+      .record({
+        m: fc.nat(2),
+        kind: fc.constantFrom(TextKind.CONTENT, TextKind.REASONING),
+        back: fc.nat(3),
+        length: fc.nat(6),
+      })
+      .map(({ m, kind, back, length }) => (status: AgentExecutionStatus) => {
+        const message = status.messages.find(({ id }) => id === `m${m}`);
+        if (message === undefined) return undefined;
+        const have = [...(kind === TextKind.REASONING ? message.reasoning : message.content)].length;
+        const script = [...(scripts[m] ?? "")];
+        const from = Math.max(0, have - back);
+        const text = script.slice(from, from + length).join("");
+        return {
+          case: "textAppended" as const,
+          value: { messageId: `m${m}`, kind, offset: utf8Length(script.slice(0, from).join("")), text },
+        };
+      }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.nat(2).map((m) => () => ({ case: "messageRemoved" as const, value: { messageId: `m${m}` } })),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .record({
+        c: fc.nat(3),
+        status: fc.constantFrom(0, 1, 2, 3, 4),
+        result: fc.constantFrom("", "r1", "r2"),
+        args: fc.option(fc.record({ a: fc.nat(2) }), { nil: undefined }),
+      })
+      .map(({ c, status, result, args }) => (now: AgentExecutionStatus) => {
+        // A call belongs to one message for good, and the last of them to none.
+        const messageId = c === 3 ? "" : `m${c}`;
+        if (messageId !== "" && !now.messages.some(({ id }) => id === messageId)) return undefined;
+        return {
+          case: "toolCall" as const,
+          value: {
+            messageId,
+            call: { id: `c${c}`, status: status as ToolCallStatus, result, args },
+          },
+        };
+      }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.nat(3).map((c) => () => ({ case: "toolCallRemoved" as const, value: { toolCallId: `c${c}` } })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ s: fc.nat(3), status: fc.nat(4), output: fc.constantFrom("", "o") })
+      .map(({ s, status, output }) => () => ({
+        case: "subAgent" as const,
+        value: { subAgent: { id: `c${s}`, status: status as SubAgentStatus, output } },
+      })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.array(fc.nat(2), { maxLength: 3 }).map((ids) => () => ({
+      case: "todos" as const,
+      value: {
+        todos: Object.fromEntries(ids.map((id) => [`t${id}`, { id: `t${id}`, status: TodoStatus.TODO_PENDING }])),
+      },
+    })),
+  },
+  { weight: 1, arbitrary: fc.nat(9).map((inputTokens) => () => ({ case: "usage" as const, value: { inputTokens } })) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({
+        phase: fc.constantFrom(0, 1, 2, 3, 4, 5),
+        error: fc.constantFrom("", "e1", "e2"),
+        completedAt: fc.constantFrom("", "t1", "t2"),
+      })
+      .map((value) => () => ({ case: "run" as const, value: value as { phase: ExecutionPhase } })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({ m: fc.option(fc.nat(2), { nil: undefined }), phase: fc.constantFrom(0, 2, 3) })
+      .map(({ m, phase }) => () => ({
+        case: "merged" as const,
+        value: {
+          phase: phase as ExecutionPhase,
+          messages:
+            m === undefined
+              ? []
+              : [{ id: `m${m}`, content: (scripts[m] ?? "").slice(0, 3), toolCalls: [{ id: "c0", name: "old" }] }],
+          toolCalls: m === undefined ? [] : [{ id: "c0", name: "old" }],
+        },
+      })),
+  },
+);
+
+/** A run's deltas, each of which fits what came before. */
+const run: fc.Arbitrary<StatusDelta[]> = fc
+  .array(fc.array(change, { minLength: 1, maxLength: 6 }), { maxLength: 14 })
+  .map((batches) => {
+    const folded = createStatusFold();
+    return batches.map((batch) => {
+      const changes: StatusChange[] = [];
+      for (const each of batch) {
+        const init = each(folded.status);
+        if (init === undefined) continue;
+        const made = create(StatusChangeSchema, { change: init });
+        folded.apply(create(StatusDeltaSchema, { changes: [made] }));
+        changes.push(made);
+      }
+      return create(StatusDeltaSchema, { changes });
+    });
+  });
+
+/** Rows of one number belong together: message m1, its call c1, and that call's sub-agent. */
+function beginsAnew({ changes }: StatusDelta): boolean {
+  const removed = new Set<string>();
+  return changes.some(({ change }) => {
+    if (change.case === "messageRemoved") removed.add(change.value.messageId.slice(1));
+    else if (change.case === "toolCallRemoved") removed.add(change.value.toolCallId.slice(1));
+    else if (change.case === "messageStarted") return removed.has(change.value.messageId.slice(1));
+    else if (change.case === "toolCall") return removed.has(change.value.call?.id.slice(1) ?? "");
+    else if (change.case === "subAgent") return removed.has(change.value.subAgent?.id.slice(1) ?? "");
+    return false;
+  });
+}
+
+describe("laws", () => {
+  test("the batching of changes does not matter", () => {
+    fc.assert(
+      fc.property(run, (deltas) => {
+        const single = deltas.flatMap(({ changes }) =>
+          changes.map((each) => create(StatusDeltaSchema, { changes: [each] })),
+        );
+        const one = create(StatusDeltaSchema, { changes: deltas.flatMap(({ changes }) => changes) });
+        same(fold(single), fold(deltas));
+        same(fold([one]), fold(deltas));
+      }),
+    );
+  });
+
+  test("a delta right after itself changes nothing, unless it begins anew what it took back", () => {
+    fc.assert(
+      fc.property(run, (deltas) => {
+        same(fold(deltas.flatMap((each) => (beginsAnew(each) ? [each] : [each, each]))), fold(deltas));
+      }),
+    );
+  });
+
+  test("a snapshot at any point, gone over the wire, and the deltas after it give the same status", () => {
+    fc.assert(
+      fc.property(run, fc.nat(14), (deltas, k) => {
+        const snapshot = toBinary(AgentExecutionStatusSchema, fold(deltas.slice(0, k)));
+        same(fold(deltas.slice(k), fromBinary(AgentExecutionStatusSchema, snapshot)), fold(deltas));
+      }),
+    );
+  });
+
+  test("merging deltas does what they do one after the other", () => {
+    fc.assert(
+      fc.property(run, fc.nat(14), (deltas, k) => {
+        const before = fold(deltas.slice(0, k));
+        same(fold([mergeDeltas(...deltas.slice(k))], before), fold(deltas));
+        same(fold([mergeDeltas(mergeDeltas(...deltas.slice(0, k)), mergeDeltas(...deltas.slice(k)))]), fold(deltas));
+      }),
+    );
+  });
+
+  test("merging is associative", () => {
+    fc.assert(
+      fc.property(run, run, run, ([a], [b], [c]) => {
+        const [x, y, z] = [a, b, c].map((each) => each ?? create(StatusDeltaSchema));
+        const left = mergeDeltas(mergeDeltas(x!, y!), z!);
+        const right = mergeDeltas(x!, mergeDeltas(y!, z!));
+        expect(left).toEqual(right);
+        expect(mergeDeltas(x!, y!, z!)).toEqual(left);
+      }),
+    );
+  });
+
+  test("merging and applying leave their arguments alone", () => {
+    fc.assert(
+      fc.property(run, (deltas) => {
+        const copies = deltas.map((each) => clone(StatusDeltaSchema, each));
+        const status = fold(deltas);
+        const kept = clone(AgentExecutionStatusSchema, status);
+        mergeDeltas(...deltas);
+        for (const each of deltas.slice(0, 1)) applyDelta(status, each);
+        expect(deltas).toEqual(copies);
+        same(status, kept);
+      }),
+    );
+  });
+});
+
+describe("changes that do not fit", () => {
+  const started = delta({ case: "messageStarted", value: { messageId: "m", type: MessageType.MESSAGE_AI } });
+  const text = (offset: number, said: string): StatusDelta =>
+    delta({ case: "textAppended", value: { messageId: "m", kind: TextKind.CONTENT, offset, text: said } });
+
+  test.each([
+    ["text-gap", [started, text(0, "é"), text(3, "x")]],
+    ["text-boundary", [started, text(0, "é"), text(1, "€")]],
+    ["unknown-row", [text(0, "x")]],
+    ["unknown-row", [delta({ case: "toolCall", value: { messageId: "m", call: { id: "c" } } })]],
+    ["unknown-row", [started, mergeDeltas(delta({ case: "messageRemoved", value: { messageId: "m" } }), text(0, "x"))]],
+  ])("are refused as %s", (code, deltas) => {
+    expect(() => fold(deltas)).toThrow(expect.objectContaining({ code, name: "StatusError" }));
+  });
+
+  test("leave the status as it was, also the changes before them in their delta", () => {
+    const folded = createStatusFold();
+    folded.apply(started);
+    folded.apply(text(0, "abc"));
+    const before = clone(AgentExecutionStatusSchema, folded.status);
+    const bad = mergeDeltas(text(3, "d"), delta({ case: "usage", value: { inputTokens: 1 } }), text(9, "e"));
+    let thrown: unknown;
+    try {
+      folded.apply(bad);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(StatusError.is(thrown)).toBe(true);
+    expect(StatusError.is(new Error("other"))).toBe(false);
+    same(folded.status, before);
+    folded.apply(text(3, "d"));
+    expect(folded.status.messages[0]?.content).toBe("abcd");
+  });
+});
+
+test("each tool call stands in its message and in the list of all, as one row", () => {
+  const status = fold([
+    delta(
+      { case: "messageStarted", value: { messageId: "m", type: MessageType.MESSAGE_AI } },
+      {
+        case: "toolCall",
+        value: { messageId: "m", call: { id: "c", name: "ls", status: ToolCallStatus.TOOL_CALL_PENDING } },
+      },
+      {
+        case: "toolCall",
+        value: { messageId: "m", call: { id: "c", status: ToolCallStatus.TOOL_CALL_COMPLETED, result: "a" } },
+      },
+    ),
+  ]);
+  expect(status.toolCalls).toMatchObject([
+    { id: "c", name: "ls", result: "a", status: ToolCallStatus.TOOL_CALL_COMPLETED },
+  ]);
+  expect(status.messages[0]?.toolCalls).toEqual(status.toolCalls);
+});
+
+test("a terminal phase keeps its error and its times", () => {
+  const ended = delta({
+    case: "run",
+    value: { phase: ExecutionPhase.EXECUTION_CANCELLED, error: "stopped", completedAt: "t1" },
+  });
+  const late = delta({
+    case: "run",
+    value: { phase: ExecutionPhase.EXECUTION_FAILED, error: "boom", completedAt: "t2" },
+  });
+  expect(fold([ended, late])).toMatchObject({
+    phase: ExecutionPhase.EXECUTION_CANCELLED,
+    error: "stopped",
+    completedAt: "t1",
+  });
+});
+
+test("an append costs what it appends, however long the message is", () => {
+  let visited = 0;
+  const counted = (length: number): number => {
+    const folded = createStatusFold(
+      create(AgentExecutionStatusSchema, {
+        messages: Array.from({ length }, (_, at) => ({ id: `m${at}`, content: "x" })),
+      }),
+    );
+    const { messages } = folded.status;
+    folded.status.messages = new Proxy(messages, {
+      get(target, key, receiver) {
+        visited += 1;
+        return Reflect.get(target, key, receiver) as unknown;
+      },
+    });
+    visited = 0;
+    folded.apply(
+      delta({
+        case: "textAppended",
+        value: { messageId: `m${length - 1}`, kind: TextKind.CONTENT, offset: 1, text: "y" },
+      }),
+    );
+    folded.apply(delta({ case: "messageStarted", value: { messageId: "new", type: MessageType.MESSAGE_AI } }));
+    folded.apply(delta({ case: "toolCall", value: { messageId: "new", call: { id: "c" } } }));
+    return visited;
+  };
+  expect(counted(10_000)).toBe(counted(100));
+});
+
+test("the empty status is a fresh one each time", () => {
+  emptyStatus().messages.push(create(AgentExecutionStatusSchema, { messages: [{ id: "m" }] }).messages[0]!);
+  expect(emptyStatus().messages).toEqual([]);
+});
