@@ -1,0 +1,90 @@
+/** A scenario file. Everything a request does not decide is decided here. */
+export interface ScenarioFile {
+  readonly name: string;
+  /** Model ids that the server lists. Any model a request names is answered. Default: `["claude-sonnet-4-5"]`. */
+  readonly models?: readonly string[];
+  readonly defaults?: Pace;
+  /** The first that matches the request answers it. */
+  readonly scenarios: readonly Scenario[];
+}
+
+export interface Scenario {
+  /** Unique in the file; named by errors and recorded requests. */
+  readonly name: string;
+  /** Absent, it matches every request. */
+  readonly match?: Match;
+  /** Values taken from the request by name, for `{{ name }}` in templates. */
+  readonly capture?: Readonly<Record<string, Capture>>;
+  /** Turn n answers a request with n assistant messages after the last human message. */
+  readonly turns: readonly Turn[];
+}
+
+/** All that are given must hold. */
+export interface Match {
+  readonly system?: TextMatch;
+  /** The last thing a human said. */
+  readonly human?: TextMatch;
+  /** The first thing a human said in this conversation. */
+  readonly firstHuman?: TextMatch;
+  readonly model?: TextMatch;
+  /** Each must be met by a tool that the request offers; a plain string is the tool's exact name. */
+  readonly tools?: readonly TextMatch[];
+}
+
+/** A plain string is contained in the text, or (for tools) equals the name. Regular expressions have the `m` flag. */
+export type TextMatch = string | { readonly contains: string } | { readonly regex: string };
+
+export interface Capture {
+  readonly from: "system" | "human" | "firstHuman";
+  /** Regular expression; its first group, or else the whole match, is the value. */
+  readonly pattern: string;
+}
+
+export interface Pace {
+  /** Characters a streamed piece holds. Default 12. */
+  readonly chunkSize?: number;
+  /** Wait before each streamed piece. Default 0. */
+  readonly chunkDelayMs?: number;
+  /** Wait before anything of the answer is sent. Default 0. */
+  readonly startDelayMs?: number;
+}
+
+/** One answer of the model: its parts are sent in the order thinking, text, tool calls. */
+export interface Turn extends Pace {
+  readonly thinking?: string;
+  readonly text?: string;
+  readonly toolCalls?: readonly ScriptedToolCall[];
+  /** Fails instead of answering. */
+  readonly error?: ScriptedFailure;
+  /** Breaks the connection in mid-answer. */
+  readonly cut?: Cut;
+}
+
+export interface ScriptedToolCall {
+  readonly name: string;
+  /** Strings in it, at any depth, are templates. Default `{}`. */
+  readonly args?: Readonly<Record<string, unknown>>;
+  /** Default: derived from scenario, turn, position and what humans said. */
+  readonly id?: string;
+}
+
+export interface ScriptedFailure {
+  /** HTTP status, 400 to 599. */
+  readonly status: number;
+  /** The protocol's own error type. Default: what that protocol says for the status. */
+  readonly type?: string;
+  readonly message?: string;
+  /** Value of the `retry-after` header, in seconds. */
+  readonly retryAfter?: number;
+  /** Start a successful stream and report the failure inside it, after this many pieces. */
+  readonly afterChunks?: number;
+  /** How many requests of one conversation fail before the turn is answered. Default: all. */
+  readonly times?: number;
+}
+
+export interface Cut {
+  /** Pieces that are sent before the socket closes. */
+  readonly afterChunks: number;
+  /** How many requests of one conversation are cut before the turn is answered in full. Default: all. */
+  readonly times?: number;
+}
