@@ -25,6 +25,8 @@ export interface StatusSender {
    * `deadlineMs` passes first, or at once when the fence is refused.
    */
   finish(options: { deadlineMs: number }): Promise<void>;
+  /** Drops what is unsent: the run is another runner's now. */
+  abandon(): void;
 }
 
 const RETRY_FIRST_MS = 100;
@@ -102,6 +104,11 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
         }
       }
       if (fenced) throw fenced;
+    },
+    abandon() {
+      fenced ??= new ClientError("cancelled", "status update: abandoned");
+      unsent = undefined;
+      clearTimeout(timer);
     },
   };
 }

@@ -33,6 +33,8 @@ interface SharedConfig {
   readonly database?: DatabaseLocation;
   /** 32 bytes; given, where a runner shares its environment with a server. */
   readonly encryptionKey?: Uint8Array;
+  /** Where to ask whether an Ollama is there; only when nothing else names a model. */
+  readonly ollamaBaseUrl: string;
   /** The model for a run; see the function of this name. Reads the variables as they were when the configuration was. */
   readonly resolveModel: (options: ChooseModelOptions) => ResolvedModel;
 }
@@ -149,6 +151,7 @@ function sharedBy(values: Values<"local", "runner"> | Values<"cloud", "runner">,
     statusUpdateEveryEvents: values.STATUS_UPDATE_EVERY_EVENTS,
     ...(database && { database }),
     ...(encryptionKey && { encryptionKey }),
+    ollamaBaseUrl: values.OLLAMA_BASE_URL,
     resolveModel: (options) => chooseModel(values, options),
   };
 }

@@ -1,0 +1,32 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { SqliteCheckpointer } from "@stigmer/agent";
+import type { Activities } from "@stigmer/engine";
+import type { Logger } from "../logger.ts";
+import type { SessionWorkspaces } from "../run/session-workspaces.ts";
+import { threadOf } from "./ensure-thread.ts";
+
+export interface CleanupSandboxDependencies {
+  readonly workspaces: SessionWorkspaces;
+  readonly checkpointer: Pick<SqliteCheckpointer, "deleteThread">;
+  readonly workspacesDir: string;
+  readonly dataDir: string;
+  readonly logger: Logger;
+}
+
+// `ses-<ULID>`: what is not of this form names no directory of ours.
+const SESSION_ID = /^ses-[0-9a-z]{26}$/;
+
+/** What a deleted session leaves: its processes, its thread, and the directories made for it. A user's own directory stays. */
+export function createCleanupSandbox(dependencies: CleanupSandboxDependencies): Activities["cleanupSandbox"] {
+  const { workspaces, checkpointer, workspacesDir, dataDir, logger } = dependencies;
+  return async ({ sessionId, sandboxId }) => {
+    await workspaces.release(sessionId);
+    await checkpointer.deleteThread(threadOf(sessionId));
+    if (SESSION_ID.test(sessionId)) {
+      await rm(join(workspacesDir, sessionId), { recursive: true, force: true });
+      await rm(join(dataDir, "spill", sessionId), { recursive: true, force: true });
+    }
+    logger.info({ sessionId, sandboxId }, "session cleaned up");
+  };
+}

@@ -1,0 +1,29 @@
+import type { StigmerClient } from "@stigmer/client";
+import type { Activities } from "@stigmer/engine";
+import type { Logger } from "../logger.ts";
+
+/**
+ * The session's conversation thread. Its id follows from the session's, so that two runners which ask at once, or one that
+ * died before it stored the answer, agree without talking.
+ */
+export function createEnsureThread(dependencies: {
+  client: StigmerClient;
+  logger: Logger;
+}): Activities["ensureThread"] {
+  const { client, logger } = dependencies;
+  return async (sessionId, agentId) => {
+    const session = await client.sessions.get(sessionId);
+    const existing = session.spec?.threadId ?? "";
+    if (existing !== "") return existing;
+    const threadId = threadOf(sessionId);
+    logger.info({ sessionId, agentId, threadId }, "thread made");
+    if (session.spec) session.spec.threadId = threadId;
+    await client.sessions.update(session);
+    return threadId;
+  };
+}
+
+/** The thread of a session that was not given one. */
+export function threadOf(sessionId: string): string {
+  return `thread-${sessionId}`;
+}

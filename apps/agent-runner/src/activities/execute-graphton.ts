@@ -1,0 +1,119 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  createStatusSender,
+  sendStatus,
+  type ClientError,
+  type ResourceClients,
+  type StigmerClient,
+} from "@stigmer/client";
+import { ActivityStop, type Activities, type ActivityContext } from "@stigmer/engine";
+import {
+  AgentExecutionStatusSchema,
+  type AgentExecution,
+  type AgentExecutionStatus,
+} from "@stigmer/protos/agentexecution/v1";
+import { createReducer, isTerminal, isUrgent, type RunOutcome, type StatusReducer } from "@stigmer/status";
+import type { Logger } from "../logger.ts";
+import type { PrepareAgent } from "../run/prepare-agent.ts";
+import { resolveRun } from "../run/resolve-chain.ts";
+
+export interface ExecuteGraphtonDependencies {
+  readonly client: Pick<StigmerClient, "underFence">;
+  readonly prepareAgent: PrepareAgent;
+  readonly statusUpdateEveryEvents: number;
+  readonly logger: Logger;
+  readonly clock: () => Date;
+}
+
+// How long the last delta may take to be acknowledged: a server restart fits in, a lost one must not hold the slot for ever.
+const FINAL_STATUS_DEADLINE_MS = 60_000;
+
+/**
+ * Runs one turn of an agent: resolve → prepare → stream → report. What goes wrong in the run is the run's result (FAILED,
+ * with `error` and a system message); only a stop that hands the run back is thrown.
+ */
+export function createExecuteGraphton(dependencies: ExecuteGraphtonDependencies): Activities["executeGraphton"] {
+  return async (execution, threadId, context) => {
+    const executionId = execution.metadata?.id ?? "";
+    const sessionId = execution.spec?.sessionId ?? "";
+    const log = { executionId, sessionId, threadId, fence: context.fence, attempt: context.attempt };
+    dependencies.logger.info(log, "run begins");
+    const status = await runOnce({ ...dependencies, execution, threadId, context });
+    dependencies.logger.info(
+      { ...log, phase: status.phase, ...(status.error && { error: status.error }) },
+      "run ended",
+    );
+    return status;
+  };
+}
+
+interface RunOnce extends ExecuteGraphtonDependencies {
+  readonly execution: AgentExecution;
+  readonly threadId: string;
+  readonly context: ActivityContext;
+}
+
+async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
+  const { execution, threadId, context, logger, clock } = run;
+  const executionId = execution.metadata?.id ?? "";
+  const clients = run.client.underFence({ executionId, fence: context.fence });
+  const fenced = new AbortController();
+  // What the server holds, so that a run which goes on elsewhere continues its status instead of starting it over.
+  const current = await clients.executions.get(executionId);
+  if (current.status && isTerminal(current.status.phase)) return bounded(current.status);
+  const reducer = createReducer({ executionId, message: execution.spec?.message ?? "", resumeFrom: current.status });
+  const sender = createStatusSender({
+    send: sendStatus({
+      executions: clients.executions,
+      executionId,
+      fence: context.fence,
+      wholeStatus: () => reducer.status,
+    }),
+    flushEveryEvents: run.statusUpdateEveryEvents,
+    onFenced: (error: ClientError) => fenced.abort(new ActivityStop("lease-lost", error.message)),
+    onError: (error: ClientError) => logger.warn({ executionId, err: error }, "status update failed, trying again"),
+  });
+  const signal = AbortSignal.any([context.signal, fenced.signal]);
+
+  const push = (changes: ReturnType<StatusReducer["start"]>): void =>
+    sender.push(changes, { urgent: changes.some(isUrgent) });
+
+  const outcome = await attempt();
+  push(reducer.finish(outcome, clock().toISOString()));
+  await sender.finish({ deadlineMs: FINAL_STATUS_DEADLINE_MS });
+  return bounded(reducer.status);
+
+  async function attempt(): Promise<RunOutcome> {
+    try {
+      push(reducer.start(clock().toISOString()));
+      await streamAgent(clients);
+      return { kind: "completed" };
+    } catch (error) {
+      const stop = signal.aborted ? signal.reason : error;
+      if (ActivityStop.is(stop)) {
+        if (stop.kind === "cancelled") return { kind: "cancelled", reason: stop.message };
+        sender.abandon();
+        throw stop;
+      }
+      logger.error({ executionId, err: error }, "run failed");
+      return { kind: "failed", error: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async function streamAgent(from: ResourceClients): Promise<void> {
+    const resolved = await resolveRun(from, execution);
+    signal.throwIfAborted();
+    const agentRun = await run.prepareAgent({ resolved, clients: from, threadId });
+    if (agentRun.position !== "fresh") push(reducer.resume(agentRun.messages, clock().toISOString()));
+    logger.info(
+      { executionId, position: agentRun.position, sandbox: agentRun.sandboxId, model: agentRun.model },
+      "agent is ready",
+    );
+    for await (const event of agentRun.events(signal)) push(reducer.reduce(event, clock().toISOString()));
+  }
+}
+
+/** What goes back through the engine: small, whatever the run did. */
+function bounded({ phase, error, startedAt, completedAt, revision }: AgentExecutionStatus): AgentExecutionStatus {
+  return create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
+}

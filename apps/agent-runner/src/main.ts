@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+// The process: environment, signals, exit code. What it does is in start.ts.
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
+import { loadDotEnv, secretNames } from "@stigmer/config";
+import { parentChannel } from "./process/parent-channel.ts";
+import { readSecrets } from "./process/read-secrets.ts";
+import { listenForShutdown } from "./process/shutdown.ts";
+import { FatalError, start } from "./start.ts";
+
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+const parent = parentChannel(process);
+const shutdown = listenForShutdown(process, parent.onGone);
+try {
+  loadDotEnv({ cwd: process.cwd(), entryDir: dirname(import.meta.dirname), env: process.env });
+  const secrets = await readSecrets(process.env);
+  await start({
+    env: { ...process.env, ...secrets },
+    version,
+    parent,
+    shutdown: shutdown.signal,
+    print,
+    secretsInEnvironment: [...secretNames].filter((name) => process.env[name]),
+  });
+} catch (error) {
+  const message =
+    error instanceof FatalError
+      ? error.message
+      : `Agent-runner failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  process.stderr.write(`${message}\n`);
+  parent.tell({ type: "failed", message });
+  process.exitCode = 1;
+} finally {
+  shutdown.dispose();
+  parent.close();
+}

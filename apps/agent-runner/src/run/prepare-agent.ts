@@ -1,0 +1,94 @@
+import { createAgent, type AgentOptions, type AgentRun, type ModelConfig } from "@stigmer/agent";
+import type { ResourceClients } from "@stigmer/client";
+import type { Logger } from "../logger.ts";
+import { mergeEnvironment } from "./merge-environment.ts";
+import type { ResolvedRun } from "./resolve-chain.ts";
+import type { SessionWorkspaces } from "./session-workspaces.ts";
+import { withEnvironment } from "./with-environment.ts";
+import { writeSkills } from "./write-skills.ts";
+
+/** An agent on its thread, with what the log says about it. */
+export interface PreparedRun extends AgentRun {
+  readonly sandboxId: string;
+  readonly model: string;
+}
+
+export interface PrepareRequest {
+  readonly resolved: ResolvedRun;
+  readonly clients: ResourceClients;
+  readonly threadId: string;
+}
+
+export type PrepareAgent = (request: PrepareRequest) => Promise<PreparedRun>;
+
+export interface PrepareAgentDependencies {
+  readonly workspaces: SessionWorkspaces;
+  readonly checkpointer: AgentOptions["checkpointer"];
+  /** The model for an execution that may name one. Throws `RunError` when there is none. */
+  readonly resolveModel: (modelName: string | undefined) => Promise<ModelConfig>;
+  readonly logger: Logger;
+  readonly clock: () => Date;
+}
+
+/** Sandbox, skills, environment, model, agent: everything that must stand before the first model call. */
+export function createPrepareAgent(dependencies: PrepareAgentDependencies): PrepareAgent {
+  return async ({ resolved, clients, threadId }) => {
+    const { execution, session, agent, environments, skills } = resolved;
+    const model = await dependencies.resolveModel(execution.spec?.executionConfig?.modelName || undefined);
+    const workspace = await dependencies.workspaces.get(session);
+    await rememberSandbox(clients, resolved, workspace.sandbox.id, dependencies.logger);
+    const environment = mergeEnvironment([
+      agent.spec?.envSpec?.data ?? {},
+      ...environments.map((each) => each.spec?.data ?? {}),
+      execution.spec?.runtimeEnv ?? {},
+    ]);
+    const sandbox = withEnvironment(workspace.sandbox, environment);
+    const skillsSection = await writeSkills(sandbox, workspace.skillsDirectory, skills);
+    const ready = await createAgent({
+      model,
+      instructions: agent.spec?.instructions ?? "",
+      skillsSection,
+      context: {
+        organization: agent.metadata?.org,
+        workingDirectory: sandbox.root,
+        date: dependencies.clock().toISOString().slice(0, 10),
+      },
+      sandbox,
+      subAgents: (agent.spec?.subAgents ?? []).map(({ name, description, instructions }) => ({
+        name,
+        description,
+        instructions,
+      })),
+      checkpointer: dependencies.checkpointer,
+      spillDirectory: workspace.spillDirectory,
+    });
+    const opened = await ready.open({
+      threadId,
+      runId: execution.metadata?.id ?? "",
+      input: execution.spec?.message ?? "",
+    });
+    return {
+      position: opened.position,
+      messages: opened.messages,
+      events: (signal) => opened.events(signal),
+      sandboxId: sandbox.id,
+      model: `${model.provider}:${model.model}`,
+    };
+  };
+}
+
+/** Stores the sandbox's id in the session, so that whoever runs the next turn comes back to it. Losing it loses no work. */
+async function rememberSandbox(
+  clients: ResourceClients,
+  { session }: ResolvedRun,
+  sandboxId: string,
+  logger: Logger,
+): Promise<void> {
+  if (!session.spec || session.spec.sandboxId === sandboxId) return;
+  session.spec.sandboxId = sandboxId;
+  try {
+    await clients.sessions.update(session);
+  } catch (error) {
+    logger.warn({ sessionId: session.metadata?.id, err: error }, "the session's sandbox id was not stored");
+  }
+}
