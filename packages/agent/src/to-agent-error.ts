@@ -1,0 +1,171 @@
+// Foreign failures in our words. LangChain wraps a model's error in up to six layers: what counts lies at the bottom.
+import { AgentError, type AgentErrorCode } from "./errors.ts";
+import type { ModelConfig } from "./models/model-config.ts";
+
+/** Turns whatever a run threw into an `AgentError`. With the model's config the message names it, and hides its key. */
+export function toAgentError(error: unknown, model?: ModelConfig): AgentError {
+  if (AgentError.is(error)) return error;
+  const chain = causesOf(error);
+  const inner = chain.find((link) => AgentError.is(link));
+  if (AgentError.is(inner)) return inner;
+  const code = codeOf(chain);
+  const key = model !== undefined && "apiKey" in model ? model.apiKey : "";
+  const detail = hideKeys(detailOf(chain), key);
+  // A header that can't be sent is quoted by the HTTP client with the key in it: such causes are not kept.
+  const keepCause = key === "" || !chain.some((link) => textOf(link).includes(key));
+  return new AgentError(code, messages[code](describe(model), detail), keepCause ? { cause: error } : undefined);
+}
+
+/** Whether the same call may succeed when it is made again. */
+export function isRetryable(error: unknown): boolean {
+  const chain = causesOf(error);
+  const code = codeOf(chain);
+  if (code === "model-rate-limited") return !/quota|billing|credit/i.test(detailOf(chain));
+  return code === "model-overloaded" || code === "model-unreachable";
+}
+
+interface ModelWords {
+  readonly name: string;
+  readonly where: string;
+  readonly keyHint: string;
+  readonly missingHint: string;
+}
+
+const messages: Readonly<Record<AgentErrorCode, (model: ModelWords, detail: string) => string>> = {
+  "model-auth": ({ name, keyHint }, detail) => `${name} refused the credentials: ${detail}. ${keyHint}`,
+  "model-not-found": ({ name, missingHint }, detail) => `${name} was not found: ${detail}. ${missingHint}`,
+  "model-rate-limited": ({ name }, detail) =>
+    `${name} refuses more requests: ${detail}. Wait and run again, or raise the account's limit.`,
+  "model-overloaded": ({ name }, detail) => `${name} could not answer: ${detail}. Run again in a while.`,
+  "model-unreachable": ({ name, where }, detail) =>
+    `${name} can't be reached${where}: ${detail}. Check the address, the network and that the service is running.`,
+  "context-too-long": ({ name }, detail) =>
+    `The conversation is too long for ${name}: ${detail}. Start a new session or use a model with a longer context.`,
+  "recursion-limit": (_, detail) =>
+    `The run took more steps than allowed: ${detail}. Raise the recursion limit, or make the task smaller.`,
+  "invalid-agent": (_, detail) => `The agent can't be built: ${detail}. Correct its description.`,
+  checkpoint: (_, detail) =>
+    `The run's checkpoints can't be read or written: ${detail}. Check the disk, then run the execution again.`,
+  unknown: (_, detail) => `The run failed: ${detail}. Run it again; if it fails again, look at the runner's log.`,
+};
+
+function describe(model: ModelConfig | undefined): ModelWords {
+  if (model === undefined) {
+    const name = "The model";
+    return { name, where: "", keyHint: "Check the API key.", missingHint: "Check the model's name." };
+  }
+  const name = `Model ${model.model} (${model.provider})`;
+  const where = model.baseUrl === undefined ? "" : ` at ${withoutCredentials(model.baseUrl)}`;
+  if (model.provider === "ollama") {
+    const missingHint = `Run \`ollama pull ${model.model}\`, or name a model that \`ollama list\` shows.`;
+    return { name, where, keyHint: "Check what stands before Ollama.", missingHint };
+  }
+  const variable = model.provider === "anthropic" ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY";
+  const keyHint = `Check the API key (STIGMER_LLM_API_KEY or ${variable}).`;
+  return { name, where, keyHint, missingHint: "Check the model's name and that the account may use it." };
+}
+
+function withoutCredentials(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//");
+}
+
+/** From the error itself down to its innermost cause. */
+function causesOf(error: unknown): Record<string, unknown>[] {
+  const chain: Record<string, unknown>[] = [];
+  let link: unknown = error;
+  while (typeof link === "object" && link !== null && !chain.includes(link as Record<string, unknown>)) {
+    chain.push(link as Record<string, unknown>);
+    link = (link as Record<string, unknown>)["cause"];
+  }
+  return chain.length > 0 ? chain : [{ message: String(error) }];
+}
+
+function codeOf(chain: readonly Record<string, unknown>[]): AgentErrorCode {
+  // The innermost error knows best; what wraps it may have lost its status.
+  for (const link of chain.toReversed()) {
+    const code =
+      codeByName(link) ?? codeByMessage(link) ?? codeByStatus(link) ?? codeByType(link) ?? codeByNetwork(link);
+    if (code !== undefined) return code;
+  }
+  return "unknown";
+}
+
+function codeByName({ name, code, lc_error_code: lcCode }: Record<string, unknown>): AgentErrorCode | undefined {
+  if (name === "GraphRecursionError" || lcCode === "GRAPH_RECURSION_LIMIT") return "recursion-limit";
+  if (name === "ConfigurationError") return "invalid-agent";
+  if (name === "ContextOverflowError" || lcCode === "CONTEXT_OVERFLOW" || code === "context_length_exceeded") {
+    return "context-too-long";
+  }
+  if (code === "ERR_SQLITE_ERROR") return "checkpoint";
+  return undefined;
+}
+
+function codeByMessage(link: Record<string, unknown>): AgentErrorCode | undefined {
+  const tooLong =
+    /prompt is too long|maximum context length|context_length_exceeded|exceeds? the (available )?context/i;
+  return tooLong.test(textOf(link)) ? "context-too-long" : undefined;
+}
+
+function codeByStatus(link: Record<string, unknown>): AgentErrorCode | undefined {
+  // Ollama's client says `status_code`.
+  const status = [link["status"], link["statusCode"], link["status_code"]].find((value) => typeof value === "number");
+  if (typeof status !== "number") return undefined;
+  if (status === 401 || status === 403) return "model-auth";
+  if (status === 404) return "model-not-found";
+  if (status === 413) return "context-too-long";
+  if (status === 429) return "model-rate-limited";
+  return status === 408 || status >= 500 ? "model-overloaded" : undefined;
+}
+
+const codesByType: Readonly<Record<string, AgentErrorCode>> = {
+  authentication_error: "model-auth",
+  permission_error: "model-auth",
+  not_found_error: "model-not-found",
+  rate_limit_error: "model-rate-limited",
+  overloaded_error: "model-overloaded",
+  api_error: "model-overloaded",
+  server_error: "model-overloaded",
+};
+
+/** A failure in mid-answer comes inside the stream, without a status. */
+function codeByType(link: Record<string, unknown>): AgentErrorCode | undefined {
+  const type = /"type":\s*"(\w+_error)"/.exec(textOf(link))?.[1] ?? link["type"] ?? field(link["error"], "type");
+  return typeof type === "string" ? codesByType[type] : undefined;
+}
+
+const networkCodes = /^(ECONN|ENOTFOUND|ETIMEDOUT|EAI_|EHOST|ENET|EPIPE|UND_ERR|ERR_STREAM_PREMATURE)/;
+
+function codeByNetwork({ name, code, message }: Record<string, unknown>): AgentErrorCode | undefined {
+  if (typeof code === "string" && networkCodes.test(code)) return "model-unreachable";
+  if (name === "APIConnectionError" || name === "APIConnectionTimeoutError") return "model-unreachable";
+  const broken =
+    /^(fetch failed|terminated|Premature close|Connection error\.?|Did not receive done or success response.*)$/;
+  return typeof message === "string" && broken.test(message) ? "model-unreachable" : undefined;
+}
+
+/** What the service itself said, without the wrapping. */
+function detailOf(chain: readonly Record<string, unknown>[]): string {
+  const texts = chain.toReversed().map((link) => {
+    // { error: { error: { message } } } is Anthropic's, { error: { message } } OpenAI's, { error: "…" } Ollama's.
+    const said = [field(field(link["error"], "error"), "message"), field(link["error"], "message"), link["error"]];
+    const own = said.find((value) => typeof value === "string" && value !== "") ?? textOf(link);
+    return String(own).replace(/\s*Troubleshooting URL:.*$/s, "");
+  });
+  const text = texts.find((candidate) => candidate.trim() !== "" && !candidate.includes("[object Object]"));
+  const line = (text ?? "no reason was given").trim().replace(/\s+/g, " ");
+  return (line.length > 500 ? `${line.slice(0, 500)}…` : line).replace(/\.$/, "");
+}
+
+function textOf({ message }: Record<string, unknown>): string {
+  return typeof message === "string" ? message : "";
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+function hideKeys(text: string, key: string): string {
+  const known = key === "" ? text : text.replaceAll(key, "********");
+  // Services quote keys back in part ("Incorrect API key provided: sk-ab***yz").
+  return known.replace(/\b(sk|pk|key)-[\w*.-]{4,}/g, "********");
+}

@@ -1,0 +1,91 @@
+// Loaded by createAgent alone: from here on LangChain and deepagents are in memory.
+import { HumanMessage } from "@langchain/core/messages";
+import { toDeepAgentsBackend } from "@stigmer/sandbox/deepagents";
+import { createDeepAgent, GENERAL_PURPOSE_SUBAGENT, type SubAgent } from "deepagents";
+import { type AgentMiddleware, modelRetryMiddleware, todoListMiddleware } from "langchain";
+import type { Agent, AgentOptions, SubAgentSpec } from "./agent.ts";
+import { AgentError } from "./errors.ts";
+import { createExecuteTool } from "./middleware/execute-tool.ts";
+import { fileTools } from "./middleware/files.ts";
+import { portableContent } from "./middleware/portable-content.ts";
+import { toolErrors } from "./middleware/tool-errors.ts";
+import { createModel } from "./models/create-model.ts";
+import { type AgentGraph, openRun } from "./open-run.ts";
+import { withSpill } from "./spill-backend.ts";
+import { composeSystemPrompt } from "./system-prompt.ts";
+import { isRetryable, toAgentError } from "./to-agent-error.ts";
+
+export async function buildAgent(options: AgentOptions): Promise<Agent> {
+  check(options);
+  const { model: modelConfig, sandbox, checkpointer, context } = options;
+  const { recursionLimit = 1000, commandTimeoutMs = 120_000 } = options;
+  const execute = createExecuteTool(sandbox, { timeoutMs: commandTimeoutMs });
+  const backend = withSpill(toDeepAgentsBackend(sandbox), options.spillDirectory);
+
+  // deepagents gives a sub-agent none of its parent's middleware: each gets its own.
+  const middleware = (): AgentMiddleware[] => [
+    fileTools(backend, execute.tool),
+    todoListMiddleware() as AgentMiddleware,
+    toolErrors(),
+    portableContent(),
+    modelRetryMiddleware({
+      maxRetries: modelConfig.maxRetries ?? 4,
+      retryOn: isRetryable,
+      onFailure: "error",
+      initialDelayMs: 500,
+      maxDelayMs: 30_000,
+    }) as AgentMiddleware,
+  ];
+  const subAgent = ({ name, description, instructions, skillsSection }: SubAgentSpec): SubAgent => ({
+    name,
+    description,
+    systemPrompt: composeSystemPrompt(instructions, skillsSection, context),
+    middleware: middleware(),
+  });
+
+  try {
+    const agent = createDeepAgent({
+      name: "main",
+      model: await createModel(modelConfig),
+      systemPrompt: composeSystemPrompt(options.instructions, options.skillsSection, context),
+      middleware: middleware(),
+      subagents: withGeneralPurpose(options).map(subAgent),
+      backend,
+      checkpointer,
+    });
+    const graph = agent.graph as unknown as AgentGraph;
+    const newMessage = (id: string, content: string): HumanMessage => new HumanMessage({ id, content });
+    return {
+      open: (request) =>
+        openRun(graph, request, { recursionLimit, model: modelConfig, newMessage, settle: execute.settleAborted }),
+    };
+  } catch (error) {
+    const { code, message } = toAgentError(error, modelConfig);
+    if (code !== "unknown") throw toAgentError(error, modelConfig);
+    throw new AgentError("invalid-agent", `The agent can't be built. ${message}`, { cause: error });
+  }
+}
+
+function withGeneralPurpose({ subAgents = [], skillsSection }: AgentOptions): readonly SubAgentSpec[] {
+  const { name, description, systemPrompt } = GENERAL_PURPOSE_SUBAGENT;
+  if (subAgents.some((spec) => spec.name === name)) return subAgents;
+  return [{ name, description, instructions: systemPrompt, skillsSection }, ...subAgents];
+}
+
+function check({ model, subAgents = [], recursionLimit, commandTimeoutMs }: AgentOptions): void {
+  const problems: string[] = [];
+  if (model.model.trim() === "") problems.push("the model has no name");
+  if ("apiKey" in model && model.apiKey.trim() === "") problems.push(`the ${model.provider} model has no API key`);
+  for (const [index, { name, description }] of subAgents.entries()) {
+    if (name.trim() === "") problems.push(`sub-agent ${index + 1} has no name`);
+    else if (description.trim() === "")
+      problems.push(`sub-agent "${name}" has no description, which tells when to use it`);
+    if (subAgents.findIndex((other) => other.name === name) < index)
+      problems.push(`two sub-agents are called "${name}"`);
+  }
+  for (const [name, value] of Object.entries({ recursionLimit, commandTimeoutMs })) {
+    if (value !== undefined && !(value > 0)) problems.push(`${name} is ${value}, and must be above 0`);
+  }
+  if (problems.length === 0) return;
+  throw new AgentError("invalid-agent", `The agent can't be built: ${problems.join("; ")}. Correct its description.`);
+}

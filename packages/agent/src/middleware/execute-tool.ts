@@ -1,0 +1,100 @@
+import { ToolMessage } from "@langchain/core/messages";
+import { type StructuredTool, tool, type ToolRuntime } from "@langchain/core/tools";
+import type { ExecuteResult, Sandbox } from "@stigmer/sandbox";
+import { formatExecuteResult } from "@stigmer/sandbox/deepagents";
+import { z } from "zod";
+import { createLiveOutput, type LiveOutput } from "./live-output.ts";
+
+export interface ExecuteToolOptions {
+  /** Milliseconds that a command may take when the model names no limit. */
+  readonly timeoutMs: number;
+}
+
+export interface ExecuteTool {
+  readonly tool: StructuredTool;
+  /** Resolves when every command whose run was aborted is gone. */
+  settleAborted(): Promise<void>;
+}
+
+/** Kept of stdout and of stderr, each: deepagents puts long results aside in a file, where the model can page through. */
+const maxOutputBytes = 1024 * 1024;
+/** Between two pieces of live output: quick to a reader, and few events for a chatty command. */
+const liveIntervalMs = 50;
+const longestTimeoutSeconds = 24 * 60 * 60;
+
+const description = `Runs a shell command in the working directory and returns its output and exit code.
+
+- Quote paths that contain spaces. Chain commands with '&&' or ';'.
+- Prefer the tools grep, glob and read_file over the commands grep, find and cat.
+- A command that takes longer than its limit is ended, with everything it started: give timeout_seconds to a slow one.
+- To start a server, run it in the background with its output in a file: 'cmd > out.log 2>&1 &'.`;
+
+/**
+ * Replaces deepagents' tool of the same name, whose backend protocol carries no abort signal, no time-out and no output
+ * while the command runs.
+ */
+export function createExecuteTool(sandbox: Sandbox, { timeoutMs }: ExecuteToolOptions): ExecuteTool {
+  const running = new Map<Promise<unknown>, AbortSignal>();
+
+  const run = (command: string, limitMs: number, live: LiveOutput, signal: AbortSignal | undefined) => {
+    const result = sandbox.execute(command, {
+      timeoutMs: limitMs,
+      maxOutputBytes,
+      signal,
+      onStdout: (text) => live.add("stdout", text),
+      onStderr: (text) => live.add("stderr", text),
+    });
+    if (signal !== undefined) running.set(result, signal);
+    const done = (): void => {
+      running.delete(result);
+      live.end();
+    };
+    result.then(done, done);
+    return result;
+  };
+
+  const execute = tool(
+    // What a generator tool yields becomes `on_tool_event`, with the id of its call.
+    async function* ({ command, timeout_seconds: seconds }, runtime: ToolRuntime) {
+      const live = createLiveOutput({ intervalMs: liveIntervalMs });
+      const result = run(command, seconds === undefined ? timeoutMs : seconds * 1000, live, runtime.signal);
+      yield* live.pieces();
+      const { exitCode, durationMs, truncated, reason } = await result;
+      runtime.signal?.throwIfAborted();
+      return new ToolMessage({
+        content: describeResult(await result),
+        artifact: { exitCode, durationMs, truncated, reason },
+        tool_call_id: runtime.toolCallId ?? "",
+        name: "execute",
+        status: "success",
+      });
+    },
+    {
+      name: "execute",
+      description,
+      schema: z.object({
+        command: z.string().min(1).describe("The shell command to run"),
+        timeout_seconds: z
+          .number()
+          .positive()
+          .max(longestTimeoutSeconds)
+          .optional()
+          .describe(`Seconds the command may take. Default: ${timeoutMs / 1000}`),
+      }),
+    },
+  );
+
+  return {
+    tool: execute as unknown as StructuredTool,
+    async settleAborted() {
+      await Promise.allSettled([...running].flatMap(([result, signal]) => (signal.aborted ? [result] : [])));
+    },
+  };
+}
+
+function describeResult(result: ExecuteResult): string {
+  const note = result.truncated ? "\n\n[The output was long: its middle is left out.]" : "";
+  const text = formatExecuteResult(result);
+  // A result that says nothing about success leaves the model guessing.
+  return (result.exitCode === 0 ? `${text.trimEnd()}\n\nExit code: 0` : text) + note;
+}

@@ -1,0 +1,14 @@
+const longestError = 8_000;
+
+/** A tool's error as the model may read it: what went wrong, without the stack and the paths of the process that ran it. */
+export function scrubError(text: string): string {
+  const kept = text
+    .split("\n")
+    .filter((line) => !/^\s*at .*((file:\/\/|node:|\/).*:\d+:\d+\)?|<anonymous>\)?|\(native\))$/.test(line))
+    .join("\n")
+    .replace(/(file:\/\/)?\/[^\s'"()`]*\/node_modules\/[^\s'"()`]*/g, "<internal>")
+    .replace(/file:\/\/\/[^\s'"()`]*/g, "<internal>")
+    .replace(/\s*Troubleshooting URL: \S+/g, "")
+    .trim();
+  return kept.length > longestError ? `${kept.slice(0, longestError)}\n[the rest of the error is left out]` : kept;
+}
