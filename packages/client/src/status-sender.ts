@@ -91,17 +91,21 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
     },
     async finish({ deadlineMs }) {
       flush();
-      const deadline = AbortSignal.timeout(deadlineMs);
-      const expired = new Promise<"expired">((resolve) =>
-        deadline.addEventListener("abort", () => resolve("expired"), { once: true }),
-      );
-      while (sending) {
-        if ((await Promise.race([sending, expired])) === "expired") {
-          fenced =
-            lastError ??
-            new ClientError("deadline-exceeded", `status update: not acknowledged within ${deadlineMs} ms`);
-          throw fenced;
+      let deadline: NodeJS.Timeout | undefined;
+      const expired = new Promise<"expired">((resolve) => {
+        deadline = setTimeout(resolve, deadlineMs, "expired");
+      });
+      try {
+        while (sending) {
+          if ((await Promise.race([sending, expired])) === "expired") {
+            fenced =
+              lastError ??
+              new ClientError("deadline-exceeded", `status update: not acknowledged within ${deadlineMs} ms`);
+          }
+          if (fenced) break;
         }
+      } finally {
+        clearTimeout(deadline);
       }
       if (fenced) throw fenced;
     },

@@ -1,0 +1,122 @@
+import { create } from "@bufbuild/protobuf";
+import { createServer, type Server } from "node:http";
+import { createServer as createHttp2, type Http2Server } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { AgentCommandController, AgentQueryController, AgentSchema } from "@stigmer/protos/agent/v1";
+import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
+import { SkillCommandController } from "@stigmer/protos/skill/v1";
+import { afterEach, describe, expect, it } from "vitest";
+import { createClient, type StigmerClient } from "./create-client.ts";
+import { toBaseUrl } from "./transport.ts";
+
+const closers: (() => void)[] = [];
+afterEach(() => closers.splice(0).forEach((close) => close()));
+
+async function serve(routes: Parameters<typeof connectNodeAdapter>[0]["routes"]): Promise<StigmerClient> {
+  const server: Http2Server | Server = createHttp2(connectNodeAdapter({ routes }));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const client = createClient({ endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, apiKey: "k1" });
+  closers.push(() => {
+    client.close();
+    server.close();
+  });
+  return client;
+}
+
+describe("client", () => {
+  it("sends its key, and its fence where it has one", async () => {
+    const seen: (string | null)[] = [];
+    const client = await serve((router) => {
+      router.service(AgentQueryController, {
+        get: ({ value }, { requestHeader }) => {
+          seen.push(requestHeader.get("authorization"), requestHeader.get("stigmer-fence"));
+          return { metadata: { id: value } };
+        },
+      });
+    });
+    await client.agents.get("agt-1");
+    await client.underFence({ executionId: "aex-1", fence: 7 }).agents.get("agt-1");
+    expect(seen).toEqual(["Bearer k1", null, "Bearer k1", "aex-1/7"]);
+  });
+
+  it("names the resource and the server's reason", async () => {
+    const client = await serve((router) => {
+      router.service(AgentCommandController, {
+        apply: () => {
+          throw new ConnectError("spec.instructions: too short", Code.InvalidArgument);
+        },
+      });
+    });
+    const apply = client.agents.apply(create(AgentSchema, { metadata: { name: "Doc", slug: "doc" } }));
+    await expect(apply).rejects.toMatchObject({
+      code: "invalid-argument",
+      message: 'agent "doc": spec.instructions: too short',
+    });
+  });
+
+  it("refuses an empty id before it calls", async () => {
+    using client = createClient({ endpoint: "127.0.0.1:1", apiKey: "k" });
+    const refused = (message: string): object => ({ code: "invalid-argument", message });
+    await expect(client.sessions.get("")).rejects.toMatchObject(refused("session_id cannot be empty"));
+    await expect(client.agents.get("")).rejects.toMatchObject(refused("agent_id cannot be empty"));
+    await expect(client.executions.cancel("")).rejects.toMatchObject(refused("execution_id cannot be empty"));
+    await expect(client.skills.getByReference({ slug: "" })).rejects.toMatchObject(
+      refused("skill slug cannot be empty"),
+    );
+  });
+
+  it("tries reads again while the server is away, writes never", async () => {
+    let reads = 0;
+    let writes = 0;
+    const away = (): never => {
+      throw new ConnectError("starting", Code.Unavailable);
+    };
+    const client = await serve((router) => {
+      router.service(AgentQueryController, { get: () => ((reads += 1) < 3 ? away() : {}) });
+      router.service(AgentExecutionCommandController, {
+        cancel: () => {
+          writes += 1;
+          return away();
+        },
+      });
+    });
+    await client.agents.get("agt-1");
+    expect(reads).toBe(3);
+    await expect(client.executions.cancel("aex-1")).rejects.toMatchObject({ code: "unavailable" });
+    expect(writes).toBe(1);
+  });
+
+  it("says that a server is not there", async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    using client = createClient({ endpoint: `127.0.0.1:${port}`, apiKey: "k" });
+    await expect(client.executions.cancel("aex-1")).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  it("pushes a skill that is larger than gRPC's usual message limit", async () => {
+    let bytes = 0;
+    const client = await serve((router) => {
+      router.service(SkillCommandController, {
+        push: ({ artifact }) => {
+          bytes = artifact.length;
+          return {};
+        },
+      });
+    });
+    await client.skills.push({ name: "big", artifact: new Uint8Array(12 << 20) });
+    expect(bytes).toBe(12 << 20);
+  });
+});
+
+describe("endpoints", () => {
+  it.each([
+    ["localhost:50051", "http://localhost:50051"],
+    ["api.example.com:443", "https://api.example.com:443"],
+    ["https://api.example.com", "https://api.example.com"],
+    ["http://[::1]:7", "http://[::1]:7"],
+  ])("reads %s as %s", (endpoint, url) => expect(toBaseUrl(endpoint)).toBe(url));
+});
