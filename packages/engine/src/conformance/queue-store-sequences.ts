@@ -117,7 +117,9 @@ async function perform(step: Step, { queue, enqueue, model, now }: Subject): Pro
       return queue.release(key(step), { runnerId, counted: step.how === "release", availableAt: now + 2 });
     }
     case "renew":
-      return queue.renew({ runnerId: `r${String(step.runner)}`, leases: [key(step)], expiresAt: now + leaseMs });
+      return (
+        await queue.renew({ runnerId: `r${String(step.runner)}`, leases: [key(step)], expiresAt: now + leaseMs })
+      ).map(pick);
     case "cancel":
       return queue.requestCancel(`t${String(step.id)}`, `at ${String(now)}`);
     case "discard":
@@ -190,7 +192,7 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
         case "renew": {
           if (!isCurrent(task, step)) return [];
           task.expiresAt = now + leaseMs;
-          return [{ taskId: task.id, fence: task.fence, cancelReason: task.cancelReason }];
+          return [pick(task)];
         }
         case "cancel": {
           if (task && task.state !== "done") task.cancelReason ??= `at ${String(now)}`;

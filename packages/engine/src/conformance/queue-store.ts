@@ -156,7 +156,8 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
       await lease(queue, { now: 0, leaseMs: 20, runnerId: "r2" });
       await lease(queue, { now: 0, leaseMs: 10 });
       const renewed = await queue.renew({ runnerId: "r1", leases: [{ taskId: "c", fence: 1 }], expiresAt: 50 });
-      assert.deepEqual(renewed, [{ taskId: "c", fence: 1, cancelReason: undefined }]);
+      const held = { fence: 1, runnerId: "r1", cancelReason: undefined, lastFailure: "" };
+      assert.deepEqual(renewed, [{ ...task("c"), ...held, attempt: 1 }]);
       assert.deepEqual(await queue.expire({ now: 9, failure: "lost" }), []);
       assert.deepEqual((await queue.expire({ now: 10, failure: "lost" })).map(summary), ["a 1 r1 lost"]);
       assert.deepEqual((await queue.expire({ now: 50, failure: "gone" })).map(summary).sort(), [

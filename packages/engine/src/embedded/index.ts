@@ -7,7 +7,6 @@ export type {
   QueuedTask,
   QueueStore,
   ReleaseOptions,
-  RenewedLease,
   TaskKind,
 } from "./queue-store.ts";
 

@@ -53,7 +53,7 @@ export function createMemoryQueueStore(): MemoryQueueStore {
         const row = current(lease, runnerId);
         if (!row) return [];
         row.expiresAt = expiresAt;
-        return [{ taskId: row.id, fence: row.fence, cancelReason: row.cancelReason }];
+        return [taskOf(row)];
       }),
 
     complete: async (lease, runnerId) => {

@@ -31,14 +31,14 @@ export interface QueueStore {
   lease(options: LeaseOptions): Promise<QueuedTask | undefined>;
 
   /**
-   * Sets `expires_at` of those of the leases that are current, and answers them, in the order given. A lease that is not
-   * answered is lost. A time in the past is allowed: the next `expire` then takes the task.
+   * Sets `expires_at` of those of the leases that are current, and answers their tasks, in the order given. A lease whose
+   * task is not answered is lost. A time in the past is allowed: the next `expire` then takes the task.
    */
   renew(options: {
     readonly runnerId: string;
     readonly leases: readonly LeaseKey[];
     readonly expiresAt: number;
-  }): Promise<RenewedLease[]>;
+  }): Promise<QueuedTask[]>;
 
   /**
    * Ends a current lease: the task is done. Answers whether it is done under this fence: a repetition answers true again
@@ -128,10 +128,6 @@ export interface LeaseOptions {
   readonly now: number;
   readonly leaseMs: number;
   readonly maxAttempts: number;
-}
-
-export interface RenewedLease extends LeaseKey {
-  readonly cancelReason: string | undefined;
 }
 
 export interface ReleaseOptions {
