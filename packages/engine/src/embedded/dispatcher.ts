@@ -1,0 +1,201 @@
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { type AgentExecution, AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import { CleanupSandboxTaskSchema, type LeaseSchema } from "@stigmer/protos/runner/v1";
+import type { Clock } from "../clock.ts";
+import type { Logger } from "../engine.ts";
+import type { FinishedExecution } from "./create-engine.ts";
+import { createLock, type Lock } from "./lock.ts";
+import type { QueuedTask, QueueStore } from "./queue-store.ts";
+import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
+
+/** After a store or a callback failed. */
+const RETRY_AFTER_FAULT_MS = 1_000;
+
+/** An alarm that comes later than this (or half the lease time) came late because the process stood still. */
+const MIN_SLEPT_MS = 1_000;
+
+const RUNNER_LOST = "Its runner was lost: nothing was heard of it in time.";
+
+export interface DispatcherOptions {
+  readonly queue: QueueStore;
+  readonly runners: RunnerConnections;
+  readonly leaseMs: number;
+  readonly recoverMs: number;
+  readonly maxAttempts: number;
+  readonly loadExecution: (executionId: string) => Promise<AgentExecution | undefined>;
+  readonly onFinished: (execution: FinishedExecution) => Promise<void>;
+  readonly onExhausted: (executionId: string, message: string) => Promise<void>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** Brings tasks and runners together: after every change of either, and when time alone changes something. */
+export interface Dispatcher {
+  /** Looks through the queue soon. `settle`: a task may have become undeliverable. */
+  kick(change?: { readonly settle: boolean }): void;
+  /**
+   * Held while a task goes from the queue to its runner's stream, and by whoever needs both to agree: a cancel must not
+   * fall between the two.
+   */
+  readonly handOver: Lock;
+  /** Resolves when the leases of an earlier process have got their window. Rejects when the store cannot do so. */
+  opened(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { queue, runners, clock, logger, leaseMs, recoverMs, maxAttempts } = options;
+  const handOver = createLock();
+  let opening: Promise<unknown> | undefined;
+  let running: Promise<void> | undefined;
+  let again = false;
+  let unsettled = true;
+  let closed = false;
+  let alarm: { readonly dueAt: number; readonly callOff: () => void } | undefined;
+
+  async function opened(): Promise<void> {
+    opening ??= queue.recover({ expiresAt: clock.now() + recoverMs });
+    try {
+      await opening;
+    } catch (error) {
+      opening = undefined;
+      throw error;
+    }
+  }
+
+  function kick(change?: { readonly settle: boolean }): void {
+    if (change?.settle) unsettled = true;
+    again = true;
+    if (closed || running) return;
+    running = run().finally(() => {
+      running = undefined;
+      // Kicked between the loop's last look and here.
+      if (again) kick();
+    });
+  }
+
+  async function run(): Promise<void> {
+    while (again && !closed) {
+      again = false;
+      try {
+        await opened();
+        await expireSilent();
+        if (unsettled) await settle();
+        await serve();
+        const now = clock.now();
+        const retryAt = unsettled ? now + RETRY_AFTER_FAULT_MS : Number.POSITIVE_INFINITY;
+        setAlarm(now, Math.min((await queue.nextDue({ now })) ?? Number.POSITIVE_INFINITY, retryAt));
+      } catch (error) {
+        logger.error({ error }, "The queue could not be served; trying again.");
+        const now = clock.now();
+        setAlarm(now, now + RETRY_AFTER_FAULT_MS);
+      }
+    }
+  }
+
+  function setAlarm(now: number, dueAt: number): void {
+    alarm?.callOff();
+    alarm = undefined;
+    if (dueAt === Number.POSITIVE_INFINITY || closed) return;
+    alarm = { dueAt, callOff: clock.after(Math.max(dueAt - now, 1), kick) };
+  }
+
+  async function expireSilent(): Promise<void> {
+    const now = clock.now();
+    // This process itself slept (a closed laptop, a stopped container): it could not have heard anybody.
+    if (alarm && now > alarm.dueAt + Math.max(leaseMs / 2, MIN_SLEPT_MS)) {
+      await queue.recover({ expiresAt: now + recoverMs });
+      for (const runner of runners.all()) runner.heardAt = now;
+      return;
+    }
+    const expired = await queue.expire({ now, failure: RUNNER_LOST });
+    if (expired.length > 0) unsettled = true;
+    for (const { id: taskId, fence, runnerId, attempt } of expired) {
+      logger.warn({ taskId, fence, runnerId, attempt }, "A runner lost its task: nothing was heard of it in time.");
+      runners.forget({ taskId, fence }, runnerId)?.events.push({
+        event: { case: "lost", value: { taskId, fence, reason: "Nothing was heard of the runner in time." } },
+      });
+    }
+  }
+
+  async function settle(): Promise<void> {
+    unsettled = false;
+    for (const task of await queue.undeliverable({ maxAttempts })) {
+      try {
+        if (task.kind === "execution") await tellEnd(task);
+        else logger.error({ taskId: task.id, kind: task.kind, failure: task.lastFailure }, "A task was given up.");
+        await queue.discard({ taskId: task.id, fence: task.fence });
+      } catch (error) {
+        logger.error({ error, taskId: task.id }, "The end of a task could not be stored; trying again.");
+        unsettled = true;
+      }
+    }
+  }
+
+  async function tellEnd({ id, cancelReason, attempt, lastFailure }: QueuedTask): Promise<void> {
+    if (cancelReason === undefined) {
+      const message = `The execution ${id} was given up after ${String(attempt)} attempts. The last one: ${lastFailure}`;
+      return options.onExhausted(id, message);
+    }
+    const completedAt = new Date(clock.now()).toISOString();
+    const phase = ExecutionPhase.EXECUTION_CANCELLED;
+    const status = create(AgentExecutionStatusSchema, { phase, error: cancelReason, completedAt });
+    return options.onFinished({ executionId: id, fence: undefined, status });
+  }
+
+  async function serve(): Promise<void> {
+    const empty = new Set<string>();
+    while (!closed) {
+      const runner = runners.next({ heardAfter: clock.now() - leaseMs, exceptQueues: empty });
+      if (!runner) return;
+      const served = await handOver(() => serveOne(runner));
+      if (!served) empty.add(runner.taskQueue);
+    }
+  }
+
+  /** Answers whether there was a task. */
+  async function serveOne(runner: RunnerConnection): Promise<boolean> {
+    const { runnerId, taskQueue } = runner;
+    const task = await queue.lease({ queue: taskQueue, runnerId, now: clock.now(), leaseMs, maxAttempts });
+    if (!task) return false;
+    const { id: taskId, fence, attempt } = task;
+    const content = await contentOf(task);
+    if (content === undefined) {
+      logger.warn({ taskId }, "A task was dropped: what it is for is no longer there.");
+      await queue.complete({ taskId, fence }, runnerId);
+    } else if (content === "fault" || runner.closed) {
+      const availableAt = clock.now() + (content === "fault" ? RETRY_AFTER_FAULT_MS : 0);
+      await queue.release({ taskId, fence }, { runnerId, counted: false, availableAt });
+    } else {
+      runner.leases.set(taskId, fence);
+      runner.events.push({ event: { case: "lease", value: { taskId, fence, attempt, task: content } } });
+      logger.debug({ taskId, fence, attempt, runnerId }, "A task was leased.");
+    }
+    return true;
+  }
+
+  async function contentOf(task: QueuedTask): Promise<MessageInitShape<typeof LeaseSchema>["task"] | "fault"> {
+    try {
+      if (task.kind === "cleanup-sandbox") {
+        return { case: "cleanupSandbox", value: fromBinary(CleanupSandboxTaskSchema, task.payload) };
+      }
+      const execution = await options.loadExecution(task.id);
+      return execution && { case: "agentExecution", value: { execution } };
+    } catch (error) {
+      logger.error({ error, taskId: task.id }, "A task could not be read; it waits.");
+      return "fault";
+    }
+  }
+
+  return {
+    kick,
+    handOver,
+    opened,
+    close: async () => {
+      closed = true;
+      alarm?.callOff();
+      await running;
+      await handOver(async () => {});
+    },
+  };
+}
