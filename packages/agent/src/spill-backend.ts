@@ -8,28 +8,38 @@ const spillPrefixes = ["/large_tool_results", "/conversation_history"];
 /**
  * The sandbox's backend, with deepagents' spill files in a directory of this machine: the user's tree stays the user's,
  * and listing or searching the root doesn't find them.
+ *
+ * What fails in the sandbox is thrown: deepagents' tools would pass its text off as a success.
  */
 export function withSpill(main: DeepAgentsBackend, spillDirectory: string): DeepAgentsBackend {
   mkdirSync(spillDirectory, { recursive: true, mode: 0o700 });
   const spill = new FilesystemBackend({ rootDir: spillDirectory, virtualMode: true }) as unknown as DeepAgentsBackend;
-  const spilled = (path: string | null | undefined): boolean =>
-    spillPrefixes.some((prefix) => path === prefix || path?.startsWith(`${prefix}/`));
-  const at = (path: string | null | undefined): DeepAgentsBackend => (spilled(path) ? spill : main);
-  /** Batches come with one kind of path at a time. */
-  const first = <T>(items: readonly T[], path: (item: T) => string): DeepAgentsBackend =>
-    at(items[0] === undefined ? undefined : path(items[0]));
+  const use = async <T extends { readonly error?: string }>(
+    path: string | null | undefined,
+    operation: (backend: DeepAgentsBackend) => Promise<T>,
+  ): Promise<T> => {
+    if (isSpilled(path)) return operation(spill);
+    const result = await operation(main);
+    if (result.error !== undefined) throw new Error(result.error);
+    return result;
+  };
   return {
     id: main.id,
     execute: (command) => main.execute(command),
-    ls: (path) => at(path).ls(path),
-    read: (path, offset, limit) => at(path).read(path, offset, limit),
-    readRaw: (path) => at(path).readRaw(path),
-    write: (path, content) => at(path).write(path, content),
-    edit: (path, oldText, newText, replaceAll) => at(path).edit(path, oldText, newText, replaceAll),
-    delete: (path) => at(path).delete(path),
-    grep: (text, path, glob, maxCount) => at(path).grep(text, path, glob, maxCount),
-    glob: (pattern, path) => at(path).glob(pattern, path),
-    uploadFiles: (files) => first(files, ([path]) => path).uploadFiles(files),
-    downloadFiles: (paths) => first(paths, (path) => path).downloadFiles(paths),
+    ls: (path) => use(path, (backend) => backend.ls(path)),
+    read: (path, offset, limit) => use(path, (backend) => backend.read(path, offset, limit)),
+    readRaw: (path) => use(path, (backend) => backend.readRaw(path)),
+    write: (path, content) => use(path, (backend) => backend.write(path, content)),
+    edit: (path, oldText, newText, all) => use(path, (backend) => backend.edit(path, oldText, newText, all)),
+    delete: (path) => use(path, (backend) => backend.delete(path)),
+    grep: (text, path, glob, maxCount) => use(path, (backend) => backend.grep(text, path, glob, maxCount)),
+    glob: (pattern, path) => use(path, (backend) => backend.glob(pattern, path)),
+    // deepagents moves several files at once only for its history, one kind of path at a time.
+    uploadFiles: (files) => (isSpilled(files[0]?.[0]) ? spill : main).uploadFiles(files),
+    downloadFiles: (paths) => (isSpilled(paths[0]) ? spill : main).downloadFiles(paths),
   };
+}
+
+function isSpilled(path: string | null | undefined): boolean {
+  return spillPrefixes.some((prefix) => path === prefix || path?.startsWith(`${prefix}/`));
 }

@@ -1,0 +1,13 @@
+// A process of its own, so that it can be killed: runs an agent on a thread until it is.
+import { join } from "node:path";
+import { createSandbox } from "@stigmer/sandbox";
+import { createSqliteCheckpointer } from "../checkpointer/create-sqlite-checkpointer.ts";
+import { createAgent } from "../create-agent.ts";
+import { defaults } from "./workbench.ts";
+
+const [root = "", url = ""] = process.argv.slice(2);
+const sandbox = await createSandbox({ type: "filesystem", rootDir: join(root, "work") });
+const checkpointer = await createSqliteCheckpointer({ path: join(root, "checkpoints.db") });
+const agent = await createAgent({ ...defaults(root, sandbox, url), checkpointer });
+const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go." });
+for await (const { mode } of run.events()) process.stdout.write(`${mode}\n`);
