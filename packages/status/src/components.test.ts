@@ -1,7 +1,13 @@
 import { expect, test } from "vitest";
 import { inferComponent } from "./components.ts";
 
-test.each([
+const calls: readonly (readonly [
+  name: string,
+  args: Record<string, unknown>,
+  type: string,
+  group: string,
+  display?: string,
+])[] = [
   ["execute", { command: "cd x && kubectl get pods" }, "terminal", "shell", "kubectl get"],
   ["read_file", { file_path: "/a/b.ts" }, "file", "files", "/a/b.ts"],
   ["write_file", { file_path: "a", content: "x" }, "file", "files", "a"],
@@ -18,11 +24,10 @@ test.each([
   ["github__create_issue", { title: "x" }, "mcp", "github", "create_issue"],
   ["get_weather", { city: "Bern" }, "generic", "tools", undefined],
   ["execute", { command: 7 }, "terminal", "shell", undefined],
-])("%s %j is drawn as %s of %s", (name, args, type, group, display) => {
-  const component = inferComponent(name, args);
-  expect({ type: component.type, group: component.group, display: component.display }).toEqual({
-    type,
-    group,
-    display,
-  });
+];
+
+test.each(calls.map((call) => ({ call })))("$call.0 is drawn as $call.2", ({ call }) => {
+  const [name, args, type, group, display] = call;
+  expect(inferComponent(name, args)).toMatchObject({ type, group });
+  expect(inferComponent(name, args).display).toBe(display);
 });

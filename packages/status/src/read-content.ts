@@ -4,7 +4,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** Text and thinking of a message's content: a string, or blocks of several providers' forms. */
 export function contentText(content: unknown): { readonly text: string; readonly reasoning: string } {
-  if (typeof content === "string") return { text: structuredText(content), reasoning: "" };
+  if (typeof content === "string") return { text: content, reasoning: "" };
   if (!Array.isArray(content))
     return { text: content === undefined || content === null ? "" : asJson(content), reasoning: "" };
   let text = "";
@@ -52,11 +52,15 @@ function thinkingOf(block: Record<string, unknown>): string | undefined {
     .join("");
 }
 
-/** MCP results with structured content come as the JSON text of a text block: the block's text is meant. */
-function structuredText(content: string): string {
-  if (!content.startsWith('{"type":"text"')) return content;
-  const text = readJsonObject(content)?.["text"];
-  return typeof text === "string" ? text : content;
+/**
+ * Text of a tool's result. MCP results with structured content come as the JSON text of a text block: the block's text is
+ * meant.
+ */
+export function resultText(content: unknown): string {
+  const { text } = contentText(content);
+  if (!text.startsWith('{"type":"text"')) return text;
+  const inner = readJsonObject(text)?.["text"];
+  return typeof inner === "string" ? inner : text;
 }
 
 export function readJsonObject(text: string): Record<string, unknown> | undefined {

@@ -1,4 +1,4 @@
-import { contentText, isRecord, readJsonObject, unwrapArguments } from "./read-content.ts";
+import { contentText, isRecord, readJsonObject, resultText, unwrapArguments } from "./read-content.ts";
 
 /** A tool call as the model wrote it, its arguments complete. */
 export interface ToolCallRequest {
@@ -47,7 +47,7 @@ export function readMessage(value: unknown): StreamedMessage | undefined {
   if (type === "tool") {
     const toolCallId = fields["tool_call_id"];
     if (typeof toolCallId !== "string" || toolCallId === "") return undefined;
-    const { text } = contentText(fields["content"]);
+    const text = resultText(fields["content"]);
     return { kind: "tool", toolCallId, name: asString(fields["name"]), text, failed: fields["status"] === "error" };
   }
   if (type !== "ai" && type !== "AIMessageChunk") return undefined;

@@ -19,7 +19,7 @@ import { checkDelta } from "./check-delta.ts";
 import { mergeWholeStatus } from "./merge-whole-status.ts";
 import { patchSubAgent, patchToolCall } from "./patch-row.ts";
 import { moveRun } from "./phase.ts";
-import { indexStatus, indexToolCall, messageRow, type StatusIndex } from "./status-index.ts";
+import { indexStatus, indexToolCall, type MessageRow, messageRow, type StatusIndex } from "./status-index.ts";
 import { dropUtf8, utf8Length } from "./utf8.ts";
 
 /** A status that deltas are applied to in place. */
@@ -48,6 +48,16 @@ export function applyDelta(status: AgentExecutionStatus, delta: StatusDelta): Ag
 
 /** A fold that begins with a copy of `status`, or with the empty one. */
 export function createStatusFold(status?: AgentExecutionStatus): StatusFold {
+  return createRowFold(status);
+}
+
+/** A fold that also finds its rows by id; they are the living ones, to read only. */
+export interface RowFold extends StatusFold {
+  message(id: string): Readonly<MessageRow> | undefined;
+  toolCall(id: string): Readonly<ToolCall> | undefined;
+}
+
+export function createRowFold(status?: AgentExecutionStatus): RowFold {
   const current = status === undefined ? emptyStatus() : clone(AgentExecutionStatusSchema, status);
   let index = indexStatus(current);
 
@@ -95,6 +105,8 @@ export function createStatusFold(status?: AgentExecutionStatus): StatusFold {
       checkDelta(index, delta);
       for (const change of delta.changes) applyChange(change);
     },
+    message: (id) => index.messages.get(id),
+    toolCall: (id) => index.toolCalls.get(id)?.[0],
   };
 }
 

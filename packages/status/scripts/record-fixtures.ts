@@ -1,0 +1,259 @@
+// Runs real deep agents against a scripted model and writes down what they stream, one event a line:
+//   node --conditions=@stigmer/source packages/status/scripts/record-fixtures.ts [case …]
+// Then `vitest run packages/status -u` renews the statuses beside them; read that diff before you commit it.
+import { writeFile } from "node:fs/promises";
+import { ChatAnthropic } from "@langchain/anthropic";
+import { BaseMessage } from "@langchain/core/messages";
+import { MemorySaver } from "@langchain/langgraph";
+import { startScriptedModel, type Scenario, type ScriptedModel } from "@stigmer/scripted-model";
+import { createDeepAgent } from "deepagents";
+import { todoListMiddleware, tool, toolErrorMiddleware } from "langchain";
+import { z } from "zod";
+import type { RunOutcome } from "../src/index.ts";
+
+interface Case {
+  /** The turns of the main agent; sub-agents are scenarios of their own, matched by their task. */
+  readonly turns: Scenario["turns"];
+  readonly subAgents?: readonly Scenario[];
+  /** What was said on the thread before, by an earlier run that is not recorded. */
+  readonly before?: string;
+  /** Aborts the run when this holds for an event. */
+  readonly cancelWhen?: (event: Recorded) => boolean;
+}
+
+interface Recorded {
+  readonly namespace: readonly string[];
+  readonly mode: string;
+  readonly data: unknown;
+}
+
+const call = (
+  name: string,
+  args: Record<string, unknown>,
+  id: string,
+): { name: string; args: Record<string, unknown>; id: string } => ({
+  name,
+  args,
+  id: `toolu_${id}`,
+});
+const todo = (content: string, status: string): { content: string; status: string } => ({ content, status });
+
+const cases: Readonly<Record<string, Case>> = {
+  "plain-text": { turns: [{ text: "Grüezi 👋🏽, all is well.", chunkSize: 3 }] },
+  "tool-call": {
+    turns: [{ text: "I add.", toolCalls: [call("add", { a: 1, b: 2 }, "1")] }, { text: "It is 3." }],
+  },
+  "two-parallel-tools": {
+    turns: [
+      { toolCalls: [call("wait", { ms: 40 }, "1"), call("add", { a: 1, b: 2 }, "2")] },
+      { text: "Both are done." },
+    ],
+  },
+  "equal-calls": {
+    turns: [
+      { toolCalls: [call("add", { a: 1, b: 2 }, "1"), call("add", { a: 1, b: 2 }, "2")] },
+      { toolCalls: [call("add", { a: 1, b: 2 }, "3")] },
+      { text: "Thrice 3." },
+    ],
+  },
+  "failing-tool": {
+    turns: [{ toolCalls: [call("fail", { why: "no such host" }, "1")] }, { text: "That did not work." }],
+  },
+  "bad-arguments": {
+    turns: [{ toolCalls: [call("add", { a: "one" }, "1")] }, { text: "I misused it." }],
+  },
+  "unknown-tool": {
+    turns: [{ toolCalls: [call("divide", { a: 1, b: 0 }, "1")] }, { text: "There is none." }],
+  },
+  todos: {
+    turns: [
+      {
+        text: "I plan.",
+        toolCalls: [call("write_todos", { todos: [todo("Read", "in_progress"), todo("Write", "pending")] }, "1")],
+      },
+      {
+        toolCalls: [
+          call(
+            "write_todos",
+            { todos: [todo("Read", "completed"), todo("Check", "in_progress"), todo("Write", "pending")] },
+            "2",
+          ),
+        ],
+      },
+      { text: "On it." },
+    ],
+  },
+  "parallel-sub-agents": {
+    turns: [
+      {
+        text: "I delegate.",
+        toolCalls: [
+          call("task", { description: "Count the apples", subagent_type: "general-purpose" }, "1"),
+          call("task", { description: "Count the pears", subagent_type: "general-purpose" }, "2"),
+        ],
+      },
+      { text: "Five pieces of fruit." },
+    ],
+    subAgents: [
+      {
+        name: "apples",
+        match: { human: "apples" },
+        turns: [{ text: "Counting apples.", toolCalls: [call("add", { a: 1, b: 1 }, "3")] }, { text: "Two apples." }],
+      },
+      {
+        name: "pears",
+        match: { human: "pears" },
+        turns: [{ thinking: "Pears now.", toolCalls: [call("add", { a: 1, b: 2 }, "4")] }, { text: "Three pears." }],
+      },
+    ],
+  },
+  thinking: { turns: [{ thinking: "Is it so? It is.", text: "It is so." }] },
+  "model-error": { turns: [{ text: "I begin to say something long", error: { status: 500, afterChunks: 2 } }] },
+  "cancelled-in-text": {
+    turns: [{ text: "I speak very slowly and at length", chunkDelayMs: 20 }],
+    cancelWhen: ({ data }) => JSON.stringify(data).includes("slowly"),
+  },
+  "cancelled-in-tool": {
+    turns: [{ toolCalls: [call("wait", { ms: 60_000 }, "1"), call("add", { a: 1, b: 2 }, "2")] }],
+    cancelWhen: ({ mode, data }) =>
+      mode === "updates" && JSON.stringify(data).includes("toolu_2") && JSON.stringify(data).includes('"tools"'),
+  },
+  "multi-turn": {
+    before: "Hello",
+    turns: [{ text: "As I said before.", toolCalls: [call("add", { a: 2, b: 2 }, "9")] }, { text: "Four." }],
+  },
+};
+
+const add = tool(async ({ a, b }: { a: number; b: number }) => String(a + b), {
+  name: "add",
+  description: "Adds two numbers.",
+  schema: z.object({ a: z.number(), b: z.number() }),
+});
+const fail = tool(
+  async ({ why }: { why: string }): Promise<string> => {
+    throw new Error(why);
+  },
+  { name: "fail", description: "Fails.", schema: z.object({ why: z.string() }) },
+);
+const wait = tool(
+  async ({ ms }: { ms: number }, { signal }: { signal?: AbortSignal }) =>
+    new Promise<string>((resolve, reject) => {
+      const timer = setTimeout(() => resolve(`waited ${ms} ms`), ms);
+      signal?.addEventListener("abort", () => {
+        clearTimeout(timer);
+        reject(signal.reason as Error);
+      });
+    }),
+  { name: "wait", description: "Waits.", schema: z.object({ ms: z.number() }) },
+);
+
+async function record(name: string, { turns, subAgents = [], before, cancelWhen }: Case): Promise<void> {
+  const message = `Do ${name}`;
+  const scenarios: Scenario[] = [...subAgents, { name: "main", match: { human: message }, turns }];
+  if (before !== undefined)
+    scenarios.push({
+      name: "before",
+      turns: [{ text: "Hello yourself.", toolCalls: [call("add", { a: 9, b: 9 }, "0")] }, { text: "Eighteen." }],
+    });
+  await using model = await startScriptedModel({ scenario: { name, scenarios } });
+  const agent = createAgent(model);
+  const stop = new AbortController();
+  const config = { configurable: { thread_id: name }, signal: stop.signal };
+  if (before !== undefined) await agent.invoke(said("earlier", before), config);
+
+  const events: Recorded[] = [];
+  let outcome: RunOutcome = { kind: "completed" };
+  try {
+    const stream = await agent.stream(said(`aex-${name}`, message), {
+      ...config,
+      streamMode: ["messages", "updates", "tools", "custom"],
+      subgraphs: true,
+    });
+    for await (const [namespace, mode, data] of stream as AsyncIterable<[string[], string, unknown]>) {
+      const event = { namespace, mode, data: pick(data) };
+      events.push(event);
+      if (cancelWhen?.(event)) stop.abort(new Error("The user pressed Ctrl-C."));
+    }
+  } catch (error) {
+    outcome = stop.signal.aborted
+      ? { kind: "cancelled", reason: "The user pressed Ctrl-C." }
+      : { kind: "failed", error: rootCause(error) };
+  }
+  const lines = [{ executionId: `aex-${name}`, message, outcome }, ...events].map((line) => JSON.stringify(line));
+  const file = new URL(`../src/__fixtures__/${name}.events.jsonl`, import.meta.url);
+  await writeFile(file, `${withoutChance(lines.join("\n"))}\n`);
+  console.log(`${name}: ${events.length} events, ${outcome.kind}`);
+}
+
+function createAgent(model: ScriptedModel): ReturnType<typeof createDeepAgent> {
+  const middleware = [
+    todoListMiddleware(),
+    toolErrorMiddleware({ onError: (error) => `Error: ${(error as Error).message}` }),
+  ];
+  return createDeepAgent({
+    model: new ChatAnthropic({
+      model: "claude-sonnet-4-5",
+      apiKey: "scripted",
+      anthropicApiUrl: model.url,
+      maxRetries: 0,
+    }),
+    tools: [add, fail, wait],
+    middleware: middleware as never,
+    checkpointer: new MemorySaver(),
+  }) as never;
+}
+
+function said(id: string, content: string): never {
+  return { messages: [{ role: "user", id, content }] } as never;
+}
+
+/** The fields that a status is made of, of messages, metadata, commands and errors; the rest is noise that changes with versions. */
+function pick(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(pick);
+  if (value instanceof Error) return { message: value.message };
+  if (typeof value !== "object" || value === null) return value;
+  const fields = value as Record<string, unknown>;
+  if (value instanceof BaseMessage) {
+    const kept = [
+      "id",
+      "name",
+      "content",
+      "tool_calls",
+      "invalid_tool_calls",
+      "tool_call_chunks",
+      "usage_metadata",
+      "tool_call_id",
+      "status",
+    ];
+    return {
+      type: value.type,
+      ...Object.fromEntries(kept.filter((key) => fields[key] !== undefined).map((key) => [key, fields[key]])),
+    };
+  }
+  if ("langgraph_node" in fields) {
+    return Object.fromEntries(["langgraph_node", "ls_provider", "lc_agent_name"].map((key) => [key, fields[key]]));
+  }
+  return Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, pick(field)]));
+}
+
+function rootCause(error: unknown): string {
+  const { cause, message } = error as Error;
+  return cause instanceof Error ? rootCause(cause) : message;
+}
+
+/** Random ids become numbered ones, paths of this machine nobody's. */
+function withoutChance(text: string): string {
+  const numbers = new Map<string, string>();
+  const root = new URL("../../..", import.meta.url).pathname;
+  return text
+    .replaceAll(root, "/app/")
+    .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, (id) => {
+      const known = numbers.get(id) ?? `00000000-0000-4000-8000-${String(numbers.size + 1).padStart(12, "0")}`;
+      numbers.set(id, known);
+      return known;
+    });
+}
+
+const wanted = process.argv.slice(2);
+for (const [name, each] of Object.entries(cases))
+  if (wanted.length === 0 || wanted.includes(name)) await record(name, each);

@@ -1,0 +1,85 @@
+import {
+  type AgentExecutionStatus,
+  ExecutionPhase,
+  MessageType,
+  type StatusChange,
+} from "@stigmer/protos/agentexecution/v1";
+import type { AgentEvent } from "./agent-event.ts";
+import { startMessage } from "./conversation.ts";
+import { finishRun, type RunOutcome } from "./finish-run.ts";
+import { isTerminal } from "./phase.ts";
+import { reduceMessages } from "./reduce-messages.ts";
+import { reduceTools } from "./reduce-tools.ts";
+import { reduceUpdates } from "./reduce-updates.ts";
+import { resumeRun } from "./resume-run.ts";
+import { createRunState, type RunState } from "./run-state.ts";
+
+export interface ReducerOptions {
+  /** The run's id, which is also the id of its human message, in the status and in the agent's thread. */
+  readonly executionId: string;
+  /** What the agent is asked: the text of the human message. */
+  readonly message: string;
+  /** The stored status of a run that another runner began. */
+  readonly resumeFrom?: AgentExecutionStatus;
+}
+
+/** When something happened: a Date, or RFC 3339 text in UTC. Nothing here reads a clock. */
+export type At = Date | string;
+
+/** Turns the events of one run into changes of its status. Every call returns what changed, in order; often nothing. */
+export interface Reducer {
+  /** The status so far. It is the living object: clone it to keep a moment of it. */
+  readonly status: AgentExecutionStatus;
+  /** A runner begins, or goes on, to work on the run. Call it once, first. */
+  start(at: At): StatusChange[];
+  /**
+   * Once, after `start`, when another runner worked on the run before: all messages in the state of the agent's thread,
+   * none if it has no checkpoint. Half-streamed turns that the checkpoint lacks are taken back, for the agent says them
+   * anew; what the runner before had not reported is added; running calls whose result is there get it.
+   */
+  resume(checkpointMessages: readonly unknown[], at: At): StatusChange[];
+  /** One event of the stream. Never throws for an event's shape: what it cannot read changes nothing. */
+  reduce(event: AgentEvent, at: At): StatusChange[];
+  /** The run has ended: what still runs is closed with it. Later events and outcomes change nothing. */
+  finish(outcome: RunOutcome, at: At): StatusChange[];
+}
+
+/** A reducer for one run. Its cost per event depends on the event, not on how long the run already is. */
+export function createReducer({ executionId, message, resumeFrom }: ReducerOptions): Reducer {
+  const state = createRunState(executionId, resumeFrom);
+  const step = (change: (at: string) => void, at: At): StatusChange[] => {
+    change(typeof at === "string" ? at : at.toISOString());
+    return state.take();
+  };
+  return {
+    status: state.fold.status,
+    start: (at) =>
+      step((at) => {
+        const startedAt = state.fold.status.startedAt || at;
+        state.emit({ case: "run", value: { phase: ExecutionPhase.EXECUTION_IN_PROGRESS, startedAt } });
+        if (state.fold.message(executionId) !== undefined) return;
+        startMessage(state, executionId, { type: MessageType.MESSAGE_HUMAN, at, text: message });
+      }, at),
+    resume: (messages, at) => step((at) => resumeRun(state, messages, at), at),
+    reduce: (event, at) => step((at) => reduceEvent(state, event, at), at),
+    finish: (outcome, at) => step((at) => finishRun(state, outcome, at), at),
+  };
+}
+
+function reduceEvent(state: RunState, event: AgentEvent, at: string): void {
+  if (isTerminal(state.fold.status.phase)) return;
+  switch (event.mode) {
+    case "messages":
+      reduceMessages(state, event, at);
+      break;
+    case "updates":
+      reduceUpdates(state, event, at);
+      break;
+    case "tools":
+      reduceTools(state, event, at);
+      break;
+    case "custom":
+      // What tools write for their own purposes; no part of the status is made of it.
+      break;
+  }
+}

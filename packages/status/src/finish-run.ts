@@ -1,0 +1,49 @@
+import { ExecutionPhase, MessageType } from "@stigmer/protos/agentexecution/v1";
+import { closeMessages, startMessage } from "./conversation.ts";
+import { isTerminal } from "./phase.ts";
+import type { RunState } from "./run-state.ts";
+import { closeCall } from "./tool-calls.ts";
+
+/** How a run ended. `error` and `reason` are shown to people. */
+export type RunOutcome =
+  | { readonly kind: "completed" }
+  | { readonly kind: "failed"; readonly error: string }
+  | { readonly kind: "cancelled"; readonly reason: string };
+
+const phases = {
+  completed: ExecutionPhase.EXECUTION_COMPLETED,
+  failed: ExecutionPhase.EXECUTION_FAILED,
+  cancelled: ExecutionPhase.EXECUTION_CANCELLED,
+} as const;
+
+/** Ends a run, and with it what still runs. The first outcome stays. */
+export function finishRun(state: RunState, outcome: RunOutcome, at: string): void {
+  const { status } = state.fold;
+  if (isTerminal(status.phase)) return;
+  closeMessages(state);
+  closeCalls(state, outcome, at);
+  const error = (
+    outcome.kind === "failed" ? outcome.error : outcome.kind === "cancelled" ? outcome.reason : ""
+  ).toWellFormed();
+  if (outcome.kind === "failed") {
+    startMessage(state, `${state.executionId}-error`, { type: MessageType.MESSAGE_SYSTEM, at, text: error });
+  }
+  state.emit({ case: "run", value: { phase: phases[outcome.kind], error, completedAt: at } });
+}
+
+function closeCalls(state: RunState, outcome: RunOutcome, at: string): void {
+  // Rows of an earlier runner have no live call here, so the status is asked, once, at the end.
+  for (const { id, startedAt } of state.fold.status.toolCalls) {
+    const live = state.live.get(id);
+    if (live?.error && outcome.kind !== "cancelled") closeCall(state, id, { as: "failed", at, error: live.error });
+    else if (live?.endedAt && !live.error) closeCall(state, id, { as: "completed", at, result: "" });
+    else if (outcome.kind === "failed" && startedAt !== "")
+      closeCall(state, id, { as: "failed", at, error: outcome.error });
+    else closeCall(state, id, { as: "cancelled", at, error: cancelledBecause(outcome) });
+  }
+}
+
+function cancelledBecause(outcome: RunOutcome): string {
+  if (outcome.kind === "cancelled") return outcome.reason;
+  return outcome.kind === "failed" ? "The run failed before this call started." : "The run ended before this call did.";
+}

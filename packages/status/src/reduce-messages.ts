@@ -1,0 +1,31 @@
+import type { AgentEvent } from "./agent-event.ts";
+import { hearChunk } from "./conversation.ts";
+import { isRecord } from "./read-content.ts";
+import { readMessage } from "./read-message.ts";
+import { route } from "./route-namespace.ts";
+import type { RunState } from "./run-state.ts";
+import { settleCall } from "./tool-calls.ts";
+import { countTokens } from "./usage.ts";
+
+/** `messages`: `[message, metadata]`, a piece of what a model says, or a tool's result. */
+export function reduceMessages(state: RunState, event: AgentEvent, at: string): void {
+  if (!Array.isArray(event.data)) return;
+  const [value, metadata] = event.data as readonly unknown[];
+  const about = isRecord(metadata) ? metadata : {};
+  const message = readMessage(value);
+  if (message === undefined) return;
+  const ofRoot = route(state, event).kind === "root";
+  if (message.kind === "tool") {
+    if (ofRoot && (about["langgraph_node"] === "tools" || state.fold.toolCall(message.toolCallId) !== undefined)) {
+      settleCall(state, message, at);
+    }
+    return;
+  }
+  // Anthropic's first piece counts one token of output, its last one all of them.
+  const streamed = about["ls_provider"] === "anthropic" ? "running" : "piece";
+  countTokens(state, message, message.partial ? streamed : "whole");
+  // A model that is called by a tool or a middleware speaks to that, not to the user.
+  if (ofRoot && about["langgraph_node"] === "model_request") {
+    if (message.partial || !state.open.has(message.id)) hearChunk(state, message, at);
+  }
+}

@@ -1,0 +1,34 @@
+import type { AgentEvent } from "./agent-event.ts";
+import { errorText, isRecord, unwrapArguments } from "./read-content.ts";
+import { bindSubAgent, route } from "./route-namespace.ts";
+import type { RunState } from "./run-state.ts";
+import { endCall, startCall } from "./tool-calls.ts";
+
+/** `tools`: a tool starts, ends or throws. */
+export function reduceTools(state: RunState, event: AgentEvent, at: string): void {
+  const data = event.data;
+  if (!isRecord(data)) return;
+  const { event: what, toolCallId: id, name } = data;
+  if (typeof id !== "string" || id === "" || typeof name !== "string") return;
+  if (what === "on_tool_start" && name === "task") bindSubAgent(state, event, id);
+  if (route(state, event).kind !== "root") return;
+  switch (what) {
+    case "on_tool_start":
+      startCall(state, { id, name, args: unwrapArguments(data["input"]) }, at);
+      break;
+    case "on_tool_end":
+      endCall(state, id, { at, error: "" });
+      break;
+    case "on_tool_error":
+      endCall(state, id, { at, error: thrownText(data["error"]) });
+      break;
+    default:
+      break;
+  }
+}
+
+/** Errors lose their message when they go through JSON. */
+function thrownText(error: unknown): string {
+  const message = isRecord(error) ? error["message"] : error;
+  return typeof message === "string" && message !== "" ? errorText(message) : "The tool failed.";
+}

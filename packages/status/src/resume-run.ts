@@ -1,0 +1,35 @@
+import { MessageType } from "@stigmer/protos/agentexecution/v1";
+import { completeMessage, takeBack } from "./conversation.ts";
+import { isRecord } from "./read-content.ts";
+import { readMessage } from "./read-message.ts";
+import type { RunState } from "./run-state.ts";
+import { settleCall } from "./tool-calls.ts";
+
+/** Brings the status of a run in line with the checkpoint that it goes on from. */
+export function resumeRun(state: RunState, checkpointMessages: readonly unknown[], at: string): void {
+  const start = checkpointMessages.findIndex((message) => idOf(message) === state.executionId);
+  const held = checkpointMessages.map(readMessage);
+  const heldIds = new Set(held.map((message) => (message?.kind === "ai" ? message.id : "")));
+  const ours = new Set(state.fold.status.messages.map(({ id }) => id));
+
+  // A half-streamed turn that the checkpoint lacks is said anew, under another id.
+  const lost = state.fold.status.messages.filter(({ id, type }) => type === MessageType.MESSAGE_AI && !heldIds.has(id));
+  for (const { id } of lost) takeBack(state, id);
+
+  for (const [place, message] of held.entries()) {
+    if (message === undefined) continue;
+    const ofThisRun = start >= 0 && place > start;
+    if (message.kind === "ai") {
+      // What the runner before had not reported any more.
+      if (ofThisRun || ours.has(message.id)) completeMessage(state, message, at);
+      state.earlier.add(message.id);
+    } else if (ofThisRun || state.fold.toolCall(message.toolCallId) !== undefined) {
+      settleCall(state, message, at);
+    }
+  }
+}
+
+function idOf(message: unknown): unknown {
+  if (!isRecord(message)) return undefined;
+  return message["lc"] === 1 && isRecord(message["kwargs"]) ? message["kwargs"]["id"] : message["id"];
+}

@@ -1,0 +1,129 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { MessageType, SubAgentStatus, ToolCallStatus } from "@stigmer/protos/agentexecution/v1";
+import { inferComponent } from "./components.ts";
+import { errorText } from "./read-content.ts";
+import type { StreamedMessage, ToolCallRequest } from "./read-message.ts";
+import type { RunState } from "./run-state.ts";
+
+type ToolMessage = Extract<StreamedMessage, { kind: "tool" }>;
+
+/** The model asked for a call: it has a row now, pending. `write_todos` is planning and has none. */
+export function announceCall(state: RunState, messageId: string, { id, name, args }: ToolCallRequest): void {
+  if (name === "write_todos") {
+    state.planning.add(id);
+    return;
+  }
+  const known = state.fold.toolCall(id);
+  if (known !== undefined) {
+    if (!isSettled(known.status) && !state.live.has(id)) state.live.set(id, { messageId, endedAt: "", error: "" });
+    return;
+  }
+  const { type, group, layout, display } = inferComponent(name, args);
+  const componentMetadata = {
+    componentType: type,
+    componentGroup: group,
+    layoutHint: layout,
+    metadata: display === undefined ? undefined : { display },
+  };
+  const call = { id, name, args: toJson(args), status: ToolCallStatus.TOOL_CALL_PENDING, componentMetadata };
+  state.live.set(id, { messageId, endedAt: "", error: "" });
+  state.emit({ case: "toolCall", value: { messageId, call } });
+  if (name !== "task") return;
+  const subAgent = { id, name: text(args["subagent_type"]), input: text(args["description"]) };
+  state.emit({ case: "subAgent", value: { subAgent: { ...subAgent, status: SubAgentStatus.SUB_AGENT_PENDING } } });
+}
+
+/** The tool runs. On a resumed run it may run once more: the row then keeps its first start. */
+export function startCall(state: RunState, request: ToolCallRequest, at: string): void {
+  if (request.name === "write_todos") return;
+  if (!state.live.has(request.id)) announceCall(state, owner(state, request.id), request);
+  const live = state.live.get(request.id);
+  const row = state.fold.toolCall(request.id);
+  if (live === undefined || row === undefined || row.status === ToolCallStatus.TOOL_CALL_RUNNING) return;
+  const startedAt = row.startedAt || at;
+  const call = { id: row.id, status: ToolCallStatus.TOOL_CALL_RUNNING, startedAt };
+  state.emit({ case: "toolCall", value: { messageId: live.messageId, call } });
+  if (row.name !== "task") return;
+  const subAgent = { id: row.id, status: SubAgentStatus.SUB_AGENT_IN_PROGRESS, startedAt };
+  state.emit({ case: "subAgent", value: { subAgent } });
+}
+
+/**
+ * The tool itself ended. Its row waits for the message with the result: only that has gone through the middleware that
+ * masks secrets, stores large results aside and makes errors readable.
+ */
+export function endCall(state: RunState, id: string, { at, error }: { at: string; error: string }): void {
+  const live = state.live.get(id);
+  if (live !== undefined) Object.assign(live, { endedAt: at, error });
+}
+
+/** The result as the model gets it. Calls that never started (unknown tool, bad arguments) have only this. */
+export function settleCall(state: RunState, { toolCallId: id, name, text, failed }: ToolMessage, at: string): void {
+  if (state.planning.has(id) || name === "write_todos") return;
+  if (state.fold.toolCall(id) === undefined) announceCall(state, owner(state, id), { id, name, args: {} });
+  closeCall(state, id, {
+    at,
+    ...(failed ? { as: "failed", error: errorText(text) } : { as: "completed", result: text }),
+  });
+}
+
+/** How a call ends. */
+export type CallEnd = { readonly at: string } & (
+  | { readonly as: "completed"; readonly result: string }
+  | { readonly as: "failed" | "cancelled"; readonly error: string }
+);
+
+const callStatus = {
+  completed: ToolCallStatus.TOOL_CALL_COMPLETED,
+  failed: ToolCallStatus.TOOL_CALL_FAILED,
+  cancelled: ToolCallStatus.TOOL_CALL_CANCELLED,
+} as const;
+const subAgentStatus = {
+  completed: SubAgentStatus.SUB_AGENT_COMPLETED,
+  failed: SubAgentStatus.SUB_AGENT_FAILED,
+  cancelled: SubAgentStatus.SUB_AGENT_CANCELLED,
+} as const;
+
+/** Ends a call once; a call that has ended stays as it is. */
+export function closeCall(state: RunState, id: string, end: CallEnd): void {
+  const row = state.fold.toolCall(id);
+  if (row === undefined || isSettled(row.status)) return;
+  const live = state.live.get(id);
+  state.live.delete(id);
+  const completedAt = live?.endedAt || end.at;
+  const result = (end.as === "completed" ? end.result : "").toWellFormed();
+  const error = (end.as === "completed" ? "" : end.error).toWellFormed();
+  const call = { id, status: callStatus[end.as], completedAt, result, error };
+  state.emit({ case: "toolCall", value: { messageId: live?.messageId ?? owner(state, id), call } });
+  if (row.name !== "task") return;
+  const subAgent = { id, status: subAgentStatus[end.as], completedAt, output: result, error };
+  state.emit({ case: "subAgent", value: { subAgent } });
+}
+
+/** The message that holds the call, else the last thing the model said. Only for calls whose announcement was missed. */
+function owner(state: RunState, callId: string): string {
+  const { messages } = state.fold.status;
+  const holder = messages.findLast(({ toolCalls }) => toolCalls.some(({ id }) => id === callId));
+  return (holder ?? messages.findLast(({ type }) => type === MessageType.MESSAGE_AI))?.id ?? "";
+}
+
+function isSettled(status: ToolCallStatus): boolean {
+  return (
+    status !== ToolCallStatus.TOOL_CALL_STATUS_UNSPECIFIED &&
+    status !== ToolCallStatus.TOOL_CALL_PENDING &&
+    status !== ToolCallStatus.TOOL_CALL_RUNNING &&
+    status !== ToolCallStatus.TOOL_CALL_WAITING_FOR_APPROVAL
+  );
+}
+
+function toJson(args: Readonly<Record<string, unknown>>): JsonObject {
+  try {
+    return JSON.parse(JSON.stringify(args)) as JsonObject;
+  } catch {
+    return {};
+  }
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value.toWellFormed() : "";
+}
