@@ -12,9 +12,27 @@ import * as skillUser from "./skill-user/check.ts";
 // Each scenario against the smallest agent there is: what the scripted model asks for must lead to the right outcome by
 // itself, before the platform comes into play.
 const examples = [
-  { name: "repo-doctor", skill: "fix-report", ...repoDoctor },
-  { name: "csv-analyst", skill: undefined, ...csvAnalyst },
-  { name: "skill-user", skill: "release-notes", ...skillUser },
+  {
+    name: "repo-doctor",
+    skill: "fix-report",
+    message: repoDoctor.message,
+    prepare: repoDoctor.prepare,
+    check: repoDoctor.check,
+  },
+  {
+    name: "csv-analyst",
+    skill: undefined,
+    message: csvAnalyst.message,
+    prepare: csvAnalyst.prepare,
+    check: csvAnalyst.check,
+  },
+  {
+    name: "skill-user",
+    skill: "release-notes",
+    message: skillUser.message,
+    prepare: skillUser.prepare,
+    check: skillUser.check,
+  },
 ];
 
 let workspace: string;

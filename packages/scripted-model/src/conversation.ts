@@ -15,7 +15,7 @@ export type Message =
   | { readonly role: "assistant"; readonly text: string; readonly toolCalls: readonly RequestedToolCall[] }
   | { readonly role: "tool"; readonly callId: string; readonly text: string };
 
-export interface RequestedToolCall {
+interface RequestedToolCall {
   readonly id: string;
   readonly name: string;
 }

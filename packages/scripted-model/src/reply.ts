@@ -20,7 +20,7 @@ export type ReplyPart =
     };
 
 /** Tokens, estimated at four characters each. */
-export interface Usage {
+interface Usage {
   readonly input: number;
   readonly output: number;
 }

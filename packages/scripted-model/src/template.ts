@@ -10,7 +10,7 @@ import type { ToolResult } from "./conversation.ts";
 
 export type Template = readonly (string | Expression)[];
 
-export type Expression =
+type Expression =
   | { readonly kind: "capture"; readonly source: string; readonly name: string }
   | {
       readonly kind: "result";

@@ -19,7 +19,7 @@ export interface Protocol {
   encodeWhole(reply: Reply): unknown;
 }
 
-export type Endpoint =
+type Endpoint =
   | {
       readonly kind: "chat";
       /** @throws {ScriptedModelError} `bad-request` or `no-credentials`, as the provider itself would refuse. */
