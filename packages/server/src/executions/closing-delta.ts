@@ -7,7 +7,12 @@ import {
   TextKind,
   ToolCallStatus,
 } from "@stigmer/protos/agentexecution/v1";
-import type { AgentExecutionStatus, StatusChange, StatusDelta } from "@stigmer/protos/agentexecution/v1";
+import type {
+  AgentExecutionStatus,
+  ExecutionUsage,
+  StatusChange,
+  StatusDelta,
+} from "@stigmer/protos/agentexecution/v1";
 import { isTerminal } from "@stigmer/status";
 
 type StatusChangeInit = NonNullable<MessageInitShape<typeof StatusDeltaSchema>["changes"]>[number];
@@ -17,7 +22,11 @@ export interface Ending {
   /** Why, for people; also told as a message when the run failed. */
   readonly error: string;
   /** RFC 3339. */
-  readonly at: string;
+  readonly completedAt: string;
+  /** RFC 3339. Undefined: as it is known already. */
+  readonly startedAt?: string;
+  /** Undefined: as it is known already. */
+  readonly usage?: ExecutionUsage;
   /** Names the message that tells about the failure. */
   readonly messageId: string;
 }
@@ -27,15 +36,12 @@ export interface Ending {
  * did its work, nobody knows any more.
  */
 export function closingDelta(status: AgentExecutionStatus, ending: Ending): StatusDelta {
-  const { phase, error, at } = ending;
-  return create(StatusDeltaSchema, {
-    changes: [
-      ...openToolCalls(status, ending),
-      ...openSubAgents(status, ending),
-      ...(phase === ExecutionPhase.EXECUTION_FAILED ? failureMessage(ending) : []),
-      { change: { case: "run", value: { phase, error, completedAt: at } } },
-    ],
-  });
+  const { phase, error, startedAt, completedAt, usage } = ending;
+  const changes: StatusChangeInit[] = [...openToolCalls(status, ending), ...openSubAgents(status, ending)];
+  if (phase === ExecutionPhase.EXECUTION_FAILED && error !== "") changes.push(...failureMessage(ending));
+  if (usage) changes.push({ change: { case: "usage", value: usage } });
+  changes.push({ change: { case: "run", value: { phase, error, startedAt, completedAt } } });
+  return create(StatusDeltaSchema, { changes });
 }
 
 /** Gives a change that ends the run a time of its end when the runner left it out. */
@@ -56,11 +62,11 @@ function stamped(row: StatusChange, at: string): StatusChange {
   return row;
 }
 
-function openToolCalls(status: AgentExecutionStatus, { at, error }: Ending): StatusChangeInit[] {
+function openToolCalls(status: AgentExecutionStatus, { completedAt, error }: Ending): StatusChangeInit[] {
   return status.toolCalls.flatMap((call): StatusChangeInit[] => {
     const closed = CLOSED_TOOL_CALL.get(call.status);
     if (closed === undefined) return [];
-    return [{ change: { case: "toolCall", value: { call: { id: call.id, status: closed, completedAt: at, error } } } }];
+    return [{ change: { case: "toolCall", value: { call: { id: call.id, status: closed, completedAt, error } } } }];
   });
 }
 
@@ -71,13 +77,13 @@ const CLOSED_TOOL_CALL: ReadonlyMap<ToolCallStatus, ToolCallStatus> = new Map([
   [ToolCallStatus.TOOL_CALL_RUNNING, ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN],
 ]);
 
-function openSubAgents(status: AgentExecutionStatus, { phase, error, at }: Ending): StatusChangeInit[] {
+function openSubAgents(status: AgentExecutionStatus, { phase, error, completedAt }: Ending): StatusChangeInit[] {
   const failed = phase === ExecutionPhase.EXECUTION_FAILED;
   return status.subAgentExecutions
     .filter(({ status }) => OPEN_SUB_AGENT.has(status))
     .map(({ id }) => {
       const closed = failed ? SubAgentStatus.SUB_AGENT_FAILED : SubAgentStatus.SUB_AGENT_CANCELLED;
-      return { change: { case: "subAgent", value: { subAgent: { id, status: closed, completedAt: at, error } } } };
+      return { change: { case: "subAgent", value: { subAgent: { id, status: closed, completedAt, error } } } };
     });
 }
 
@@ -87,8 +93,8 @@ const OPEN_SUB_AGENT: ReadonlySet<SubAgentStatus> = new Set([
   SubAgentStatus.SUB_AGENT_IN_PROGRESS,
 ]);
 
-function failureMessage({ messageId, error, at }: Ending): StatusChangeInit[] {
-  const started = { messageId, type: MessageType.MESSAGE_SYSTEM, timestamp: at };
+function failureMessage({ messageId, error, completedAt }: Ending): StatusChangeInit[] {
+  const started = { messageId, type: MessageType.MESSAGE_SYSTEM, timestamp: completedAt };
   const text = { messageId, kind: TextKind.CONTENT, offset: 0, text: error };
   return [{ change: { case: "messageStarted", value: started } }, { change: { case: "textAppended", value: text } }];
 }

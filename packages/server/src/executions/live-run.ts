@@ -37,6 +37,8 @@ export interface LiveRun {
   unwatch(watcher: Watcher): void;
   /** Ends all watchers with this error. */
   endWatchers(error: Error): void;
+  /** Whether the run is known to have ended: it needs no memory any more. */
+  readonly ended: boolean;
 }
 
 interface Loaded {
@@ -203,6 +205,9 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     unwatch: (watcher) => void watchers.delete(watcher),
     endWatchers: (error) => {
       for (const watcher of watchers) watcher.end(error);
+    },
+    get ended() {
+      return loaded?.ended ?? false;
     },
   };
 }

@@ -1,11 +1,11 @@
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { AgentExecutionStatusSchema, ExecutionPhase, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
 import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import { isTerminal, StatusError } from "@stigmer/status";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
-import { closingDelta } from "./closing-delta.ts";
+import { closingDelta, type Ending } from "./closing-delta.ts";
 import { createLiveRun, type ChangeOutcome, type LiveRun, type ProposedChange } from "./live-run.ts";
 import { phaseName } from "./phase-name.ts";
 import type { RunEvent } from "./watcher.ts";
@@ -47,7 +47,7 @@ export interface RunStatuses {
   merge(executionId: string, status: AgentExecutionStatus): Promise<void>;
   /**
    * A run's task has ended with this status, from the runner that held `fence` (undefined: nobody holds it any more).
-   * Only phase, error and times are looked at. Applied unless the run has ended already; a status that is not terminal
+   * Only phase, error, times and usage are looked at. Applied unless the run has ended already; a status that is not terminal
    * makes the run FAILED, so that no run stays without anyone to work on it.
    */
   finish(executionId: string, fence: number | undefined, status: AgentExecutionStatus | undefined): Promise<void>;
@@ -81,6 +81,7 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     entries.set(id, entry);
     const release = (): void => {
       entry.users -= 1;
+      if (entry.users === 0 && entry.run.ended && entries.get(id) === entry) entries.delete(id);
       evictIdle();
     };
     return { run: entry.run, release };
@@ -94,6 +95,16 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       entries.delete(id);
       excess -= 1;
     }
+  }
+
+  /** A run that has ended is read from its snapshot, without taking a place in memory. */
+  async function readEnded(id: string): Promise<AgentExecutionStatus | undefined> {
+    const state = await store.executions.writeState(id);
+    const snapshot = state?.ended ? await store.executions.snapshot(id) : undefined;
+    if (!snapshot) return undefined;
+    const status = fromBinary(AgentExecutionStatusSchema, snapshot.status);
+    status.revision = snapshot.revision;
+    return status;
   }
 
   async function using<T>(id: string, work: (run: LiveRun) => Promise<T>): Promise<T> {
@@ -115,14 +126,21 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     });
   }
 
-  async function end(id: string, ending: { phase: ExecutionPhase; error: string; fence?: number }): Promise<void> {
-    const { phase, error, fence } = ending;
+  async function end(id: string, outcome: Outcome): Promise<void> {
     const at = new Date(clock()).toISOString();
-    const outcome = await change(id, (status) => {
+    const result = await change(id, (status) => {
       if (isTerminal(status.phase)) return undefined;
-      return { fence, delta: closingDelta(status, { phase, error, at, messageId: `${id}-end` }) };
+      return {
+        fence: outcome.fence,
+        delta: closingDelta(status, { completedAt: at, messageId: `${id}-end`, ...outcome }),
+      };
     });
-    if (outcome.kind === "stale-fence") logger.warn({ executionId: id, fence }, "a run's end came from a lost runner");
+    if (result.kind === "stale-fence") {
+      logger.warn(
+        { executionId: id, fence: outcome.fence },
+        "a lost runner told the end of a run; left to its successor",
+      );
+    }
   }
 
   async function* follow(id: string, { mode, afterRevision = 0, signal }: FollowOptions): AsyncGenerator<RunEvent> {
@@ -151,16 +169,15 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       const outcome = await change(executionId, (current) => ({ delta, amends: isTerminal(current.phase) }));
       if (outcome.kind !== "appended") throw refusal(executionId, 0, outcome);
     },
-    finish: async (executionId, fence, status) => {
-      if (status && isTerminal(status.phase)) {
-        await end(executionId, { phase: status.phase, error: status.error, fence });
-        return;
+    finish: (executionId, fence, status) => end(executionId, { fence, ...outcomeOf(status) }),
+    fail: (executionId, error) => end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error }),
+    read: async (executionId) => {
+      if (!entries.has(executionId)) {
+        const ended = await readEnded(executionId);
+        if (ended) return ended;
       }
-      const error = status?.error || "The runner gave up the run without a result. Start it again.";
-      await end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error, fence });
+      return (await using(executionId, (run) => run.read()))?.status;
     },
-    fail: (executionId, message) => end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error: message }),
-    read: async (executionId) => (await using(executionId, (run) => run.read()))?.status,
     follow,
     forget: (executionId) => {
       entries
@@ -183,6 +200,18 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       }
     },
   };
+}
+
+type Outcome = Pick<Ending, "phase" | "error"> & Partial<Ending> & { readonly fence?: number };
+
+/** How the engine says that a run ended; a status that is no end is a failure. */
+function outcomeOf(status: AgentExecutionStatus | undefined): Outcome {
+  if (status && isTerminal(status.phase)) {
+    const { phase, error, startedAt, usage } = status;
+    return { phase, error, startedAt, usage, ...(status.completedAt && { completedAt: status.completedAt }) };
+  }
+  const error = status?.error || "The runner gave up the run without a result. Start it again.";
+  return { phase: ExecutionPhase.EXECUTION_FAILED, error };
 }
 
 /** What of a reported status is the runner's to say. */

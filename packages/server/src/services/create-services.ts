@@ -1,10 +1,23 @@
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
-import type { Engine } from "@stigmer/engine";
+import { DEFAULT_ACTIVITY_QUEUE, type Engine } from "@stigmer/engine";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { Principal } from "../interceptors/principal.ts";
 import type { Logger } from "../logger.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Store } from "../store/store.ts";
+import { createAccess } from "./access.ts";
+import { agentInstanceDefinition, registerAgentInstances } from "./agent-instances.ts";
+import { createAgentExecutions } from "./agent-executions.ts";
+import { registerAgentExecutions } from "./agent-execution-services.ts";
+import { agentDefinition, registerAgents } from "./agents.ts";
+import { createCallOf } from "./call.ts";
+import { environmentDefinition, registerEnvironments } from "./environments.ts";
+import { executionContextDefinition, registerExecutionContexts } from "./execution-contexts.ts";
+import { mcpServerDefinition, registerMcpServers } from "./mcp-servers.ts";
+import { createResourceHandlers } from "./resource-handlers.ts";
+import { createResources, type Resource, type ResourceDefinition, type Resources } from "./resources.ts";
+import { registerSessions, sessionDefinition } from "./sessions.ts";
+import { registerSkills, skillDefinition } from "./skills.ts";
 
 export interface ServicesOptions {
   readonly store: Store;
@@ -13,12 +26,52 @@ export interface ServicesOptions {
   readonly engine: Pick<Engine, "start" | "cancel">;
   readonly secrets: Secrets;
   readonly principalOf: (context: HandlerContext) => Principal;
-  /** In local mode an empty organisation means `local`. */
+  /** In local mode the one user owns everything; in cloud mode organisations are kept apart. */
   readonly mode: "local" | "cloud";
   readonly logger: Logger;
+  /** Where runners take tasks from. Default `agent_execution_runner`. */
+  readonly taskQueue?: string;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly clock?: () => number;
 }
 
-/** Answers the function that registers every service of the API but the runner's. */
-export declare function createServices(options: ServicesOptions): (router: ConnectRouter) => void;
+/**
+ * Answers the function that registers every service of the API but the runner's. The contract's own rules are checked
+ * before a handler is called, by the interceptor `validateRequests`.
+ */
+export function createServices(options: ServicesOptions): (router: ConnectRouter) => void {
+  const { store, runs, engine, secrets, mode, logger } = options;
+  const { taskQueue = DEFAULT_ACTIVITY_QUEUE, clock = Date.now } = options;
+  const access = createAccess(mode);
+  const callOf = createCallOf(options);
+  const resourcesOf = <T extends Resource>(definition: ResourceDefinition<T>): Resources<T> =>
+    createResources(definition, { store, secrets, access, clock });
+
+  const instances = resourcesOf(agentInstanceDefinition);
+  const agents = resourcesOf(agentDefinition(instances));
+  const sessions = resourcesOf(sessionDefinition({ mode, taskQueue, clock }));
+  const skills = resourcesOf(skillDefinition);
+  const executions = createAgentExecutions({
+    store,
+    runs,
+    engine,
+    sessions,
+    secrets,
+    access,
+    taskQueue,
+    logger,
+    clock,
+  });
+
+  return (router) => {
+    const handlersOf = <T extends Resource>(resources: Resources<T>) => createResourceHandlers(resources, callOf);
+    registerAgents(router, handlersOf(agents));
+    registerAgentInstances(router, { instances, handlers: handlersOf(instances), callOf });
+    registerSessions(router, { sessions, handlers: handlersOf(sessions), callOf, engine });
+    registerEnvironments(router, handlersOf(resourcesOf(environmentDefinition)));
+    registerMcpServers(router, handlersOf(resourcesOf(mcpServerDefinition)));
+    registerExecutionContexts(router, handlersOf(resourcesOf(executionContextDefinition)));
+    registerSkills(router, { skills, handlers: handlersOf(skills), store, callOf, clock });
+    registerAgentExecutions(router, { executions, store, runs, access, callOf });
+  };
+}

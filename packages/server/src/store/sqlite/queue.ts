@@ -62,9 +62,11 @@ export function createQueueStore(session: Session): QueueStore {
       session.write((sql) =>
         leases.flatMap(({ taskId, fence }) => {
           const parameters = { id: taskId, fence, runner_id: runnerId, expires_at: expiresAt };
-          const text = `UPDATE tasks SET expires_at = :expires_at WHERE ${CURRENT} RETURNING cancel_reason`;
-          const row = sql.get<Pick<Row, "cancel_reason">>(text, parameters);
-          return row ? [{ taskId, fence, cancelReason: row.cancel_reason ?? undefined }] : [];
+          const row = sql.get<Row>(
+            `UPDATE tasks SET expires_at = :expires_at WHERE ${CURRENT} RETURNING *`,
+            parameters,
+          );
+          return row ? [toTask(row)] : [];
         }),
       ),
     complete: (lease, runnerId) =>

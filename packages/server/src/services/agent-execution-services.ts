@@ -1,0 +1,143 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import {
+  AgentExecutionCommandController,
+  type AgentExecutionList,
+  AgentExecutionListSchema,
+  AgentExecutionQueryController,
+  AgentExecutionStatusSchema,
+  ExecutionPhase,
+  PatchStatusOutputSchema,
+  StatusDeltaSchema,
+  WatchAgentExecutionEventSchema,
+} from "@stigmer/protos/agentexecution/v1";
+import { assembleExecution } from "../executions/read-execution.ts";
+import type { RunStatuses } from "../executions/run-statuses.ts";
+import type { ExecutionFilter, ExecutionRecord } from "../store/execution-store.ts";
+import type { Store } from "../store/store.ts";
+import type { Access } from "./access.ts";
+import type { AgentExecutions } from "./agent-executions.ts";
+import type { Call, CallOf } from "./call.ts";
+import { MAX_PAGE_BYTES, type PageRequest, pagesOf, pageTokenAfter, readPage } from "./pages.ts";
+
+export interface AgentExecutionServicesOptions {
+  readonly executions: AgentExecutions;
+  readonly store: Pick<Store, "executions">;
+  readonly runs: RunStatuses;
+  readonly access: Access;
+  readonly callOf: CallOf;
+}
+
+export function registerAgentExecutions(router: ConnectRouter, options: AgentExecutionServicesOptions): void {
+  const { executions, runs, callOf } = options;
+
+  router.service(AgentExecutionCommandController, {
+    create: async (given, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.create(given, principal));
+    },
+    update: async (given, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.update(given, principal));
+    },
+    delete: async ({ value }, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.delete(value, principal));
+    },
+    cancel: async ({ executionId, reason }, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.cancel(executionId, reason, principal));
+    },
+    updateStatus: async ({ executionId, status = create(AgentExecutionStatusSchema) }, context) => {
+      const { principal, view } = await callOf(context);
+      await executions.find(executionId, principal);
+      await runs.merge(executionId, status);
+      return view(await executions.get(executionId, principal));
+    },
+    patchStatus: async ({ executionId, fence, sequence, delta = create(StatusDeltaSchema) }, context) => {
+      await callOf(context);
+      const revision = await runs.patch({ executionId, fence, sequence, delta });
+      return create(PatchStatusOutputSchema, { revision });
+    },
+  });
+
+  router.service(AgentExecutionQueryController, {
+    get: async ({ value }, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.get(value, principal));
+    },
+    list: async ({ phase, tags, pageSize, pageToken }, context) => {
+      const call = await callOf(context);
+      const filter = { tags, phase: phase === ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED ? undefined : phase };
+      return listSummaries(options, { call, filter, page: { pageSize, pageToken } });
+    },
+    listBySession: async ({ sessionId, pageSize, pageToken }, context) => {
+      const call = await callOf(context);
+      return listWhole(options, { call, filter: { sessionId }, page: { pageSize, pageToken } });
+    },
+    async *subscribe({ value }, context) {
+      const { principal, view, signal } = await callOf(context);
+      const record = await executions.find(value, principal);
+      for await (const event of runs.follow(value, { mode: "whole", signal })) {
+        if (event.kind === "snapshot") yield view(assembleExecution(record, event.status));
+      }
+    },
+    async *watch({ executionId, afterRevision }, context) {
+      const { principal, view, signal } = await callOf(context);
+      const record = await executions.find(executionId, principal);
+      for await (const event of runs.follow(executionId, { mode: "deltas", afterRevision, signal })) {
+        const { revision } = event;
+        yield create(WatchAgentExecutionEventSchema, {
+          revision,
+          event:
+            event.kind === "delta"
+              ? { case: "delta", value: event.delta }
+              : { case: "snapshot", value: view(assembleExecution(record, event.status)) },
+        });
+      }
+    },
+  });
+}
+
+interface ListOptions {
+  readonly call: Call;
+  readonly filter: ExecutionFilter;
+  readonly page: PageRequest;
+}
+
+/** Runs without what was said in them, which a list does not show. */
+async function listSummaries(options: AgentExecutionServicesOptions, list: ListOptions): Promise<AgentExecutionList> {
+  const { records, nextPageToken, totalPages } = await readRecords(options, list);
+  const entries = records.map((record) => {
+    const { phase, error, startedAt, completedAt, revision } = record;
+    const status = create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
+    return list.call.view(assembleExecution(record, status));
+  });
+  return create(AgentExecutionListSchema, { entries, nextPageToken, totalPages });
+}
+
+/** Whole runs, as a conversation is read. */
+async function listWhole(options: AgentExecutionServicesOptions, list: ListOptions): Promise<AgentExecutionList> {
+  const { records, nextPageToken, totalPages } = await readRecords(options, list);
+  const page = create(AgentExecutionListSchema, { nextPageToken, totalPages });
+  let bytes = 0;
+  for (const [index, record] of records.entries()) {
+    const status = await options.runs.read(record.id);
+    if (!status) continue;
+    bytes += toBinary(AgentExecutionStatusSchema, status).length;
+    const previous = records[index - 1];
+    if (bytes > MAX_PAGE_BYTES && previous) return Object.assign(page, { nextPageToken: pageTokenAfter(previous) });
+    page.entries.push(list.call.view(assembleExecution(record, status)));
+  }
+  return page;
+}
+
+async function readRecords(
+  { store, access }: AgentExecutionServicesOptions,
+  { call, filter, page }: ListOptions,
+): Promise<{ records: ExecutionRecord[]; nextPageToken: string; totalPages: number }> {
+  const scoped = { ...filter, org: access.listedOrg(call.principal, "") };
+  const { items, nextPageToken } = await readPage(page, (query) => store.executions.list(scoped, query));
+  const totalPages = pagesOf(await store.executions.count(scoped), page.pageSize);
+  return { records: items, nextPageToken, totalPages };
+}

@@ -1,0 +1,186 @@
+import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Engine } from "@stigmer/engine";
+import { kinds } from "@stigmer/protos";
+import {
+  type AgentExecution,
+  AgentExecutionSchema,
+  AgentExecutionStatusSchema,
+  ExecutionPhase,
+} from "@stigmer/protos/agentexecution/v1";
+import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import type { Session } from "@stigmer/protos/session/v1";
+import { assembleExecution, readExecution } from "../executions/read-execution.ts";
+import type { RunStatuses } from "../executions/run-statuses.ts";
+import type { Principal } from "../interceptors/principal.ts";
+import type { Logger } from "../logger.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import type { ExecutionRecord } from "../store/execution-store.ts";
+import type { Store, StoreTransaction } from "../store/store.ts";
+import type { Access } from "./access.ts";
+import { createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
+import { createSessionResolver } from "./resolve-session.ts";
+import { notFound, type Resources } from "./resources.ts";
+import { deleteExecution } from "./sessions.ts";
+import { transact } from "./transact.ts";
+
+/** What can be asked about runs, apart from their status. Secrets are sealed in everything that comes out. */
+export interface AgentExecutions {
+  create(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
+  update(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
+  cancel(id: string, reason: string, principal: Principal): Promise<AgentExecution>;
+  delete(id: string, principal: Principal): Promise<AgentExecution>;
+  /** Throws NOT_FOUND. */
+  get(id: string, principal: Principal): Promise<AgentExecution>;
+  /** The stored row without its status. Throws NOT_FOUND. */
+  find(id: string, principal: Principal): Promise<ExecutionRecord>;
+}
+
+export interface AgentExecutionsOptions {
+  readonly store: Store;
+  readonly runs: RunStatuses;
+  readonly engine: Pick<Engine, "start" | "cancel">;
+  readonly sessions: Resources<Session>;
+  readonly secrets: Secrets;
+  readonly access: Access;
+  /** Where the work of runs goes. */
+  readonly taskQueue: string;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+}
+
+const KIND = "AgentExecution";
+
+export function createAgentExecutions(options: AgentExecutionsOptions): AgentExecutions {
+  const { store, runs, engine, secrets, access, taskQueue, clock } = options;
+  const resolveSession = createSessionResolver(options);
+
+  async function find(
+    tx: Pick<StoreTransaction, "executions">,
+    id: string,
+    principal: Principal,
+  ): Promise<ExecutionRecord> {
+    const record = await tx.executions.get(id);
+    if (!record || !access.canRead(principal, ownerOf(record))) throw notFound(KIND, id);
+    return record;
+  }
+
+  async function get(id: string, principal: Principal): Promise<AgentExecution> {
+    await find(store, id, principal);
+    const execution = await readExecution({ store, runs }, id);
+    if (!execution) throw notFound(KIND, id);
+    return execution;
+  }
+
+  async function createIn(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<AgentExecution> {
+    const createdAt = clock();
+    const { session, agentId } = await resolveSession(tx, given, principal);
+    const execution = clone(AgentExecutionSchema, given);
+    const defaultScope = ApiResourceOwnerScope.api_resource_owner_scope_unspecified;
+    const metadata = newMetadata(given.metadata, { kind: KIND, defaultScope, principal });
+    const sessionId = session.metadata?.id ?? "";
+    metadata.org = session.metadata?.org ?? "";
+    access.requireWrite(principal, metadata);
+    execution.apiVersion = kinds[KIND].apiVersion;
+    execution.kind = KIND;
+    execution.metadata = metadata;
+    if (execution.spec) Object.assign(execution.spec, { sessionId, agentId });
+    execution.status = create(AgentExecutionStatusSchema, { audit: createdAudit(principal, createdAt) });
+    const stored = secrets.seal(execution);
+
+    const { id, org, name, tags } = metadata;
+    const phase = ExecutionPhase.EXECUTION_PENDING;
+    const status = create(AgentExecutionStatusSchema, { phase, callbackToken: given.spec?.callbackToken });
+    await tx.executions.insert({
+      id,
+      org,
+      name,
+      tags,
+      sessionId,
+      agentId,
+      phase,
+      error: "",
+      startedAt: "",
+      completedAt: "",
+      createdAt,
+      body: toBinary(AgentExecutionSchema, stored),
+      snapshot: toBinary(AgentExecutionStatusSchema, status),
+    });
+    const payload = new Uint8Array();
+    await tx.tasks.enqueue({ id, kind: "execution", queue: taskQueue, sessionId, payload, createdAt });
+    stored.status = { ...status, audit: execution.status.audit, revision: 1 };
+    return stored;
+  }
+
+  async function updateIn(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<void> {
+    const id = given.metadata?.id ?? "";
+    const record = await find(tx, id, principal);
+    access.requireWrite(principal, ownerOf(record));
+    const task = await tx.tasks.state(id);
+    if (record.ended || record.phase !== ExecutionPhase.EXECUTION_PENDING || (task && task.fence > 0)) {
+      throw new ConnectError(`${id} has started: what it was asked can't be changed any more`, Code.FailedPrecondition);
+    }
+    const previous = fromBinary(AgentExecutionSchema, record.body);
+    if (!previous.metadata) throw new Error(`The stored ${id} has no metadata.`);
+    const next = clone(AgentExecutionSchema, given);
+    const metadata = replacedMetadata(given.metadata, previous.metadata);
+    const { sessionId, agentId } = record;
+    next.apiVersion = previous.apiVersion;
+    next.kind = previous.kind;
+    next.metadata = metadata;
+    if (next.spec) Object.assign(next.spec, { sessionId, agentId });
+    const audit = updatedAudit(previous.status?.audit, principal, clock());
+    next.status = create(AgentExecutionStatusSchema, { audit });
+    const body = toBinary(AgentExecutionSchema, secrets.seal(next, previous));
+    await tx.executions.replaceBody(id, { name: metadata.name, tags: metadata.tags, body });
+  }
+
+  async function requireIdle(tx: StoreTransaction, { id, ended }: ExecutionRecord): Promise<void> {
+    const task = await tx.tasks.state(id);
+    if (ended || task?.state === "waiting") return;
+    throw new ConnectError(`${id} is under way: cancel it, or wait for its end`, Code.FailedPrecondition);
+  }
+
+  return {
+    create: async (given, principal) => {
+      const execution = await transact(store, (tx) => createIn(tx, given, principal));
+      const executionId = execution.metadata?.id ?? "";
+      try {
+        await engine.start(executionId);
+      } catch (error) {
+        // The task is stored: it is found without this call, only later.
+        options.logger.warn({ executionId, err: error }, "the engine could not be told of a new run");
+      }
+      return execution;
+    },
+    update: async (given, principal) => {
+      await transact(store, (tx) => updateIn(tx, given, principal));
+      return get(given.metadata?.id ?? "", principal);
+    },
+    cancel: async (id, reason, principal) => {
+      const record = await find(store, id, principal);
+      access.requireWrite(principal, ownerOf(record));
+      if (!record.ended) await engine.cancel(id, reason || "Cancelled on request.");
+      return get(id, principal);
+    },
+    delete: async (id, principal) => {
+      const status = await runs.read(id);
+      const record = await transact(store, async (tx) => {
+        const record = await find(tx, id, principal);
+        access.requireWrite(principal, ownerOf(record));
+        await requireIdle(tx, record);
+        await deleteExecution(tx, id);
+        return record;
+      });
+      runs.forget(id);
+      return assembleExecution(record, status ?? create(AgentExecutionStatusSchema));
+    },
+    get,
+    find: (id, principal) => find(store, id, principal),
+  };
+}
+
+function ownerOf({ org }: ExecutionRecord): { org: string; ownerScope: number } {
+  return { org, ownerScope: ApiResourceOwnerScope.api_resource_owner_scope_unspecified };
+}

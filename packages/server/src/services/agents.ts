@@ -1,0 +1,75 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { createId } from "@stigmer/protos";
+import {
+  type Agent,
+  AgentListSchema,
+  AgentSchema,
+  AgentStatusSchema,
+  AgentCommandController,
+  AgentQueryController,
+} from "@stigmer/protos/agent/v1";
+import { type AgentInstance, AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
+import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import type { StoreTransaction } from "../store/store.ts";
+import type { ResourceHandlers } from "./resource-handlers.ts";
+import { metadataOf, type ResourceDefinition, type Resources } from "./resources.ts";
+
+/** An agent comes and goes with its default instance. */
+export function agentDefinition(instances: Resources<AgentInstance>): ResourceDefinition<Agent> {
+  return {
+    kind: "Agent",
+    schema: AgentSchema,
+    defaultScope: ApiResourceOwnerScope.organization,
+    status: (audit, _given, previous) => {
+      const defaultInstanceId = previous?.status?.defaultInstanceId || createId("AgentInstance");
+      return create(AgentStatusSchema, { audit, defaultInstanceId });
+    },
+    afterCreate: async (tx, agent, principal) => {
+      const { id, name, slug, org, ownerScope } = metadataOf(agent);
+      const instanceId = agent.status?.defaultInstanceId ?? "";
+      const instance = create(AgentInstanceSchema, {
+        metadata: {
+          id: instanceId,
+          name: `${name} (default)`,
+          slug: await freeSlug(tx, { slug: `${slug}-default`, org, ownerScope, instanceId }),
+          org,
+          ownerScope,
+        },
+        spec: { agentId: id, description: `Default instance of ${name}` },
+      });
+      await instances.createIn(tx, instance, principal);
+    },
+    beforeDelete: async (tx, agent) => {
+      const { id, slug } = metadataOf(agent);
+      const sessions = await tx.resources.count({ kind: "Session", grandparentId: id });
+      const others = (await tx.resources.count({ kind: "AgentInstance", parentId: id })) - 1;
+      if (sessions > 0 || others > 0) {
+        const parts = [others > 0 && `${others} more instances`, sessions > 0 && `${sessions} sessions`].filter(
+          Boolean,
+        );
+        throw new ConnectError(`Agent ${slug} has ${parts.join(" and ")}: delete those first`, Code.FailedPrecondition);
+      }
+      await tx.resources.delete("AgentInstance", agent.status?.defaultInstanceId ?? "");
+    },
+  };
+}
+
+/** Somebody may have an instance of that name already: then a part of the id makes the difference. */
+async function freeSlug(
+  tx: StoreTransaction,
+  { slug, org, ownerScope, instanceId }: { slug: string; org: string; ownerScope: number; instanceId: string },
+): Promise<string> {
+  const taken = await tx.resources.getByAddress({ kind: "AgentInstance", org, ownerScope, slug });
+  return taken ? `${slug}-${instanceId.slice(-6)}` : slug;
+}
+
+export function registerAgents(router: ConnectRouter, handlers: ResourceHandlers<Agent>): void {
+  const { apply, create: createAgent, update, deleteById, get, getByReference, list } = handlers;
+  router.service(AgentCommandController, { apply, create: createAgent, update, delete: deleteById });
+  router.service(AgentQueryController, {
+    get,
+    getByReference,
+    list: async (request, context) => create(AgentListSchema, await list(request, context)),
+  });
+}

@@ -1,0 +1,83 @@
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { createId } from "@stigmer/protos";
+import { AgentSchema } from "@stigmer/protos/agent/v1";
+import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
+import { AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
+import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import { type Session, SessionSchema } from "@stigmer/protos/session/v1";
+import type { Principal } from "../interceptors/principal.ts";
+import type { StoreTransaction } from "../store/store.ts";
+import type { Access } from "./access.ts";
+import { missingReference, type Resources } from "./resources.ts";
+
+/** Where a run belongs. */
+export interface ResolvedSession {
+  readonly session: Session;
+  /** The agent behind the session's instance. */
+  readonly agentId: string;
+}
+
+export type SessionResolver = (
+  tx: StoreTransaction,
+  given: AgentExecution,
+  principal: Principal,
+) => Promise<ResolvedSession>;
+
+/**
+ * Finds the session that a run names, or makes one on the default instance of the agent that it names. Throws NOT_FOUND
+ * with the field for what is not there, INVALID_ARGUMENT when neither is named or the two contradict.
+ */
+export function createSessionResolver(options: {
+  readonly sessions: Pick<Resources<Session>, "createIn">;
+  readonly access: Access;
+}): SessionResolver {
+  const { sessions, access } = options;
+
+  async function joined(tx: StoreTransaction, id: string, principal: Principal): Promise<Session> {
+    const record = await tx.resources.get("Session", id);
+    if (!record || !access.canRead(principal, record)) throw missingReference("spec.session_id", "Session", id);
+    return fromBinary(SessionSchema, record.body);
+  }
+
+  async function started(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<Session> {
+    const { agentId = "", message = "" } = given.spec ?? {};
+    const record = await tx.resources.get("Agent", agentId);
+    if (!record || !access.canRead(principal, record)) throw missingReference("spec.agent_id", "Agent", agentId);
+    const agentInstanceId = fromBinary(AgentSchema, record.body).status?.defaultInstanceId ?? "";
+    const id = createId("Session");
+    const org = record.org || principal.org;
+    const session = create(SessionSchema, {
+      metadata: { id, name: id, org, ownerScope: ApiResourceOwnerScope.organization },
+      spec: { agentInstanceId, subject: subjectOf(message) },
+    });
+    return sessions.createIn(tx, session, principal);
+  }
+
+  return async (tx, given, principal) => {
+    const { sessionId = "", agentId: asked = "" } = given.spec ?? {};
+    if (sessionId === "" && asked === "") {
+      throw new ConnectError("spec: session_id or agent_id is required", Code.InvalidArgument);
+    }
+    const session = sessionId === "" ? await started(tx, given, principal) : await joined(tx, sessionId, principal);
+    const agentId = await agentOf(tx, session);
+    if (asked !== "" && asked !== agentId) {
+      const text = `spec.agent_id: the session talks with ${agentId}; leave out one of agent_id and session_id`;
+      throw new ConnectError(text, Code.InvalidArgument);
+    }
+    return { session, agentId };
+  };
+}
+
+async function agentOf(tx: StoreTransaction, session: Session): Promise<string> {
+  const id = session.spec?.agentInstanceId ?? "";
+  const instance = await tx.resources.get("AgentInstance", id);
+  if (!instance) throw missingReference("spec.session_id: its agent_instance_id", "AgentInstance", id);
+  return fromBinary(AgentInstanceSchema, instance.body).spec?.agentId ?? "";
+}
+
+/** The first line of the message, as long as fits a list. */
+function subjectOf(message: string): string {
+  const line = message.trim().split("\n", 1)[0] ?? "";
+  return line.length <= 80 ? line : `${line.slice(0, 79)}…`;
+}

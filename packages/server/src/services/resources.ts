@@ -1,0 +1,242 @@
+import { clone, equals, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { kinds, type ResourceKind } from "@stigmer/protos";
+import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import type {
+  ApiResourceAudit,
+  ApiResourceMetadata,
+  ApiResourceReference,
+  ListApiResourcesRequest,
+} from "@stigmer/protos/apiresource";
+import type { Principal } from "../interceptors/principal.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import type { ResourceFilter, ResourceRecord } from "../store/resource-store.ts";
+import type { Store, StoreTransaction } from "../store/store.ts";
+import type { Access } from "./access.ts";
+import { addressOf, createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
+import { type Page, type PageRequest, readPage } from "./pages.ts";
+import { transact } from "./transact.ts";
+
+/** What all resources have in common. */
+export type Resource = Message & {
+  apiVersion: string;
+  kind: string;
+  metadata?: ApiResourceMetadata;
+  spec?: Message;
+  status?: Message & { audit?: ApiResourceAudit };
+};
+
+/** What is special about a kind of resource. Whatever throws here throws a ConnectError and undoes the whole call. */
+export interface ResourceDefinition<T extends Resource> {
+  readonly kind: ResourceKind;
+  readonly schema: GenMessage<T>;
+  /** The owner scope when none is given. */
+  readonly defaultScope: ApiResourceOwnerScope;
+  /** What the server says about the resource; `previous` when it is replaced. */
+  readonly status: (audit: ApiResourceAudit, given: T, previous?: T) => T["status"];
+  /** The id of the resource that it belongs to. */
+  readonly parentOf?: (resource: T) => string;
+  /** Brings the spec into the form that is stored. */
+  readonly normalize?: (next: T, previous?: T) => void;
+  /** Refuses what points to something that is not there. */
+  readonly checkReferences?: (tx: StoreTransaction, next: T) => Promise<void>;
+  readonly afterCreate?: (tx: StoreTransaction, created: T, principal: Principal) => Promise<void>;
+  /** Refuses to leave others behind, or takes them along. */
+  readonly beforeDelete?: (tx: StoreTransaction, resource: T) => Promise<void>;
+}
+
+/**
+ * Resources of one kind as clients see them, but for secrets: these are sealed in everything that comes out, and become
+ * readable or masked at the edge.
+ */
+export interface Resources<T extends Resource> {
+  create(given: T, principal: Principal): Promise<T>;
+  /** As a part of something larger. */
+  createIn(tx: StoreTransaction, given: T, principal: Principal): Promise<T>;
+  update(given: T, principal: Principal): Promise<T>;
+  /** Creates, or replaces what has the same address or id; leaves alone what is equal. */
+  apply(given: T, principal: Principal): Promise<T>;
+  /** As `apply` in a part of something larger, but replaces also what is equal. */
+  putIn(tx: StoreTransaction, given: T, principal: Principal): Promise<T>;
+  delete(id: string, principal: Principal): Promise<T>;
+  deleteIn(tx: StoreTransaction, id: string, principal: Principal): Promise<T>;
+  /** What has the address of the metadata. */
+  find(tx: StoreTransaction, given: T, principal: Principal): Promise<T | undefined>;
+  /** Throws NOT_FOUND. */
+  get(id: string, principal: Principal): Promise<T>;
+  /** Throws NOT_FOUND. */
+  getByReference(reference: ApiResourceReference, principal: Principal): Promise<T>;
+  list(request: ListApiResourcesRequest, principal: Principal): Promise<Page<T>>;
+  select(filter: Omit<ResourceFilter, "kind" | "org">, page: PageRequest, principal: Principal): Promise<Page<T>>;
+  count(filter: Omit<ResourceFilter, "kind" | "org">, principal: Principal): Promise<number>;
+}
+
+export interface ResourcesOptions {
+  readonly store: Store;
+  readonly secrets: Secrets;
+  readonly access: Access;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+}
+
+export function createResources<T extends Resource>(
+  definition: ResourceDefinition<T>,
+  { store, secrets, access, clock }: ResourcesOptions,
+): Resources<T> {
+  const { kind, schema, defaultScope } = definition;
+  const decode = (record: ResourceRecord): T => fromBinary(schema, record.body);
+
+  async function createIn(tx: StoreTransaction, given: T, principal: Principal): Promise<T> {
+    const at = clock();
+    const next = clone(schema, given);
+    next.metadata = newMetadata(given.metadata, { kind, defaultScope, principal });
+    access.requireWrite(principal, next.metadata);
+    const stored = await complete(tx, next, createdAudit(principal, at));
+    await tx.resources.insert(recordOf(stored, at, at));
+    await definition.afterCreate?.(tx, stored, principal);
+    return stored;
+  }
+
+  async function replaceIn(
+    tx: StoreTransaction,
+    given: T,
+    { current, principal, keepEqual }: { current: ResourceRecord; principal: Principal; keepEqual: boolean },
+  ): Promise<T> {
+    access.requireWrite(principal, current);
+    const previous = decode(current);
+    const at = clock();
+    const next = clone(schema, given);
+    next.metadata = replacedMetadata(given.metadata, metadataOf(previous));
+    const stored = await complete(tx, next, updatedAudit(previous.status?.audit, principal, at), previous);
+    if (keepEqual && saysTheSame(stored, previous)) return previous;
+    await tx.resources.replace(recordOf(stored, current.createdAt, at), current.version);
+    return stored;
+  }
+
+  /** What the client leaves to the server; secrets are sealed. */
+  async function complete(tx: StoreTransaction, next: T, audit: ApiResourceAudit, previous?: T): Promise<T> {
+    next.apiVersion = kinds[kind].apiVersion;
+    next.kind = kind;
+    next.status = definition.status(audit, next, previous);
+    definition.normalize?.(next, previous);
+    await definition.checkReferences?.(tx, next);
+    return secrets.seal(next, previous);
+  }
+
+  /** Whether the two differ in nothing that a client can say. */
+  function saysTheSame(next: T, previous: T): boolean {
+    const comparable = clone(schema, secrets.mask(next));
+    comparable.status = previous.status;
+    metadataOf(comparable).version = metadataOf(previous).version;
+    return secrets.equal(next, previous) && equals(schema, comparable, secrets.mask(previous));
+  }
+
+  function recordOf(resource: T, createdAt: number, updatedAt: number): ResourceRecord {
+    const { id, org, ownerScope, slug, name, labels, tags, version } = metadataOf(resource);
+    const parentId = definition.parentOf?.(resource) ?? "";
+    const body = toBinary(schema, resource);
+    const columns = { kind, id, org, ownerScope, slug, name, parentId, labels, tags };
+    return { ...columns, version: version?.id ?? "", createdAt, updatedAt, body };
+  }
+
+  async function findVisible(tx: StoreTransaction, id: string, principal: Principal): Promise<ResourceRecord> {
+    const record = await tx.resources.get(kind, id);
+    if (!record || !access.canRead(principal, record)) throw notFound(kind, id);
+    return record;
+  }
+
+  /** What a client means that gives a whole resource: by address, which is how manifests name it, or else by id. */
+  async function findMeant(tx: StoreTransaction, given: T, principal: Principal): Promise<ResourceRecord | undefined> {
+    const address = addressOf(given.metadata, { kind, defaultScope, principal });
+    const id = given.metadata?.id ?? "";
+    const record =
+      (await tx.resources.getByAddress(address)) ?? (id === "" ? undefined : await tx.resources.get(kind, id));
+    return record && access.canRead(principal, record) ? record : undefined;
+  }
+
+  async function put(
+    tx: StoreTransaction,
+    { given, principal, keepEqual }: { given: T; principal: Principal; keepEqual: boolean },
+  ): Promise<T> {
+    const current = await findMeant(tx, given, principal);
+    if (!current) return createIn(tx, given, principal);
+    return replaceIn(tx, given, { current, principal, keepEqual });
+  }
+
+  async function deleteIn(tx: StoreTransaction, id: string, principal: Principal): Promise<T> {
+    const record = await findVisible(tx, id, principal);
+    access.requireWrite(principal, record);
+    const resource = decode(record);
+    await definition.beforeDelete?.(tx, resource);
+    await tx.resources.delete(kind, id);
+    return resource;
+  }
+
+  async function select(filter: Omit<ResourceFilter, "kind">, page: PageRequest): Promise<Page<T>> {
+    const { items, nextPageToken } = await readPage(page, (query) => store.resources.list({ kind, ...filter }, query));
+    return { items: items.map(decode), nextPageToken };
+  }
+
+  return {
+    create: (given, principal) => transact(store, (tx) => createIn(tx, given, principal)),
+    createIn,
+    update: (given, principal) =>
+      transact(store, async (tx) => {
+        const id = given.metadata?.id ?? "";
+        const current = id === "" ? await findMeant(tx, given, principal) : await findVisible(tx, id, principal);
+        if (!current) throw notFound(kind, given.metadata?.slug || given.metadata?.name || "");
+        return replaceIn(tx, given, { current, principal, keepEqual: false });
+      }),
+    apply: (given, principal) => transact(store, (tx) => put(tx, { given, principal, keepEqual: true })),
+    putIn: (tx, given, principal) => put(tx, { given, principal, keepEqual: false }),
+    delete: (id, principal) => transact(store, (tx) => deleteIn(tx, id, principal)),
+    deleteIn,
+    find: async (tx, given, principal) => {
+      const record = await findMeant(tx, given, principal);
+      return record && decode(record);
+    },
+    get: async (id, principal) => decode(await findVisible(store, id, principal)),
+    getByReference: async (reference, principal) => {
+      for (const address of addressesOf(reference, { kind, defaultScope, principal })) {
+        const record = await store.resources.getByAddress(address);
+        if (record && access.canRead(principal, record)) return decode(record);
+      }
+      throw notFound(kind, `${reference.org || principal.org}/${reference.slug}`);
+    },
+    list: ({ org, pageSize, pageToken, tags, labels }, principal) =>
+      select({ org: access.listedOrg(principal, org), tags, labels }, { pageSize, pageToken }),
+    select: (filter, page, principal) => select({ ...filter, org: access.listedOrg(principal, "") }, page),
+    count: (filter, principal) => store.resources.count({ ...filter, kind, org: access.listedOrg(principal, "") }),
+  };
+}
+
+/** Where a reference may point: without a scope first to the kind's own, then to the platform. */
+function addressesOf(
+  { scope, org, slug }: ApiResourceReference,
+  { kind, defaultScope, principal }: { kind: ResourceKind; defaultScope: ApiResourceOwnerScope; principal: Principal },
+): { kind: ResourceKind; org: string; ownerScope: ApiResourceOwnerScope; slug: string }[] {
+  const { platform } = ApiResourceOwnerScope;
+  const scopes = scope ? [scope] : [...new Set([defaultScope, platform])];
+  return scopes.map((ownerScope) => ({
+    kind,
+    ownerScope,
+    slug,
+    org: ownerScope === platform ? "" : org || principal.org,
+  }));
+}
+
+/** Metadata is there in everything that passed the contract's rules. */
+export function metadataOf(resource: Resource): ApiResourceMetadata {
+  if (!resource.metadata) throw new ConnectError("metadata: is required", Code.InvalidArgument);
+  return resource.metadata;
+}
+
+export function notFound(kind: string, what: string): ConnectError {
+  return new ConnectError(`${kind} ${what} does not exist`, Code.NotFound);
+}
+
+/** A field that names a resource which is not there. */
+export function missingReference(field: string, kind: string, id: string): ConnectError {
+  return new ConnectError(`${field}: ${kind} ${id} does not exist`, Code.NotFound);
+}
