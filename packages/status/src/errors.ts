@@ -7,7 +7,7 @@ export type StatusErrorCode = "text-gap" | "text-boundary" | "unknown-row";
 
 const brand: unique symbol = Symbol.for("@stigmer/status.StatusError") as never;
 
-/** A delta that does not fit the status it is applied to. The status is as it was before that delta's failing change. */
+/** A delta does not continue the status that it is applied to. Nothing of it was applied. */
 export class StatusError extends Error {
   override readonly name = "StatusError";
   readonly code: StatusErrorCode;

@@ -44,7 +44,7 @@ function readUpdate(state: RunState, { node, messages, at }: Update): void {
     if (message.kind === "tool") {
       if (node === "tools" || state.fold.toolCall(message.toolCallId) !== undefined) settleCall(state, message, at);
     } else if (!rewritten && !state.earlier.has(message.id)) {
-      countTokens(state, message, "whole");
+      if (node === "model_request") countTokens(state, message, "whole");
       completeMessage(state, message, at);
     }
   }
