@@ -7,7 +7,7 @@ const config: ViteUserConfig = defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
-    include: ["{packages,apps,e2e,examples,tools}/**/*.test.ts"],
+    include: ["{packages,apps,e2e,examples,tools,proto}/**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/dist/**", "**/*.system.test.ts", "examples/*/project/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,

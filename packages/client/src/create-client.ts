@@ -4,11 +4,13 @@ import {
   createAgentClient,
   createAgentInstanceClient,
   createEnvironmentClient,
+  createMcpServerClient,
   createSessionClient,
   createSkillClient,
   type AgentClient,
   type AgentInstanceClient,
   type EnvironmentClient,
+  type McpServerClient,
   type SessionClient,
   type SkillClient,
 } from "./resources.ts";
@@ -23,6 +25,7 @@ export interface ResourceClients {
   readonly executions: ExecutionClient;
   readonly skills: SkillClient;
   readonly environments: EnvironmentClient;
+  readonly mcpServers: McpServerClient;
   /** For services that have no typed client here. */
   readonly transport: Transport;
 }
@@ -56,6 +59,7 @@ function createClients(transport: Transport): ResourceClients {
     executions: createExecutionClient(transport),
     skills: createSkillClient(transport),
     environments: createEnvironmentClient(transport),
+    mcpServers: createMcpServerClient(transport),
     transport,
   };
 }

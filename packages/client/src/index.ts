@@ -7,6 +7,7 @@ export type {
   AgentClient,
   AgentInstanceClient,
   EnvironmentClient,
+  McpServerClient,
   ResourceClient,
   SessionClient,
   SkillClient,

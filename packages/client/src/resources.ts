@@ -12,6 +12,7 @@ import {
   EnvironmentQueryController,
   type Environment,
 } from "@stigmer/protos/environment/v1";
+import { McpServerCommandController, McpServerQueryController, type McpServer } from "@stigmer/protos/mcpserver/v1";
 import { SessionCommandController, SessionQueryController, type Session } from "@stigmer/protos/session/v1";
 import { SkillCommandController, SkillQueryController, type Skill } from "@stigmer/protos/skill/v1";
 import { requireId } from "./require-id.ts";
@@ -39,6 +40,7 @@ export interface ResourceClient<T> {
 
 export type AgentClient = ResourceClient<Agent>;
 export type EnvironmentClient = ResourceClient<Environment>;
+export type McpServerClient = ResourceClient<McpServer>;
 
 export interface AgentInstanceClient extends ResourceClient<AgentInstance> {
   listByAgent(agentId: string): Promise<readonly AgentInstance[]>;
@@ -126,6 +128,23 @@ export function createEnvironmentClient(transport: Transport): EnvironmentClient
         query.getByReference(toReference("environment", ApiResourceKind.environment, reference)),
       ),
     list: (input) => call("environments", () => query.list(toListRequest(input))),
+  };
+}
+
+export function createMcpServerClient(transport: Transport): McpServerClient {
+  const command = createConnectClient(McpServerCommandController, transport);
+  const query = createConnectClient(McpServerQueryController, transport);
+  return {
+    apply: (server) => call(describe("MCP server", server), () => command.apply(server)),
+    create: (server) => call(describe("MCP server", server), () => command.create(server)),
+    update: (server) => call(describe("MCP server", server), () => command.update(server)),
+    delete: (id) => call(`MCP server ${id}`, () => command.delete({ resourceId: requireId("mcp_server_id", id) })),
+    get: (id) => call(`MCP server ${id}`, () => query.get({ value: requireId("mcp_server_id", id) })),
+    getByReference: (reference) =>
+      call(`MCP server "${reference.slug}"`, () =>
+        query.getByReference(toReference("MCP server", ApiResourceKind.mcp_server, reference)),
+      ),
+    list: (input) => call("MCP servers", () => query.list(toListRequest(input))),
   };
 }
 

@@ -1,5 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import { StatusDeltaSchema, type StatusChange, type StatusDelta } from "@stigmer/protos/agentexecution/v1";
+import {
+  ExecutionPhase,
+  StatusDeltaSchema,
+  ToolCallStatus,
+  type StatusChange,
+  type StatusDelta,
+} from "@stigmer/protos/agentexecution/v1";
 import { mergeDeltas } from "@stigmer/status";
 import { ClientError } from "./errors.ts";
 
@@ -18,7 +24,7 @@ export interface StatusSenderOptions {
 
 /** Carries status changes to the server beside the agent's loop, which never waits for it. */
 export interface StatusSender {
-  /** Takes changes in order. `urgent` ones (a phase, a tool's start, an approval) leave at once. */
+  /** Takes changes in order. Urgent ones leave at once: by default a phase, a tool's start, a call that waits for approval. */
   push(changes: readonly StatusChange[], options?: { urgent?: boolean }): void;
   /**
    * Sends what is left and resolves when the server has acknowledged everything. Rejects with the last error when
@@ -86,7 +92,7 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
       const delta = create(StatusDeltaSchema, { changes: [...changes] });
       unsent = unsent ? mergeDeltas(unsent, delta) : delta;
       unsentEvents += 1;
-      if (pushOptions?.urgent || unsentEvents >= flushEvery) flush();
+      if ((pushOptions?.urgent ?? changes.some(isUrgent)) || unsentEvents >= flushEvery) flush();
       else timer ??= setTimeout(flush, flushAfterMs);
     },
     async finish({ deadlineMs }) {
@@ -115,6 +121,14 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
       clearTimeout(timer);
     },
   };
+}
+
+/** What a person who watches should see without delay. */
+function isUrgent({ change }: StatusChange): boolean {
+  if (change.case === "run") return change.value.phase !== ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
+  if (change.case !== "toolCall") return false;
+  const status = change.value.call?.status;
+  return status === ToolCallStatus.TOOL_CALL_RUNNING || status === ToolCallStatus.TOOL_CALL_WAITING_FOR_APPROVAL;
 }
 
 /** The server, or the way to it, may be back in a moment; a refusal stays a refusal. */

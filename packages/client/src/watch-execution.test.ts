@@ -42,7 +42,8 @@ function snapshot(revision: number): WatchAgentExecutionEvent {
 }
 
 function event(revision: number): WatchAgentExecutionEvent {
-  return create(WatchAgentExecutionEventSchema, { revision, event: { case: "delta", value: deltas[revision - 1] } });
+  const value = deltas[revision - 1] ?? create(StatusDeltaSchema);
+  return create(WatchAgentExecutionEventSchema, { revision, event: { case: "delta", value } });
 }
 
 async function collect(

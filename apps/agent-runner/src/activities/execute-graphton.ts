@@ -12,7 +12,7 @@ import {
   type AgentExecution,
   type AgentExecutionStatus,
 } from "@stigmer/protos/agentexecution/v1";
-import { createReducer, isTerminal, isUrgent, type RunOutcome, type StatusReducer } from "@stigmer/status";
+import { createReducer, isTerminal, type RunOutcome, type Reducer } from "@stigmer/status";
 import type { Logger } from "../logger.ts";
 import type { PrepareAgent } from "../run/prepare-agent.ts";
 import { resolveRun } from "../run/resolve-chain.ts";
@@ -70,22 +70,21 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       wholeStatus: () => reducer.status,
     }),
     flushEveryEvents: run.statusUpdateEveryEvents,
-    onFenced: (error: ClientError) => fenced.abort(new ActivityStop("lease-lost", error.message)),
-    onError: (error: ClientError) => logger.warn({ executionId, err: error }, "status update failed, trying again"),
+    onFenced: (error) => fenced.abort(new ActivityStop("lease-lost", error.message)),
+    onError: (error) => logger.warn({ executionId, err: error }, "status update failed, trying again"),
   });
   const signal = AbortSignal.any([context.signal, fenced.signal]);
 
-  const push = (changes: ReturnType<StatusReducer["start"]>): void =>
-    sender.push(changes, { urgent: changes.some(isUrgent) });
+  const push = (changes: ReturnType<Reducer["start"]>): void => sender.push(changes);
 
   const outcome = await attempt();
-  push(reducer.finish(outcome, clock().toISOString()));
+  push(reducer.finish(outcome, clock()));
   await sender.finish({ deadlineMs: FINAL_STATUS_DEADLINE_MS });
   return bounded(reducer.status);
 
   async function attempt(): Promise<RunOutcome> {
     try {
-      push(reducer.start(clock().toISOString()));
+      push(reducer.start(clock()));
       await streamAgent(clients);
       return { kind: "completed" };
     } catch (error) {
@@ -94,6 +93,11 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
         if (stop.kind === "cancelled") return { kind: "cancelled", reason: stop.message };
         sender.abandon();
         throw stop;
+      }
+      if (ClientError.is(error) && error.code === "unavailable") {
+        // The way to the server is broken, not the run: the engine tries it again.
+        sender.abandon();
+        throw error;
       }
       logger.error({ executionId, err: error }, "run failed");
       return { kind: "failed", error: error instanceof Error ? error.message : String(error) };
@@ -104,12 +108,12 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     const resolved = await resolveRun(from, execution);
     signal.throwIfAborted();
     const agentRun = await run.prepareAgent({ resolved, clients: from, threadId });
-    if (agentRun.position !== "fresh") push(reducer.resume(agentRun.messages, clock().toISOString()));
+    if (agentRun.position !== "fresh") push(reducer.resume(agentRun.messages, clock()));
     logger.info(
       { executionId, position: agentRun.position, sandbox: agentRun.sandboxId, model: agentRun.model },
       "agent is ready",
     );
-    for await (const event of agentRun.events(signal)) push(reducer.reduce(event, clock().toISOString()));
+    for await (const event of agentRun.events(signal)) push(reducer.reduce(event, clock()));
   }
 }
 
