@@ -1,4 +1,11 @@
-// For servers: what the engine needs of their store.
+// For servers: the engine, and what it needs of their store.
+export { createEmbeddedEngine } from "./create-engine.ts";
+export type {
+  EmbeddedEngine,
+  EmbeddedEngineMetrics,
+  EmbeddedEngineOptions,
+  FinishedExecution,
+} from "./create-engine.ts";
 export type {
   LeaseKey,
   LeaseOptions,
@@ -9,6 +16,10 @@ export type {
   ReleaseOptions,
   TaskKind,
 } from "./queue-store.ts";
+
+// For runners.
+export { createEmbeddedWorker } from "./create-worker.ts";
+export type { EmbeddedWorker, EmbeddedWorkerOptions } from "./create-worker.ts";
 
 // For tests and demonstrations.
 export { createMemoryQueueStore } from "./memory-queue-store.ts";

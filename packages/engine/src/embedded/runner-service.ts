@@ -40,17 +40,21 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
     return runner;
   }
 
+  async function renew(runnerId: string, leases: readonly LeaseKey[], expiresAt: number): Promise<QueuedTask[]> {
+    return leases.length === 0 ? [] : queue.renew({ runnerId, leases, expiresAt });
+  }
+
   /** Keeps what the runner still works on, and lets go of what it does not know of. */
   async function attach(request: TakeLeasesRequest): Promise<RunnerConnection> {
     const { runnerId, taskQueue, maxConcurrency, version, held } = request;
     const now = clock.now();
-    const kept = await queue.renew({ runnerId, leases: held.map(keyOf), expiresAt: now + leaseMs });
+    const kept = await renew(runnerId, held.map(keyOf), now + leaseMs);
     const leases = new Map(kept.map(({ id, fence }) => [id, fence]));
     // Sent on the earlier stream, and lost with it.
     const undelivered = [...(runners.get(runnerId)?.leases ?? [])]
       .map(([taskId, fence]) => ({ taskId, fence }))
       .filter(({ taskId, fence }) => leases.get(taskId) !== fence);
-    await queue.renew({ runnerId, leases: undelivered, expiresAt: now });
+    await renew(runnerId, undelivered, now);
 
     const runner: RunnerConnection = {
       runnerId,
@@ -86,7 +90,7 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
     logger.info({ runnerId, leases: runner.leases.size }, "A runner's stream ended.");
     try {
       const leases = [...runner.leases].map(([taskId, fence]) => ({ taskId, fence }));
-      await queue.renew({ runnerId, leases, expiresAt: clock.now() + reattachMs });
+      await renew(runnerId, leases, clock.now() + reattachMs);
     } catch (error) {
       logger.error({ error, runnerId }, "The time to reattach could not be set; the leases end with the lease time.");
     }
@@ -95,7 +99,7 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
 
   /** The task under a lease that is current. It stays so while its end is being stored. */
   async function claim(lease: LeaseKey, runnerId: string): Promise<QueuedTask | undefined> {
-    const [task] = await queue.renew({ runnerId, leases: [lease], expiresAt: clock.now() + leaseMs });
+    const [task] = await renew(runnerId, [lease], clock.now() + leaseMs);
     return task;
   }
 
@@ -137,7 +141,7 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
     async heartbeat({ runnerId, held }) {
       await open();
       const now = clock.now();
-      const renewed = await queue.renew({ runnerId, leases: held.map(keyOf), expiresAt: now + leaseMs });
+      const renewed = await renew(runnerId, held.map(keyOf), now + leaseMs);
       const current = new Map(renewed.map(({ id, fence }) => [id, fence]));
       const wasSilent = (runners.get(runnerId)?.heardAt ?? now) <= now - leaseMs;
       heard(runnerId);

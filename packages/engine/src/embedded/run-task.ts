@@ -1,0 +1,80 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type AgentExecution, AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import type { CompleteLeaseRequestSchema, Lease } from "@stigmer/protos/runner/v1";
+import type { Activities, ActivityContext } from "../contract.ts";
+import { ActivityStop } from "../errors.ts";
+
+export type LeaseOutcome = NonNullable<MessageInitShape<typeof CompleteLeaseRequestSchema>["outcome"]>;
+
+/** How work under a lease came to its end. */
+export type TaskEnd =
+  | { readonly kind: "ended"; readonly outcome: LeaseOutcome; readonly error?: unknown }
+  /** Stopped before its end, for the next runner to go on. */
+  | { readonly kind: "handed-back" }
+  /** Stopped because it is somebody else's. */
+  | { readonly kind: "lost" };
+
+/** The workflow of each kind of task, as far as it runs in a runner. Never rejects. */
+export async function runTask(lease: Lease, activities: Activities, context: ActivityContext): Promise<TaskEnd> {
+  try {
+    context.signal.throwIfAborted();
+    return { kind: "ended", outcome: await runActivities(lease, activities, context) };
+  } catch (error) {
+    return endOf(error, context.signal);
+  }
+}
+
+async function runActivities(lease: Lease, activities: Activities, context: ActivityContext): Promise<LeaseOutcome> {
+  switch (lease.task.case) {
+    case "agentExecution": {
+      const { execution } = lease.task.value;
+      if (!execution) return failure(`The task ${lease.taskId} carries no execution.`, { retryable: false });
+      return runAgentExecution(execution, activities, context);
+    }
+    case "cleanupSandbox": {
+      const { sandboxId, sessionId, workspaceDir } = lease.task.value;
+      await activities.cleanupSandbox({ sandboxId, sessionId, workspaceDir }, context);
+      return { case: "done", value: {} };
+    }
+    case undefined:
+      return failure("This runner is too old for this kind of task; upgrade it to the server's version.", {
+        retryable: true,
+      });
+  }
+}
+
+async function runAgentExecution(
+  execution: AgentExecution,
+  activities: Activities,
+  context: ActivityContext,
+): Promise<LeaseOutcome> {
+  const id = execution.metadata?.id ?? "";
+  const { sessionId, agentId } = execution.spec ?? { sessionId: "", agentId: "" };
+  if (sessionId === "") return failure(`Session ID is required for execution ${id}`, { retryable: false });
+  const threadId = await activities.ensureThread(sessionId, agentId, context);
+  const { phase, error, startedAt, completedAt, revision, usage } = await activities.executeGraphton(
+    execution,
+    threadId,
+    context,
+  );
+  // The rest went by `patchStatus`; a long run's messages would make this call large for nothing.
+  return { case: "status", value: { phase, error, startedAt, completedAt, revision, usage } };
+}
+
+function endOf(error: unknown, signal: AbortSignal): TaskEnd {
+  // What an activity throws once it was told to stop is mostly the stop's echo (`AbortError`), not a fault.
+  const stop = ActivityStop.is(error) ? error : ActivityStop.is(signal.reason) ? signal.reason : undefined;
+  if (stop?.kind === "lease-lost") return { kind: "lost" };
+  if (stop?.kind === "draining") return { kind: "handed-back" };
+  if (stop) {
+    const completedAt = new Date().toISOString();
+    const status = { phase: ExecutionPhase.EXECUTION_CANCELLED, error: stop.message, completedAt };
+    return { kind: "ended", outcome: { case: "status", value: create(AgentExecutionStatusSchema, status) }, error };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: "ended", outcome: failure(message, { retryable: true }), error };
+}
+
+function failure(message: string, { retryable }: { readonly retryable: boolean }): LeaseOutcome {
+  return { case: "failure", value: { message, retryable } };
+}
