@@ -74,6 +74,10 @@ function withGeneralPurpose({ subAgents = [], skillsSection }: AgentOptions): re
 
 function check({ model, subAgents = [], recursionLimit, commandTimeoutMs }: AgentOptions): void {
   const problems: string[] = [];
+  // The description may come from a file: what the types promise is checked here.
+  if (!(["anthropic", "openai", "ollama"] as string[]).includes(model.provider)) {
+    problems.push(`there is no model provider "${String(model.provider)}" (known: anthropic, openai, ollama)`);
+  }
   if (model.model.trim() === "") problems.push("the model has no name");
   if ("apiKey" in model && model.apiKey.trim() === "") problems.push(`the ${model.provider} model has no API key`);
   for (const [index, { name, description }] of subAgents.entries()) {

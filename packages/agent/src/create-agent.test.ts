@@ -137,6 +137,29 @@ it("goes on when tools fail, don't exist, or are called wrongly, and tells nothi
   expect(answer(events)).toBe("Sorry.");
 });
 
+it("tells the model when the sandbox is gone", async () => {
+  bench = await openWorkbench([
+    script([
+      {
+        toolCalls: [
+          { name: "execute", args: { command: "ls" } },
+          { name: "ls", args: {} },
+        ],
+      },
+      { text: "Oh." },
+    ]),
+  ]);
+  const agent = await bench.agent();
+  await bench.sandbox.dispose();
+  const events = await collect(await agent.open({ threadId: "t", runId: "r", input: "Go." }));
+  expect(
+    toolResults(events)
+      .map(({ name, status }) => `${name} ${status}`)
+      .toSorted(),
+  ).toEqual(["execute error", "ls error"]);
+  expect(answer(events)).toBe("Oh.");
+});
+
 it("puts long results aside, outside the user's tree, where the model can read on", async () => {
   const path = "/large_tool_results/big.txt";
   const { events } = await run([
@@ -226,4 +249,14 @@ it("ends a run that takes too many steps", async () => {
   const agent = await bench.agent({ recursionLimit: 5 });
   const opened = await agent.open({ threadId: "t", runId: "r", input: "Go." });
   await expect(collect(opened)).rejects.toMatchObject({ code: "recursion-limit" });
+});
+
+it("tries again when the model is overloaded, within its limit", async () => {
+  const overloaded = { status: 529, message: "Overloaded", times: 1 };
+  bench = await openWorkbench([script([{ error: overloaded, text: "Hello." }])]);
+  const agent = await bench.agent({
+    model: { provider: "anthropic", model: "m", apiKey: "k", baseUrl: bench.model.url, maxRetries: 1 },
+  });
+  expect(answer(await collect(await agent.open({ threadId: "t", runId: "r", input: "Go." })))).toBe("Hello.");
+  expect(bench.model.requests.map(({ status }) => status)).toEqual([529, 200]);
 });

@@ -3,14 +3,14 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Scenario } from "@stigmer/scripted-model";
+import type { Scenario, ScriptedToolCall } from "@stigmer/scripted-model";
 import { afterEach, expect, it, vi } from "vitest";
 import { answer, collect, openWorkbench, type Workbench } from "./__fixtures__/workbench.ts";
 
 let bench: Workbench;
 afterEach(() => bench[Symbol.asyncDispose]());
 
-const execute = (command: string): { name: string; args: object } => ({ name: "execute", args: { command } });
+const execute = (command: string): ScriptedToolCall => ({ name: "execute", args: { command } });
 const inWork = (file: string): string => join(bench.sandbox.root, file);
 const effects = (): string[] => readFileSync(inWork("effects"), "utf8").trim().split("\n");
 

@@ -5,6 +5,7 @@ interface StoredList {
   /** Bytes of the row that holds a whole list, and of the rows that append to it. */
   readonly wholeBytes: number;
   readonly appendedBytes: number;
+  readonly appends: number;
 }
 
 export interface ListPlan {
@@ -23,8 +24,9 @@ export interface GrowingLists {
 /** Lists remembered at once: the channels of the runs in flight. A forgotten one is stored whole once more. */
 const capacity = 256;
 
-/** Appended bytes, beyond the whole list's own, after which it is stored whole again: bounds what a read has to join. */
+// A list is stored whole again when what was appended outgrows it, or when a read would have to join too many rows.
 const slackBytes = 64 * 1024;
+const mostAppends = 200;
 
 export function createGrowingLists(): GrowingLists {
   const lists = new Map<string, StoredList>();
@@ -33,7 +35,8 @@ export function createGrowingLists(): GrowingLists {
       const last = lists.get(key);
       if (last === undefined || !Array.isArray(value) || !startsWith(value, last.items))
         return { base: undefined, value };
-      if (last.appendedBytes > last.wholeBytes + slackBytes) return { base: undefined, value };
+      if (last.appends >= mostAppends || last.appendedBytes > last.wholeBytes + slackBytes)
+        return { base: undefined, value };
       return { base: last.id, value: value.slice(last.items.length) };
     },
     stored(key, value, { id, base, bytes }) {
@@ -46,6 +49,7 @@ export function createGrowingLists(): GrowingLists {
         items: [...value],
         wholeBytes: grown ? last.wholeBytes : bytes,
         appendedBytes: grown ? last.appendedBytes + bytes : 0,
+        appends: grown ? last.appends + 1 : 0,
       });
       for (const oldest of lists.keys()) {
         if (lists.size <= capacity) break;

@@ -125,8 +125,14 @@ export class SqliteSaver extends BaseCheckpointSaver {
         ...newValues.map(({ channel }, index) => [channel, ids[index]]),
       ]);
       this.#sql.insertCheckpoint.run(
-        ...[threadId, namespace, checkpoint.id, parentId ?? null],
-        ...[storedHead.type, storedHead.value, storedMetadata.type, storedMetadata.value],
+        threadId,
+        namespace,
+        checkpoint.id,
+        parentId ?? null,
+        storedHead.type,
+        storedHead.value,
+        storedMetadata.type,
+        storedMetadata.value,
         JSON.stringify(channels),
       );
       this.#prune(threadId, namespace, checkpoint.id);
@@ -206,16 +212,18 @@ export class SqliteSaver extends BaseCheckpointSaver {
   }
 
   async #readValue(id: number): Promise<unknown> {
-    const row = this.#sql.value.get(id);
-    if (row === undefined) {
-      throw new AgentError(
-        "checkpoint",
-        `The checkpoint database lacks a value that it refers to (row ${id}). Start a new session.`,
-      );
+    const appended: unknown[][] = [];
+    for (let next = id; ;) {
+      const row = this.#sql.value.get(next);
+      if (row === undefined) {
+        const message = `The checkpoint database lacks a value that it refers to (row ${next}). Start a new session.`;
+        throw new AgentError("checkpoint", message);
+      }
+      const value: unknown = await this.serde.loadsTyped(String(row["type"]), row["value"] as Uint8Array);
+      if (row["base"] === null) return appended.length === 0 ? value : [value, ...appended.toReversed()].flat();
+      appended.push(value as unknown[]);
+      next = Number(row["base"]);
     }
-    const value: unknown = await this.serde.loadsTyped(String(row["type"]), row["value"] as Uint8Array);
-    const base = row["base"];
-    return base === null ? value : [...((await this.#readValue(Number(base))) as unknown[]), ...(value as unknown[])];
   }
 
   async #readWrites(threadId: string, namespace: string, checkpointId: string): Promise<CheckpointPendingWrite[]> {

@@ -45,12 +45,13 @@ export function createExecuteTool(sandbox: Sandbox, { timeoutMs }: ExecuteToolOp
       onStderr: (text) => live.add("stderr", text),
     });
     if (signal !== undefined) running.set(result, signal);
-    const done = (): void => {
+    const ended = result.finally(() => {
       running.delete(result);
       live.end();
-    };
-    result.then(done, done);
-    return result;
+    });
+    // A failure is for who awaits it below, who may still be busy with the output.
+    void Promise.allSettled([ended]);
+    return ended;
   };
 
   const execute = tool(

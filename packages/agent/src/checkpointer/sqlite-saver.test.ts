@@ -1,0 +1,179 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { RunnableConfig } from "@langchain/core/runnables";
+import { type Checkpoint, emptyCheckpoint, uuid6 } from "@langchain/langgraph-checkpoint";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { createSqliteCheckpointer, type SqliteCheckpointer } from "./create-sqlite-checkpointer.ts";
+
+let directory: string;
+let path: string;
+const open: SqliteCheckpointer[] = [];
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "checkpointer-"));
+  path = join(directory, "deep", "checkpoints.db");
+});
+afterEach(() => {
+  for (const saver of open.splice(0)) saver.close();
+  rmSync(directory, { recursive: true });
+});
+
+async function openSaver(keep?: number): Promise<SqliteCheckpointer> {
+  const saver = await createSqliteCheckpointer({ path, keep });
+  open.push(saver);
+  return saver;
+}
+
+const at = (thread: string, namespace = ""): RunnableConfig => ({
+  configurable: { thread_id: thread, checkpoint_ns: namespace },
+});
+
+/** Steps of a conversation, each of which adds a message. */
+async function converse(
+  saver: SqliteCheckpointer,
+  start: RunnableConfig,
+  options: { steps: number; messages?: object[] },
+): Promise<{ config: RunnableConfig; messages: object[] }> {
+  let config = start;
+  let messages = options.messages ?? [];
+  for (let step = 0; step < options.steps; step += 1) {
+    messages = [...messages, { text: `message ${messages.length} ${"x".repeat(1000)}` }];
+    const checkpoint: Checkpoint = {
+      ...emptyCheckpoint(),
+      id: uuid6(step),
+      channel_values: { messages, step },
+      channel_versions: { messages: messages.length, step: messages.length },
+    };
+    config = await saver.put(config, checkpoint, { source: "loop", step, parents: {} }, checkpoint.channel_versions);
+    await saver.putWrites(config, [["messages", ["pending"]]], "task");
+  }
+  return { config, messages };
+}
+
+function count(table: string): number {
+  const database = new DatabaseSync(path);
+  try {
+    return Number(database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.["n"]);
+  } finally {
+    database.close();
+  }
+}
+
+function bytes(): number {
+  const database = new DatabaseSync(path);
+  try {
+    return Number(database.prepare("SELECT sum(length(value)) AS n FROM channel_values").get()?.["n"]);
+  } finally {
+    database.close();
+  }
+}
+
+it("keeps what a run needs to go on, and no more", async () => {
+  const saver = await openSaver();
+  const { messages } = await converse(saver, at("t"), { steps: 100 });
+  const tuple = await saver.getTuple(at("t"));
+  expect(tuple?.checkpoint.channel_values).toEqual({ messages, step: 99 });
+  expect(tuple?.pendingWrites).toEqual([["task", "messages", ["pending"]]]);
+  expect(count("checkpoints")).toBeLessThan(8);
+  expect(count("writes")).toBeLessThan(8);
+  // 100 messages of 1 KB: what a whole list per step would be is 5 MB.
+  expect(bytes()).toBeLessThan(500_000);
+});
+
+it("reads a long conversation back, whose items are lists themselves", async () => {
+  const saver = await openSaver();
+  let config = at("t");
+  let list: number[][] = [];
+  for (let step = 1; step <= 450; step += 1) {
+    list = [...list, [step]];
+    const checkpoint = {
+      ...emptyCheckpoint(),
+      id: uuid6(step),
+      channel_values: { list },
+      channel_versions: { list: step },
+    };
+    config = await saver.put(config, checkpoint, { source: "loop", step, parents: {} }, { list: step });
+  }
+  expect((await saver.getTuple(config))?.checkpoint.channel_values).toEqual({ list });
+  // Stored whole now and then, and what the whole one replaces is deleted.
+  expect(count("channel_values")).toBeLessThan(400);
+});
+
+it("reads in one connection what another wrote, and both may go on from it", async () => {
+  const first = await openSaver();
+  const second = await openSaver();
+  const start = await converse(first, at("t"), { steps: 5 });
+  expect((await second.getTuple(at("t")))?.checkpoint.channel_values["messages"]).toEqual(start.messages);
+  const theirs = await converse(second, start.config, { steps: 20, messages: start.messages });
+  const ours = await converse(first, theirs.config, { steps: 20, messages: theirs.messages });
+  expect((await second.getTuple(at("t")))?.checkpoint.channel_values["messages"]).toEqual(ours.messages);
+});
+
+it("lets two connections write at the same time", async () => {
+  const savers = [await openSaver(), await openSaver()];
+  const threads = await Promise.all(savers.map((saver, index) => converse(saver, at(`t${index}`), { steps: 50 })));
+  for (const [index, { messages }] of threads.entries()) {
+    expect((await savers[0]!.getTuple(at(`t${index}`)))?.checkpoint.channel_values["messages"]).toEqual(messages);
+  }
+});
+
+it("drops a sub-graph's steps when the main graph has gone on", async () => {
+  const saver = await openSaver();
+  const { config, messages } = await converse(saver, at("t"), { steps: 1 });
+  await converse(saver, at("t", "tools:1"), { steps: 3 });
+  expect(await saver.getTuple(at("t", "tools:1"))).toBeDefined();
+  await converse(saver, at("other", "tools:1"), { steps: 1 });
+  await converse(saver, config, { steps: 1, messages });
+  expect(await saver.getTuple(at("t", "tools:1"))).toBeUndefined();
+  expect(await saver.getTuple(at("other", "tools:1"))).toBeDefined();
+});
+
+it("deletes a thread whole, and takes it up again as new", async () => {
+  const saver = await openSaver();
+  const old = await converse(saver, at("t"), { steps: 3 });
+  await converse(saver, at("t", "tools:1"), { steps: 1 });
+  await saver.deleteThread("t");
+  for (const table of ["checkpoints", "channel_values", "writes"]) expect(count(table)).toBe(0);
+  const { messages } = await converse(saver, at("t"), { steps: 1, messages: old.messages });
+  expect((await saver.getTuple(at("t")))?.checkpoint.channel_values["messages"]).toEqual(messages);
+});
+
+it("stores the whole list again when another process deleted what it would append to", async () => {
+  const saver = await openSaver();
+  const old = await converse(saver, at("t"), { steps: 3 });
+  await (await openSaver()).deleteThread("t");
+  const { messages } = await converse(saver, old.config, { steps: 1, messages: old.messages });
+  expect((await saver.getTuple(at("t")))?.checkpoint.channel_values["messages"]).toEqual(messages);
+});
+
+it("writes a task's results once, and its error as often as it fails", async () => {
+  const saver = await openSaver();
+  const { config } = await converse(saver, at("t"), { steps: 1 });
+  await saver.putWrites(config, [["messages", "late"]], "task");
+  await saver.putWrites(config, [["__error__", "first"]], "task");
+  await saver.putWrites(config, [["__error__", "second"]], "task");
+  expect((await saver.getTuple(config))?.pendingWrites?.map(([, channel, value]) => [channel, value])).toEqual([
+    ["__error__", "second"],
+    ["messages", ["pending"]],
+  ]);
+});
+
+it("is readable by its owner alone", async () => {
+  await openSaver();
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+});
+
+it("refuses a file that isn't its own, and a database of a later version", async () => {
+  path = join(directory, "text.db");
+  writeFileSync(path, "not a database".repeat(100));
+  await expect(openSaver()).rejects.toMatchObject({
+    code: "checkpoint",
+    message: expect.stringContaining(path) as string,
+  });
+  path = join(directory, "later.db");
+  const database = new DatabaseSync(path);
+  database.exec("PRAGMA user_version = 99");
+  database.close();
+  await expect(openSaver()).rejects.toThrow(/newer version/);
+});
