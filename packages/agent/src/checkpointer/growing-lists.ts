@@ -8,7 +8,7 @@ interface StoredList {
   readonly appends: number;
 }
 
-export interface ListPlan {
+interface ListPlan {
   /** The row to append to; undefined when the whole value is stored. */
   readonly base: number | undefined;
   readonly value: unknown;

@@ -1,6 +1,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { AIMessage, type BaseMessage, HumanMessage, ToolMessage } from "@langchain/core/messages";
 import { expect, it } from "vitest";
+import { toPortable } from "../middleware/portable-content.ts";
 import { createModel } from "./create-model.ts";
 import type { ModelConfig } from "./model-config.ts";
 
@@ -11,7 +13,10 @@ interface Seen {
 }
 
 /** What the provider's client sends for a config; the answer is a refusal. */
-async function requestOf(config: (url: string) => ModelConfig): Promise<Seen> {
+async function requestOf(
+  config: (url: string) => ModelConfig,
+  messages: BaseMessage[] = [new HumanMessage("Hello")],
+): Promise<Seen> {
   let seen: Seen | undefined;
   const server = createServer(async (request, response) => {
     const chunks = await request.toArray();
@@ -23,7 +28,7 @@ async function requestOf(config: (url: string) => ModelConfig): Promise<Seen> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     const model = await createModel(config(`http://127.0.0.1:${(server.address() as AddressInfo).port}`));
-    await model.invoke("Hello").catch(() => undefined);
+    await model.invoke(messages).catch(() => undefined);
   } finally {
     server.closeAllConnections();
     server.close();
@@ -60,4 +65,23 @@ it("speaks to Ollama", async () => {
 it("leaves out what isn't given", async () => {
   const seen = await requestOf((baseUrl) => ({ provider: "ollama", baseUrl, model: "m" }));
   expect(seen.body["options"]).not.toHaveProperty("num_predict");
+});
+
+it.each<(url: string) => ModelConfig>([
+  (baseUrl) => ({ provider: "anthropic", apiKey: "k", baseUrl, ...common }),
+  (baseUrl) => ({ provider: "openai", apiKey: "k", baseUrl, ...common }),
+  (baseUrl) => ({ provider: "ollama", baseUrl, ...common }),
+])("sends an image that a tool returned once, in the provider's own form", async (config) => {
+  const image = { type: "image", mimeType: "image/png", data: "aW1hZ2U=" };
+  const seen = await requestOf(
+    config,
+    toPortable([
+      new HumanMessage("Look."),
+      new AIMessage({ content: "", tool_calls: [{ id: "c", name: "read_file", args: { file_path: "a.png" } }] }),
+      new ToolMessage({ content: [image], tool_call_id: "c", name: "read_file" }),
+    ]),
+  );
+  const sent = JSON.stringify(seen.body["messages"]);
+  expect(sent.split("aW1hZ2U=")).toHaveLength(2);
+  expect(sent).not.toContain("mimeType");
 });
