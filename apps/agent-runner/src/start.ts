@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { ClientError } from "@stigmer/client";
 import { ConfigError, describeConfig, loadConfig, secretNames, type Config } from "@stigmer/config";
 import { EngineError } from "@stigmer/engine";
+import type { EmbeddedWorker } from "@stigmer/engine/embedded";
 import { compose } from "./compose.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import type { ParentChannel } from "./process/parent-channel.ts";
@@ -46,13 +47,16 @@ export async function start(options: StartOptions): Promise<void> {
   const runner = await compose({ config, version, runnerId, logger }).catch((error: unknown) => {
     throw new FatalError(`Failed to initialize worker: ${(error as Error).message}`, { cause: error });
   });
+  const working = runner.worker.run();
+  // Whoever waits for `working` below sees the failure; until then it must not count as unhandled.
+  working.catch(() => {});
   try {
     await reachServer(runner.worker.ready, config, shutdown);
     if (!shutdown.aborted) {
       print("Worker ready, polling for tasks...");
       parent.tell({ type: "ready" });
     }
-    await workUntil(shutdown, runner.worker, logger);
+    await drainAfter(shutdown, runner.worker, logger, working);
   } finally {
     await runner.close();
   }
@@ -96,18 +100,18 @@ async function reachServer(ready: Promise<void>, { backend }: Config, shutdown: 
   );
 }
 
-async function workUntil(
+/** Waits for the end of the work: asked for by `shutdown`, or because the server turned this runner away. */
+async function drainAfter(
   shutdown: AbortSignal,
-  worker: { run(): Promise<void>; drain(options: { deadlineMs: number }): Promise<void> },
+  worker: EmbeddedWorker,
   logger: Logger,
+  working: Promise<void>,
 ): Promise<void> {
-  const drained = new Promise<void>((resolve, reject) => {
-    const drain = (): void => {
-      logger.info({ reason: String(shutdown.reason) }, "shutting down: finishing what runs");
-      worker.drain({ deadlineMs: DRAIN_MS }).then(resolve, reject);
-    };
-    if (shutdown.aborted) drain();
-    else shutdown.addEventListener("abort", drain, { once: true });
-  });
-  await Promise.all([worker.run(), drained]);
+  const drain = (): void => {
+    logger.info({ reason: String(shutdown.reason) }, "shutting down: finishing what runs");
+    worker.drain({ deadlineMs: DRAIN_MS }).catch((error: unknown) => logger.error({ err: error }, "draining failed"));
+  };
+  if (shutdown.aborted) drain();
+  else shutdown.addEventListener("abort", drain, { once: true });
+  await working;
 }

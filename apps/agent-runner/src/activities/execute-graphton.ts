@@ -1,11 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  createStatusSender,
-  sendStatus,
-  type ClientError,
-  type ResourceClients,
-  type StigmerClient,
-} from "@stigmer/client";
+import { ClientError, createStatusSender, sendStatus, type ResourceClients, type StigmerClient } from "@stigmer/client";
 import { ActivityStop, type Activities, type ActivityContext } from "@stigmer/engine";
 import {
   AgentExecutionStatusSchema,

@@ -1,0 +1,4 @@
+// To run a server in this process.
+export { startServer, type RunningServer, type StartServerOptions } from "./start-server.ts";
+export { ServerError, type ServerErrorCode } from "./errors.ts";
+export type { Logger } from "./logger.ts";

@@ -1,0 +1,173 @@
+// The one function that names drivers: store, engine, listener. Everything below takes ports.
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { createEmbeddedEngine, type EmbeddedEngineMetrics } from "@stigmer/engine/embedded";
+import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
+import { AgentExecutionCommandController, AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
+import { AgentInstanceCommandController, AgentInstanceQueryController } from "@stigmer/protos/agentinstance/v1";
+import { EnvironmentCommandController, EnvironmentQueryController } from "@stigmer/protos/environment/v1";
+import {
+  ExecutionContextCommandController,
+  ExecutionContextQueryController,
+} from "@stigmer/protos/executioncontext/v1";
+import { Health } from "@stigmer/protos/grpc/health/v1";
+import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
+import { McpServerCommandController, McpServerQueryController } from "@stigmer/protos/mcpserver/v1";
+import { RunnerController } from "@stigmer/protos/runner/v1";
+import { SessionCommandController, SessionQueryController } from "@stigmer/protos/session/v1";
+import { SkillCommandController, SkillQueryController } from "@stigmer/protos/skill/v1";
+import { join } from "node:path";
+import { createHealth } from "./discovery/health.ts";
+import { createReflection } from "./discovery/reflection.ts";
+import { readExecution } from "./executions/read-execution.ts";
+import { createRunStatuses } from "./executions/run-statuses.ts";
+import { listen, type Listener } from "./http/listen.ts";
+import { refuseForeign } from "./http/refuse-foreign.ts";
+import { authenticate, localAuthenticator, principalOf } from "./interceptors/principal.ts";
+import { reportErrors } from "./interceptors/report-errors.ts";
+import { validateRequests } from "./interceptors/validate.ts";
+import { loadOrCreateKeyFile } from "./key-file.ts";
+import { silentLogger, type Logger } from "./logger.ts";
+import { createSecrets } from "./secrets/create-secrets.ts";
+import { createServices } from "./services/create-services.ts";
+import { openSqliteStore } from "./store/sqlite/create-store.ts";
+
+export interface StartServerOptions {
+  /** Holds `local.key`, which the server makes on its first start: who can read it may call. */
+  readonly home: string;
+  /** Holds the database, skill artifacts and the encryption key. Default `<home>/data`. */
+  readonly dataDir?: string;
+  /** 0 takes any free port. Default 50051. The server listens on 127.0.0.1 alone. */
+  readonly port?: number;
+  /** The 32 bytes that encrypt secrets at rest. Default: kept in `<dataDir>/encryption.key`, made on first use. */
+  readonly encryptionKey?: Uint8Array;
+  /** Also takes the literal `dummy-local-key` of older local clients. Default false. */
+  readonly allowDummyKey?: boolean;
+  /** The queue that runners take runs from. Default `agent_execution_runner`. */
+  readonly taskQueue?: string;
+  /** How the embedded engine treats runners; see `@stigmer/engine`. Change them in tests. */
+  readonly engine?: {
+    readonly leaseMs?: number;
+    readonly reattachMs?: number;
+    readonly recoverMs?: number;
+    readonly maxAttempts?: number;
+    readonly retryDelayMs?: number;
+  };
+  /** Default: says nothing. */
+  readonly logger?: Logger;
+}
+
+/** A server that takes calls. */
+export interface RunningServer {
+  readonly port: number;
+  /** `127.0.0.1:<port>`, as clients want it. */
+  readonly endpoint: string;
+  /** The content of `local.key`. */
+  readonly apiKey: string;
+  /** The queue and its runners right now. */
+  metrics(): Promise<EmbeddedEngineMetrics>;
+  /** Tells watchers and runners to come back later, ends calls in flight, closes the store. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+const SERVICES = [
+  AgentCommandController,
+  AgentQueryController,
+  AgentInstanceCommandController,
+  AgentInstanceQueryController,
+  SessionCommandController,
+  SessionQueryController,
+  AgentExecutionCommandController,
+  AgentExecutionQueryController,
+  SkillCommandController,
+  SkillQueryController,
+  EnvironmentCommandController,
+  EnvironmentQueryController,
+  ExecutionContextCommandController,
+  ExecutionContextQueryController,
+  McpServerCommandController,
+  McpServerQueryController,
+  RunnerController,
+] as const;
+
+// Beyond the largest skill (100 MB zipped) and its framing.
+const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
+
+/**
+ * Starts a server for this machine's user: SQLite store, embedded engine, gRPC, gRPC-Web and Connect on one port of
+ * 127.0.0.1. Throws `ServerError` that says in one line what is in the way.
+ */
+export async function startServer(options: StartServerOptions): Promise<RunningServer> {
+  const { home, dataDir = join(home, "data"), port = 50_051, taskQueue, logger = silentLogger } = options;
+  const key = await loadOrCreateKeyFile(join(home, "local.key"));
+  const apiKey = key.toString("base64url");
+  const secrets = createSecrets(options.encryptionKey ?? (await loadOrCreateKeyFile(join(dataDir, "encryption.key"))));
+  const store = openSqliteStore({ dataDir });
+  const runs = createRunStatuses({ store, logger });
+  const engine = createEmbeddedEngine({
+    ...options.engine,
+    queue: store.queue,
+    loadExecution: async (executionId) => {
+      const execution = await readExecution({ store, runs }, executionId);
+      return execution && secrets.mask(execution);
+    },
+    onFinished: ({ executionId, fence, status }) => runs.finish(executionId, fence, status),
+    onExhausted: (executionId, message) => runs.fail(executionId, message),
+    logger,
+  });
+  const health = createHealth(SERVICES.map(({ typeName }) => typeName));
+  const registerServices = createServices({
+    store,
+    runs,
+    engine,
+    secrets,
+    principalOf,
+    mode: "local",
+    logger,
+    taskQueue,
+  });
+  const routes = (router: ConnectRouter): void => {
+    registerServices(router);
+    router.service(RunnerController, engine.runnerService);
+    router.service(Health, health.service);
+    router.service(ServerReflection, createReflection([...SERVICES, Health, ServerReflection]));
+  };
+  const handler = connectNodeAdapter({
+    routes,
+    readMaxBytes: MAX_MESSAGE_BYTES,
+    interceptors: [
+      reportErrors(logger),
+      authenticate(localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey })),
+      validateRequests(),
+    ],
+  });
+
+  let listener: Listener;
+  try {
+    await runs.recover();
+    listener = await listen({ host: "127.0.0.1", port, handler: refuseForeign(handler) });
+  } catch (error) {
+    await engine.close();
+    await store.close();
+    throw error;
+  }
+  logger.info({ port: listener.port, dataDir }, "stigmer-server is ready");
+
+  let closing: Promise<void> | undefined;
+  return {
+    port: listener.port,
+    endpoint: `127.0.0.1:${listener.port}`,
+    apiKey,
+    metrics: () => engine.metrics(),
+    close: () => (closing ??= close()),
+  };
+
+  async function close(): Promise<void> {
+    health.drain();
+    runs.close();
+    await engine.close();
+    await listener.close();
+    await store.close();
+    logger.info({}, "stigmer-server is closed");
+  }
+}
