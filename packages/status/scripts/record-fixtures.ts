@@ -1,5 +1,5 @@
 // Runs real deep agents against a scripted model and writes down what they stream, one event a line:
-//   node --conditions=@stigmer/source packages/status/scripts/record-fixtures.ts [case …]
+//   pnpm --filter @stigmer/status record-fixtures [case …]
 // Then `vitest run packages/status -u` renews the statuses beside them; read that diff before you commit it.
 import { writeFile } from "node:fs/promises";
 import { ChatAnthropic } from "@langchain/anthropic";

@@ -8,7 +8,7 @@ export interface ToolCallRequest {
 }
 
 /** What a model call cost, as far as its provider says. `input` includes `cached`, `output` includes `reasoning`. */
-export interface Tokens {
+interface Tokens {
   readonly input: number;
   readonly output: number;
   readonly cached: number;

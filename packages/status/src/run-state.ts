@@ -13,7 +13,7 @@ export interface OpenMessage {
 }
 
 /** A tool call without a result yet. */
-export interface LiveCall {
+interface LiveCall {
   /** The message that asked for it; empty if none is known. */
   readonly messageId: string;
   /** When the tool itself ended. Its result comes later, as a message, after middleware has had its say. */

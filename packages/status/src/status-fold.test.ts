@@ -139,8 +139,8 @@ const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefi
           messages:
             m === undefined
               ? []
-              : [{ id: `m${m}`, content: (scripts[m] ?? "").slice(0, 3), toolCalls: [{ id: "c0", name: "old" }] }],
-          toolCalls: m === undefined ? [] : [{ id: "c0", name: "old" }],
+              : [{ id: `m${m}`, content: (scripts[m] ?? "").slice(0, 3), toolCalls: [{ id: `c${m}`, name: "old" }] }],
+          toolCalls: m === undefined ? [] : [{ id: `c${m}`, name: "old" }],
         },
       })),
   },
