@@ -86,7 +86,8 @@ export interface SandboxFiles {
   list(path?: string): Promise<FileEntry[]>;
   /**
    * Everything but directories whose path under `cwd` matches, sorted by path. Hidden files match only where the pattern
-   * names the dot. Symbolic links are listed, not followed; directories that may not be read are passed over.
+   * names the dot. Patterns know `*`, `?`, `**`, `[a-z]`, `[!a]`, `{a,b}` and a backslash before what is meant literally.
+   * Symbolic links are listed, not followed; directories that may not be read are passed over.
    */
   glob(pattern: string, options?: GlobOptions): Promise<FileEntry[]>;
   /** Lines that contain `text` literally, hidden files included. Binary files and symbolic links are passed over. */

@@ -21,9 +21,11 @@ export interface FilesOptions {
   readonly roots: readonly [string, ...string[]];
   /** Throws when the sandbox is no longer to be used. */
   readonly assertUsable: () => void;
+  /** As for `openRoot`. */
+  readonly byHandle?: boolean;
 }
 
-export function createFiles({ roots, assertUsable }: FilesOptions): SandboxFiles {
+export function createFiles({ roots, assertUsable, byHandle }: FilesOptions): SandboxFiles {
   const serially = createQueues();
 
   const at = async <T>(
@@ -33,7 +35,7 @@ export function createFiles({ roots, assertUsable }: FilesOptions): SandboxFiles
   ): Promise<T> => {
     assertUsable();
     try {
-      return await locate(toRelativePath(asked, roots), { roots, asked, ...options }, use);
+      return await locate(toRelativePath(asked, roots), { roots, asked, byHandle, ...options }, use);
     } catch (error) {
       throw toFileError(error, asked);
     }
@@ -118,7 +120,7 @@ export function createFiles({ roots, assertUsable }: FilesOptions): SandboxFiles
 
     grep: async (text, { path: asked = "", glob, maxMatches = defaultMaxResults } = {}) => {
       const search = searchLines(text, maxMatches);
-      const wanted = await fileFilter(glob);
+      const wanted = fileFilter(glob);
       return at(asked, async ({ parent, name, path }) => {
         if (!(await lstat(parent.at(name))).isDirectory()) {
           if (wanted(name)) await search.search(parent, name, path);

@@ -20,6 +20,8 @@ export interface LocateOptions {
   readonly roots: readonly string[];
   /** As the caller gave it, for errors. */
   readonly asked: string;
+  /** As for `openRoot`. */
+  readonly byHandle?: boolean;
   /** Whether a symbolic link in the last place stands for its target. Default true. */
   readonly follow?: boolean;
   /** Makes the parent directories that are missing. Default false. */
@@ -36,7 +38,7 @@ export async function locate<T>(
   use: (location: Location) => Promise<T>,
 ): Promise<T> {
   const [root = "/"] = options.roots;
-  const trail: Directory[] = [await openRoot(root)];
+  const trail: Directory[] = [await openRoot(root, options.byHandle)];
   try {
     const pending = path.split("/").filter((part) => part !== "");
     let links = 0;

@@ -13,14 +13,14 @@ export interface ProcessEntry {
   readonly state: string;
 }
 
-export const hasProc: boolean = process.platform === "linux";
+const hasProc: boolean = process.platform === "linux";
 
 /**
  * All processes at this moment. Synchronous on purpose: between two asynchronous reads the processes would go on forking,
  * and a kill must not queue behind file operations in the thread pool. About 15 µs for each process.
  */
-export function readProcessTable(): ProcessEntry[] {
-  return hasProc ? readProc() : readPs();
+export function readProcessTable(source: "proc" | "ps" = hasProc ? "proc" : "ps"): ProcessEntry[] {
+  return source === "proc" ? readProc() : readPs();
 }
 
 function readProc(): ProcessEntry[] {

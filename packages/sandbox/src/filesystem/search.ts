@@ -1,7 +1,7 @@
 // glob and grep.
 import { lstat } from "node:fs/promises";
-import type { Matcher } from "picomatch";
 import { SandboxError } from "../errors.ts";
+import { parseGlob } from "../glob.ts";
 import type { FileEntry, GrepMatch, GrepResult } from "../sandbox.ts";
 import type { Directory } from "./directory.ts";
 import { toFileEntry } from "./file-entry.ts";
@@ -18,48 +18,15 @@ export async function globFiles(
   pattern: string,
   options: { readonly maxResults: number; readonly toRootPath: (path: string) => string },
 ): Promise<FileEntry[]> {
-  const relative = pattern.replace(/^(\.?\/)+/, "");
-  if (relative.split("/").includes("..")) {
-    throw new SandboxError(
-      "outside-root",
-      `The pattern ${JSON.stringify(pattern)} leads upwards. Set \`cwd\` instead.`,
-    );
-  }
-  const { matches, base } = await compile(relative, { dot: false });
-  const namesHidden = /(^|[/{,(])\./.test(relative);
-  const depth = depthOf(relative);
-  const enters = (path: string): boolean =>
-    (namesHidden || !path.slice(path.lastIndexOf("/") + 1).startsWith(".")) &&
-    path.split("/").length < depth &&
-    (base === "" || `${base}/`.startsWith(`${path}/`) || path.startsWith(`${base}/`));
+  const glob = parseGlob(pattern, { dot: false });
   const found: FileEntry[] = [];
-  for await (const { directory, name, path } of walk(start, enters)) {
-    if (!matches(path)) continue;
+  for await (const { directory, name, path } of walk(start, glob.mayMatchBelow)) {
+    if (!glob.matches(path)) continue;
     if (found.length >= options.maxResults) break;
     const stats = await skipUnreadable(() => lstat(directory.at(name)));
     if (stats !== undefined) found.push(toFileEntry(options.toRootPath(path), stats));
   }
   return found;
-}
-
-/** How many parts a path can have that matches: a pattern without `**` need not look through the whole tree. */
-function depthOf(pattern: string): number {
-  return /\*\*|[{(]/.test(pattern) ? Number.POSITIVE_INFINITY : pattern.split("/").length;
-}
-
-interface CompiledGlob {
-  readonly matches: Matcher;
-  /** The directory that everything that matches lies in. */
-  readonly base: string;
-}
-
-async function compile(pattern: string, options: { dot: boolean; basename?: boolean }): Promise<CompiledGlob> {
-  if (pattern === "") throw new SandboxError("invalid-argument", "Expected a glob pattern, got an empty one.");
-  const { default: picomatch } = await import("picomatch");
-  // Patterns come from models. Groups and extglobs allow nested quantifiers, with which matching can take for ever; what
-  // people mean by them, braces say as well.
-  const literal = pattern.replace(/[()|]/g, "\\$&");
-  return { matches: picomatch(literal, { ...options, noextglob: true }), base: picomatch.scan(literal).base };
 }
 
 /** Collects matches file by file, up to a limit. */
@@ -147,9 +114,8 @@ function excerpt(line: string, text: string): string {
   return line.slice(start, start + longestLine);
 }
 
-/** Whether a file under the searched directory is to be looked into. */
-export async function fileFilter(glob: string | undefined): Promise<(path: string) => boolean> {
-  if (glob === undefined || glob === "") return () => true;
-  const { matches } = await compile(glob.replace(/^(\.?\/)+/, ""), { dot: true, basename: !glob.includes("/") });
-  return matches;
+/** Whether a file under the searched directory is to be looked into. Hidden files are. */
+export function fileFilter(glob: string | undefined): (path: string) => boolean {
+  if (glob === undefined) return () => true;
+  return parseGlob(glob.includes("/") ? glob : `**/${glob}`, { dot: true }).matches;
 }

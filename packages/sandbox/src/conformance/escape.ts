@@ -1,0 +1,179 @@
+// No path leads out of the root.
+import assert from "node:assert/strict";
+import { SandboxError } from "../errors.ts";
+import type { Sandbox } from "../sandbox.ts";
+import { rejectsWith, type ConformanceCase } from "./conformance-case.ts";
+
+/** A directory outside the root, as commands see it, with a file `secret` in it. */
+async function makeOutside(sandbox: Sandbox): Promise<string> {
+  const { stdout, stderr } = await sandbox.execute('cd "$(mktemp -d)" && printf outside > secret && pwd -P');
+  assert.ok(stdout.startsWith("/"), `No directory could be made outside the root: ${stderr}`);
+  return stdout.trim();
+}
+
+/** What lies there afterwards, as `name=content`, sorted. Removes the directory. */
+async function takeOutside(sandbox: Sandbox, outside: string): Promise<string[]> {
+  const command = `cd ${outside} && for f in $(find . -type f); do printf '%s=%s\\n' "$f" "$(cat "$f")"; done; rm -rf ${outside}`;
+  const { stdout } = await sandbox.execute(command);
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .sort();
+}
+
+const untouched = ["./secret=outside"];
+
+export const escapeCases: readonly ConformanceCase[] = [
+  {
+    name: "refuses `..` past the root in every operation",
+    async run({ sandbox: { files, root } }) {
+      for (const path of ["..", "../x", "a/../../x", "/../x", `${root}/../x`, "./../x"]) {
+        await rejectsWith("outside-root", () => files.read(path));
+        await rejectsWith("outside-root", async () => files.write(path, ""));
+        await rejectsWith("outside-root", async () => files.edit(path, "a", "b"));
+        await rejectsWith("outside-root", () => files.list(path));
+        await rejectsWith("outside-root", () => files.glob("*", { cwd: path }));
+        await rejectsWith("outside-root", () => files.grep("a", { path }));
+        await rejectsWith("outside-root", () => files.exists(path));
+        await rejectsWith("outside-root", () => files.remove(path));
+        await rejectsWith("outside-root", () => files.upload([{ path, content: "" }]));
+        await rejectsWith("outside-root", () => files.download([path]));
+        await rejectsWith("outside-root", async () => files.resolve(path));
+      }
+      await rejectsWith("outside-root", () => files.glob("../*"));
+    },
+  },
+  {
+    name: "reads an absolute path as one under the root",
+    async run({ sandbox }) {
+      const { files, root } = sandbox;
+      await files.write("/etc/passwd", "mine");
+      assert.equal(await files.readText("etc/passwd"), "mine");
+      assert.equal(await files.readText(`${root}/etc/passwd`), "mine");
+      assert.equal((await sandbox.execute("cat etc/passwd")).stdout, "mine");
+      assert.equal(files.resolve("/etc/passwd"), `${root}/etc/passwd`);
+      assert.equal(files.resolve(`${root}/a/./b/../c`), `${root}/a/c`);
+      assert.equal(files.resolve("/"), root);
+    },
+  },
+  {
+    name: "follows links that stay inside",
+    async run({ sandbox }) {
+      const { files, root } = sandbox;
+      await files.write("real/dir/file", "inside");
+      await sandbox.execute(
+        `ln -s real/dir link && ln -s "${root}/real" absolute && ln -s ../../real/dir/file real/dir/up && ln -s link chain`,
+      );
+      for (const path of ["link/file", "absolute/dir/file", "real/dir/up", "chain/file"]) {
+        assert.equal(await files.readText(path), "inside", path);
+      }
+      await files.write("link/new", "n");
+      assert.equal(await files.readText("real/dir/new"), "n");
+      await files.write("real/dir/up", "through");
+      assert.equal(await files.readText("real/dir/file"), "through");
+    },
+  },
+  {
+    name: "refuses links that lead out, and leaves what is there alone",
+    async run({ sandbox }) {
+      const { files } = sandbox;
+      const outside = await makeOutside(sandbox);
+      await sandbox.execute(
+        `ln -s ${outside} dir && ln -s ${outside}/secret file && ln -s ${outside}/none dangling && ln -s ../.. up && mkdir sub && ln -s ../dir sub/chain`,
+      );
+      for (const path of ["dir/secret", "file", "sub/chain/secret", `up${outside}/secret`]) {
+        await rejectsWith("outside-root", () => files.read(path));
+        await rejectsWith("outside-root", () => files.write(path, "overwritten"));
+        await rejectsWith("outside-root", () => files.edit(path, "outside", "edited"));
+        await rejectsWith("outside-root", () => files.grep("outside", { path }));
+      }
+      await rejectsWith("outside-root", () => files.write("dangling", "created"));
+      await rejectsWith("outside-root", () => files.write("dir/new/file", "created"));
+      await rejectsWith("outside-root", () => files.list("dir"));
+      await rejectsWith("outside-root", () => files.glob("*", { cwd: "dir" }));
+      await rejectsWith("outside-root", () => files.remove("dir/secret"));
+      await rejectsWith("outside-root", () => sandbox.execute("pwd", { cwd: "dir" }));
+      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+    },
+  },
+  {
+    name: "searches do not follow links",
+    async run({ sandbox }) {
+      const { files } = sandbox;
+      const outside = await makeOutside(sandbox);
+      await files.write("here/inside.txt", "outside is not inside");
+      await sandbox.execute(`ln -s ${outside} here/dir && ln -s ${outside}/secret here/file && ln -s . here/loop`);
+      const globbed = (await files.glob("**")).map(({ path, type }) => `${path} ${type}`);
+      assert.deepEqual(globbed, ["here/dir symlink", "here/file symlink", "here/inside.txt file", "here/loop symlink"]);
+      const { matches } = await files.grep("outside");
+      assert.deepEqual(
+        matches.map(({ path }) => path),
+        ["here/inside.txt"],
+      );
+      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+    },
+  },
+  {
+    name: "removes a link itself, also from within a directory",
+    async run({ sandbox }) {
+      const outside = await makeOutside(sandbox);
+      await sandbox.execute(
+        `ln -s ${outside} dir && ln -s ${outside}/secret file && mkdir d && ln -s ${outside} d/nested`,
+      );
+      for (const path of ["dir", "file", "d"]) await sandbox.files.remove(path);
+      assert.deepEqual(await sandbox.files.list(), []);
+      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+    },
+  },
+  {
+    name: "does not go round in circles",
+    async run({ sandbox }) {
+      await sandbox.execute("ln -s b a; ln -s a b; ln -s self self");
+      for (const path of ["a", "self/x"]) await rejectsWith("not-found", () => sandbox.files.read(path));
+      await sandbox.files.remove("a");
+    },
+  },
+  {
+    name: "stays inside while a directory is exchanged for a link",
+    async run({ sandbox }) {
+      const { files } = sandbox;
+      const outside = await makeOutside(sandbox);
+      await files.write("swap/secret", "inside");
+      const abort = new AbortController();
+      const swapping = sandbox.execute(
+        `ln -s ${outside} link; echo ready; while :; do mv swap aside; mv link swap; mv swap link; mv aside swap; done`,
+        { signal: abort.signal, timeoutMs: 60_000 },
+      );
+      try {
+        const seen = { inside: 0, refused: 0 };
+        const attempt = async (operation: () => Promise<unknown>): Promise<void> => {
+          try {
+            await operation();
+          } catch (error) {
+            assert.ok(SandboxError.is(error), String(error));
+            seen.refused++;
+          }
+        };
+        const deadline = performance.now() + 2000;
+        for (let round = 0; performance.now() < deadline; round++) {
+          await Promise.all([
+            attempt(async () => {
+              assert.equal(await files.readText("swap/secret"), "inside");
+              seen.inside++;
+            }),
+            attempt(() => files.write(`swap/new-${round % 5}`, "written")),
+            attempt(() => files.write(`swap/deep/new-${round % 5}`, "written")),
+            attempt(() => files.remove(`swap/new-${(round + 2) % 5}`)),
+            attempt(() => files.edit(`swap/new-${(round + 1) % 5}`, "written", "edited")),
+            attempt(async () => assert.deepEqual((await files.grep("outside")).matches, [])),
+          ]);
+        }
+        assert.ok(seen.inside > 0 && seen.refused > 0, `The exchange never met an operation: ${JSON.stringify(seen)}`);
+      } finally {
+        abort.abort();
+        await swapping;
+      }
+      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+    },
+  },
+];

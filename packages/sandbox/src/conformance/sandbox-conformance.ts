@@ -1,0 +1,104 @@
+// The suite: every promise of the port, run over whatever `create` makes.
+import type { Sandbox, SandboxCapabilities } from "../sandbox.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
+import { escapeCases } from "./escape.ts";
+import { executeCases } from "./execute.ts";
+import { filesCases } from "./files.ts";
+import { lifecycleCases } from "./lifecycle.ts";
+import { terminationCases } from "./termination.ts";
+
+const allGroups: Readonly<Record<ConformanceGroup, readonly ConformanceCase[]>> = {
+  execute: executeCases,
+  termination: terminationCases,
+  files: filesCases,
+  escape: escapeCases,
+  lifecycle: lifecycleCases,
+};
+
+export type ConformanceGroup = "execute" | "termination" | "files" | "escape" | "lifecycle";
+
+export interface ConformanceOptions {
+  /** What is tested, as it is to be shown. */
+  readonly name: string;
+  /** Makes a sandbox with an empty root; with an id, opens the one of this id again, files and all. */
+  readonly create: (id?: string) => Promise<Sandbox>;
+  /** What the backend declares. A test compares it, and those that need more are skipped. */
+  readonly capabilities: SandboxCapabilities;
+  /** Milliseconds added to the deadlines that are promises (a time-out holds within 250 ms). Default 0. */
+  readonly slackMs?: number;
+  readonly skip?: readonly ConformanceSkip[];
+  /** Only these, for what wraps a part of a sandbox. Default: all. */
+  readonly groups?: readonly ConformanceGroup[];
+}
+
+export interface ConformanceSkip {
+  /** The test's name, as in `ConformanceTest.name`. */
+  readonly test: string;
+  readonly reason: string;
+}
+
+export interface ConformanceTest {
+  /** `<group>: <promise>`. */
+  readonly name: string;
+  /** Why it is not to be run. */
+  readonly skipped?: string;
+  /** Rejects with an `AssertionError` when the promise is broken. Takes a few seconds at most. */
+  run(): Promise<void>;
+}
+
+/** The `describe` and `it` of Vitest, of `node:test` or alike. */
+export interface TestRunner {
+  describe(name: string, define: () => void): unknown;
+  readonly it: {
+    (name: string, run: () => Promise<void>): unknown;
+    skip(name: string, run: () => Promise<void>): unknown;
+  };
+}
+
+/** The tests, for any runner. Throws when `skip` names one that doesn't exist. */
+export function sandboxConformance(options: ConformanceOptions): ConformanceTest[] {
+  const reasons = new Map(options.skip?.map(({ test, reason }) => [test, reason]));
+  const groups = options.groups ?? (Object.keys(allGroups) as ConformanceGroup[]);
+  const tests = groups.flatMap((group) =>
+    allGroups[group].map((conformanceCase) => {
+      const name = `${group}: ${conformanceCase.name}`;
+      const { requires } = conformanceCase;
+      const unsupported =
+        requires !== undefined && !options.capabilities[requires] ? `${requires} is not declared` : undefined;
+      const skipped = reasons.get(name) ?? unsupported;
+      reasons.delete(name);
+      return { name, ...(skipped !== undefined && { skipped }), run: () => runCase(conformanceCase, options) };
+    }),
+  );
+  for (const name of reasons.keys()) throw new Error(`There is no conformance test ${JSON.stringify(name)} to skip.`);
+  return tests;
+}
+
+/** Hands the tests to a runner: `describeSandboxConformance(options, { describe, it })`. */
+export function describeSandboxConformance(options: ConformanceOptions, { describe, it }: TestRunner): void {
+  describe(`${options.name} keeps the promises of a sandbox`, () => {
+    for (const { name, skipped, run } of sandboxConformance(options)) {
+      if (skipped === undefined) it(name, run);
+      else it.skip(`${name} (${skipped})`, run);
+    }
+  });
+}
+
+async function runCase(conformanceCase: ConformanceCase, options: ConformanceOptions): Promise<void> {
+  const sandbox = await options.create();
+  const opened = [sandbox];
+  try {
+    await conformanceCase.run({
+      sandbox,
+      declared: options.capabilities,
+      slackMs: options.slackMs ?? 0,
+      async reopen() {
+        const again = await options.create(sandbox.id);
+        opened.push(again);
+        return again;
+      },
+    });
+  } finally {
+    for (const each of opened) await each.dispose();
+  }
+}
