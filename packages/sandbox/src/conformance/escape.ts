@@ -4,24 +4,23 @@ import { SandboxError } from "../errors.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { rejectsWith, type ConformanceCase } from "./conformance-case.ts";
 
-/** A directory outside the root, as commands see it, with a file `secret` in it. */
-async function makeOutside(sandbox: Sandbox): Promise<string> {
+/**
+ * Makes a directory outside the root, as commands see it, with a file `secret` in it, and asserts afterwards that nothing
+ * there was changed.
+ */
+async function withOutside(sandbox: Sandbox, use: (outside: string) => Promise<void>): Promise<void> {
   const { stdout, stderr } = await sandbox.execute('cd "$(mktemp -d)" && printf outside > secret && pwd -P');
   assert.ok(stdout.startsWith("/"), `No directory could be made outside the root: ${stderr}`);
-  return stdout.trim();
+  const outside = stdout.trim();
+  let left = "";
+  try {
+    await use(outside);
+  } finally {
+    const command = `cd ${outside} && for f in $(find . -type f); do printf '%s=%s\\n' "$f" "$(cat "$f")"; done; rm -rf ${outside}`;
+    left = (await sandbox.execute(command)).stdout;
+  }
+  assert.equal(left, "./secret=outside\n", "Something outside the root was changed.");
 }
-
-/** What lies there afterwards, as `name=content`, sorted. Removes the directory. */
-async function takeOutside(sandbox: Sandbox, outside: string): Promise<string[]> {
-  const command = `cd ${outside} && for f in $(find . -type f); do printf '%s=%s\\n' "$f" "$(cat "$f")"; done; rm -rf ${outside}`;
-  const { stdout } = await sandbox.execute(command);
-  return stdout
-    .split("\n")
-    .filter((line) => line !== "")
-    .sort();
-}
-
-const untouched = ["./secret=outside"];
 
 export const escapeCases: readonly ConformanceCase[] = [
   {
@@ -29,8 +28,8 @@ export const escapeCases: readonly ConformanceCase[] = [
     async run({ sandbox: { files, root } }) {
       for (const path of ["..", "../x", "a/../../x", "/../x", `${root}/../x`, "./../x"]) {
         await rejectsWith("outside-root", () => files.read(path));
-        await rejectsWith("outside-root", async () => files.write(path, ""));
-        await rejectsWith("outside-root", async () => files.edit(path, "a", "b"));
+        await rejectsWith("outside-root", () => files.write(path, ""));
+        await rejectsWith("outside-root", () => files.edit(path, "a", "b"));
         await rejectsWith("outside-root", () => files.list(path));
         await rejectsWith("outside-root", () => files.glob("*", { cwd: path }));
         await rejectsWith("outside-root", () => files.grep("a", { path }));
@@ -77,52 +76,57 @@ export const escapeCases: readonly ConformanceCase[] = [
     name: "refuses links that lead out, and leaves what is there alone",
     async run({ sandbox }) {
       const { files } = sandbox;
-      const outside = await makeOutside(sandbox);
-      await sandbox.execute(
-        `ln -s ${outside} dir && ln -s ${outside}/secret file && ln -s ${outside}/none dangling && ln -s ../.. up && mkdir sub && ln -s ../dir sub/chain`,
-      );
-      for (const path of ["dir/secret", "file", "sub/chain/secret", `up${outside}/secret`]) {
-        await rejectsWith("outside-root", () => files.read(path));
-        await rejectsWith("outside-root", () => files.write(path, "overwritten"));
-        await rejectsWith("outside-root", () => files.edit(path, "outside", "edited"));
-        await rejectsWith("outside-root", () => files.grep("outside", { path }));
-      }
-      await rejectsWith("outside-root", () => files.write("dangling", "created"));
-      await rejectsWith("outside-root", () => files.write("dir/new/file", "created"));
-      await rejectsWith("outside-root", () => files.list("dir"));
-      await rejectsWith("outside-root", () => files.glob("*", { cwd: "dir" }));
-      await rejectsWith("outside-root", () => files.remove("dir/secret"));
-      await rejectsWith("outside-root", () => sandbox.execute("pwd", { cwd: "dir" }));
-      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+      await withOutside(sandbox, async (outside) => {
+        await sandbox.execute(
+          `ln -s ${outside} dir && ln -s ${outside}/secret file && ln -s ${outside}/none dangling && ln -s ../.. up && mkdir sub && ln -s ../dir sub/chain`,
+        );
+        for (const path of ["dir/secret", "file", "sub/chain/secret", `up${outside}/secret`]) {
+          await rejectsWith("outside-root", () => files.read(path));
+          await rejectsWith("outside-root", () => files.write(path, "overwritten"));
+          await rejectsWith("outside-root", () => files.edit(path, "outside", "edited"));
+          await rejectsWith("outside-root", () => files.grep("outside", { path }));
+        }
+        await rejectsWith("outside-root", () => files.write("dangling", "created"));
+        await rejectsWith("outside-root", () => files.write("dir/new/file", "created"));
+        await rejectsWith("outside-root", () => files.list("dir"));
+        await rejectsWith("outside-root", () => files.glob("*", { cwd: "dir" }));
+        await rejectsWith("outside-root", () => files.remove("dir/secret"));
+        await rejectsWith("outside-root", () => sandbox.execute("pwd", { cwd: "dir" }));
+      });
     },
   },
   {
     name: "searches do not follow links",
     async run({ sandbox }) {
       const { files } = sandbox;
-      const outside = await makeOutside(sandbox);
-      await files.write("here/inside.txt", "outside is not inside");
-      await sandbox.execute(`ln -s ${outside} here/dir && ln -s ${outside}/secret here/file && ln -s . here/loop`);
-      const globbed = (await files.glob("**")).map(({ path, type }) => `${path} ${type}`);
-      assert.deepEqual(globbed, ["here/dir symlink", "here/file symlink", "here/inside.txt file", "here/loop symlink"]);
-      const { matches } = await files.grep("outside");
-      assert.deepEqual(
-        matches.map(({ path }) => path),
-        ["here/inside.txt"],
-      );
-      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+      await withOutside(sandbox, async (outside) => {
+        await files.write("here/inside.txt", "outside is not inside");
+        await sandbox.execute(`ln -s ${outside} here/dir && ln -s ${outside}/secret here/file && ln -s . here/loop`);
+        const globbed = (await files.glob("**")).map(({ path, type }) => `${path} ${type}`);
+        assert.deepEqual(globbed, [
+          "here/dir symlink",
+          "here/file symlink",
+          "here/inside.txt file",
+          "here/loop symlink",
+        ]);
+        const { matches } = await files.grep("outside");
+        assert.deepEqual(
+          matches.map(({ path }) => path),
+          ["here/inside.txt"],
+        );
+      });
     },
   },
   {
     name: "removes a link itself, also from within a directory",
     async run({ sandbox }) {
-      const outside = await makeOutside(sandbox);
-      await sandbox.execute(
-        `ln -s ${outside} dir && ln -s ${outside}/secret file && mkdir d && ln -s ${outside} d/nested`,
-      );
-      for (const path of ["dir", "file", "d"]) await sandbox.files.remove(path);
-      assert.deepEqual(await sandbox.files.list(), []);
-      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+      await withOutside(sandbox, async (outside) => {
+        await sandbox.execute(
+          `ln -s ${outside} dir && ln -s ${outside}/secret file && mkdir d && ln -s ${outside} d/nested`,
+        );
+        for (const path of ["dir", "file", "d"]) await sandbox.files.remove(path);
+        assert.deepEqual(await sandbox.files.list(), []);
+      });
     },
   },
   {
@@ -137,43 +141,46 @@ export const escapeCases: readonly ConformanceCase[] = [
     name: "stays inside while a directory is exchanged for a link",
     async run({ sandbox }) {
       const { files } = sandbox;
-      const outside = await makeOutside(sandbox);
-      await files.write("swap/secret", "inside");
-      const abort = new AbortController();
-      const swapping = sandbox.execute(
-        `ln -s ${outside} link; echo ready; while :; do mv swap aside; mv link swap; mv swap link; mv aside swap; done`,
-        { signal: abort.signal, timeoutMs: 60_000 },
-      );
-      try {
-        const seen = { inside: 0, refused: 0 };
-        const attempt = async (operation: () => Promise<unknown>): Promise<void> => {
-          try {
-            await operation();
-          } catch (error) {
-            assert.ok(SandboxError.is(error), String(error));
-            seen.refused++;
+      await withOutside(sandbox, async (outside) => {
+        await files.write("swap/secret", "inside");
+        const abort = new AbortController();
+        const swapping = sandbox.execute(
+          `ln -s ${outside} link; echo ready; while :; do mv swap aside; mv link swap; mv swap link; mv aside swap; done`,
+          { signal: abort.signal, timeoutMs: 60_000 },
+        );
+        try {
+          const seen = { inside: 0, refused: 0 };
+          const attempt = async (operation: () => Promise<unknown>): Promise<void> => {
+            try {
+              await operation();
+            } catch (error) {
+              assert.ok(SandboxError.is(error), String(error));
+              seen.refused++;
+            }
+          };
+          const deadline = performance.now() + 2000;
+          for (let round = 0; performance.now() < deadline; round++) {
+            await Promise.all([
+              attempt(async () => {
+                assert.equal(await files.readText("swap/secret"), "inside");
+                seen.inside++;
+              }),
+              attempt(() => files.write(`swap/new-${round % 5}`, "written")),
+              attempt(() => files.write(`swap/deep/new-${round % 5}`, "written")),
+              attempt(() => files.remove(`swap/new-${(round + 2) % 5}`)),
+              attempt(() => files.edit(`swap/new-${(round + 1) % 5}`, "written", "edited")),
+              attempt(async () => assert.deepEqual((await files.grep("outside")).matches, [])),
+            ]);
           }
-        };
-        const deadline = performance.now() + 2000;
-        for (let round = 0; performance.now() < deadline; round++) {
-          await Promise.all([
-            attempt(async () => {
-              assert.equal(await files.readText("swap/secret"), "inside");
-              seen.inside++;
-            }),
-            attempt(() => files.write(`swap/new-${round % 5}`, "written")),
-            attempt(() => files.write(`swap/deep/new-${round % 5}`, "written")),
-            attempt(() => files.remove(`swap/new-${(round + 2) % 5}`)),
-            attempt(() => files.edit(`swap/new-${(round + 1) % 5}`, "written", "edited")),
-            attempt(async () => assert.deepEqual((await files.grep("outside")).matches, [])),
-          ]);
+          assert.ok(
+            seen.inside > 0 && seen.refused > 0,
+            `The exchange never met an operation: ${JSON.stringify(seen)}`,
+          );
+        } finally {
+          abort.abort();
+          await swapping;
         }
-        assert.ok(seen.inside > 0 && seen.refused > 0, `The exchange never met an operation: ${JSON.stringify(seen)}`);
-      } finally {
-        abort.abort();
-        await swapping;
-      }
-      assert.deepEqual(await takeOutside(sandbox, outside), untouched);
+      });
     },
   },
 ];

@@ -81,7 +81,7 @@ export function createFiles({ roots, assertUsable, byHandle }: FilesOptions): Sa
       { createParents: true },
     );
 
-  const write: SandboxFiles["write"] = (asked, content, options) =>
+  const write: SandboxFiles["write"] = async (asked, content, options) =>
     serially(toRelativePath(asked, roots), () => replace(asked, content, options?.mode));
 
   return {
@@ -89,7 +89,7 @@ export function createFiles({ roots, assertUsable, byHandle }: FilesOptions): Sa
     readText,
     write,
 
-    edit: (asked, oldText, newText, options) =>
+    edit: async (asked, oldText, newText, options) =>
       serially(toRelativePath(asked, roots), async () => {
         const text = await readText(asked);
         const parts = splitAt(text, oldText, asked);
