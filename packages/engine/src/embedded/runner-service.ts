@@ -125,10 +125,11 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
     async *takeLeases(request, context) {
       await open();
       const runner = await dispatcher.handOver(() => attach(request));
-      const end = (): void => runner.events.close();
+      // On the signal, not only at the generator's end: a stream that broke may never be read again.
+      const end = (): void => void detach(runner);
       context.signal.addEventListener("abort", end, { once: true });
       try {
-        // Closed meanwhile: the list of runners that the close went through did not have this one.
+        // Ended meanwhile: the signal has fired, or the engine's close did not see this runner.
         if (context.signal.aborted || isClosed()) end();
         dispatcher.kick();
         yield* runner.events;
