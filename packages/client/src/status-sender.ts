@@ -42,8 +42,7 @@ const RETRY_MOST_MS = 2_000;
 export function createStatusSender(options: StatusSenderOptions): StatusSender {
   const flushEvery = options.flushEveryEvents ?? 10;
   const flushAfterMs = options.flushAfterMs ?? 50;
-  let unsent: StatusDelta | undefined;
-  let unsentEvents = 0;
+  let unsent: StatusDelta[] = [];
   let timer: NodeJS.Timeout | undefined;
   let sequence = 0;
   let sending: Promise<void> | undefined;
@@ -53,10 +52,10 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
   function flush(): void {
     clearTimeout(timer);
     timer = undefined;
-    if (sending || !unsent || fenced) return;
-    const delta = unsent;
-    unsent = undefined;
-    unsentEvents = 0;
+    if (sending || unsent.length === 0 || fenced) return;
+    // Merged once per request: pair by pair would go over the waiting text again and again.
+    const delta = mergeDeltas(...unsent);
+    unsent = [];
     sequence += 1;
     sending = deliver(delta, sequence).finally(() => {
       sending = undefined;
@@ -75,7 +74,7 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
         lastError = ClientError.from(error, "status update");
         if (!isWorthRetrying(lastError)) {
           fenced = lastError;
-          unsent = undefined;
+          unsent = [];
           options.onFenced?.(lastError);
           return;
         }
@@ -89,10 +88,9 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
   return {
     push(changes, pushOptions) {
       if (changes.length === 0 || fenced) return;
-      const delta = create(StatusDeltaSchema, { changes: [...changes] });
-      unsent = unsent ? mergeDeltas(unsent, delta) : delta;
-      unsentEvents += 1;
-      if ((pushOptions?.urgent ?? changes.some(isUrgent)) || unsentEvents >= flushEvery) flush();
+      unsent.push(create(StatusDeltaSchema, { changes: [...changes] }));
+      const urgent = pushOptions?.urgent ?? changes.some(isUrgent);
+      if (urgent || unsent.length >= flushEvery) flush();
       else timer ??= setTimeout(flush, flushAfterMs);
     },
     async finish({ deadlineMs }) {
@@ -117,7 +115,7 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
     },
     abandon() {
       fenced ??= new ClientError("cancelled", "status update: abandoned");
-      unsent = undefined;
+      unsent = [];
       clearTimeout(timer);
     },
   };

@@ -102,7 +102,8 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     const resolved = await resolveRun(from, execution);
     signal.throwIfAborted();
     const agentRun = await run.prepareAgent({ resolved, clients: from, threadId });
-    if (agentRun.position !== "fresh") push(reducer.resume(agentRun.messages, clock()));
+    // Also when the thread knows nothing of the run: a runner that died before its first checkpoint left half a turn.
+    push(reducer.resume(agentRun.messages, clock()));
     logger.info(
       { executionId, position: agentRun.position, sandbox: agentRun.sandboxId, model: agentRun.model },
       "agent is ready",

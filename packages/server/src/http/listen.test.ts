@@ -1,5 +1,5 @@
 import { connect as connectTcp } from "node:net";
-import { request as httpRequest } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 import { createClient } from "@connectrpc/connect";
 import {
   connectNodeAdapter,
@@ -84,6 +84,22 @@ describe("one port", () => {
     const closed = new Promise((resolve) => idle.once("close", resolve));
     await listener.close({ graceMs: 10 });
     await closed;
+  });
+
+  it("does not wait for a connection that is only kept alive", async () => {
+    const listener = await start();
+    const agent = new Agent({ keepAlive: true });
+    await new Promise<void>((resolve, reject) => {
+      const request = httpRequest({ agent, host: "localhost", port: listener.port, method: "POST" }, (response) => {
+        response.resume();
+        response.on("end", resolve);
+      });
+      request.on("error", reject);
+      request.end();
+    });
+    // With a grace of an hour, this ends only because nothing is under way.
+    await listener.close({ graceMs: 3_600_000 });
+    agent.destroy();
   });
 });
 

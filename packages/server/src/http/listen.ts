@@ -1,5 +1,5 @@
-import { createServer as createHttp1Server, type Server as Http1Server } from "node:http";
-import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from "node:http2";
+import { createServer as createHttp1Server } from "node:http";
+import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import { createServer as createNetServer, type AddressInfo, type Socket } from "node:net";
 import type { NodeHandlerFn } from "./node-handler.ts";
 import { ServerError } from "../errors.ts";
@@ -30,7 +30,19 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   // Watch streams and slow uploads last longer than Node's default limit for a whole request.
   http1.requestTimeout = 0;
   const http2 = createHttp2Server(options.handler);
-  const sockets = new Set<Socket>();
+  const sockets = new Map<Socket, Protocol | "unknown">();
+  // Which HTTP/1.1 connections have a request under way. Node tracks that only for servers that listen themselves.
+  const busy = new Map<Socket, number>();
+  let stopping = false;
+  http1.prependListener("request", ({ socket }, response) => {
+    busy.set(socket, (busy.get(socket) ?? 0) + 1);
+    response.once("close", () => {
+      const left = (busy.get(socket) ?? 1) - 1;
+      if (left > 0) busy.set(socket, left);
+      else busy.delete(socket);
+      if (stopping && left === 0) socket.end();
+    });
+  });
   const sessions = new Set<ServerHttp2Session>();
   http2.on("session", (session) => {
     sessions.add(session);
@@ -38,9 +50,14 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   });
 
   const server = createNetServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
+    sockets.set(socket, "unknown");
     socket.once("close", () => sockets.delete(socket));
-    handOver(socket, http1, http2);
+    onProtocol(socket, (protocol) => {
+      sockets.set(socket, protocol);
+      (protocol === "http2" ? http2 : http1).emit("connection", socket);
+      // The HTTP/2 session takes the socket over and reads by itself; the HTTP/1.1 parser waits for the stream to flow.
+      if (protocol === "http1") socket.resume();
+    });
   });
 
   await new Promise<void>((resolve, reject) => {
@@ -56,10 +73,11 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     close({ graceMs = 2_000 } = {}) {
       closing ??= (async () => {
         const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
-        http1.closeIdleConnections();
+        stopping = true;
         for (const session of sessions) session.close();
+        for (const [socket, protocol] of sockets) if (protocol !== "http2" && !busy.has(socket)) socket.destroy();
         const cut = setTimeout(() => {
-          for (const socket of sockets) socket.destroy();
+          for (const socket of sockets.keys()) socket.destroy();
         }, graceMs);
         await stopped;
         clearTimeout(cut);
@@ -69,8 +87,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-/** Looks at a connection's first bytes and gives it to the server that speaks its protocol. */
-function handOver(socket: Socket, http1: Http1Server, http2: Http2Server): void {
+type Protocol = "http1" | "http2";
+
+/** Looks at a connection's first bytes, puts them back, and tells which protocol the client speaks. The socket is paused then. */
+function onProtocol(socket: Socket, tell: (protocol: Protocol) => void): void {
   let seen = Buffer.alloc(0);
   const fail = (): void => void socket.destroy();
   socket.setTimeout(FIRST_BYTES_TIMEOUT_MS, fail);
@@ -85,9 +105,7 @@ function handOver(socket: Socket, http1: Http1Server, http2: Http2Server): void 
     socket.off("timeout", fail);
     socket.off("error", fail);
     socket.unshift(seen);
-    (start === PREFACE_START ? http2 : http1).emit("connection", socket);
-    // The HTTP/2 session takes the socket over and reads by itself; the HTTP/1.1 parser waits for the stream to flow.
-    if (start !== PREFACE_START) socket.resume();
+    tell(start === PREFACE_START ? "http2" : "http1");
   };
   socket.on("data", onData);
 }
