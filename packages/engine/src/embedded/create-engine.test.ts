@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../conformance/until.ts";
 import { createManualClock } from "./__fixtures__/manual-clock.ts";
 import { createRawRunner, type RawRunner, type RawStream } from "./__fixtures__/raw-runner.ts";
+import { rest } from "./__fixtures__/rest.ts";
 import { createFixtureServer, type FixtureServer } from "./__fixtures__/server.ts";
 import type { EmbeddedEngineOptions } from "./create-engine.ts";
 
@@ -22,8 +23,6 @@ interface World {
   readonly runner: (id: string) => RawRunner;
   /** Submits and starts. */
   readonly run: (...ids: readonly string[]) => Promise<void>;
-  /** Lets what was set off come to rest, so that a thing that did not happen can be said not to. */
-  readonly rest: () => Promise<void>;
 }
 
 function world(options: Partial<EmbeddedEngineOptions> = {}): World {
@@ -39,9 +38,6 @@ function world(options: Partial<EmbeddedEngineOptions> = {}): World {
         await server.submit({ id, sessionId: `session of ${id}` });
         await server.engine.start(id);
       }
-    },
-    rest: async () => {
-      for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     },
   };
 }
@@ -65,11 +61,12 @@ describe("a broken stream", () => {
     const { runner, stream } = await holding(given);
     stream.close();
     await until(async () => (await given.server.queue.nextDue({ now: 0 })) === given.clock.now() + 1_000, "the window");
+    await rest();
     given.clock.advance(999);
     const again = runner.attach({ held });
     expect(await again.next()).toBe("attached aex-1/1");
     given.clock.advance(9_999);
-    await given.rest();
+    await rest();
     await runner.complete({ taskId: "aex-1", fence: 1 });
     expect(given.server.ends).toHaveLength(1);
   });
@@ -82,6 +79,7 @@ describe("a broken stream", () => {
     expect(await nextStream.next()).toBe("attached");
     stream.close();
     await until(async () => (await given.server.queue.nextDue({ now: 0 })) === given.clock.now() + 1_000, "the window");
+    await rest();
     given.clock.advance(1_000);
     expect(await nextStream.next()).toBe("lease aex-1/2");
     await expect(zombie.complete({ taskId: "aex-1", fence: 1 })).rejects.toMatchObject(stale);
@@ -108,7 +106,7 @@ describe("a broken stream", () => {
     expect(await again.next()).toBe("attached aex-1/1");
     expect(await stream.next()).toBe("end");
     given.clock.advance(9_000);
-    await given.rest();
+    await rest();
     await runner.complete({ taskId: "aex-1", fence: 1 });
   });
 });
@@ -118,11 +116,11 @@ describe("a silent runner", () => {
     const given = world();
     const { runner, stream } = await holding(given);
     given.clock.advance(9_999);
-    await given.rest();
+    await rest();
     expect((await given.server.engine.metrics()).leased).toBe(1);
     given.clock.advance(1);
     expect(await stream.next()).toBe("lost aex-1/1");
-    await given.rest();
+    await rest();
     expect(await given.server.engine.metrics()).toMatchObject({ waiting: 1, leased: 0 });
     await runner.client.heartbeat({ runnerId: "r1" });
     expect(await stream.next()).toBe("lease aex-1/2");
@@ -142,7 +140,7 @@ describe("a silent runner", () => {
     const given = world();
     const { runner } = await holding(given);
     given.clock.oversleep(3_600_000);
-    await given.rest();
+    await rest();
     expect((await runner.client.heartbeat({ runnerId: "r1", held })).lost).toEqual([]);
     await runner.complete({ taskId: "aex-1", fence: 1 });
   });
@@ -159,7 +157,7 @@ describe("a restart of the server", () => {
     const again = given.runner("r1").attach({ held });
     expect(await again.next()).toBe("attached aex-1/1");
     given.clock.advance(5_000);
-    await given.rest();
+    await rest();
     await given.runner("r1").complete({ taskId: "aex-1", fence: 1 });
     expect(given.server.finished).toMatchObject([{ executionId: "aex-1", fence: 1 }]);
   });
@@ -171,7 +169,7 @@ describe("a restart of the server", () => {
     const other = given.runner("r2").attach();
     expect(await other.next()).toBe("attached");
     given.clock.advance(2_999);
-    await given.rest();
+    await rest();
     expect((await given.server.engine.metrics()).leased).toBe(1);
     given.clock.advance(1);
     expect(await other.next()).toBe("lease aex-1/2");
@@ -235,7 +233,7 @@ describe("the end of a task", () => {
     await given.run("aex-1");
     await given.server.engine.cancel("aex-1", "enough");
     await until(() => tries > 0, "the first try");
-    await given.rest();
+    await rest();
     const failed = tries;
     full = false;
     given.clock.advance(1_000);
@@ -291,7 +289,7 @@ describe("handing out", () => {
       await runner.complete({ taskId: "aex-1", fence: index + 1 }, failure);
       await until(async () => (await given.server.queue.nextDue({ now: given.clock.now() })) !== undefined, "the wait");
       expect((await given.server.queue.nextDue({ now: given.clock.now() })) ?? 0).toBe(given.clock.now() + wait);
-      await given.rest();
+      await rest();
       given.clock.advance(wait);
       expect(await stream.next()).toBe(`lease aex-1/${String(index + 2)}`);
     }
@@ -304,7 +302,7 @@ describe("handing out", () => {
     for (const stream of streams) expect(await stream.next()).toBe("attached");
     await given.run("aex-1", "aex-2", "aex-3", "aex-4", "aex-5");
     await until(async () => (await given.server.engine.metrics()).leased === 4, "four leases");
-    await given.rest();
+    await rest();
     const { runners, waiting } = await given.server.engine.metrics();
     expect(runners.map(({ leased }) => leased)).toEqual([2, 2]);
     expect(waiting).toBe(1);
@@ -317,7 +315,7 @@ describe("handing out", () => {
     const given = world();
     const { runner, stream } = await holding(given);
     await runner.client.releaseLease({ runnerId: "r1", lease: held[0], reason: "shutting down" });
-    await given.rest();
+    await rest();
     expect(await given.server.engine.metrics()).toMatchObject({ waiting: 1, leased: 0 });
     stream.close();
     const again = runner.attach();
@@ -350,7 +348,7 @@ describe("handing out", () => {
     expect(await stream.next()).toBe("attached");
     await given.run("aex-1");
     await until(async () => faults === 0 && (await given.server.engine.metrics()).waiting === 1, "the fault");
-    await given.rest();
+    await rest();
     given.clock.advance(1_000);
     await until(async () => (await given.server.engine.metrics()).waiting === 0, "the second look");
     expect(given.server.ends).toEqual([]);
@@ -404,7 +402,7 @@ describe("a closed engine", () => {
     expect(await stream.next()).toBe("end");
     await expect(runner.client.heartbeat({ runnerId: "r1", held })).rejects.toMatchObject({ code: Code.Unavailable });
     await expect(given.server.engine.start("aex-1")).rejects.toMatchObject({ code: "closed" });
-    await given.rest();
+    await rest();
     expect(given.clock.pending).toBe(0);
   });
 });

@@ -9,12 +9,15 @@ export interface Wire extends Transport {
   heal(): void;
   /** The next unary call of this method reaches the server, its answer does not come back. */
   loseAnswerOf(method: string): void;
+  /** How many calls of this method were answered. */
+  answered(method: string): number;
 }
 
 export function createWire(target: () => Transport): Wire {
   let streams = new AbortController();
   let down: Code | undefined;
   let lostAnswer = "";
+  const answers = new Map<string, number>();
   const check = (): void => {
     if (down !== undefined) throw new ConnectError("The wire is cut.", down);
   };
@@ -31,6 +34,7 @@ export function createWire(target: () => Transport): Wire {
         lostAnswer = "";
         throw new ConnectError("The answer is lost.", Code.Unavailable);
       }
+      answers.set(method.name, (answers.get(method.name) ?? 0) + 1);
       return answer;
     },
     stream: async (method, signal, timeoutMs, ...rest) => {
@@ -39,6 +43,7 @@ export function createWire(target: () => Transport): Wire {
       return target().stream(method, either, timeoutMs, ...rest);
     },
     breakStreams,
+    answered: (method) => answers.get(method) ?? 0,
     cut: (code = Code.Unavailable) => {
       down = code;
       breakStreams();
