@@ -61,7 +61,7 @@ export interface RunStatuses {
   forget(executionId: string): void;
   /** Fails the runs that no task would end, left by a crash between two steps. For the start of a server. */
   recover(): Promise<void>;
-  /** Ends everyone who follows a run with UNAVAILABLE, so that they come back. */
+  /** Ends everyone who follows a run, now or later, with UNAVAILABLE, so that they come back. */
   close(): void;
 }
 
@@ -69,6 +69,7 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
   const { store, logger, clock = Date.now, maxIdleRuns = 256 } = options;
   const { compactAfterBytes = 4 * 1024 * 1024, maxPendingBytes = 1024 * 1024 } = options;
   const entries = new Map<string, { readonly run: LiveRun; users: number }>();
+  let closed = false;
 
   /** Keeps the run in memory while it is used, and a while longer: the order of `entries` is that of their last use. */
   function acquire(id: string): { run: LiveRun; release(): void } {
@@ -148,6 +149,7 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     try {
       const watcher = await run.watch(mode, afterRevision);
       if (!watcher) throw notFound(id);
+      if (closed) watcher.end(shuttingDown());
       try {
         yield* watcher.events(signal);
       } finally {
@@ -195,9 +197,8 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       }
     },
     close: () => {
-      for (const { run } of entries.values()) {
-        run.endWatchers(new ConnectError("the server is shutting down: try again", Code.Unavailable));
-      }
+      closed = true;
+      for (const { run } of entries.values()) run.endWatchers(shuttingDown());
     },
   };
 }
@@ -243,6 +244,10 @@ function refusal(id: string, fence: number, outcome: Exclude<ChangeOutcome, { ki
     case "unchanged":
       return new ConnectError(`the status of ${id} could not be changed: try again`, Code.Aborted);
   }
+}
+
+function shuttingDown(): ConnectError {
+  return new ConnectError("the server is shutting down: try again", Code.Unavailable);
 }
 
 function notFound(id: string): ConnectError {

@@ -1,0 +1,172 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
+import { AgentExecutionCommandController, AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
+import { AgentInstanceCommandController, AgentInstanceQueryController } from "@stigmer/protos/agentinstance/v1";
+import { EnvironmentCommandController, EnvironmentQueryController } from "@stigmer/protos/environment/v1";
+import { ExecutionContextCommandController, ExecutionContextQueryController } from "@stigmer/protos/executioncontext/v1";
+import { McpServerCommandController, McpServerQueryController } from "@stigmer/protos/mcpserver/v1";
+import { SessionCommandController, SessionQueryController } from "@stigmer/protos/session/v1";
+import { SkillCommandController, SkillQueryController } from "@stigmer/protos/skill/v1";
+import { createRunStatuses, type RunStatuses, type RunStatusesOptions } from "../../executions/run-statuses.ts";
+import type { Principal } from "../../interceptors/principal.ts";
+import { validateRequests } from "../../interceptors/validate.ts";
+import type { Logger } from "../../logger.ts";
+import { createSecrets } from "../../secrets/create-secrets.ts";
+import { openSqliteStore } from "../../store/sqlite/create-store.ts";
+import type { Store } from "../../store/store.ts";
+import { createServices } from "../create-services.ts";
+
+/** Command and query services of a kind as one client. */
+type Both<C extends DescService, Q extends DescService> = Client<C> & Client<Q>;
+
+export interface TestServer {
+  readonly dataDir: string;
+  readonly store: Store;
+  readonly runs: RunStatuses;
+  readonly transport: Transport;
+  /** What the engine was asked, as `start aex-…` and `cancel aex-… reason`. */
+  readonly asked: string[];
+  readonly agents: Both<typeof AgentCommandController, typeof AgentQueryController>;
+  readonly instances: Both<typeof AgentInstanceCommandController, typeof AgentInstanceQueryController>;
+  readonly sessions: Both<typeof SessionCommandController, typeof SessionQueryController>;
+  readonly environments: Both<typeof EnvironmentCommandController, typeof EnvironmentQueryController>;
+  readonly contexts: Both<typeof ExecutionContextCommandController, typeof ExecutionContextQueryController>;
+  readonly mcpServers: Both<typeof McpServerCommandController, typeof McpServerQueryController>;
+  readonly skills: Both<typeof SkillCommandController, typeof SkillQueryController>;
+  readonly executions: Both<typeof AgentExecutionCommandController, typeof AgentExecutionQueryController>;
+  /** Leases the oldest waiting task, as a runner does. */
+  lease(now?: number): Promise<{ id: string; fence: number }>;
+  /** Closes, and opens the same data again. */
+  restart(): Promise<TestServer>;
+  /** Closes, and removes the data. */
+  dispose(): Promise<void>;
+}
+
+export interface TestServerOptions {
+  readonly mode?: "local" | "cloud";
+  readonly clock?: () => number;
+  readonly runs?: Partial<RunStatusesOptions>;
+}
+
+export const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+/** The services over a real database, called without a network. The header `x-org` says whose key it is; default `local`. */
+export function openTestServer(options: TestServerOptions = {}): TestServer {
+  const dataDir = mkdtempSync(join(tmpdir(), "stigmer-server-"));
+  return open({ ...options, dataDir, key: randomBytes(32) });
+}
+
+function open(options: TestServerOptions & { readonly dataDir: string; readonly key: Uint8Array }): TestServer {
+  const { dataDir, key, mode = "local", clock } = options;
+  const store = openSqliteStore({ dataDir });
+  const runs = createRunStatuses({ store, logger: quiet, clock, ...options.runs });
+  const asked: string[] = [];
+  const routes = createServices({
+    store,
+    runs,
+    engine: {
+      start: async (id) => void asked.push(`start ${id}`),
+      cancel: async (id, reason) => void asked.push(`cancel ${id} ${reason}`),
+    },
+    secrets: createSecrets(key),
+    principalOf: (context): Principal => {
+      const org = context.requestHeader.get("x-org") ?? "local";
+      return { id: `user of ${org}`, org };
+    },
+    mode,
+    logger: quiet,
+    clock,
+  });
+  const transport = createRouterTransport(routes, { router: { interceptors: [validateRequests()] } });
+  const both = <C extends DescService, Q extends DescService>(commands: C, queries: Q): Both<C, Q> =>
+    Object.assign(createClient(commands, transport), createClient(queries, transport));
+  const close = async (): Promise<void> => {
+    runs.close();
+    await store.close();
+  };
+  return {
+    dataDir,
+    store,
+    runs,
+    transport,
+    asked,
+    agents: both(AgentCommandController, AgentQueryController),
+    instances: both(AgentInstanceCommandController, AgentInstanceQueryController),
+    sessions: both(SessionCommandController, SessionQueryController),
+    environments: both(EnvironmentCommandController, EnvironmentQueryController),
+    contexts: both(ExecutionContextCommandController, ExecutionContextQueryController),
+    mcpServers: both(McpServerCommandController, McpServerQueryController),
+    skills: both(SkillCommandController, SkillQueryController),
+    executions: both(AgentExecutionCommandController, AgentExecutionQueryController),
+    lease: async (now = Date.now()) => {
+      const queue = "agent_execution_runner";
+      const task = await store.queue.lease({ queue, runnerId: "r1", now, leaseMs: 10_000, maxAttempts: 5 });
+      if (!task) throw new Error("Nothing waits.");
+      return task;
+    },
+    restart: async () => {
+      await close();
+      return open(options);
+    },
+    dispose: async () => {
+      await close();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+interface Request<Spec extends object> {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec: Spec;
+}
+
+interface Variable {
+  readonly value: string;
+  readonly isSecret?: boolean;
+}
+
+/** Requests as clients send them; `spec` and `metadata` are added. */
+interface Given {
+  agent(name: string, spec?: object, metadata?: object): Request<{ instructions: string }>;
+  instance(name: string, agentId: string, spec?: object): Request<{ agentId: string }>;
+  session(name: string, instanceId: string, spec?: object, metadata?: object): Request<{ agentInstanceId: string }>;
+  environment(name: string, data: Record<string, Variable>): Request<{ data: Record<string, Variable> }>;
+  execution(spec: object, metadata?: object): Request<{ message: string }>;
+}
+
+const apiVersion = "agentic.stigmer.ai/v1";
+
+export const given: Given = {
+  agent: (name, spec, metadata) => ({
+    apiVersion,
+    kind: "Agent",
+    metadata: { name, ...metadata },
+    spec: { instructions: "Answer in few words.", ...spec },
+  }),
+  instance: (name, agentId, spec) => ({
+    apiVersion,
+    kind: "AgentInstance",
+    metadata: { name },
+    spec: { agentId, ...spec },
+  }),
+  session: (name, agentInstanceId, spec, metadata) => ({
+    apiVersion,
+    kind: "Session",
+    metadata: { name, ...metadata },
+    spec: { agentInstanceId, ...spec },
+  }),
+  environment: (name, data) => ({ apiVersion, kind: "Environment", metadata: { name }, spec: { data } }),
+  execution: (spec, metadata) => ({
+    apiVersion,
+    kind: "AgentExecution",
+    metadata: { name: "run", ...metadata },
+    spec: { message: "Hello", ...spec },
+  }),
+};
