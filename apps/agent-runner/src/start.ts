@@ -28,7 +28,7 @@ export class FatalError extends Error {
 // The daemon waits a little longer than this before it kills.
 const DRAIN_MS = 8_000;
 // A server that starts beside its runner gets this long.
-const SERVER_WAIT_MS = 10_000;
+const SERVER_WAIT_MS = 5_000;
 
 /** Runs a runner until `shutdown`. Throws `FatalError` when it can't work. */
 export async function start(options: StartOptions): Promise<void> {
@@ -58,6 +58,7 @@ export async function start(options: StartOptions): Promise<void> {
     }
     await drainAfter(shutdown, runner.worker, logger, working);
   } finally {
+    await runner.worker.drain({ deadlineMs: 0 });
     await runner.close();
   }
 }
@@ -67,7 +68,8 @@ function readConfig(env: StartOptions["env"]): Config {
     return loadConfig(env);
   } catch (error) {
     if (!ConfigError.is(error)) throw error;
-    throw new FatalError(`Failed to load configuration: ${error.message}`, { cause: error });
+    // Its message begins with "Failed to load configuration: ".
+    throw new FatalError(error.message, { cause: error });
   }
 }
 

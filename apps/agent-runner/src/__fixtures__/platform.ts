@@ -1,0 +1,151 @@
+// A real server, a scripted model over HTTP, and runners as real processes: what every test here stands on.
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { createClient, type StigmerClient } from "@stigmer/client";
+import { AgentSchema, type Agent } from "@stigmer/protos/agent/v1";
+import { AgentExecutionSchema, type AgentExecution, type AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
+import { SessionSchema, type Session } from "@stigmer/protos/session/v1";
+import { startScriptedModel, type ScenarioFile } from "@stigmer/scripted-model";
+import { startServer, type RunningServer } from "@stigmer/server";
+
+export const header = { apiVersion: "agentic.stigmer.ai/v1" } as const;
+const MAIN = join(import.meta.dirname, "../main.ts");
+
+/** A runner process and all that it printed. */
+export interface RunnerProcess {
+  readonly process: ChildProcess;
+  /** What it has printed so far, stdout and stderr in one. */
+  readonly output: () => string;
+  /** Resolves when the text has been printed; rejects when the process ends without. */
+  printed(text: string | RegExp): Promise<void>;
+  /** The exit code, or the signal's name. */
+  readonly exited: Promise<number | NodeJS.Signals>;
+}
+
+/** Starts a runner with exactly these variables, besides PATH. */
+export function startRunner(env: Record<string, string>, options: { cwd?: string; secrets?: Record<string, string> } = {}): RunnerProcess {
+  const child = spawn(process.execPath, ["--conditions=@stigmer/source", MAIN], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { PATH: process.env["PATH"], ...env, ...(options.secrets && { STIGMER_SECRETS_FD: "3" }) },
+    stdio: ["ignore", "pipe", "pipe", options.secrets ? "pipe" : "ignore"],
+  });
+  if (options.secrets) (child.stdio[3] as NodeJS.WritableStream).end(JSON.stringify(options.secrets));
+  let text = "";
+  let gone = false;
+  const waiting = new Set<() => void>();
+  const tell = (): void => waiting.forEach((check) => check());
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+      tell();
+    });
+  }
+  const exited = new Promise<number | NodeJS.Signals>((resolve) => {
+    child.once("close", (code, signal) => {
+      gone = true;
+      resolve(signal ?? code ?? -1);
+      tell();
+    });
+  });
+  return {
+    process: child,
+    output: () => text,
+    exited,
+    printed: (wanted) =>
+      new Promise((resolve, reject) => {
+        const check = (): void => {
+          const found = typeof wanted === "string" ? text.includes(wanted) : wanted.test(text);
+          if (!found && !gone) return;
+          waiting.delete(check);
+          if (found) resolve();
+          else reject(new Error(`the runner ended without printing ${String(wanted)}:\n${text}`));
+        };
+        waiting.add(check);
+        check();
+      }),
+  };
+}
+
+export interface Platform extends AsyncDisposable {
+  readonly home: string;
+  readonly server: RunningServer;
+  readonly client: StigmerClient;
+  /** Starts a runner of this platform and waits until it takes work. */
+  runner(env?: Record<string, string>): Promise<RunnerProcess>;
+  applyAgent(spec?: MessageInitShape<typeof AgentSchema>["spec"], name?: string): Promise<Agent>;
+  createSession(agent: Agent, spec?: { workspaceDir?: string }): Promise<Session>;
+  submit(spec: MessageInitShape<typeof AgentExecutionSchema>["spec"]): Promise<AgentExecution>;
+  /** Submits and follows to the end. */
+  run(spec: MessageInitShape<typeof AgentExecutionSchema>["spec"]): Promise<AgentExecutionStatus>;
+  /** Follows a run until `until` says so, or to its end. */
+  follow(execution: AgentExecution, until?: (status: AgentExecutionStatus) => boolean): Promise<AgentExecutionStatus>;
+}
+
+export async function startPlatform(scenario: ScenarioFile): Promise<Platform> {
+  const home = await mkdtemp(join(tmpdir(), "stigmer-runner-"));
+  const server = await startServer({ home, port: 0, engine: { reattachMs: 200 } });
+  const model = await startScriptedModel({ scenario });
+  const client = createClient({ endpoint: server.endpoint, apiKey: server.apiKey });
+  const runners: RunnerProcess[] = [];
+  let sessions = 0;
+
+  const platform: Platform = {
+    home,
+    server,
+    client,
+    async runner(env = {}) {
+      const runner = startRunner(
+        { MODE: "local", STIGMER_HOME: home, STIGMER_BACKEND_ENDPOINT: server.endpoint, ANTHROPIC_BASE_URL: model.url, ...env },
+        { secrets: { ANTHROPIC_API_KEY: "scripted-model-key" } },
+      );
+      runners.push(runner);
+      await runner.printed("Worker ready, polling for tasks...");
+      return runner;
+    },
+    applyAgent: (spec, name = "tester") =>
+      client.agents.apply(
+        create(AgentSchema, {
+          ...header,
+          kind: "Agent",
+          metadata: { name },
+          spec: { instructions: "Do what the person asks.", ...spec },
+        }),
+      ),
+    createSession: (agent, spec) =>
+      client.sessions.create(
+        create(SessionSchema, {
+          ...header,
+          kind: "Session",
+          // Names are unique per kind.
+          metadata: { name: `session ${(sessions += 1)}` },
+          spec: { agentInstanceId: agent.status?.defaultInstanceId, ...spec },
+        }),
+      ),
+    submit: (spec) =>
+      client.executions.create(create(AgentExecutionSchema, { ...header, kind: "AgentExecution", metadata: { name: "run" }, spec })),
+    async run(spec) {
+      return platform.follow(await platform.submit(spec));
+    },
+    async follow(execution, until) {
+      let last: AgentExecutionStatus | undefined;
+      for await (const { status } of client.executions.watch(execution.metadata?.id ?? "")) {
+        last = status;
+        if (until?.(status)) break;
+      }
+      if (!last) throw new Error("the watch told nothing");
+      return last;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const runner of runners) runner.process.kill("SIGTERM");
+      await Promise.all(runners.map(({ exited }) => exited));
+      client.close();
+      await server.close();
+      await model.close();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+  return platform;
+}
