@@ -18,6 +18,7 @@ import type { Secrets } from "../secrets/secrets.ts";
 import type { ExecutionRecord } from "../store/execution-store.ts";
 import type { Store, StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
+import { announceTask } from "./announce-task.ts";
 import { createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
 import { createSessionResolver } from "./resolve-session.ts";
 import { notFound, type Resources } from "./resources.ts";
@@ -53,7 +54,7 @@ export interface AgentExecutionsOptions {
 const KIND = "AgentExecution";
 
 export function createAgentExecutions(options: AgentExecutionsOptions): AgentExecutions {
-  const { store, runs, engine, secrets, access, taskQueue, clock } = options;
+  const { store, runs, engine, secrets, access, taskQueue, logger, clock } = options;
   const resolveSession = createSessionResolver(options);
 
   async function find(
@@ -145,13 +146,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
   return {
     create: async (given, principal) => {
       const execution = await transact(store, (tx) => createIn(tx, given, principal));
-      const executionId = execution.metadata?.id ?? "";
-      try {
-        await engine.start(executionId);
-      } catch (error) {
-        // The task is stored: it is found without this call, only later.
-        options.logger.warn({ executionId, err: error }, "the engine could not be told of a new run");
-      }
+      await announceTask(engine, execution.metadata?.id ?? "", logger);
       return execution;
     },
     update: async (given, principal) => {

@@ -67,7 +67,7 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     const handlersOf = <T extends Resource>(resources: Resources<T>) => createResourceHandlers(resources, callOf);
     registerAgents(router, handlersOf(agents));
     registerAgentInstances(router, { instances, handlers: handlersOf(instances), callOf });
-    registerSessions(router, { sessions, handlers: handlersOf(sessions), callOf, engine });
+    registerSessions(router, { sessions, handlers: handlersOf(sessions), callOf, engine, logger });
     registerEnvironments(router, handlersOf(resourcesOf(environmentDefinition)));
     registerMcpServers(router, handlersOf(resourcesOf(mcpServerDefinition)));
     registerExecutionContexts(router, handlersOf(resourcesOf(executionContextDefinition)));

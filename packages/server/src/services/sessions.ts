@@ -11,8 +11,10 @@ import {
   SessionSchema,
   type SessionList,
 } from "@stigmer/protos/session/v1";
+import type { Logger } from "../logger.ts";
 import type { ResourceFilter } from "../store/resource-store.ts";
 import type { StoreTransaction } from "../store/store.ts";
+import { announceTask } from "./announce-task.ts";
 import { auditStatus } from "./audit-status.ts";
 import type { CallOf } from "./call.ts";
 import { type PageRequest, pagesOf } from "./pages.ts";
@@ -100,9 +102,10 @@ export function registerSessions(
     handlers: ResourceHandlers<Session>;
     callOf: CallOf;
     engine: Pick<Engine, "start">;
+    logger: Logger;
   },
 ): void {
-  const { sessions, handlers, callOf, engine } = options;
+  const { sessions, handlers, callOf, engine, logger } = options;
   const { apply, create: createSession, update, deleteById, get } = handlers;
 
   async function page(
@@ -122,7 +125,7 @@ export function registerSessions(
     update,
     delete: async (id, context) => {
       const session = await deleteById(id, context);
-      await engine.start(cleanupTaskId(id.value));
+      await announceTask(engine, cleanupTaskId(id.value), logger);
       return session;
     },
   });

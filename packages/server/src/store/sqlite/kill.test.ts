@@ -1,0 +1,35 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { expect, it } from "vitest";
+import { openSqliteStore } from "./create-store.ts";
+
+it("keeps every acknowledged transaction, whole, over kill -9", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "stigmer-kill-"));
+  try {
+    const program = join(import.meta.dirname, "__fixtures__/write-until-killed.ts");
+    const child = spawn(process.execPath, ["--conditions=@stigmer/source", program, dataDir], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const exited = once(child, "exit");
+    const acknowledged: string[] = [];
+    for await (const line of createInterface({ input: child.stdout })) {
+      acknowledged.push(line);
+      if (acknowledged.length === 200) child.kill("SIGKILL");
+    }
+    expect(await exited).toEqual([null, "SIGKILL"]);
+
+    const store = openSqliteStore({ dataDir });
+    const stored = (await store.executions.list({}, { limit: 100_000 })).map(({ id }) => id);
+    expect(stored).toEqual(expect.arrayContaining(acknowledged));
+    // Also what was not acknowledged is there whole or not at all.
+    expect(await store.executions.orphans()).toEqual([]);
+    expect(await store.queue.counts()).toMatchObject({ waiting: stored.length });
+    await store.close();
+  } finally {
+    rmSync(dataDir, { recursive: true });
+  }
+});
