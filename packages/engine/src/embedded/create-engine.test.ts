@@ -332,6 +332,7 @@ describe("handing out", () => {
     await given.server.engine.start("aex-1");
     await given.run("aex-2");
     expect(await stream.next()).toBe("lease aex-2/1");
+    expect(await given.server.engine.metrics()).toMatchObject({ waiting: 0, leased: 1 });
     expect(given.server.ends).toEqual([]);
   });
 

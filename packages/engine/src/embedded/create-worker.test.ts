@@ -212,7 +212,7 @@ describe("heartbeats", () => {
   it("stop work whose lease is lost, and nothing more is reported for it", async () => {
     const clock = createManualClock();
     const work = gated();
-    const { server, wire, worker, run } = world({ activities: work, clock, engine: { clock } });
+    const { server, wire, worker, run } = world({ activities: work, clock, engine: { clock }, maxConcurrency: 1 });
     await worker.ready;
     await run("aex-1");
     await until(() => work.contexts.length === 1, "the run");

@@ -86,7 +86,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         const retryAt = unsettled ? now + RETRY_AFTER_FAULT_MS : Number.POSITIVE_INFINITY;
         setAlarm(now, Math.min((await queue.nextDue({ now })) ?? Number.POSITIVE_INFINITY, retryAt));
       } catch (error) {
-        logger.error({ error }, "The queue could not be served; trying again.");
+        logger.error({ err: error }, "The queue could not be served; trying again.");
         const now = clock.now();
         setAlarm(now, now + RETRY_AFTER_FAULT_MS);
       }
@@ -126,7 +126,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         else logger.error({ taskId: task.id, kind: task.kind, failure: task.lastFailure }, "A task was given up.");
         await queue.discard({ taskId: task.id, fence: task.fence });
       } catch (error) {
-        logger.error({ error, taskId: task.id }, "The end of a task could not be stored; trying again.");
+        logger.error({ err: error, taskId: task.id }, "The end of a task could not be stored; trying again.");
         unsettled = true;
       }
     }
@@ -182,7 +182,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const execution = await options.loadExecution(task.id);
       return execution && { case: "agentExecution", value: { execution } };
     } catch (error) {
-      logger.error({ error, taskId: task.id }, "A task could not be read; it waits.");
+      logger.error({ err: error, taskId: task.id }, "A task could not be read; it waits.");
       return "fault";
     }
   }

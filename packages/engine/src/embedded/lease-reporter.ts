@@ -65,7 +65,7 @@ export function createLeaseReporter(options: LeaseReporterOptions): LeaseReporte
       const call = { timeoutMs: CALL_TIMEOUT_MS };
       switch (end.kind) {
         case "ended":
-          if (end.error !== undefined) logger.error({ ...lease, error: end.error }, "A task ended with an error.");
+          if (end.error !== undefined) logger.error({ ...lease, err: end.error }, "A task ended with an error.");
           logger.info({ ...lease, outcome: end.outcome.case }, "A task ended.");
           return untilHeard(lease, () => client.completeLease({ ...request, outcome: end.outcome }, call), isHeld);
         case "handed-back":

@@ -69,7 +69,8 @@ function endOf(error: unknown, signal: AbortSignal): TaskEnd {
   if (stop) {
     const completedAt = new Date().toISOString();
     const status = { phase: ExecutionPhase.EXECUTION_CANCELLED, error: stop.message, completedAt };
-    return { kind: "ended", outcome: { case: "status", value: create(AgentExecutionStatusSchema, status) }, error };
+    const outcome: LeaseOutcome = { case: "status", value: create(AgentExecutionStatusSchema, status) };
+    return ActivityStop.is(error) ? { kind: "ended", outcome } : { kind: "ended", outcome, error };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { kind: "ended", outcome: failure(message, { retryable: true }), error };

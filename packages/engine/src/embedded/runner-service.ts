@@ -92,7 +92,10 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
       const leases = [...runner.leases].map(([taskId, fence]) => ({ taskId, fence }));
       await renew(runnerId, leases, clock.now() + reattachMs);
     } catch (error) {
-      logger.error({ error, runnerId }, "The time to reattach could not be set; the leases end with the lease time.");
+      logger.error(
+        { err: error, runnerId },
+        "The time to reattach could not be set; the leases end with the lease time.",
+      );
     }
     dispatcher.kick();
   }
