@@ -1,8 +1,8 @@
 import { distance } from "fastest-levenshtein";
 
-/** The candidate that a typing error most likely meant, or undefined when none is near: at most a third may differ. */
+/** The candidate that a typing error most likely meant, or undefined when none is near: two letters in five may differ. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
-  const most = Math.floor(Math.max(word.length, 3) / 3);
+  const most = Math.round(word.length * 0.4);
   return candidates
     .map((candidate) => ({ candidate, edits: distance(word.toLowerCase(), candidate.toLowerCase()) }))
     .filter(({ edits }) => edits <= most)

@@ -125,5 +125,5 @@ function whyNotPlain(error: unknown): string {
 }
 
 function reword(message: string): string {
-  return /^Maximum call stack/.test(message) ? tooDeep : message.replace(/\s+/g, " ").trim();
+  return message.startsWith("Maximum call stack") ? tooDeep : message.replace(/\s+/g, " ").trim();
 }

@@ -1,0 +1,42 @@
+import type { CommandIo } from "../../command-io.ts";
+import { CliError } from "../../errors.ts";
+import { createRunPrinter } from "../../output/run-view/create-run-printer.ts";
+import { withClient } from "../../server-connection/with-client.ts";
+import { attendRun } from "./attend-run.ts";
+import { readRunEnvironment } from "./run-environment.ts";
+import { checkWorkspace, startRun } from "./start-run.ts";
+
+export interface RunOptions {
+  /** Name or id. */
+  readonly agent: string;
+  readonly message: string;
+  /** A directory to work in as it is; relative to the user's. */
+  readonly workspace?: string;
+  readonly env: readonly string[];
+  readonly secret: readonly string[];
+  readonly model?: string;
+  readonly session?: string;
+  readonly json?: boolean;
+  readonly detach?: boolean;
+}
+
+/** Starts a run and shows it to its end. */
+export async function run(options: RunOptions, io: CommandIo): Promise<number> {
+  const { agent, message, workspace, session: sessionId, model, json = false } = options;
+  if (message.trim() === "") throw new CliError("usage", "the message is empty: say what the agent is to do");
+  const variables = await readRunEnvironment(options, io);
+  const secrets = Object.values(variables).flatMap(({ value, isSecret }) => (isSecret ? [value] : []));
+  return await withClient(io, async ({ client, endpoint }) => {
+    const workspaceDir = workspace && (await checkWorkspace(workspace, { cwd: io.cwd, endpoint }));
+    const execution = await startRun(client, { agent, message, workspaceDir, sessionId, model, variables });
+    const executionId = execution.metadata?.id ?? "";
+    const started = { sessionId: execution.spec?.sessionId ?? "" };
+    if (options.detach) {
+      if (json) createRunPrinter({ executionId, json }, io).begin(started);
+      else io.stdout.write(`${executionId}\n`);
+      io.stderr.write(`Watch it: stigmer execution watch ${executionId}\n`);
+      return 0;
+    }
+    return await attendRun({ client, executionId, json, secrets, onBegin: (printer) => printer.begin(started) }, io);
+  });
+}

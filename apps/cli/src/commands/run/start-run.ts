@@ -1,0 +1,100 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { ClientError, type StigmerClient } from "@stigmer/client";
+import { isLoopback } from "@stigmer/config";
+import { agenticApiVersion, createId, isId, slugify } from "@stigmer/protos";
+import type { Agent } from "@stigmer/protos/agent/v1";
+import { type AgentExecution, AgentExecutionSchema } from "@stigmer/protos/agentexecution/v1";
+import { SessionSchema } from "@stigmer/protos/session/v1";
+import { CliError } from "../../errors.ts";
+import type { RunVariable } from "./run-environment.ts";
+
+export interface StartRunOptions {
+  readonly agent: string;
+  readonly message: string;
+  /** Absolute. The session works in it as it is. */
+  readonly workspaceDir?: string;
+  /** A session to go on with. */
+  readonly sessionId?: string;
+  readonly model?: string;
+  readonly variables?: Readonly<Record<string, RunVariable>>;
+}
+
+/** Finds the agent, prepares the session and submits the run. */
+export async function startRun(client: StigmerClient, options: StartRunOptions): Promise<AgentExecution> {
+  const agent = await findAgent(client, options.agent);
+  const sessionId = await chooseSession(client, agent, options);
+  // Ids made here let a person who loses the answer find the run all the same.
+  const id = createId("AgentExecution");
+  return await client.executions.create(
+    create(AgentExecutionSchema, {
+      apiVersion: agenticApiVersion,
+      kind: "AgentExecution",
+      metadata: { id, name: id, org: agent.metadata?.org },
+      spec: {
+        agentId: sessionId === undefined ? (agent.metadata?.id ?? "") : "",
+        sessionId,
+        message: options.message,
+        executionConfig: options.model === undefined ? undefined : { modelName: options.model },
+        runtimeEnv: { ...options.variables },
+      },
+    }),
+  );
+}
+
+async function findAgent(client: StigmerClient, nameOrId: string): Promise<Agent> {
+  try {
+    return isId(nameOrId, "Agent")
+      ? await client.agents.get(nameOrId)
+      : await client.agents.getByReference({ slug: slugify(nameOrId) || nameOrId });
+  } catch (error) {
+    if (!ClientError.is(error) || error.code !== "not-found") throw error;
+    const advice = "list them with `stigmer list agents`, add one with `stigmer apply -f FILE`";
+    throw new CliError("failed", `There is no agent "${nameOrId}": ${advice}`, { cause: error });
+  }
+}
+
+async function chooseSession(
+  client: StigmerClient,
+  agent: Agent,
+  { sessionId, workspaceDir, message }: StartRunOptions,
+): Promise<string | undefined> {
+  if (sessionId !== undefined) {
+    const session = await client.sessions.get(sessionId);
+    const instance = await client.agentInstances.get(session.spec?.agentInstanceId ?? "");
+    if (instance.spec?.agentId === agent.metadata?.id) return sessionId;
+    throw new CliError("failed", `Session ${sessionId} is one of another agent than ${agent.metadata?.slug}`);
+  }
+  if (workspaceDir === undefined) return undefined;
+  const id = createId("Session");
+  const session = create(SessionSchema, {
+    apiVersion: agenticApiVersion,
+    kind: "Session",
+    metadata: { id, name: id, org: agent.metadata?.org },
+    spec: {
+      agentInstanceId: agent.status?.defaultInstanceId,
+      subject: message.replace(/\s+/g, " ").slice(0, 80),
+      workspaceDir,
+    },
+  });
+  return (await client.sessions.create(session)).metadata?.id;
+}
+
+/** The absolute path of a directory that the server, on the same machine, can work in. */
+export async function checkWorkspace(
+  dir: string,
+  { cwd, endpoint }: { cwd: string; endpoint: string },
+): Promise<string> {
+  const path = resolve(cwd, dir);
+  if (!isLoopback(endpoint)) {
+    const why = `it is a directory of this machine, and the server is ${endpoint}`;
+    throw new CliError("failed", `--workspace ${dir} can't be used: ${why}`);
+  }
+  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    const reason = cause.code === "ENOENT" ? "there is no such directory" : `it can't be read (${cause.code})`;
+    throw new CliError("failed", `--workspace ${dir}: ${reason}`, { cause });
+  });
+  if (!found.isDirectory()) throw new CliError("failed", `--workspace ${dir}: it is not a directory`);
+  return path;
+}

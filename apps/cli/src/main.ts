@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+import { resolve } from "node:path";
+import type { CommandIo } from "./command-io.ts";
+import { runCli } from "./run-cli.ts";
+
+// A reader that has seen enough (`stigmer list agents | head -1`) is no failure.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+}
+
+const io: CommandIo = {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: userDirectory(),
+  onSignal(listener) {
+    const signals = ["SIGINT", "SIGTERM"] as const;
+    const stops = signals.map((signal) => {
+      const handler = (): void => listener(signal);
+      process.on(signal, handler);
+      return () => process.off(signal, handler);
+    });
+    return () => stops.forEach((stop) => stop());
+  },
+};
+
+const exitCode = await runCli(process.argv.slice(2), io);
+// A pipe may still hold what was written last.
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done))));
+process.exit(exitCode);
+
+/** `pnpm stigmer` runs in the root of the checkout, and says in INIT_CWD where its user is. */
+function userDirectory(): string {
+  const cwd = process.cwd();
+  const checkout = resolve(import.meta.dirname, "../../..");
+  return cwd === checkout ? (process.env["INIT_CWD"] ?? cwd) : cwd;
+}

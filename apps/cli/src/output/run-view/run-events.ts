@@ -1,0 +1,191 @@
+import {
+  type AgentExecutionStatus,
+  type AgentMessage,
+  ExecutionPhase,
+  MessageType,
+  type StatusDelta,
+  type ToolCall,
+  ToolCallStatus,
+  TodoStatus,
+} from "@stigmer/protos/agentexecution/v1";
+import { inferComponent } from "@stigmer/status";
+import { durationBetween } from "../durations.ts";
+
+export type ToolState =
+  | "pending"
+  | "running"
+  | "completed"
+  | "failed"
+  | "cancelled"
+  | "outcome-unknown"
+  | "waiting-for-approval";
+
+export type TodoState = "pending" | "in-progress" | "completed" | "cancelled";
+
+export interface Todo {
+  readonly content: string;
+  readonly status: TodoState;
+}
+
+/** What a watcher gets to see of a run, in order, each once: also after a lost connection and a new snapshot. */
+export type RunEvent =
+  | { readonly type: "message"; readonly messageId: string; readonly from: "agent" | "stigmer" }
+  | { readonly type: "text"; readonly messageId: string; readonly text: string }
+  | {
+      readonly type: "tool";
+      readonly toolCallId: string;
+      readonly name: string;
+      /** What the call is about (`kubectl get`, a path); empty when its name says it all. */
+      readonly display: string;
+      readonly status: ToolState;
+      /** RFC 3339; empty before it started. */
+      readonly startedAt: string;
+      readonly durationMs?: number;
+      readonly error: string;
+    }
+  | { readonly type: "todos"; readonly todos: readonly Todo[] }
+  | { readonly type: "phase"; readonly phase: ExecutionPhase; readonly error: string };
+
+export interface RunReader {
+  /** What is new in `status`. With the delta that led to it, only the rows that it names are looked at. */
+  read(status: AgentExecutionStatus, delta?: StatusDelta): RunEvent[];
+}
+
+/** Reads statuses of one run, remembering only what it has told. */
+export function createRunReader(): RunReader {
+  /** Characters of each message that were told. */
+  const texts = new Map<string, number>();
+  const tools = new Map<string, ToolState>();
+  let todos = "";
+  let phase = ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
+
+  function* readMessage(id: string, message: AgentMessage | undefined): Generator<RunEvent> {
+    if (message === undefined) return;
+    const from = speakers[message.type];
+    if (from === undefined) return;
+    const told = texts.get(id);
+    if (told === undefined) yield { type: "message", messageId: id, from };
+    const text = message.content.slice(told ?? 0);
+    texts.set(id, Math.max(told ?? 0, message.content.length));
+    if (text !== "") yield { type: "text", messageId: id, text };
+  }
+
+  function* readTool(call: ToolCall | undefined): Generator<RunEvent> {
+    if (call === undefined) return;
+    const status = toolStates[call.status];
+    if (status === undefined || tools.get(call.id) === status) return;
+    tools.set(call.id, status);
+    const { id: toolCallId, name, startedAt, completedAt, error } = call;
+    const durationMs = durationBetween(startedAt, completedAt);
+    const seen = { toolCallId, name, display: displayOf(call), status, startedAt, error };
+    yield { type: "tool", ...seen, ...(durationMs !== undefined && { durationMs }) };
+  }
+
+  function* readTodos(status: AgentExecutionStatus): Generator<RunEvent> {
+    const now = Object.values(status.todos).map((item): Todo => ({
+      content: item.content,
+      status: todoStates[item.status] ?? "pending",
+    }));
+    const told = JSON.stringify(now);
+    if (now.length === 0 || told === todos) return;
+    todos = told;
+    yield { type: "todos", todos: now };
+  }
+
+  function* readPhase({ phase: now, error }: AgentExecutionStatus): Generator<RunEvent> {
+    if (now === phase) return;
+    phase = now;
+    yield { type: "phase", phase, error };
+  }
+
+  function* readAll(status: AgentExecutionStatus): Generator<RunEvent> {
+    const held = new Set<string>();
+    for (const [index, message] of status.messages.entries()) {
+      yield* readMessage(message.id || `message-${index}`, message);
+      for (const call of message.toolCalls) {
+        held.add(call.id);
+        yield* readTool(call);
+      }
+    }
+    for (const call of status.toolCalls) if (!held.has(call.id)) yield* readTool(call);
+    yield* readTodos(status);
+    yield* readPhase(status);
+  }
+
+  function* readDelta(status: AgentExecutionStatus, delta: StatusDelta): Generator<RunEvent> {
+    for (const { change } of delta.changes) {
+      switch (change.case) {
+        case "messageStarted":
+        case "textAppended": {
+          const { messageId } = change.value;
+          yield* readMessage(
+            messageId,
+            status.messages.findLast(({ id }) => id === messageId),
+          );
+          break;
+        }
+        case "messageRemoved":
+          // Its successor says it anew, as a message of its own.
+          texts.delete(change.value.messageId);
+          break;
+        case "toolCall": {
+          const id = change.value.call?.id;
+          yield* readTool(status.toolCalls.findLast((call) => call.id === id));
+          break;
+        }
+        case "toolCallRemoved":
+          tools.delete(change.value.toolCallId);
+          break;
+        case "todos":
+          yield* readTodos(status);
+          break;
+        case "run":
+          yield* readPhase(status);
+          break;
+        case "merged":
+          yield* readAll(status);
+          break;
+        default:
+          break;
+      }
+    }
+  }
+
+  return { read: (status, delta) => [...(delta ? readDelta(status, delta) : readAll(status))] };
+}
+
+/** What the agent said last: the answer of a run. */
+export function finalAnswer(status: AgentExecutionStatus): string {
+  return (
+    status.messages.findLast(({ type, content }) => type === MessageType.MESSAGE_AI && content.trim() !== "")
+      ?.content ?? ""
+  );
+}
+
+function displayOf({ name, args, componentMetadata }: ToolCall): string {
+  const display = componentMetadata?.metadata?.["display"];
+  if (typeof display === "string") return display;
+  return inferComponent(name, args ?? {}).display ?? "";
+}
+
+const speakers: Readonly<Partial<Record<MessageType, "agent" | "stigmer">>> = {
+  [MessageType.MESSAGE_AI]: "agent",
+  [MessageType.MESSAGE_SYSTEM]: "stigmer",
+};
+
+const toolStates: Readonly<Partial<Record<ToolCallStatus, ToolState>>> = {
+  [ToolCallStatus.TOOL_CALL_PENDING]: "pending",
+  [ToolCallStatus.TOOL_CALL_RUNNING]: "running",
+  [ToolCallStatus.TOOL_CALL_COMPLETED]: "completed",
+  [ToolCallStatus.TOOL_CALL_FAILED]: "failed",
+  [ToolCallStatus.TOOL_CALL_CANCELLED]: "cancelled",
+  [ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN]: "outcome-unknown",
+  [ToolCallStatus.TOOL_CALL_WAITING_FOR_APPROVAL]: "waiting-for-approval",
+};
+
+const todoStates: Readonly<Partial<Record<TodoStatus, TodoState>>> = {
+  [TodoStatus.TODO_PENDING]: "pending",
+  [TodoStatus.TODO_IN_PROGRESS]: "in-progress",
+  [TodoStatus.TODO_COMPLETED]: "completed",
+  [TodoStatus.TODO_CANCELLED]: "cancelled",
+};

@@ -1,0 +1,27 @@
+import { type AgentExecutionStatus, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import { showPhase } from "../../resources/kinds.ts";
+import type { Color, Paint } from "../colors.ts";
+import { durationBetween, formatDuration } from "../durations.ts";
+import { oneLine } from "../plain-text.ts";
+
+const colors: Readonly<Partial<Record<ExecutionPhase, Color>>> = {
+  [ExecutionPhase.EXECUTION_COMPLETED]: "green",
+  [ExecutionPhase.EXECUTION_FAILED]: "red",
+  [ExecutionPhase.EXECUTION_TERMINATED]: "red",
+};
+
+/** The last line of a run: `completed in 4.2 s · 12,345 tokens (11,000 in, 1,345 out) · 4 model calls`. */
+export function summarize(status: AgentExecutionStatus, paint: Paint): string {
+  const durationMs = durationBetween(status.startedAt, status.completedAt);
+  const phase = `${showPhase(status.phase)}${durationMs === undefined ? "" : ` in ${formatDuration(durationMs)}`}`;
+  const error = status.error === "" ? "" : `: ${oneLine(status.error, 1000)}`;
+  return `${paint(colors[status.phase] ?? "yellow", `${phase}${error}`)}${paint("dim", usageOf(status))}`;
+}
+
+function usageOf({ usage }: AgentExecutionStatus): string {
+  if (usage === undefined || usage.inputTokens + usage.outputTokens === 0) return "";
+  const { inputTokens, outputTokens, modelCalls } = usage;
+  const count = (value: number): string => value.toLocaleString("en-US");
+  const tokens = `${count(inputTokens + outputTokens)} tokens (${count(inputTokens)} in, ${count(outputTokens)} out)`;
+  return ` · ${tokens} · ${count(modelCalls)} model call${modelCalls === 1 ? "" : "s"}`;
+}

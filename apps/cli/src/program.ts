@@ -1,0 +1,258 @@
+// Every command and flag. Bodies are imported when they run, so that `--version` and `--help` load nothing else.
+import { Argument, Command as Program, InvalidArgumentError, Option } from "commander";
+import type { Command, CommandIo } from "./command-io.ts";
+import { readVersion } from "./version.ts";
+
+export interface ProgramOptions {
+  readonly io: CommandIo;
+  /** Told what a command returned. */
+  readonly onExitCode: (code: number) => void;
+}
+
+/** Declares the command line. Nothing is printed or ended by itself: mistakes come as commander's errors. */
+export function createProgram({ io, onExitCode }: ProgramOptions): Program {
+  const run = async <Options>(load: Promise<Command<Options>>, options: Options): Promise<void> => {
+    const command = await load;
+    onExitCode((await command(options, io)) ?? 0);
+  };
+
+  const program = new Program("stigmer")
+    .description("Runs AI agents durably, on your own machine or in your cloud.")
+    .version(readVersion(), "-V, --version", "print the version")
+    .helpCommand("help [command]", "show help")
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {}, outputError: () => {} })
+    .addHelpText("after", "\nFirst steps: stigmer demo, then stigmer local start.");
+
+  const local = program.command("local").description("the server and the runner on this machine");
+  const server = program.command("server").description("the same as `local`, and the server in the foreground");
+  for (const group of [local, server]) addDaemonCommands(group, run);
+  server
+    .command("run")
+    .description("run stigmer-server in the foreground, until it is told to stop")
+    .addOption(portOption())
+    .action((options) =>
+      run(
+        import("./commands/server-run.ts").then((m) => m.serverRun),
+        options,
+      ),
+    );
+  addSupervisor(program, run);
+
+  program
+    .command("apply")
+    .description("create or update what manifests describe; nothing is sent when one of them is wrong")
+    .requiredOption("-f, --file <path>", "a file, a folder, or - for standard input; may be repeated", collect)
+    .action((options) =>
+      run(
+        import("./commands/apply/apply.ts").then((m) => m.apply),
+        options,
+      ),
+    );
+  program
+    .command("get")
+    .description("show the resources of a kind, or one of them")
+    .addArgument(kindArgument())
+    .argument("[name]", "name or id")
+    .addOption(outputOption())
+    .action((kind, nameOrId, options) =>
+      run(
+        import("./commands/get.ts").then((m) => m.get),
+        { kind, nameOrId, ...options },
+      ),
+    );
+  program
+    .command("list")
+    .description("show the resources of a kind")
+    .addArgument(kindArgument())
+    .addOption(outputOption())
+    .action((kind, options) =>
+      run(
+        import("./commands/get.ts").then((m) => m.get),
+        { kind, ...options },
+      ),
+    );
+  program
+    .command("delete")
+    .description("delete a resource")
+    .addArgument(kindArgument())
+    .argument("<name>", "name or id")
+    .action((kind, nameOrId) =>
+      run(
+        import("./commands/delete.ts").then((m) => m.deleteResource),
+        { kind, nameOrId },
+      ),
+    );
+
+  program
+    .command("run")
+    .description("let an agent work, and watch it; Ctrl-C leaves it to itself, twice cancels it")
+    .argument("<agent>", "name or id")
+    .argument("<message>", "what it is to do")
+    .option("--workspace <dir>", "an existing directory to work in, as it is")
+    .option("--env <name=value>", "a variable for this run; may be repeated", collect, [])
+    .option("--secret <name>", "a secret variable, its value taken from this environment; may be repeated", collect, [])
+    .option("--model <name>", "the model to use")
+    .option("--session <id>", "a session to go on with")
+    .option("--json", "print what happens as JSON, one object a line")
+    .option("--detach", "print the run's id and return at once")
+    .addHelpText("after", "\nExit code: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 waits for approval.")
+    .action((agent, message, options: { session?: string; workspace?: string }, command: Program) => {
+      if (options.session !== undefined && options.workspace !== undefined) {
+        command.error("error: --workspace can't be used with --session, which has a workspace already");
+      }
+      return run(
+        import("./commands/run/run.ts").then((m) => m.run),
+        {
+          ...(options as { env: string[]; secret: string[] }),
+          agent,
+          message,
+        },
+      );
+    });
+  addExecutionCommands(program, run);
+
+  program
+    .command("demo")
+    .description("let an agent repair a small project, with everything started and stopped for it")
+    .action(() =>
+      run(
+        import("./commands/demo/demo.ts").then((m) => m.demo),
+        {},
+      ),
+    );
+  program
+    .command("version")
+    .description("print the version")
+    .action(() => void io.stdout.write(`${readVersion()}\n`));
+  return program;
+}
+
+type Run = <Options>(load: Promise<Command<Options>>, options: Options) => Promise<void>;
+
+function addDaemonCommands(group: Program, run: Run): void {
+  const add = (name: string, description: string): Program => group.command(name).description(description);
+  add("start", "start the server and the runner in the background")
+    .addOption(portOption())
+    .option("--foreground", "stay, and stop them with Ctrl-C")
+    .option("--json", "print the state as JSON")
+    .action((options) =>
+      run(
+        import("./commands/local/start.ts").then((m) => m.localStart),
+        options,
+      ),
+    );
+  add("status", "show what runs; exit code 1 when nothing does")
+    .option("--json", "as JSON")
+    .action((options) =>
+      run(
+        import("./commands/local/status.ts").then((m) => m.localStatus),
+        options,
+      ),
+    );
+  add("stop", "stop everything").action((options) =>
+    run(
+      import("./commands/local/stop.ts").then((m) => m.localStop),
+      options,
+    ),
+  );
+  add("restart", "stop, then start")
+    .addOption(portOption())
+    .action((options) =>
+      run(
+        import("./commands/local/restart.ts").then((m) => m.localRestart),
+        options,
+      ),
+    );
+  add("logs", "show what the processes logged")
+    .argument("[component]", "stigmer-server, agent-runner or daemon; all of them without")
+    .option("-f, --follow", "go on with what comes")
+    .action((component, options) =>
+      run(
+        import("./commands/local/logs.ts").then((m) => m.localLogs),
+        { component, ...options },
+      ),
+    );
+}
+
+function addSupervisor(program: Program, run: Run): void {
+  program
+    .command("internal", { hidden: true })
+    .command("supervise")
+    .addOption(portOption())
+    .action((options) =>
+      run(
+        import("./commands/local/supervise.ts").then((m) => m.supervise),
+        options,
+      ),
+    );
+}
+
+function addExecutionCommands(program: Program, run: Run): void {
+  const group = program.command("execution").description("runs of agents");
+  group
+    .command("get")
+    .description("show a run")
+    .argument("<id>")
+    .addOption(outputOption())
+    .action((nameOrId, options) =>
+      run(
+        import("./commands/get.ts").then((m) => m.get),
+        { kind: "execution", nameOrId, ...options },
+      ),
+    );
+  group
+    .command("list")
+    .description("show all runs")
+    .addOption(outputOption())
+    .action((options) =>
+      run(
+        import("./commands/get.ts").then((m) => m.get),
+        { kind: "execution", ...options },
+      ),
+    );
+  group
+    .command("watch")
+    .description("follow a run from its beginning to its end")
+    .argument("<id>")
+    .option("--json", "as JSON, one object a line")
+    .action((id, options) =>
+      run(
+        import("./commands/execution/execution.ts").then((m) => m.watchExecution),
+        { id, ...options },
+      ),
+    );
+  group
+    .command("cancel")
+    .description("ask a run to stop")
+    .argument("<id>")
+    .option("--reason <text>", "why, for the record")
+    .action((id, options) =>
+      run(
+        import("./commands/execution/execution.ts").then((m) => m.cancelExecution),
+        { id, ...options },
+      ),
+    );
+}
+
+function kindArgument(): Argument {
+  return new Argument("<kind>", "agent, instance, session, execution, skill, environment or mcpserver");
+}
+
+function outputOption(): Option {
+  return new Option("-o, --output <format>", "how to show it").choices(["table", "yaml", "json"]).default("table");
+}
+
+function portOption(): Option {
+  return new Option("--port <port>", "the server's port, 0 for any free one (default: 50051)").argParser(parsePort);
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw new InvalidArgumentError("It must be a number from 0 to 65535.");
+}
+
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
