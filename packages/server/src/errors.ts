@@ -1,4 +1,10 @@
-export type ServerErrorCode = "port-in-use" | "cannot-listen" | "not-writable" | "database-newer" | "database-corrupt" | "bad-key-file";
+export type ServerErrorCode =
+  | "port-in-use"
+  | "cannot-listen"
+  | "not-writable"
+  | "database-newer"
+  | "database-corrupt"
+  | "bad-key-file";
 
 const brand: unique symbol = Symbol.for("@stigmer/server.ServerError") as never;
 

@@ -15,7 +15,11 @@ export async function loadOrCreateKeyFile(path: string): Promise<Buffer> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await writeFile(temporary, `${randomBytes(KEY_BYTES).toString("base64url")}\n`, { mode: 0o600, flag: "wx", flush: true });
+    await writeFile(temporary, `${randomBytes(KEY_BYTES).toString("base64url")}\n`, {
+      mode: 0o600,
+      flag: "wx",
+      flush: true,
+    });
     // `link` fails when another process was first, and never shows a half-written key.
     await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "EEXIST") throw error;
@@ -41,11 +45,16 @@ async function readKeyFile(path: string): Promise<Buffer | undefined> {
   } catch (error) {
     if (ServerError.is(error)) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new ServerError("bad-key-file", `Cannot read the key file ${path}: ${(error as Error).message}.`, { cause: error });
+    throw new ServerError("bad-key-file", `Cannot read the key file ${path}: ${(error as Error).message}.`, {
+      cause: error,
+    });
   }
   const key = Buffer.from(text.trim(), "base64url");
   if (key.length !== KEY_BYTES) {
-    throw new ServerError("bad-key-file", `The key file ${path} does not hold a key of ${KEY_BYTES} bytes: restore it, or delete it to make a new one.`);
+    throw new ServerError(
+      "bad-key-file",
+      `The key file ${path} does not hold a key of ${KEY_BYTES} bytes: restore it, or delete it to make a new one.`,
+    );
   }
   return key;
 }

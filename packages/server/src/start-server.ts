@@ -2,20 +2,9 @@
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { createEmbeddedEngine, type EmbeddedEngineMetrics } from "@stigmer/engine/embedded";
-import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
-import { AgentExecutionCommandController, AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
-import { AgentInstanceCommandController, AgentInstanceQueryController } from "@stigmer/protos/agentinstance/v1";
-import { EnvironmentCommandController, EnvironmentQueryController } from "@stigmer/protos/environment/v1";
-import {
-  ExecutionContextCommandController,
-  ExecutionContextQueryController,
-} from "@stigmer/protos/executioncontext/v1";
 import { Health } from "@stigmer/protos/grpc/health/v1";
 import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
-import { McpServerCommandController, McpServerQueryController } from "@stigmer/protos/mcpserver/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
-import { SessionCommandController, SessionQueryController } from "@stigmer/protos/session/v1";
-import { SkillCommandController, SkillQueryController } from "@stigmer/protos/skill/v1";
 import { join } from "node:path";
 import { createHealth } from "./discovery/health.ts";
 import { createReflection } from "./discovery/reflection.ts";
@@ -29,6 +18,7 @@ import { validateRequests } from "./interceptors/validate.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
+import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
 import { openSqliteStore } from "./store/sqlite/create-store.ts";
 
@@ -70,26 +60,6 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const SERVICES = [
-  AgentCommandController,
-  AgentQueryController,
-  AgentInstanceCommandController,
-  AgentInstanceQueryController,
-  SessionCommandController,
-  SessionQueryController,
-  AgentExecutionCommandController,
-  AgentExecutionQueryController,
-  SkillCommandController,
-  SkillQueryController,
-  EnvironmentCommandController,
-  EnvironmentQueryController,
-  ExecutionContextCommandController,
-  ExecutionContextQueryController,
-  McpServerCommandController,
-  McpServerQueryController,
-  RunnerController,
-] as const;
-
 // Beyond the largest skill (100 MB zipped) and its framing.
 const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
 
@@ -115,7 +85,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     onExhausted: (executionId, message) => runs.fail(executionId, message),
     logger,
   });
-  const health = createHealth(SERVICES.map(({ typeName }) => typeName));
+  const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
   const registerServices = createServices({
     store,
     runs,
@@ -130,7 +100,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     registerServices(router);
     router.service(RunnerController, engine.runnerService);
     router.service(Health, health.service);
-    router.service(ServerReflection, createReflection([...SERVICES, Health, ServerReflection]));
+    router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };
   const handler = connectNodeAdapter({
     routes,

@@ -5,8 +5,8 @@ export const SECRET_MASK = "********";
 
 /**
  * Keeps secret values (those with `is_secret`) out of the store and out of answers. Works on the messages that carry them:
- * Environment, Agent (`env_spec`), ExecutionContext, AgentExecution (`runtime_env`); any other message passes unchanged.
- * None of the methods changes its argument.
+ * Environment, Agent and McpServer (`env_spec`), ExecutionContext, AgentExecution (`runtime_env`); any other message passes
+ * unchanged. None of the methods changes its argument.
  */
 export interface Secrets {
   /** Encrypts each secret value. A value that equals `SECRET_MASK` is taken (sealed) from `previous`, so that what was read can be applied again. */

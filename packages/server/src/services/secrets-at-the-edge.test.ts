@@ -65,7 +65,17 @@ it("writes no secret to disk in clear", async () => {
     metadata: { name: "c" },
     spec: { executionId: id, data: { KEY: value } },
   });
+  const mcpServer = await server.mcpServers.create({
+    apiVersion: "agentic.stigmer.ai/v1",
+    kind: "McpServer",
+    metadata: { name: "m" },
+    spec: {
+      serverType: { case: "stdio", value: { command: "mcp" } },
+      envSpec: { data: { KEY: value } },
+    },
+  });
   expect(agent.spec?.envSpec?.data["KEY"]?.value).toBe(SECRET_MASK);
+  expect(mcpServer.spec?.envSpec?.data["KEY"]?.value).toBe(SECRET_MASK);
   const files = readdirSync(server.dataDir);
   expect(files).toContain("stigmer.db");
   const databases = files.filter((name) => name.startsWith("stigmer.db"));
