@@ -167,7 +167,8 @@ export declare const AgentExecutionCommandController: GenService<{
     output: typeof AgentExecutionSchema;
   },
   /**
-   * Deletes a run and answers with what it was; a run under way is cancelled first.
+   * Deletes a run and answers with what it was. A run that a runner is working on is refused with FAILED_PRECONDITION: cancel
+   * it first, or wait for its end.
    *
    * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController.delete
    */
