@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadScenario, startScriptedModel } from "../packages/scripted-model/src/index.ts";
-import * as csvAnalyst from "./csv-analyst/check.ts";
-import { makeSales } from "./csv-analyst/make-sales.ts";
-import * as repoDoctor from "./repo-doctor/check.ts";
-import * as skillUser from "./skill-user/check.ts";
+import { loadScenario, startScriptedModel } from "@stigmer/scripted-model";
+import * as csvAnalyst from "../examples/csv-analyst/check.ts";
+import { makeSales } from "../examples/csv-analyst/make-sales.ts";
+import * as repoDoctor from "../examples/repo-doctor/check.ts";
+import * as skillUser from "../examples/skill-user/check.ts";
 
 // Each scenario against the smallest agent there is: what the scripted model asks for must lead to the right outcome by
 // itself, before the platform comes into play.
@@ -133,7 +133,7 @@ async function runAgent(url: string, system: string, message: string): Promise<{
 }
 
 describe.each(examples)("$name", ({ name, skill, message, prepare, check }) => {
-  const folder = join(import.meta.dirname, name);
+  const folder = join(import.meta.dirname, "../examples", name);
 
   it("reaches its outcome by what the scenario asks for", async () => {
     prepare(workspace);
@@ -176,7 +176,7 @@ describe.each(examples)("$name", ({ name, skill, message, prepare, check }) => {
 it.each(examples.flatMap(({ name, skill }) => (skill === undefined ? [] : [[name, skill] as const])))(
   "%s applies the skill that lies in its folder, %s",
   async (name, skill) => {
-    const folder = join(import.meta.dirname, name);
+    const folder = join(import.meta.dirname, "../examples", name);
     const manifest = await readFile(join(folder, "skill.yaml"), "utf8");
     const [, block = ""] = manifest.split("  skillMd: |\n");
     expect(block.replaceAll(/^ {4}/gm, "")).toBe(await readFile(join(folder, `skills/${skill}/SKILL.md`), "utf8"));
@@ -185,5 +185,7 @@ it.each(examples.flatMap(({ name, skill }) => (skill === undefined ? [] : [[name
 );
 
 it("has sales data that its script makes", async () => {
-  expect(makeSales()).toBe(await readFile(join(import.meta.dirname, "csv-analyst/workspace/sales.csv"), "utf8"));
+  expect(makeSales()).toBe(
+    await readFile(join(import.meta.dirname, "../examples", "csv-analyst/workspace/sales.csv"), "utf8"),
+  );
 });
