@@ -23,6 +23,8 @@ export interface DemoOptions {
   readonly startPlatform?: StartPlatform;
   /** Default: the one that comes with the package. */
   readonly example?: Example;
+  /** Where the copy of the project and the demo's home go. Default: the system's folder for temporary files. */
+  readonly directory?: string;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function demo(options: DemoOptions, io: CommandIo): Promise<number>
     if (stop.signal.aborted) return exitCodes.interrupted;
     throw error;
   } finally {
-    for (const close of opened.reverse()) {
+    for (const close of opened.toReversed()) {
       try {
         await close();
       } catch (error) {
@@ -62,13 +64,19 @@ interface PlayOptions extends DemoOptions {
 }
 
 async function play(options: PlayOptions, io: CommandIo): Promise<number> {
-  const { signal, onOpen, example = findExample(), startPlatform = await localPlatform() } = options;
+  const { signal, onOpen, example = findExample(), directory = tmpdir() } = options;
+  const startPlatform = options.startPlatform ?? (await import("./local-platform.ts")).startLocalPlatform;
   const paint = createPaint(io.stdout, io.env);
   const say = (text: string): void => void io.stdout.write(`${text}\n`);
 
-  const workspaceDir = join(await mkdtemp(join(tmpdir(), "stigmer-demo-")), "project");
+  const copy = await mkdtemp(join(directory, "stigmer-demo-"));
+  let hasRun = false;
+  onOpen(async () => {
+    if (!hasRun) await rm(copy, { recursive: true });
+  });
+  const workspaceDir = join(copy, "project");
   await cp(example.project, workspaceDir, { recursive: true });
-  const home = await mkdtemp(join(tmpdir(), "stigmer-demo-home-"));
+  const home = await mkdtemp(join(directory, "stigmer-demo-home-"));
   onOpen(() => rm(home, { recursive: true, force: true, maxRetries: 3 }));
 
   const model = await chooseModel(io, signal);
@@ -90,6 +98,7 @@ async function play(options: PlayOptions, io: CommandIo): Promise<number> {
     await applyManifests(client, manifests);
     say(paint("dim", `Ready on ${endpoint}. The agent works in ${workspaceDir}.\n`));
     const { message } = example;
+    hasRun = true;
     const execution = await startRun(client, { agent: "repo-doctor", message, workspaceDir });
     const executionId = execution.metadata?.id ?? "";
     say(`${paint("bold", `stigmer run repo-doctor "${message}"`)}\n`);
@@ -123,8 +132,4 @@ async function openModel(
 function introduce(model: DemoModel): string {
   if (model.kind === "configured") return `Model: ${model.label}.`;
   return `This replays a scripted model; the tools and the work are real. For a real model: ${model.hint}`;
-}
-
-async function localPlatform(): Promise<StartPlatform> {
-  return (await import("./local-platform.ts")).startLocalPlatform;
 }
