@@ -1,4 +1,5 @@
 export type ServerErrorCode =
+  | "already-running"
   | "port-in-use"
   | "cannot-listen"
   | "not-writable"
@@ -22,4 +23,14 @@ export class ServerError extends Error {
   static is(value: unknown): value is ServerError {
     return typeof value === "object" && value !== null && brand in value;
   }
+}
+
+/** A directory that can't be used, and the variable that chooses another. */
+export function unwritable(
+  directory: string,
+  variable: "STIGMER_HOME" | "STIGMER_DATA_DIR",
+  cause: unknown,
+): ServerError {
+  const message = `cannot write ${directory}: ${(cause as Error).message}; choose another with ${variable}`;
+  return new ServerError("not-writable", message, { cause });
 }

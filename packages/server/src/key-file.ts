@@ -1,20 +1,30 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rm, stat, link, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
-import { ServerError } from "./errors.ts";
+import { join } from "node:path";
+import { ServerError, unwritable } from "./errors.ts";
 
 const KEY_BYTES = 32;
+
+/** A file that holds a key. */
+export interface KeyFile {
+  /** Made, for its owner alone, when missing. */
+  readonly directory: string;
+  readonly name: string;
+  /** The variable that chooses another directory, to be named when this one is of no use. */
+  readonly variable: "STIGMER_HOME" | "STIGMER_DATA_DIR";
+}
 
 /**
  * The random key kept in a file that only its owner can read; made on first use. Two servers that start at the same
  * moment get the same key. Returns 32 bytes. Throws `ServerError` `not-writable` or `bad-key-file`.
  */
-export async function loadOrCreateKeyFile(path: string): Promise<Buffer> {
-  const existing = await readKeyFile(path);
+export async function loadOrCreateKeyFile(file: KeyFile): Promise<Buffer> {
+  const path = join(file.directory, file.name);
+  const existing = await readKeyFile(path, file);
   if (existing) return existing;
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await mkdir(file.directory, { recursive: true, mode: 0o700 });
     await writeFile(temporary, `${randomBytes(KEY_BYTES).toString("base64url")}\n`, {
       mode: 0o600,
       flag: "wx",
@@ -25,16 +35,17 @@ export async function loadOrCreateKeyFile(path: string): Promise<Buffer> {
       if (error.code !== "EEXIST") throw error;
     });
   } catch (cause) {
-    throw new ServerError("not-writable", `Cannot write the key file ${path}: ${(cause as Error).message}.`, { cause });
+    throw unwritable(file.directory, file.variable, cause);
   } finally {
-    await rm(temporary, { force: true });
+    // Below a file there is nothing to remove, and that is an error of its own.
+    await rm(temporary, { force: true }).catch(() => {});
   }
-  const made = await readKeyFile(path);
+  const made = await readKeyFile(path, file);
   if (!made) throw new ServerError("bad-key-file", `The key file ${path} vanished while it was made: start again.`);
   return made;
 }
 
-async function readKeyFile(path: string): Promise<Buffer | undefined> {
+async function readKeyFile(path: string, { variable }: KeyFile): Promise<Buffer | undefined> {
   let text: string;
   try {
     const { mode } = await stat(path);
@@ -44,10 +55,14 @@ async function readKeyFile(path: string): Promise<Buffer | undefined> {
     text = await readFile(path, "utf8");
   } catch (error) {
     if (ServerError.is(error)) throw error;
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new ServerError("bad-key-file", `Cannot read the key file ${path}: ${(error as Error).message}.`, {
-      cause: error,
-    });
+    const { code, message } = error as NodeJS.ErrnoException;
+    // Making it says what is wrong with the directory.
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new ServerError(
+      "bad-key-file",
+      `Cannot read the key file ${path}: ${message}; make it readable for this user, or choose another directory with ${variable}`,
+      { cause: error },
+    );
   }
   const key = Buffer.from(text.trim(), "base64url");
   if (key.length !== KEY_BYTES) {

@@ -21,6 +21,7 @@ import { createSecrets } from "./secrets/create-secrets.ts";
 import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
 import { openSqliteStore } from "./store/sqlite/create-store.ts";
+import { lockDataDir } from "./store/sqlite/lock.ts";
 
 export interface StartServerOptions {
   /** Holds `local.key`, which the server makes on its first start: who can read it may call. */
@@ -68,10 +69,31 @@ const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
  * 127.0.0.1. Throws `ServerError` that says in one line what is in the way.
  */
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
-  const { home, dataDir = join(home, "data"), port = 50_051, taskQueue, logger = silentLogger } = options;
-  const key = await loadOrCreateKeyFile(join(home, "local.key"));
-  const apiKey = key.toString("base64url");
-  const secrets = createSecrets(options.encryptionKey ?? (await loadOrCreateKeyFile(join(dataDir, "encryption.key"))));
+  const { home, dataDir = join(home, "data") } = options;
+  const key = await loadOrCreateKeyFile({ directory: home, name: "local.key", variable: "STIGMER_HOME" });
+  const lock = lockDataDir(dataDir);
+  try {
+    const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
+    const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
+    const server = await openServer({ ...options, dataDir, encryptionKey, apiKey: key.toString("base64url") });
+    let closing: Promise<void> | undefined;
+    return { ...server, close: () => (closing ??= server.close().finally(() => lock.release())) };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+interface OpenServerOptions extends StartServerOptions {
+  readonly dataDir: string;
+  readonly encryptionKey: Uint8Array;
+  readonly apiKey: string;
+}
+
+/** The server of a data directory that is locked. */
+async function openServer(options: OpenServerOptions): Promise<RunningServer> {
+  const { apiKey, dataDir, port = 50_051, taskQueue, logger = silentLogger } = options;
+  const secrets = createSecrets(options.encryptionKey);
   const store = openSqliteStore({ dataDir });
   const runs = createRunStatuses({ store, logger });
   const engine = createEmbeddedEngine({
@@ -123,13 +145,12 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   }
   logger.info({ port: listener.port, dataDir }, "stigmer-server is ready");
 
-  let closing: Promise<void> | undefined;
   return {
     port: listener.port,
     endpoint: `127.0.0.1:${listener.port}`,
     apiKey,
     metrics: () => engine.metrics(),
-    close: () => (closing ??= close()),
+    close,
   };
 
   async function close(): Promise<void> {

@@ -1,16 +1,12 @@
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { ServerError } from "../../errors.ts";
+import { ServerError, unwritable } from "../../errors.ts";
 import { migrate } from "./migrations.ts";
+import { isSystemError, troubleOf } from "./trouble.ts";
 
 /** How long a statement waits for another process (a backup, a person with the sqlite3 shell) in milliseconds. */
 const BUSY_TIMEOUT_MS = 5_000;
-
-/** SQLite's result codes, by their low byte. */
-const CORRUPT = 11;
-const NOT_A_DATABASE = 26;
-const UNWRITABLE: ReadonlySet<number> = new Set([3, 8, 14]);
 
 export interface Databases {
   readonly writer: DatabaseSync;
@@ -28,12 +24,14 @@ export function openDatabases(dataDir: string): Databases {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     accessSync(dataDir, constants.W_OK | constants.X_OK);
   } catch (cause) {
-    throw unwritable(dataDir, cause);
+    throw unwritable(dataDir, "STIGMER_DATA_DIR", cause);
   }
   const opened: DatabaseSync[] = [];
   try {
     const writer = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     opened.push(writer);
+    // SQLite opens also what it may only read.
+    accessSync(path, constants.W_OK);
     writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
     migrate(writer, path);
     const reader = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
@@ -46,23 +44,13 @@ export function openDatabases(dataDir: string): Databases {
 }
 
 function explain(cause: unknown, dataDir: string, path: string): unknown {
-  const code = (cause as { errcode?: unknown }).errcode;
-  if (typeof code !== "number") return cause;
-  const base = code & 0xff;
-  if (base === CORRUPT || base === NOT_A_DATABASE) {
+  const trouble = troubleOf(cause);
+  if (trouble === "corrupt") {
     return new ServerError(
       "database-corrupt",
       `The database ${path} is damaged (${(cause as Error).message}): restore it from a copy, or move it away to start empty.`,
       { cause },
     );
   }
-  return UNWRITABLE.has(base) ? unwritable(dataDir, cause) : cause;
-}
-
-function unwritable(dataDir: string, cause: unknown): ServerError {
-  return new ServerError(
-    "not-writable",
-    `cannot write ${dataDir}: ${(cause as Error).message}; choose another with STIGMER_DATA_DIR`,
-    { cause },
-  );
+  return trouble === "unwritable" || isSystemError(cause) ? unwritable(dataDir, "STIGMER_DATA_DIR", cause) : cause;
 }

@@ -1,0 +1,81 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startServer } from "./start-server.ts";
+
+let home: string;
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "stigmer-start-"));
+});
+afterEach(() => rm(home, { recursive: true }));
+
+/** Answers with the first line that the other process prints. */
+async function runServer(): Promise<{ child: ChildProcess; said: string; kill: () => Promise<void> }> {
+  const program = fileURLToPath(new URL("./__fixtures__/run-server.ts", import.meta.url));
+  const child = spawn(process.execPath, ["--conditions=@stigmer/source", program, home], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exited = once(child, "exit");
+  const kill = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await exited;
+  };
+  const [said] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+  return { child, said, kill };
+}
+
+describe("one server per data directory", () => {
+  it("refuses a second process, and starts once the first was killed", async () => {
+    const first = await runServer();
+    try {
+      expect(first.said).toMatch(/^127\.0\.0\.1:\d+$/);
+      await expect(startServer({ home, port: 0 })).rejects.toMatchObject({
+        code: "already-running",
+        message: expect.stringMatching(`^Another Stigmer server uses ${join(home, "data")}: `) as string,
+      });
+    } finally {
+      await first.kill();
+    }
+    const next = await startServer({ home, port: 0 });
+    const second = await runServer();
+    expect(second.said).toBe("already-running");
+    await second.kill();
+    await next.close();
+  });
+
+  it("refuses a second one in this process too, and leaves the directory free after a close", async () => {
+    const first = await startServer({ home, port: 0 });
+    await expect(startServer({ home, port: 0 })).rejects.toMatchObject({ code: "already-running" });
+    await first.close();
+    await first.close();
+    const second = await startServer({ home, port: 0 });
+    await second.close();
+  });
+
+  it("lets servers of different data directories share a home", async () => {
+    const first = await startServer({ home, port: 0 });
+    const second = await startServer({ home, dataDir: join(home, "other"), port: 0 });
+    expect(second.apiKey).toBe(first.apiKey);
+    await first.close();
+    await second.close();
+  });
+
+  it("leaves the directory free when it could not start", async () => {
+    const other = createServer();
+    other.listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    await expect(startServer({ home, port })).rejects.toMatchObject({ code: "port-in-use" });
+    await expect(startServer({ home, port: 0, encryptionKey: new Uint8Array(3) })).rejects.toThrow(/3 bytes/);
+    other.close();
+    const server = await startServer({ home, port: 0 });
+    await server.close();
+    expect(await readdir(join(home, "data"))).toContain("server.lock");
+  });
+});
