@@ -113,7 +113,7 @@ describe("the demo", () => {
       const { startPlatform, runners, homes } = createStarter();
       const { io, err, interrupt, printed } = createIo({ OLLAMA_BASE_URL: "http://127.0.0.1:1" });
       const done = demo({ startPlatform, directory: scratch }, io);
-      await printed(moment);
+      await Promise.race([printed(moment), done]);
       interrupt();
       interrupt();
       expect(await done).toBe(130);
