@@ -9,6 +9,8 @@ function zip(files: Zippable): Uint8Array {
   return zipSync({ "SKILL.md": SKILL, ...files });
 }
 
+const skillMd = (text: string): Uint8Array => zipSync({ "SKILL.md": strToU8(text) });
+
 /** A file with a Unix mode, as Info-ZIP writes it. */
 function withMode(content: string, mode: number): [Uint8Array, { os: number; attrs: number }] {
   return [strToU8(content), { os: 3, attrs: (mode << 16) >>> 0 }];
@@ -32,8 +34,6 @@ describe("readSkillArchive", () => {
     const read = await readSkillArchive(zip({ "a/b.txt": strToU8("b"), "empty/": new Uint8Array() }));
     expect(read).toMatchObject({ name: "a", description: "d", skillMd: "---\nname: a\ndescription: d\n---\nText\n" });
     expect(read.hash).toMatch(/^[0-9a-f]{64}$/);
-    const bare = await readSkillArchive(zipSync({ "SKILL.md": strToU8("Just text") }));
-    expect(bare).toMatchObject({ name: undefined, description: undefined });
     const run = await readSkillArchive(zip({ "run.sh": withMode("#!/bin/sh", 0o100755) }));
     expect(run.name).toBe("a");
   });
@@ -51,10 +51,16 @@ describe("readSkillArchive", () => {
     ["a Windows path", () => zip({ "a\\..\\..\\evil": strToU8("x") }), /not a sound zip.*invalid characters/],
     ["a symbolic link", () => zip({ link: withMode("/etc/passwd", 0o120777) }), /symbolic link, link/],
     ["a device", () => zip({ dev: withMode("", 0o020666) }), /special file, dev/],
+    ["no frontmatter", () => skillMd("Just text"), /not sound: frontmatter \(line 1\): is missing/],
     [
       "frontmatter that is no YAML",
-      () => zipSync({ "SKILL.md": strToU8("---\na: [\n---\n") }),
-      /frontmatter is not valid/,
+      () => skillMd("---\na: [\n---\n"),
+      /not sound: frontmatter \(line \d\): is not valid YAML/,
+    ],
+    [
+      "all that breaks the rules of agentskills.io",
+      () => skillMd("---\nname: No Name\nmetadata: none\n---\n"),
+      /not sound: name \(line 2\): may hold only.*; description: is missing; metadata \(line 3\): must be a map/,
     ],
     [
       "an entry larger than it says",

@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
 import { finished } from "node:stream/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { parse } from "yaml";
+import { parseSkill, SkillError, type SkillFrontmatter } from "@stigmer/skills";
 import { type Entry, fromBufferPromise, type ZipFile } from "yauzl";
-import { z } from "zod";
 
 const MAX_ARCHIVE_BYTES = 100 * 1024 * 1024;
 const MAX_UNPACKED_BYTES = 500 * 1024 * 1024;
@@ -19,9 +18,9 @@ export interface SkillArchive {
   readonly hash: string;
   /** The whole text of `SKILL.md`. */
   readonly skillMd: string;
-  /** From the frontmatter, where it has one. */
-  readonly name: string | undefined;
-  readonly description: string | undefined;
+  /** From its frontmatter. */
+  readonly name: string;
+  readonly description: string;
 }
 
 /**
@@ -43,11 +42,8 @@ export async function readSkillArchive(artifact: Uint8Array): Promise<SkillArchi
     throw refused(`is not a sound zip archive: ${(cause as Error).message}`);
   }
   if (text === undefined) throw refused(`has no ${SKILL_MD} at its root: zip the files themselves, not their folder`);
-  return {
-    hash: createHash("sha256").update(artifact).digest("hex"),
-    skillMd: text,
-    ...readFrontmatter(text),
-  };
+  const { name, description } = readFrontmatter(text);
+  return { hash: createHash("sha256").update(artifact).digest("hex"), skillMd: text, name, description };
 }
 
 /** Answers the text of SKILL.md. */
@@ -103,16 +99,16 @@ async function drain(zip: ZipFile, entry: Entry): Promise<void> {
   await finished(stream.resume());
 }
 
-const frontmatterSchema = z.object({ name: z.string().optional(), description: z.string().optional() });
-
-function readFrontmatter(text: string): { name: string | undefined; description: string | undefined } {
-  const yaml = /^\uFEFF?---[ \t]*\r?\n(.*?)^---[ \t]*$/ms.exec(text)?.[1];
-  if (yaml === undefined) return { name: undefined, description: undefined };
+/** By the rules that a runner reads skills by: what it would refuse at every run is refused here once. */
+function readFrontmatter(text: string): SkillFrontmatter {
   try {
-    const { name, description } = frontmatterSchema.parse(parse(yaml, { maxAliasCount: 20 }) ?? {});
-    return { name, description };
-  } catch (cause) {
-    throw refused(`has a ${SKILL_MD} whose frontmatter is not valid: ${(cause as Error).message}`);
+    return parseSkill(text).frontmatter;
+  } catch (error) {
+    if (!SkillError.is(error)) throw error;
+    const problems = error.problems.map(({ field, line, message }) =>
+      line === undefined ? `${field}: ${message}` : `${field} (line ${line}): ${message}`,
+    );
+    throw refused(`has a ${SKILL_MD} that is not sound: ${problems.join("; ")}`);
   }
 }
 

@@ -75,18 +75,26 @@ describe("push", () => {
     });
     expect((await server.skills.push({ name: "Greeter", artifact: archive("One.") })).metadata?.slug).toBe("greeter");
   });
+
+  it("refuses a SKILL.md that no run could use, and stores nothing of it", async () => {
+    await expect(
+      server.skills.push({ name: "Greeter", artifact: archive("One.", {}, "Greeter") }),
+    ).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+      rawMessage: expect.stringMatching(/^artifact: has a SKILL\.md that is not sound: name \(line 2\): /) as string,
+    });
+    expect((await server.skills.list({})).items).toEqual([]);
+  });
 });
 
 describe("delete", () => {
   it("removes all versions, and artifacts that no other skill has", async () => {
-    const plain = (text: string): Uint8Array =>
-      zipSync({ "SKILL.md": strToU8(text) }, { mtime: new Date("2026-01-01") });
-    const [shared, own] = [plain("Shared."), plain("Own.")];
-    const a = await server.skills.push({ name: "a", artifact: shared });
-    await server.skills.push({ name: "a", artifact: own });
-    await server.skills.push({ name: "b", artifact: shared });
+    const [shared, own] = [archive("Shared."), archive("Own.")];
+    const a = await server.skills.push({ name: "greeter", artifact: shared });
+    await server.skills.push({ name: "greeter", artifact: own });
+    await server.skills.push({ name: "greeter", org: "other", artifact: shared });
     await server.skills.delete({ value: a.metadata?.id });
-    await expect(server.skills.getByReference({ slug: "a" })).rejects.toMatchObject({ code: Code.NotFound });
+    await expect(server.skills.getByReference({ slug: "greeter" })).rejects.toMatchObject({ code: Code.NotFound });
     await expect(server.skills.getArtifact({ artifactStorageKey: hashOf(own) })).rejects.toMatchObject({
       code: Code.NotFound,
     });

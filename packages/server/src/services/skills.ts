@@ -115,7 +115,7 @@ export function registerSkills(router: ConnectRouter, options: SkillServiceOptio
 
 function skillOf(
   { name, scope, org, tag }: Pick<PushSkillRequest, "name" | "scope" | "org" | "tag">,
-  { hash, skillMd, description = "" }: SkillArchive,
+  { hash, skillMd, description }: SkillArchive,
 ): Skill {
   return create(SkillSchema, {
     metadata: { name, org, ownerScope: scope, annotations: { [DESCRIPTION_ANNOTATION]: description } },
@@ -125,7 +125,7 @@ function skillOf(
 }
 
 function requireSameName(pushed: string, { name }: SkillArchive): void {
-  if (name === undefined || name === pushed || name === slugify(pushed)) return;
+  if (name === pushed || name === slugify(pushed)) return;
   const text = `name: is "${pushed}", but the frontmatter of SKILL.md says "${name}": make them the same`;
   throw new ConnectError(text, Code.InvalidArgument);
 }
