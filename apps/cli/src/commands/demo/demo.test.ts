@@ -94,7 +94,7 @@ describe("the demo", () => {
     const { io, out, err } = createIo({ OLLAMA_BASE_URL: "http://127.0.0.1:1" });
     expect(await demo({ startPlatform, directory: scratch }, io)).toBe(0);
     expect(err()).toBe("");
-    expect(out()).toMatch(/^This replays a scripted model; .* For a real model: .*ANTHROPIC_API_KEY/);
+    expect(out()).toMatch(/^No model is configured: .*ANTHROPIC_API_KEY.* replays a scripted model;.*\n/);
     expect(out()).toMatch(/✓ edit_file src\/discount\.js/);
     expect(out()).toMatch(/^completed in \d+\.\d s · [\d,]+ tokens \(/m);
     expect(out()).toMatch(/^Changes: src\/discount\.js$/m);

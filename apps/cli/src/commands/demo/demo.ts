@@ -131,5 +131,5 @@ async function openModel(
 
 function introduce(model: DemoModel): string {
   if (model.kind === "configured") return `Model: ${model.label}.`;
-  return `This replays a scripted model; the tools and the work are real. For a real model: ${model.hint}`;
+  return `${model.hint} Until then this replays a scripted model; the tools and the work are real.`;
 }
