@@ -2,9 +2,8 @@
 // The process: environment, signals, exit code. What it does is in start.ts.
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
-import { loadDotEnv, secretNames } from "@stigmer/config";
+import { loadDotEnv, readSecretsPipe, secretNames } from "@stigmer/config";
 import { parentChannel } from "./process/parent-channel.ts";
-import { readSecrets } from "./process/read-secrets.ts";
 import { listenForShutdown } from "./process/shutdown.ts";
 import { FatalError, start } from "./start.ts";
 
@@ -15,7 +14,7 @@ const parent = parentChannel(process);
 const shutdown = listenForShutdown(process, parent.onGone);
 try {
   loadDotEnv({ cwd: process.cwd(), entryDir: dirname(import.meta.dirname), env: process.env });
-  const secrets = await readSecrets(process.env);
+  const secrets = await readSecretsPipe(process.env);
   await start({
     env: { ...process.env, ...secrets },
     version,

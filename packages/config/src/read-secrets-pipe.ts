@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
+import type { Environment } from "./environment.ts";
 
 const secretsSchema: z.ZodType<Record<string, string>> = z.record(z.string(), z.string());
 
@@ -9,7 +10,7 @@ const secretsSchema: z.ZodType<Record<string, string>> = z.record(z.string(), z.
  * `STIGMER_SECRETS_FD` names. They come by a pipe because a command of an agent can read `/proc/<runner>/environ`, and
  * they stay out of `process.env` for the same reason. Answers an empty object when there is no such pipe.
  */
-export async function readSecrets(env: Readonly<Record<string, string | undefined>>): Promise<Record<string, string>> {
+export async function readSecretsPipe(env: Environment): Promise<Record<string, string>> {
   const fd = env["STIGMER_SECRETS_FD"];
   if (fd === undefined || fd === "") return {};
   if (!/^\d+$/.test(fd)) throw new Error(`STIGMER_SECRETS_FD must be a file descriptor's number, not "${fd}"`);

@@ -1,0 +1,68 @@
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { type Homes, secretNames } from "@stigmer/config";
+import type { ChildCommand } from "./child-process.ts";
+
+export interface ChildCommandsOptions {
+  readonly homes: Homes;
+  /** The user's environment. Secrets in it go to the children that need them, by their pipes. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** For the runner, besides those of the environment. */
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+/** How the daemon starts its two children. The port is known once the server has one. */
+export interface ChildCommands {
+  server(port: number): ChildCommand;
+  runner(port: number): ChildCommand;
+}
+
+// Of a server on this machine, whatever the user's environment says of another one.
+const FOREIGN = /^(STIGMER_(API_KEY|BACKEND_ENDPOINT|PORT|SECRETS_FD)|NODE_CHANNEL_\w+)$/;
+// What the server itself decrypts and opens its store with; everything else is for the runner.
+const SERVER_SECRETS = new Set(["STIGMER_ENCRYPTION_KEY", "STIGMER_DATABASE_URL"]);
+
+export function childCommands({ homes, env, secrets }: ChildCommandsOptions): ChildCommands {
+  const open = Object.fromEntries(Object.entries(env).filter(([name]) => !FOREIGN.test(name) && !isSecret(name)));
+  const hidden = secretsOf(env);
+  const shared = { ...open, MODE: "local", STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir };
+  // The daemon is started by `stigmer` itself, from source or from a build alike.
+  const stigmer = [...process.execArgv, process.argv[1] ?? ""];
+  return {
+    server: (port) => ({
+      command: process.execPath,
+      args: [...stigmer, "server", "run", "--port", String(port)],
+      env: shared,
+      secrets: Object.fromEntries(Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name))),
+      logFile: join(homes.logsDir, "stigmer-server.log"),
+    }),
+    runner: (port) => ({
+      command: process.execPath,
+      args: [...process.execArgv, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
+      env: { ...shared, STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}` },
+      secrets: {
+        ...Object.fromEntries(Object.entries(hidden).filter(([name]) => !SERVER_SECRETS.has(name))),
+        ...secrets,
+      },
+      logFile: join(homes.logsDir, "agent-runner.log"),
+    }),
+  };
+}
+
+/** The secrets that an environment holds, but for the key of another server. */
+export function secretsOf(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter(
+      (entry): entry is [string, string] => isSecret(entry[0]) && !FOREIGN.test(entry[0]) && Boolean(entry[1]),
+    ),
+  );
+}
+
+/** The environment without any secret: fit for a process that agents' commands can look into. */
+export function withoutSecrets(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !isSecret(name)));
+}
+
+function isSecret(name: string): boolean {
+  return (secretNames as readonly string[]).includes(name);
+}

@@ -1,0 +1,70 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { z } from "zod";
+
+export type ProcessName = "stigmer-server" | "agent-runner";
+
+/** One of the daemon's children. */
+export interface ProcessState {
+  readonly name: ProcessName;
+  /** 0 while it has no process. */
+  readonly pid: number;
+  readonly state: "starting" | "running" | "restarting" | "failed" | "stopping" | "stopped";
+  /** How often it was started again. */
+  readonly restarts: number;
+  /** Why it ended last; empty when it never did. */
+  readonly lastError: string;
+}
+
+/** What the daemon tells other processes of itself, in `run/daemon.json`. Worth something only while its lock is held. */
+export interface DaemonState {
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly state: "starting" | "running" | "stopping";
+  readonly dataDir: string;
+  readonly logsDir: string;
+  /** `127.0.0.1:<port>`; empty until the server has one. */
+  readonly endpoint: string;
+  readonly engine: "embedded";
+  readonly processes: readonly ProcessState[];
+}
+
+const daemonState: z.ZodType<DaemonState> = z.object({
+  pid: z.number(),
+  startedAt: z.string(),
+  state: z.enum(["starting", "running", "stopping"]),
+  dataDir: z.string(),
+  logsDir: z.string(),
+  endpoint: z.string(),
+  engine: z.literal("embedded"),
+  processes: z.array(
+    z.object({
+      name: z.enum(["stigmer-server", "agent-runner"]),
+      pid: z.number(),
+      state: z.enum(["starting", "running", "restarting", "failed", "stopping", "stopped"]),
+      restarts: z.number(),
+      lastError: z.string(),
+    }),
+  ),
+});
+
+/** Replaces the file in one step: a reader sees the old state or the new one, never half of it. */
+export function writeState(file: string, state: DaemonState): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
+  renameSync(temporary, file);
+}
+
+/** Undefined when there is none, or when another version wrote one that this one can't read. */
+export function readState(file: string): DaemonState | undefined {
+  try {
+    return daemonState.parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+export function removeState(file: string): void {
+  rmSync(file, { force: true });
+}

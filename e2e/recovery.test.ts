@@ -1,0 +1,92 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { processesOf, startLocal, until, type LocalPlatform } from "./stigmer.ts";
+
+// Real processes, really killed, in the middle of a run.
+
+const AGENT = `apiVersion: agentic.stigmer.ai/v1
+kind: Agent
+metadata:
+  name: worker
+spec:
+  instructions: Do the work in three steps.
+`;
+
+let platform: LocalPlatform;
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "stigmer-recovery-"));
+  const scenario = join(folder, "scenario.yaml");
+  await writeFile(
+    scenario,
+    `name: recovery
+scenarios:
+  - name: three steps
+    turns:
+      - text: One.
+        toolCalls: [{ name: execute, args: { command: "echo one >> effects" } }]
+      - text: Two.
+        toolCalls: [{ name: execute, args: { command: "echo two >> effects; while [ ! -e go ]; do sleep 0.05; done" } }]
+      - text: Three.
+        toolCalls: [{ name: execute, args: { command: "echo three >> effects" } }]
+      - text: All three steps are done.
+`,
+  );
+  platform = await startLocal(scenario);
+  const applied = await platform.stigmer(["apply", "-f", "-"], { stdin: AGENT });
+  expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
+}, 60_000);
+
+afterEach(async () => {
+  await platform[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const effects = async (): Promise<string[]> =>
+  (await readFile(join(folder, "effects"), "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
+
+describe.each(["agent-runner", "stigmer-server"])("kill -9 of the %s in the middle of a run", (victim) => {
+  it("the daemon restarts it, and the run completes", { timeout: 60_000 }, async () => {
+    const run = platform.start(["run", "worker", "Go.", "--workspace", folder, "--json"]);
+    await until(async () => (await effects()).includes("two"));
+    const before = (await platform.processes()).find(({ name }) => name === victim);
+    process.kill(before?.pid ?? 0, "SIGKILL");
+    await until(async () => {
+      const now = (await platform.processes()).find(({ name }) => name === victim);
+      return now?.state === "running" && now.pid !== before?.pid && now.restarts === 1;
+    });
+    await writeFile(join(folder, "go"), "");
+    const result = await run.result;
+    expect(result, result.stderr).toMatchObject({ exitCode: 0 });
+    const last = JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "") as Record<string, string>;
+    expect(last).toMatchObject({ type: "result", phase: "EXECUTION_COMPLETED", output: "All three steps are done." });
+    // What was finished is not done again. What was under way may be, when it was the runner that died.
+    const done = await effects();
+    const expected = victim === "agent-runner" ? [...new Set(done)] : done;
+    expect(expected).toEqual(["one", "two", "three"]);
+    expect(done.filter((line) => line !== "two")).toEqual(["one", "three"]);
+  });
+});
+
+it("kill -9 of the daemon leaves no process behind, and a new one finds its place", { timeout: 60_000 }, async () => {
+  const run = platform.start(["run", "worker", "Go.", "--workspace", folder, "--detach"]);
+  expect(await run.result).toMatchObject({ exitCode: 0 });
+  await until(async () => (await effects()).includes("two"));
+  const children = await platform.processes();
+  const daemon = JSON.parse(await readFile(join(platform.home, "run/daemon.json"), "utf8")) as { pid: number };
+  process.kill(daemon.pid, "SIGKILL");
+  for (const { pid } of children) await until(async () => !(await isAlive(pid)));
+  await until(async () => (await processesOf(folder)).length === 0);
+  expect(await platform.stigmer(["local", "status"])).toMatchObject({ exitCode: 1 });
+  const again = await platform.stigmer(["local", "start", "--port", "0"]);
+  expect(again, again.stderr).toMatchObject({ exitCode: 0 });
+});
+
+async function isAlive(pid: number): Promise<boolean> {
+  // A zombie is as good as gone: it only waits for its parent to look.
+  const status = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return status !== "" && !/\) Z /.test(status);
+}
