@@ -36,6 +36,6 @@ function hostname(url: string): string | undefined {
 }
 
 /** `localhost`, any of 127.0.0.0/8, and `[::1]`. */
-export function isLoopbackName(name: string): boolean {
+function isLoopbackName(name: string): boolean {
   return name === "localhost" || name === "[::1]" || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
 }

@@ -9,14 +9,12 @@ import {
   StatusDeltaSchema,
   type StatusDelta,
 } from "@stigmer/protos/agentexecution/v1";
-import type { Logger } from "../../logger.ts";
+import { silentLogger } from "../../logger.ts";
 import { openSqliteStore } from "../../store/sqlite/create-store.ts";
 import type { Store } from "../../store/store.ts";
 import { createRunStatuses, type RunStatuses, type RunStatusesOptions } from "../run-statuses.ts";
 
 export const RUN = "aex-01m7yp6m06v3nf22f78h88f1ad";
-
-const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 /** Runs over a real database, which can be closed and opened again. */
 export interface OpenRuns {
@@ -33,7 +31,7 @@ export interface OpenRuns {
 export function openRuns(options: Partial<RunStatusesOptions> = {}): OpenRuns {
   const dataDir = mkdtempSync(join(tmpdir(), "stigmer-runs-"));
   let store = openSqliteStore({ dataDir });
-  let runs = createRunStatuses({ store, logger: quiet, ...options });
+  let runs = createRunStatuses({ store, logger: silentLogger, ...options });
   const close = async (): Promise<void> => {
     runs.close();
     await store.close();
@@ -64,7 +62,7 @@ export function openRuns(options: Partial<RunStatusesOptions> = {}): OpenRuns {
     restart: async () => {
       await close();
       store = openSqliteStore({ dataDir });
-      runs = createRunStatuses({ store, logger: quiet, ...options });
+      runs = createRunStatuses({ store, logger: silentLogger, ...options });
     },
     dispose: async () => {
       await close();

@@ -15,7 +15,7 @@ import { SkillCommandController, SkillQueryController } from "@stigmer/protos/sk
 import { createRunStatuses, type RunStatuses, type RunStatusesOptions } from "../../executions/run-statuses.ts";
 import type { Principal } from "../../interceptors/principal.ts";
 import { validateRequests } from "../../interceptors/validate.ts";
-import type { Logger } from "../../logger.ts";
+import { silentLogger } from "../../logger.ts";
 import { createSecrets } from "../../secrets/create-secrets.ts";
 import { openSqliteStore } from "../../store/sqlite/create-store.ts";
 import type { Store } from "../../store/store.ts";
@@ -53,8 +53,6 @@ export interface TestServerOptions {
   readonly runs?: Partial<RunStatusesOptions>;
 }
 
-export const quiet: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
 /** The services over a real database, called without a network. The header `x-org` says whose key it is; default `local`. */
 export function openTestServer(options: TestServerOptions = {}): TestServer {
   const dataDir = mkdtempSync(join(tmpdir(), "stigmer-server-"));
@@ -64,7 +62,7 @@ export function openTestServer(options: TestServerOptions = {}): TestServer {
 function open(options: TestServerOptions & { readonly dataDir: string; readonly key: Uint8Array }): TestServer {
   const { dataDir, key, mode = "local", clock } = options;
   const store = openSqliteStore({ dataDir });
-  const runs = createRunStatuses({ store, logger: quiet, clock, ...options.runs });
+  const runs = createRunStatuses({ store, logger: silentLogger, clock, ...options.runs });
   const asked: string[] = [];
   const routes = createServices({
     store,
@@ -79,7 +77,7 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
       return { id: `user of ${org}`, org };
     },
     mode,
-    logger: quiet,
+    logger: silentLogger,
     clock,
   });
   const transport = createRouterTransport(routes, { router: { interceptors: [validateRequests()] } });

@@ -4,13 +4,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { openSqliteStore } from "./create-store.ts";
 
 it("keeps every acknowledged transaction, whole, over kill -9", async () => {
   const dataDir = mkdtempSync(join(tmpdir(), "stigmer-kill-"));
   try {
-    const program = join(import.meta.dirname, "__fixtures__/write-until-killed.ts");
+    const program = fileURLToPath(new URL("./__fixtures__/write-until-killed.ts", import.meta.url));
     const child = spawn(process.execPath, ["--conditions=@stigmer/source", program, dataDir], {
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { storeConformance } from "../conformance/index.ts";
-import { resource } from "../conformance/resources.ts";
+import { storeConformance } from "../__fixtures__/conformance/index.ts";
+import { resource } from "../__fixtures__/conformance/resources.ts";
 import { openSqliteStore } from "./create-store.ts";
 
 storeConformance({

@@ -1,5 +1,5 @@
 // Writes pairs of a run and its task, several at a time, and prints the id of each pair once it is acknowledged.
-import { execution, task } from "../../conformance/executions.ts";
+import { execution, task } from "../../__fixtures__/conformance/executions.ts";
 import { openSqliteStore } from "../create-store.ts";
 
 const store = openSqliteStore({ dataDir: process.argv[2] ?? "" });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { SkillVersion } from "../skill-store.ts";
+import type { SkillVersion } from "../../skill-store.ts";
 import type { Subject } from "./index.ts";
 
 const HASH_A = "a".repeat(64);

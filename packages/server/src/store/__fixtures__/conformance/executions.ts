@@ -1,6 +1,6 @@
 import type { NewTask } from "@stigmer/engine/embedded";
 import { describe, expect, it } from "vitest";
-import type { NewExecution, StatusAppend } from "../execution-store.ts";
+import type { NewExecution, StatusAppend } from "../../execution-store.ts";
 import type { Subject } from "./index.ts";
 
 /** An execution with everything that a case does not care about. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe } from "vitest";
-import type { Store } from "../store.ts";
+import type { Store } from "../../store.ts";
 import { executionCases } from "./executions.ts";
 import { resourceCases } from "./resources.ts";
 import { skillCases } from "./skills.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ResourceRecord } from "../resource-store.ts";
+import type { ResourceRecord } from "../../resource-store.ts";
 import type { Subject } from "./index.ts";
 
 /** A resource with everything that a case does not care about. */
