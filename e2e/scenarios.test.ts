@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadScenario, startScriptedModel } from "@stigmer/scripted-model";
-import * as csvAnalyst from "../examples/csv-analyst/check.ts";
-import { makeSales } from "../examples/csv-analyst/make-sales.ts";
-import * as repoDoctor from "../examples/repo-doctor/check.ts";
-import * as skillUser from "../examples/skill-user/check.ts";
+import * as csvAnalyst from "@stigmer/examples/csv-analyst";
+import { makeSales } from "@stigmer/examples/csv-analyst/make-sales";
+import * as repoDoctor from "@stigmer/examples/repo-doctor";
+import * as skillUser from "@stigmer/examples/skill-user";
 
 // Each scenario against the smallest agent there is: what the scripted model asks for must lead to the right outcome by
 // itself, before the platform comes into play.

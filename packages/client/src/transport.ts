@@ -47,7 +47,10 @@ function withUnaryDeadline(transport: Transport, deadlineMs: number): Transport 
   };
 }
 
-/** `localhost:50051` → `http://localhost:50051`, `api.example.com:443` → `https://api.example.com:443`. */
+/**
+ * `localhost:50051` → `http://localhost:50051`, `api.example.com:443` → `https://api.example.com:443`.
+ * @internal
+ */
 export function toBaseUrl(endpoint: string): string {
   if (/^https?:\/\//.test(endpoint)) return endpoint;
   return endpoint.endsWith(":443") ? `https://${endpoint}` : `http://${endpoint}`;

@@ -7,7 +7,7 @@ export interface Fence {
 }
 
 /** The header that says under which fence a call is made: `<execution id>/<fence>`. */
-export const FENCE_HEADER = "stigmer-fence";
+const FENCE_HEADER = "stigmer-fence";
 
 /** Says with every call under which fence it is made: the server gives secrets in clear to the present holder only. */
 export function withFence(transport: Transport, { executionId, fence }: Fence): Transport {

@@ -61,7 +61,7 @@ export function createSkillWriter({ sandbox, directory = "skills" }: SkillWriter
 }
 
 /** A heading and the description before the body: the frontmatter has done its work when the model opens the file. */
-export function toMarkdown({ name, description, body }: Omit<Skill, "id">): string {
+function toMarkdown({ name, description, body }: Omit<Skill, "id">): string {
   return `# ${name}\n\n**Description**: ${description}\n\n---\n\n${body}`;
 }
 

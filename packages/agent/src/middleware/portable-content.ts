@@ -13,6 +13,10 @@ export function portableContent(): AgentMiddleware {
   });
 }
 
+/**
+ * The messages as every provider takes them.
+ * @internal
+ */
 export function toPortable(messages: readonly BaseMessage[]): BaseMessage[] {
   const portable: BaseMessage[] = [];
   let images: ContentBlock[] = [];
