@@ -1,4 +1,5 @@
 import { toBinary, type DescFile, type DescService, type MessageInitShape } from "@bufbuild/protobuf";
+import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, type ServiceImpl } from "@connectrpc/connect";
 import {
@@ -12,6 +13,8 @@ type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema
 /** Answers grpcurl, buf curl and their like from the descriptors of the services that are served. */
 export function createReflection(services: readonly DescService[]): ServiceImpl<typeof ServerReflection> {
   const files = collectFiles(services);
+  // Made for the first who asks: few servers are ever asked.
+  let filesBySymbol: Map<string, DescFile> | undefined;
   return {
     async *serverReflectionInfo(requests) {
       for await (const request of requests) {
@@ -30,7 +33,8 @@ export function createReflection(services: readonly DescService[]): ServiceImpl<
       case "fileByFilename":
         return fileAnswer(files.get(question.value), question.value);
       case "fileContainingSymbol":
-        return fileAnswer(fileOfSymbol(files.values(), question.value), question.value);
+        filesBySymbol ??= indexSymbols(files.values());
+        return fileAnswer(filesBySymbol.get(question.value), question.value);
       case "fileContainingExtension":
       case "allExtensionNumbersOfType":
         return notFound("this server's messages have no extensions");
@@ -66,15 +70,22 @@ function withImports(file: DescFile, seen: Set<DescFile> = new Set()): Set<DescF
   return seen;
 }
 
-function fileOfSymbol(files: Iterable<DescFile>, symbol: string): DescFile | undefined {
-  for (const file of files) {
-    if (declares(file, symbol)) return file;
-  }
-  return undefined;
+function indexSymbols(files: Iterable<DescFile>): Map<string, DescFile> {
+  const index = new Map<string, DescFile>();
+  for (const file of files) for (const symbol of symbolsOf(file)) index.set(symbol, file);
+  return index;
 }
 
-function declares(file: DescFile, symbol: string): boolean {
-  const types = [...file.messages, ...file.enums, ...file.services];
-  // A method, field or nested type is found by the type that holds it.
-  return types.some(({ typeName }) => symbol === typeName || symbol.startsWith(`${typeName}.`));
+/** The full names that a file declares, at any depth. */
+function* symbolsOf(file: DescFile): Generator<string> {
+  for (const type of nestedTypes(file)) {
+    yield type.typeName;
+    const within =
+      type.kind === "message" ? [...type.fields, ...type.oneofs] : type.kind === "service" ? type.methods : [];
+    for (const { name } of within) yield `${type.typeName}.${name}`;
+    if (type.kind !== "enum") continue;
+    // As in C++, the values of an enum stand beside it.
+    const scope = type.parent?.typeName ?? file.proto.package;
+    for (const { name } of type.values) yield `${scope}.${name}`;
+  }
 }

@@ -1,4 +1,6 @@
-import { connect as connectTcp } from "node:net";
+import { once } from "node:events";
+import { connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
+import { connect as connectTcp, createServer, type AddressInfo } from "node:net";
 import { Agent, request as httpRequest } from "node:http";
 import { createClient } from "@connectrpc/connect";
 import {
@@ -70,6 +72,32 @@ describe("one port", () => {
     expect(answer).toMatch(/^HTTP\/1\.1 404/);
   });
 
+  it("understands HTTP/2 whose first bytes come one by one", async () => {
+    const { port } = await start();
+    // Between the two: passes the preface on byte by byte, each in a packet of its own.
+    const between = createServer((client) => {
+      const server = connectTcp({ port, host: "127.0.0.1", noDelay: true });
+      server.pipe(client);
+      client.once("data", (chunk) => {
+        client.pause();
+        const send = (index: number): void => {
+          if (index < 24) server.write(chunk.subarray(index, index + 1), () => setImmediate(send, index + 1));
+          else server.write(chunk.subarray(index), () => client.pipe(server));
+        };
+        send(0);
+      });
+      for (const socket of [client, server]) socket.on("error", () => {});
+      client.once("close", () => server.destroy());
+      server.once("close", () => client.destroy());
+    });
+    between.listen(0, "127.0.0.1");
+    await once(between, "listening");
+    const baseUrl = `http://127.0.0.1:${(between.address() as AddressInfo).port}`;
+    const client = createClient(AgentQueryController, createGrpcTransport({ baseUrl }));
+    expect((await client.get({ value: "agt-3" })).metadata?.id).toBe("agt-3");
+    between.close();
+  });
+
   it("refuses a port that is taken, and says what to do", async () => {
     const { port } = await start();
     const error = await start(port).catch((caught: unknown) => caught);
@@ -122,6 +150,23 @@ describe("a local server", () => {
     expect(await status(port, { host: `localhost:${port}`, origin: "null" })).toBe(403);
     expect(await status(port, { host: `localhost:${port}`, origin: "http://localhost:3000" })).toBe(404);
     expect(await status(port, { host: `localhost:${port}` })).toBe(404);
+  });
+
+  it("refuses a foreign name over HTTP/2 too", async () => {
+    const { port } = await start();
+    for (const [authority, expected] of [
+      ["evil.example", 403],
+      ["localhost", 404],
+    ] as const) {
+      const session = connectHttp2(`http://${authority}:${port}`, {
+        createConnection: () => connectTcp(port, "127.0.0.1"),
+      });
+      const [headers] = (await once(session.request({ ":method": "POST", ":path": "/x" }), "response")) as [
+        IncomingHttpHeaders,
+      ];
+      expect([authority, headers[":status"]]).toEqual([authority, expected]);
+      session.destroy();
+    }
   });
 
   it("knows its own names", async () => {

@@ -21,7 +21,8 @@ export interface ListenOptions {
 
 // RFC 9113 §3.4: every HTTP/2 connection begins with `PRI * HTTP/2.0`. No HTTP/1.1 method begins with these three bytes.
 const PREFACE_START = "PRI";
-// A client that connects and says nothing is cut off; one that speaks has the http servers' own time-outs.
+// A client that connects and says nothing is cut off. One that stops amid its HTTP/1.1 headers is not: Node times those only
+// for servers that listen themselves, and only this machine's programs reach the port.
 const FIRST_BYTES_TIMEOUT_MS = 30_000;
 
 /** Throws `ServerError` `port-in-use` or `cannot-listen`. */
@@ -61,7 +62,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   });
 
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, options)));
+    // Stays when the server listens: then it means that a connection could not be accepted, which is that client's trouble.
+    server.on("error", (error: NodeJS.ErrnoException) => reject(listenError(error, options)));
     server.listen({ host: options.host, port: options.port }, resolve);
   });
   const { port } = server.address() as AddressInfo;

@@ -1,0 +1,95 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Code, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
+import { AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
+import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "@stigmer/protos/grpc/health/v1";
+import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startServer, type RunningServer } from "../start-server.ts";
+
+let home: string;
+let server: RunningServer | undefined;
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "stigmer-auth-"));
+});
+afterEach(async () => {
+  await server?.close();
+  await rm(home, { recursive: true });
+});
+
+async function start(options?: { allowDummyKey: boolean }): Promise<{ transport: Transport; apiKey: string }> {
+  server = await startServer({ home, port: 0, ...options });
+  return { transport: createGrpcTransport({ baseUrl: `http://${server.endpoint}` }), apiKey: server.apiKey };
+}
+
+const withKey = (authorization: string): { headers: { authorization: string } } => ({ headers: { authorization } });
+
+const noKey = { code: Code.Unauthenticated, rawMessage: "no API key: send the header `authorization: Bearer <key>`" };
+const wrongKey = { code: Code.Unauthenticated, rawMessage: "the API key is not valid for this server" };
+
+describe("a call", () => {
+  it("is taken with the key of the key file, however its scheme is written", async () => {
+    const { transport, apiKey } = await start();
+    expect((await readFile(join(home, "local.key"), "utf8")).trim()).toBe(apiKey);
+    const agents = createClient(AgentQueryController, transport);
+    for (const scheme of ["Bearer", "bearer", "BEARER"]) {
+      expect((await agents.list({}, withKey(`${scheme} ${apiKey}`))).items).toEqual([]);
+    }
+  });
+
+  it("is refused without a key, whatever it is for", async () => {
+    const { transport, apiKey } = await start();
+    const agents = createClient(AgentQueryController, transport);
+    await expect(agents.list({})).rejects.toMatchObject(noKey);
+    for (const header of [apiKey, "Bearer", "Bearer ", `Basic ${apiKey}`]) {
+      await expect(agents.list({}, withKey(header))).rejects.toMatchObject(noKey);
+    }
+    const watch = createClient(AgentExecutionQueryController, transport).watch({ executionId: "aex-1" });
+    await expect(watch[Symbol.asyncIterator]().next()).rejects.toMatchObject(noKey);
+    async function* questions() {
+      yield { messageRequest: { case: "listServices" as const, value: "" } };
+    }
+    const reflection = createClient(ServerReflection, transport).serverReflectionInfo(questions());
+    await expect(reflection[Symbol.asyncIterator]().next()).rejects.toMatchObject(noKey);
+    const connect = createConnectTransport({ baseUrl: `http://${server?.endpoint}`, httpVersion: "1.1" });
+    await expect(createClient(AgentQueryController, connect).list({})).rejects.toMatchObject(noKey);
+  });
+
+  it("is refused with another key", async () => {
+    const { transport, apiKey } = await start();
+    const agents = createClient(AgentQueryController, transport);
+    for (const key of [
+      "dummy-local-key",
+      "wrong",
+      `${apiKey}x`,
+      apiKey.slice(1),
+      apiKey.toLowerCase(),
+      `${apiKey} x`,
+    ]) {
+      await expect(agents.list({}, withKey(`Bearer ${key}`))).rejects.toMatchObject(wrongKey);
+    }
+  });
+
+  it("is not told what else is wrong with it before it has a key", async () => {
+    const { transport } = await start();
+    await expect(createClient(AgentCommandController, transport).create({})).rejects.toMatchObject(noKey);
+  });
+
+  it("is taken with the key of older clients where that is allowed, and with the real one", async () => {
+    const { transport, apiKey } = await start({ allowDummyKey: true });
+    const agents = createClient(AgentQueryController, transport);
+    expect((await agents.list({}, withKey("Bearer dummy-local-key"))).items).toEqual([]);
+    expect((await agents.list({}, withKey(`Bearer ${apiKey}`))).items).toEqual([]);
+    await expect(agents.list({}, withKey("Bearer dummy-local"))).rejects.toMatchObject(wrongKey);
+  });
+
+  it("needs no key to ask for the server's health, and a wrong one does no harm", async () => {
+    const { transport } = await start();
+    const health = createClient(Health, transport);
+    expect((await health.check({})).status).toBe(ServingStatus.SERVING);
+    expect((await health.check({}, withKey("Bearer wrong"))).status).toBe(ServingStatus.SERVING);
+  });
+});
