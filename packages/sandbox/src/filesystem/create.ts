@@ -8,6 +8,7 @@ import type { Sandbox } from "../sandbox.ts";
 import { commandEnvironment, type InheritEnv } from "./environment.ts";
 import { toFileError } from "./file-error.ts";
 import { createFiles } from "./files.ts";
+import { hostGuardian } from "./guardian.ts";
 import { killProcesses } from "./process-tree.ts";
 import { runCommand, type RunningCommand } from "./run-command.ts";
 
@@ -46,6 +47,8 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
   });
 
   const token = randomUUID();
+  /** How the marks of all commands of this sandbox begin. */
+  const ownMark = `${markName}=${token}.` as const;
   const running = new Set<RunningCommand>();
   const leftBehind = new Set<RunningCommand>();
   let started = 0;
@@ -61,8 +64,9 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
     await Promise.allSettled([...running].map((command) => command.result));
     if (started === 0) return;
     const known = new Map([...leftBehind].flatMap((command) => [...command.survivors]));
-    await killProcesses({ leaders: new Set(), known, mark: `${markName}=${token}.` });
+    await killProcesses({ leaders: new Set(), known, mark: ownMark });
     for (const command of leftBehind) command.release();
+    hostGuardian.update({ drop: [ownMark] });
   };
 
   return {
@@ -78,6 +82,7 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
       const request = toExecuteRequest(command, executeOptions);
       const cwd = await realDirectory(files.resolve(request.cwd), { root, asked: request.cwd });
       assertUsable();
+      if (started === 0) hostGuardian.update({ hold: [ownMark] });
       const mark = `${token}.${started++}.`;
       const run = runCommand(request, {
         shell: options.shell ?? "/bin/sh",

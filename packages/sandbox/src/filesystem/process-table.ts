@@ -13,7 +13,8 @@ export interface ProcessEntry {
   readonly state: string;
 }
 
-const hasProc: boolean = process.platform === "linux";
+/** Whether the start time and the environment of a process can be read as files. */
+export const hasProc: boolean = process.platform === "linux";
 
 /**
  * All processes at this moment. Synchronous on purpose: between two asynchronous reads the processes would go on forking,

@@ -9,6 +9,9 @@ import { setImmediate, setTimeout as delay } from "node:timers/promises";
 import { BoundedOutput } from "../bounded-output.ts";
 import type { ExecuteRequest } from "../execute-options.ts";
 import type { ExecuteResult, FailureReason } from "../sandbox.ts";
+import type { GuardianEntry } from "./guardian-script.ts";
+import { hostGuardian } from "./guardian.ts";
+import { hasProc } from "./process-table.ts";
 import { findProcesses, groupExists, killProcesses, type ProcessScope } from "./process-tree.ts";
 import { shellArguments } from "./shell-arguments.ts";
 
@@ -39,13 +42,18 @@ export interface RunningCommand {
   readonly survivors: ReadonlyMap<number, number>;
   /** Whether a background child may still print. */
   holdsPipes(): boolean;
-  /** Lets go of the pipes that survivors may hold. */
+  /** Lets go of the survivors: of the pipes that they may hold, and of what the guardian holds of them. */
   release(): void;
 }
 
 export function runCommand(request: ExecuteRequest, context: CommandContext): RunningCommand {
   const stopping = Promise.withResolvers<StopReason>();
   const survivors = new Map<number, number>();
+  let guarded: readonly GuardianEntry[] = [];
+  const guard = (entries: readonly GuardianEntry[]): void => {
+    hostGuardian.update({ drop: guarded, hold: entries });
+    guarded = entries;
+  };
   let child: ChildProcess | undefined;
 
   const run = async (): Promise<ExecuteResult> => {
@@ -79,6 +87,7 @@ export function runCommand(request: ExecuteRequest, context: CommandContext): Ru
       return failToStart(error as Error);
     }
     const shell = child;
+    if (shell.pid !== undefined) guard([`${shell.pid}`]);
     const exit = Promise.withResolvers<readonly [code: number | null, signal: NodeJS.Signals | null] | Error>();
     shell.once("exit", (code, signal) => exit.resolve([code, signal]));
     shell.once("error", (error) => exit.resolve(error));
@@ -116,6 +125,7 @@ export function runCommand(request: ExecuteRequest, context: CommandContext): Ru
       request.signal?.removeEventListener("abort", abort);
       stdout.close();
       stderr.close();
+      if (shell.pid !== undefined) guard(survivorEntries(shell.pid, survivors));
     }
   };
 
@@ -124,7 +134,10 @@ export function runCommand(request: ExecuteRequest, context: CommandContext): Ru
     stop: stopping.resolve,
     survivors,
     holdsPipes: () => child?.stdout?.destroyed === false || child?.stderr?.destroyed === false,
-    release: () => child && destroyPipes(child),
+    release() {
+      if (child) destroyPipes(child);
+      if (guarded.length > 0) guard([]);
+    },
   };
 }
 
@@ -218,6 +231,15 @@ function findSurvivors(shell: ChildProcess, mark: string): ReadonlyMap<number, n
     findProcesses({ leaders: new Set([shell.pid]), known, mark });
   }
   return known;
+}
+
+/**
+ * What the guardian is to know a command by once its shell is gone. The number of the group alone won't do where processes
+ * can be told apart by their start: when the last survivor ends, it can become a stranger's.
+ */
+function survivorEntries(leader: number, survivors: ReadonlyMap<number, number>): readonly GuardianEntry[] {
+  if (survivors.size === 0) return [];
+  return hasProc ? [...survivors].map(([pid, startTime]) => `${pid}:${startTime}` as const) : [`${leader}`];
 }
 
 function destroyPipes(shell: ChildProcess): void {
