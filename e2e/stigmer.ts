@@ -1,6 +1,6 @@
 // Drives the real `stigmer` from outside, as a person or a script does: a home of its own, real processes, a real port.
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { startScriptedModel, type ScriptedModel } from "@stigmer/scripted-model";
@@ -18,7 +18,11 @@ export interface StartOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** What is run. Default: `stigmer` from source. */
+  readonly program?: readonly [string, ...string[]];
 }
+
+const FROM_SOURCE: readonly [string, ...string[]] = [process.execPath, "--conditions=@stigmer/source", MAIN];
 
 /** A command under way. */
 export interface Started {
@@ -32,7 +36,8 @@ export interface Started {
 
 /** Starts `stigmer` in a process group of its own, so that a test can press Ctrl-C for it. */
 export function start(args: readonly string[], options: StartOptions = {}): Started {
-  const child = spawn(process.execPath, ["--conditions=@stigmer/source", MAIN, ...args], {
+  const [command, ...before] = options.program ?? FROM_SOURCE;
+  const child = spawn(command, [...before, ...args], {
     cwd: options.cwd ?? tmpdir(),
     // Nothing of the machine's own configuration: no key, no home, no colour.
     env: {
@@ -61,7 +66,7 @@ export function start(args: readonly string[], options: StartOptions = {}): Star
   });
   const result = new Promise<Result>((resolve, reject) => {
     child.once("error", reject);
-    // "exit", not "close": a daemon that was started must not keep the terminal waiting, nor this test.
+    // "close", not "exit": a daemon that holds on to its starter's output would keep a script waiting, and fails here.
     child.once("close", (code, signal) => {
       ended = true;
       resolve({ exitCode: code ?? 128 + (signal === "SIGKILL" ? 9 : signal === "SIGINT" ? 2 : 15), stdout, stderr });
@@ -93,59 +98,113 @@ export function stigmer(args: readonly string[], options?: StartOptions): Promis
   return start(args, options).result;
 }
 
-/** A home of its own with a daemon in it, stopped and removed at the end. */
-export interface LocalPlatform extends AsyncDisposable {
+/** A home of its own. What runs in it is stopped, and it is removed, at the end. */
+export interface Home extends AsyncDisposable {
   readonly home: string;
-  readonly model: ScriptedModel;
-  /** Runs a command against it. */
+  /** Runs a command in it. */
   stigmer(args: readonly string[], options?: StartOptions): Promise<Result>;
   start(args: readonly string[], options?: StartOptions): Started;
-  /** The daemon's processes as `local status --json` tells them. */
-  processes(): Promise<{ name: string; pid: number; state: string; restarts: number }[]>;
+  /** What `local status --json` tells. */
+  status(): Promise<Status>;
+  /** The daemon's processes. */
+  processes(): Promise<Status["processes"]>;
 }
 
-export async function startLocal(scenario: string): Promise<LocalPlatform> {
+export interface Status {
+  readonly running: boolean;
+  readonly dataDir: string;
+  readonly endpoint: string;
+  readonly engine: string;
+  readonly processes: readonly { name: string; pid: number; state: string; restarts: number }[];
+}
+
+/** `defaults` hold for every command in it. */
+export async function makeHome(defaults: Pick<StartOptions, "env" | "program"> = {}): Promise<Home> {
   const home = await mkdtemp(join(tmpdir(), "stigmer-e2e-"));
-  const model = await startScriptedModel({ scenario });
-  const env = { STIGMER_HOME: home };
-  const withHome = (options: StartOptions = {}): StartOptions => ({ ...options, env: { ...env, ...options.env } });
-  const started = await stigmer(
-    ["local", "start", "--port", "0"],
-    withHome({ env: { ANTHROPIC_API_KEY: "scripted-model-key", ANTHROPIC_BASE_URL: model.url } }),
-  );
-  if (started.exitCode !== 0) throw new Error(`local start failed:\n${started.stdout}${started.stderr}`);
+  const inHome = (options: StartOptions = {}): StartOptions => ({
+    ...defaults,
+    ...options,
+    env: { STIGMER_HOME: home, ...defaults.env, ...options.env },
+  });
+  const status = async (): Promise<Status> =>
+    JSON.parse((await stigmer(["local", "status", "--json"], inHome())).stdout) as Status;
   return {
     home,
-    model,
-    stigmer: (args, options) => stigmer(args, withHome(options)),
-    start: (args, options) => start(args, withHome(options)),
-    async processes() {
-      const { stdout } = await stigmer(["local", "status", "--json"], withHome());
-      return (JSON.parse(stdout) as { processes: { name: string; pid: number; state: string; restarts: number }[] })
-        .processes;
-    },
+    stigmer: (args, options) => stigmer(args, inHome(options)),
+    start: (args, options) => start(args, inHome(options)),
+    status,
+    processes: async () => (await status()).processes,
     async [Symbol.asyncDispose]() {
-      await stigmer(["local", "stop"], withHome());
-      await model.close();
-      await rm(home, { recursive: true, force: true });
+      await stigmer(["local", "stop"], inHome());
+      await rm(home, { recursive: true, force: true, maxRetries: 3 });
     },
   };
 }
 
-/** The processes whose command line or environment's home names this path. */
+/** A home with a daemon in it, whose runner talks to a scripted model. */
+export interface LocalPlatform extends Home {
+  readonly model: ScriptedModel;
+  /** What `local start` takes the model from; a later start needs it again. */
+  readonly modelEnv: Readonly<Record<string, string>>;
+  /** How the first `local start` ended. */
+  readonly started: Result;
+}
+
+export async function startLocal(scenario: string, options: { modelKey?: string } = {}): Promise<LocalPlatform> {
+  const home = await makeHome();
+  const model = await startScriptedModel({ scenario });
+  const modelEnv = { ANTHROPIC_API_KEY: options.modelKey ?? "scripted-model-key", ANTHROPIC_BASE_URL: model.url };
+  const started = await home.stigmer(["local", "start", "--port", "0"], { env: modelEnv });
+  const close = async (): Promise<void> => {
+    await home[Symbol.asyncDispose]();
+    await model.close();
+  };
+  if (started.exitCode !== 0) {
+    await close();
+    throw new Error(`local start failed:\n${started.stdout}${started.stderr}`);
+  }
+  return { ...home, model, modelEnv, started, [Symbol.asyncDispose]: close };
+}
+
+/** The processes whose command line, environment or working directory names this path, as `PID COMMAND`. */
 export async function processesOf(path: string): Promise<string[]> {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
   const found: string[] = [];
-  for (const pid of pids) {
+  for (const pid of await allPids()) {
     const [command, environment, cwd] = await Promise.all([
       readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
       readFile(`/proc/${pid}/environ`, "utf8").catch(() => ""),
-      import("node:fs/promises").then(({ readlink }) => readlink(`/proc/${pid}/cwd`)).catch(() => ""),
+      readlink(`/proc/${pid}/cwd`).catch(() => ""),
     ]);
     if (command.includes(path) || environment.includes(path) || cwd.startsWith(path))
       found.push(`${pid} ${command.replaceAll("\0", " ")}`);
   }
   return found;
+}
+
+/** A process, its children, theirs and so on: what runs by its doing, while it lives. */
+export async function treeOf(root: number): Promise<{ pid: number; command: string }[]> {
+  const parents = new Map<number, number>();
+  for (const pid of await allPids()) {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    // The name in parentheses may hold anything; what follows it does not.
+    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    if (stat !== "") parents.set(pid, parent);
+  }
+  const tree = [root];
+  for (const pid of tree) for (const [child, parent] of parents) if (parent === pid) tree.push(child);
+  return Promise.all(
+    tree.map(async (pid) => {
+      const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+      return { pid, command: command.replaceAll("\0", " ").trim() };
+    }),
+  );
+}
+
+async function allPids(): Promise<number[]> {
+  return (await readdir("/proc"))
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid);
 }
 
 /** Waits for a condition; for what other processes do in their own time. */

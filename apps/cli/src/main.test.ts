@@ -24,7 +24,11 @@ beforeAll(async () => {
 afterAll(() => rm(user, { recursive: true }));
 
 const found = { code: 1, stdout: "", stderr: `bad.yaml:1:1: kind: "Agnt" can't be applied: did you mean Agent?\n` };
-const missing = { code: 1, stdout: "", stderr: "bad.yaml: there is no such file or folder\n" };
+const missing = {
+  code: 1,
+  stdout: "",
+  stderr: "bad.yaml: there is no such file or folder: name one that is there, or - for standard input\n",
+};
 
 test("paths are relative to where the user is, also through `pnpm stigmer`", async () => {
   const args = ["apply", "-f", "bad.yaml"];

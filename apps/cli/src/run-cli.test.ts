@@ -44,7 +44,10 @@ test.each<[line: string[], expected: string]>([
   ],
   [["run", "a", " "], "the message is empty: say what the agent is to do"],
   [["run", "a", "b", "--env", "K"], "--env K has no value: write --env K=VALUE"],
-  [["run", "a", "b", "--env", "2K=v"], '--env "2K" is not the name of a variable'],
+  [
+    ["run", "a", "b", "--env", "2K=v"],
+    '--env "2K" is not the name of a variable: letters, digits and _ only, no digit first',
+  ],
   [["run", "a", "b", "--env", "K="], "--env K= is empty: give it a value, or leave it out"],
   [["run", "a", "b", "--secret", "K"], "--secret K: set K in the environment first"],
   [

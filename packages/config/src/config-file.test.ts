@@ -28,8 +28,8 @@ test("all problems at once, each with its line and column", () => {
   expect(messages("llm:\n  provider: bedrock\n  max_tokens: none\n  colour: red\nother: 1\n")).toEqual([
     'config.yaml:2:3: llm.provider: Invalid option: expected one of "anthropic"|"openai"|"ollama"',
     "config.yaml:3:3: llm.maxTokens: Invalid input: expected number, received string",
-    "config.yaml:4:3: llm.colour: there is no such field",
-    "config.yaml:5:1: other: there is no such field",
+    "config.yaml:4:3: llm.colour: there is no such field: there are provider, model, baseUrl, maxTokens, temperature",
+    "config.yaml:5:1: other: there is no such field: there is llm",
   ]);
   expect(messages("- a\n")).toEqual(["config.yaml:1:1: the file: Invalid input: expected object, received array"]);
 });
@@ -57,7 +57,8 @@ test("a base URL needs a provider, which a model may name", () => {
 });
 
 test("what is no YAML, and what expands to too much", () => {
-  expect(messages("llm: [\n")[0]).toMatch(/^config\.yaml:2:1: /);
+  expect(messages("llm: [\n")).toEqual([expect.stringMatching(/^config\.yaml:2:1: /)]);
+  expect(messages("llm: [\n  provider: : anthropic\n")).toEqual([expect.stringMatching(/^config\.yaml:2:13: /)]);
   const bomb = Array.from({ length: 10 }, (_, i) => `a${i}: &a${i} [${`${i ? `*a${i - 1}` : "x"},`.repeat(9)}]`).join(
     "\n",
   );

@@ -69,12 +69,9 @@ export function parseConfigFile(text: string, path: string): ConfigFileResult {
   const lines = new LineCounter();
   // Pretty errors quote the file, which may hold a key that does not belong there.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  if (document.errors.length > 0) {
-    return {
-      ok: false,
-      problems: document.errors.map((error) => problemAt(path, lines.linePos(error.pos[0]), error.message)),
-    };
-  }
+  const [fault] = document.errors;
+  // What follows a fault of syntax is mostly its echo.
+  if (fault) return { ok: false, problems: [problemAt(path, lines.linePos(fault.pos[0]), fault.message)] };
   let value: unknown;
   try {
     value = document.toJS() ?? {};
@@ -109,9 +106,10 @@ function providerIn(llm: LlmSection): ModelProvider | undefined {
 
 function unknownField(path: readonly PropertyKey[]): string {
   const isSecret = /key|token|secret|password/i.test(String(path.at(-1))) && path.at(-1) !== "maxTokens";
+  const known = path.length === 1 ? ["llm"] : Object.keys(llmSection.shape);
   const advice = isSecret
     ? "secrets don't belong in this file: remove it, and set ANTHROPIC_API_KEY, OPENAI_API_KEY or STIGMER_LLM_API_KEY"
-    : "there is no such field";
+    : `there is no such field: there ${known.length === 1 ? "is" : "are"} ${known.join(", ")}`;
   return `${path.join(".")}: ${advice}`;
 }
 

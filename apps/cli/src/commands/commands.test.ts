@@ -86,7 +86,7 @@ describe("apply, get, list and delete", () => {
   });
 
   test.each([
-    ["nowhere.yaml", "nowhere.yaml: there is no such file or folder"],
+    ["nowhere.yaml", "nowhere.yaml: there is no such file or folder: name one that is there, or - for standard input"],
     ["manifests-none", "manifests-none has no .yaml, .yml or .json file (sub-folders are not searched)"],
   ])("of %s", async (path, expected) => {
     const cwd = await folder({});
@@ -275,7 +275,10 @@ describe("run", () => {
       ["run", "nobody", "hello"],
       'There is no agent "nobody": list them with `stigmer list agents`, add one with `stigmer apply -f FILE`',
     ],
-    [["run", "runner", "x", "--workspace", "nowhere"], "--workspace nowhere: there is no such directory"],
+    [
+      ["run", "runner", "x", "--workspace", "nowhere"],
+      "--workspace nowhere: there is no such directory: make it first",
+    ],
     [["run", "runner", "x", "--workspace", "local.key"], "--workspace local.key: it is not a directory"],
     [
       ["execution", "watch", "aex-01arz3ndektsv4rrffq69g5fav"],

@@ -34,7 +34,10 @@ export async function findFiles(path: string, io: Pick<CommandIo, "cwd" | "stdin
   } catch (error) {
     if (CliError.is(error)) throw error;
     const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "ENOENT" ? "there is no such file or folder" : `can't be read (${code ?? String(error)})`;
+    const reason =
+      code === "ENOENT"
+        ? "there is no such file or folder: name one that is there, or - for standard input"
+        : `can't be read (${code ?? String(error)})`;
     throw new CliError("failed", `${path}: ${reason}`, { cause: error });
   }
 }

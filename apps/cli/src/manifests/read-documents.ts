@@ -26,7 +26,8 @@ const independent: ReadonlySet<string> = new Set(["DUPLICATE_KEY", "TAG_RESOLVE_
 /** Reads the YAML or JSON documents of a text. Empty ones are left out. `file` is only for messages. */
 export function readDocuments(text: string, file: string): DocumentsResult {
   const whole = (message: string): DocumentsResult => ({ ok: false, problems: [{ file, path: "", message }] });
-  if (Buffer.byteLength(text) > mostBytes) return whole(`is larger than ${mostBytes / 1024 / 1024} MiB`);
+  if (Buffer.byteLength(text) > mostBytes)
+    return whole(`is larger than ${mostBytes / 1024 / 1024} MiB: split it into several files`);
   const lines = new LineCounter();
   let parsed: Document[];
   try {
@@ -49,7 +50,9 @@ export function readDocuments(text: string, file: string): DocumentsResult {
     const firstOfSyntax = faults.find(({ code }) => !independent.has(code));
     for (const fault of faults.filter((fault) => independent.has(fault.code) || fault === firstOfSyntax)) {
       const message =
-        fault.code === "DUPLICATE_KEY" ? `duplicate key ${keyAt(text, fault.pos[0])}` : reword(fault.message);
+        fault.code === "DUPLICATE_KEY"
+          ? `duplicate key ${keyAt(text, fault.pos[0])}: keep one of them`
+          : reword(fault.message);
       problems.push({ file, ...position(fault.pos[0]), path: "", message });
     }
     if (document.errors.length > 0) continue;
@@ -121,7 +124,7 @@ function whyNotPlain(error: unknown): string {
   if (error instanceof RangeError) return tooDeep;
   const unresolved = error instanceof ReferenceError && /^Unresolved alias.*: (.*)$/.exec(error.message)?.[1];
   if (unresolved) return `the alias *${unresolved} has no anchor before it`;
-  return `its aliases expand to too much: no more than ${maxAliasCount} are allowed`;
+  return `its aliases expand to too much: write out what they stand for, no more than ${maxAliasCount} are allowed`;
 }
 
 function reword(message: string): string {

@@ -93,7 +93,10 @@ describe("bad input is refused with line and column", () => {
     [
       "duplicate keys",
       `${agent("x")}kind: Agent\n"spec": {}\n`,
-      ['agent.yaml:5:1: duplicate key "kind"', 'agent.yaml:6:1: duplicate key "spec"'],
+      [
+        'agent.yaml:5:1: duplicate key "kind": keep one of them',
+        'agent.yaml:6:1: duplicate key "spec": keep one of them',
+      ],
     ],
     [
       "syntax, told once",
@@ -110,13 +113,17 @@ describe("bad input is refused with line and column", () => {
       ["a", "b", "c", "d", "e"]
         .map((key, index, keys) => `${key}: &${key} [${Array(9).fill(index === 0 ? "x" : `*${keys[index - 1]}`)}]`)
         .join("\n"),
-      ["agent.yaml:1:1: its aliases expand to too much: no more than 100 are allowed"],
+      ["agent.yaml:1:1: its aliases expand to too much: write out what they stand for, no more than 100 are allowed"],
     ],
     ["aliases of nothing", "kind: *nothing\n", ["agent.yaml:1:1: the alias *nothing has no anchor before it"]],
     ["nesting that exhausts the stack", `[`.repeat(100_000), ["is nested too deep"]],
     ["tags", `${agent("!x y")}`, ["agent.yaml:3:19: Unresolved tag: !x"]],
     ["JSON that is cut off", '{"apiVersion": "agentic', ['agent.yaml:1:24: Missing closing "quote']],
-    ["nothing", "# only a comment\n---\n", ["agent.yaml: has no manifest: it is empty"]],
+    [
+      "nothing",
+      "# only a comment\n---\n",
+      ["agent.yaml: has no manifest: it is empty. One begins with apiVersion: agentic.stigmer.ai/v1"],
+    ],
     ["no mapping", "hello", ["agent.yaml:1:1: must be a mapping with apiVersion, kind, metadata, spec"]],
     [
       "a name without a slug",

@@ -1,3 +1,4 @@
+import { agenticApiVersion } from "@stigmer/protos";
 import { type Manifest, looksLikeManifest, manifestKinds, readManifest } from "./manifest.ts";
 import type { ManifestFile } from "./find-files.ts";
 import { type ManifestProblem, refuse } from "./problems.ts";
@@ -22,7 +23,11 @@ export function readManifests(files: readonly ManifestFile[]): Manifests {
     } else if (!named && !read.documents.some(looksLikeManifest)) {
       ignored.push(name);
     } else if (read.documents.length === 0) {
-      problems.push({ file: name, path: "", message: "has no manifest: it is empty" });
+      problems.push({
+        file: name,
+        path: "",
+        message: `has no manifest: it is empty. One begins with apiVersion: ${agenticApiVersion}`,
+      });
     }
     for (const document of read.ok && !ignored.includes(name) ? read.documents : []) {
       const result = readManifest(document);

@@ -42,7 +42,10 @@ export async function readRunEnvironment(
 
 function checkName(option: string, name: string): string {
   if (/^[A-Za-z_]\w*$/.test(name)) return name;
-  throw new CliError("usage", `${option} ${JSON.stringify(name)} is not the name of a variable`);
+  throw new CliError(
+    "usage",
+    `${option} ${JSON.stringify(name)} is not the name of a variable: letters, digits and _ only, no digit first`,
+  );
 }
 
 async function ask(name: string, { stdin, stderr }: CommandIo): Promise<string> {

@@ -92,7 +92,8 @@ export async function checkWorkspace(
     throw new CliError("failed", `--workspace ${dir} can't be used: ${why}`);
   }
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    const reason = cause.code === "ENOENT" ? "there is no such directory" : `it can't be read (${cause.code})`;
+    const reason =
+      cause.code === "ENOENT" ? "there is no such directory: make it first" : `it can't be read (${cause.code})`;
     throw new CliError("failed", `--workspace ${dir}: ${reason}`, { cause });
   });
   if (!found.isDirectory()) throw new CliError("failed", `--workspace ${dir}: it is not a directory`);
