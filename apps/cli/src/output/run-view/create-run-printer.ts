@@ -16,6 +16,7 @@ export interface RunPrinterOptions {
 export function createRunPrinter({ executionId, json, secrets = [] }: RunPrinterOptions, io: PrinterIo): RunPrinter {
   const mask = createMask(secrets);
   if (json) return createJsonPrinter(executionId, io, mask);
-  const isLive = io.stdout.isTTY === true && io.env["TERM"] !== "dumb" && !io.env["CI"];
+  // A terminal that says it has no columns (`script`, some CI) can't be redrawn: each letter would be a line.
+  const isLive = io.stdout.isTTY === true && io.stdout.columns !== 0 && io.env["TERM"] !== "dumb" && !io.env["CI"];
   return isLive ? createLivePrinter(io, mask) : createPlainPrinter(io, mask);
 }

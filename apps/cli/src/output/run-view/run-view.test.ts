@@ -199,10 +199,10 @@ interface Captured {
   readonly err: () => string;
 }
 
-function capture(isTTY = false): Captured {
+function capture(isTTY = false, columns = 80): Captured {
   const written = { stdout: "", stderr: "" };
   const stream = (name: "stdout" | "stderr"): PassThrough => {
-    const passThrough = Object.assign(new PassThrough(), { isTTY, columns: 80, rows: 24 });
+    const passThrough = Object.assign(new PassThrough(), { isTTY, columns, rows: 24 });
     passThrough.on("data", (chunk) => (written[name] += String(chunk)));
     return passThrough;
   };
@@ -242,6 +242,15 @@ describe("printing", () => {
     expect(out()).toContain("Then ");
     printer.finish(ended());
     expect(out().endsWith(summary)).toBe(true);
+  });
+
+  test("prints plain lines on a terminal without columns", () => {
+    const { io, out, err } = capture(true, 0);
+    const printer = createRunPrinter({ executionId: "aex-1", json: false }, io);
+    for (const { status, delta } of play()) printer.update(status, delta);
+    printer.close();
+    expect(out() + err()).toContain("Then I act.\n");
+    expect(out() + err()).not.toContain("\u001B");
   });
 
   test("writes JSON lines, the last with the result", () => {
