@@ -1,44 +1,71 @@
-import { resolveHome } from "@stigmer/config";
+import { ConfigError, type Homes, readServerConfig, resolveHome } from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
+import type { DaemonState } from "../../daemon/daemon-state.ts";
 import { findDaemon } from "../../daemon/find-daemon.ts";
 import { startDetached } from "../../daemon/start-detached.ts";
-import type { DaemonState } from "../../daemon/daemon-state.ts";
+import { CliError } from "../../errors.ts";
 import { writeLine } from "../../output/write.ts";
 import { findModelKey } from "./model-key.ts";
 import { showDaemon, toStatusJson } from "./show-daemon.ts";
 
 export interface LocalStartOptions {
+  /** 0 takes any free one. Default: `STIGMER_PORT`, else 50051. */
   readonly port?: number;
   readonly foreground?: boolean;
   readonly json?: boolean;
 }
 
+const started = "Daemon started successfully\nAgent-runner started successfully";
+const found = "A daemon runs already.";
+
 /** Starts the server and the runner, in the background unless asked to stay. A daemon that runs already is as good. */
 export async function localStart(options: LocalStartOptions, io: CommandIo): Promise<number | void> {
-  const homes = resolveHome(io.env);
-  const running = findDaemon(homes);
+  const running = await findDaemon(resolveHome(io.env));
   if (running?.state === "running") {
-    show(running, options, io, "A daemon runs already.");
+    show(running, found, options, io);
     return;
   }
-  const { secrets, note } = await findModelKey(homes, io);
-  writeLine(io.stderr, note);
-  if (options.foreground) {
-    const { superviseInForeground } = await import("./foreground.ts");
-    return superviseInForeground({ homes, env: io.env, secrets, port: options.port }, io);
-  }
-  const { state, found } = await startDetached({ homes, env: io.env, secrets, port: options.port });
-  show(
-    state,
-    options,
-    io,
-    found ? "A daemon runs already." : "Daemon started successfully\nAgent-runner started successfully",
-  );
+  const plan = await planStart(options, io);
+  if (!options.foreground) return startPlanned(plan, options, io);
+  const { superviseInForeground } = await import("./foreground.ts");
+  return superviseInForeground({ ...plan, env: io.env, onReady: (state) => show(state, started, options, io) }, io);
 }
 
-function show(state: DaemonState, { json, port }: LocalStartOptions, io: CommandIo, headline: string): void {
+export interface StartPlan {
+  readonly homes: Homes;
+  readonly port: number;
+  /** For the runner alone. */
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+/** Finds what can be wrong, and asks what has to be asked, before anything is started or stopped. */
+export async function planStart({ port }: Pick<LocalStartOptions, "port">, io: CommandIo): Promise<StartPlan> {
+  const homes = resolveHome(io.env);
+  const server = readServerConfig({ ...io.env, MODE: "local" });
+  if (!server.ok) throw new ConfigError(server.problems);
+  const { secrets, note } = await findModelKey(homes, io);
+  writeLine(io.stderr, note);
+  return { homes, secrets, port: port ?? server.config.port };
+}
+
+/** Ctrl-C while the daemon is starting stops it. */
+export async function startPlanned(plan: StartPlan, options: LocalStartOptions, io: CommandIo): Promise<void> {
+  const stop = new AbortController();
+  const stopListening = io.onSignal(() => stop.abort());
+  try {
+    const daemon = await startDetached({ ...plan, env: io.env, signal: stop.signal });
+    show(daemon.state, daemon.found ? found : started, options, io);
+  } catch (error) {
+    if (stop.signal.aborted) throw new CliError("interrupted", "Nothing was started.", { cause: error });
+    throw error;
+  } finally {
+    stopListening();
+  }
+}
+
+function show(state: DaemonState, headline: string, { json, port }: LocalStartOptions, io: CommandIo): void {
   if (json) {
-    writeLine(io.stdout, JSON.stringify(toStatusJson(state)));
+    writeLine(io.stdout, JSON.stringify({ ...toStatusJson(state), pid: state.pid }));
     return;
   }
   writeLine(io.stdout, headline);
