@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { createSqliteCheckpointer, type ModelConfig } from "@stigmer/agent";
 import { createClient, type StigmerClient } from "@stigmer/client";
-import { readConfigFile, type LocalConfig } from "@stigmer/config";
+import { type LocalConfig, probeOllama, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
 import { createSandbox } from "@stigmer/sandbox";
 import { createCleanupSandbox } from "./activities/cleanup-sandbox.ts";
@@ -11,7 +11,6 @@ import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
 import type { Logger } from "./logger.ts";
 import { createPrepareAgent } from "./run/prepare-agent.ts";
-import { probeOllama } from "./run/probe-ollama.ts";
 import { RunError } from "./run/run-error.ts";
 import { createSessionWorkspaces } from "./run/session-workspaces.ts";
 

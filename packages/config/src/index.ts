@@ -33,6 +33,8 @@ export type {
   ResolvedModel,
   ResolveModelOptions,
 } from "./resolve-model.ts";
+export { listOllamaModels, probeOllama } from "./ollama.ts";
+export type { ListOllamaModelsOptions } from "./ollama.ts";
 export { defaultModels, modelProviders, parseModelName } from "./model-name.ts";
 export type { ModelName, ModelProvider } from "./model-name.ts";
 

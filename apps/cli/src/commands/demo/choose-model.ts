@@ -1,4 +1,11 @@
-import { defaultModels, readConfigFile, type ResolvedModel, resolveHome, resolveModel } from "@stigmer/config";
+import {
+  defaultModels,
+  listOllamaModels,
+  readConfigFile,
+  type ResolvedModel,
+  resolveHome,
+  resolveModel,
+} from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
 
 /** What the runner needs to talk to a model, as variables. */
@@ -17,7 +24,7 @@ export async function chooseModel({ env }: Pick<CommandIo, "env">, signal: Abort
   if (withoutOllama.provider === "anthropic" || withoutOllama.provider === "openai") return configured(withoutOllama);
   const local = resolveModel({ env, file: llm, ollamaReachable: true });
   if (local.provider !== "ollama") return { kind: "scripted", hint: local.provider === "none" ? local.hint : "" };
-  const models = await listOllama(local.baseUrl, signal);
+  const models = await listOllamaModels(local.baseUrl, { signal });
   if (models?.includes(local.model)) return configured(local);
   if (withoutOllama.provider === "none" && models === undefined) return { kind: "scripted", hint: withoutOllama.hint };
   const problem = models === undefined ? `Ollama does not answer at ${local.baseUrl}` : `Ollama has no ${local.model}`;
@@ -48,17 +55,4 @@ function variablesOf(model: UsableModel): ModelVariables {
     ...(maxTokens !== undefined && { STIGMER_LLM_MAX_TOKENS: String(maxTokens) }),
     ...(temperature !== undefined && { STIGMER_LLM_TEMPERATURE: String(temperature) }),
   };
-}
-
-/** The names of the models that an Ollama has; undefined when none answers at once. */
-async function listOllama(baseUrl: string, signal: AbortSignal): Promise<string[] | undefined> {
-  try {
-    const answer = await fetch(new URL("/api/tags", baseUrl), {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(1_000)]),
-    });
-    const { models = [] } = (await answer.json()) as { models?: { name: string }[] };
-    return answer.ok ? models.map(({ name }) => name) : undefined;
-  } catch {
-    return undefined;
-  }
 }
