@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { type Homes, secretNames } from "@stigmer/config";
+import { withAbsolutePaths } from "./absolute-paths.ts";
 import type { ChildCommand } from "./child-process.ts";
 
 export interface ChildCommandsOptions {
@@ -11,9 +12,11 @@ export interface ChildCommandsOptions {
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** How the daemon starts its two children. The port is known once the server has one. */
+/** How the daemon starts its two children. */
 export interface ChildCommands {
+  /** `port` is the one asked for, after the first start the one it got. */
   server(port: number): ChildCommand;
+  /** `port` is the server's. */
   runner(port: number): ChildCommand;
 }
 
@@ -22,7 +25,8 @@ const FOREIGN = /^(STIGMER_(API_KEY|BACKEND_ENDPOINT|PORT|SECRETS_FD)|NODE_CHANN
 // What the server itself decrypts and opens its store with; everything else is for the runner.
 const SERVER_SECRETS = new Set(["STIGMER_ENCRYPTION_KEY", "STIGMER_DATABASE_URL"]);
 
-export function childCommands({ homes, env, secrets }: ChildCommandsOptions): ChildCommands {
+export function childCommands({ homes, secrets, ...options }: ChildCommandsOptions): ChildCommands {
+  const env = withAbsolutePaths(options.env);
   const open = Object.fromEntries(Object.entries(env).filter(([name]) => !FOREIGN.test(name) && !isSecret(name)));
   const hidden = secretsOf(env);
   const shared = { ...open, MODE: "local", STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir };

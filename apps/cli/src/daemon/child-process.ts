@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, renameSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { spawn } from "node:child_process";
+import { closeSync } from "node:fs";
 import { z } from "zod";
+import { lastWords } from "./last-words.ts";
+import { openLogFile } from "./log-file.ts";
 
 /** How to start one of the daemon's children. */
 export interface ChildCommand {
@@ -25,6 +26,7 @@ const childMessage: z.ZodType<ChildMessage> = z.discriminatedUnion("type", [
 ]);
 
 export interface Child {
+  /** 0 when it could not be started. */
   readonly pid: number;
   kill(signal: "SIGTERM" | "SIGKILL"): void;
 }
@@ -36,48 +38,43 @@ export interface ChildEvents {
 }
 
 const SECRETS_FD = 3;
-const MAX_LOG_BYTES = 10 * 1024 * 1024;
 
 /**
  * Starts a child in a process group of its own: Ctrl-C in a terminal is the daemon's to handle, which then stops its
  * children in order. A daemon that is killed needs no handling: its children notice that their channel to it closed.
  */
 export function startChild(command: ChildCommand, events: ChildEvents): Child {
-  const log = openLog(command.logFile);
-  const child: ChildProcess = spawn(command.command, command.args, {
-    detached: true,
-    env: { ...command.env, STIGMER_SECRETS_FD: String(SECRETS_FD) },
-    stdio: ["ignore", log, log, "pipe", "ipc"],
-  });
-  closeSync(log);
-  const secrets = child.stdio[SECRETS_FD] as NodeJS.WritableStream;
-  // A child that ends before it reads them says so by ending.
-  secrets.on("error", () => {});
-  secrets.end(JSON.stringify(command.secrets));
-
-  let ended = false;
-  const end = (reason: string): void => {
-    if (ended) return;
-    ended = true;
-    events.onExit(reason);
-  };
-  child.on("message", (message) => {
-    const parsed = childMessage.safeParse(message);
-    if (parsed.success) events.onMessage(parsed.data);
-  });
-  child.once("error", (error) => end(`could not be started: ${error.message}`));
-  child.once("exit", (code, signal) =>
-    end(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`),
-  );
-  return {
-    pid: child.pid ?? 0,
-    kill: (signal) => void child.kill(signal),
-  };
-}
-
-function openLog(file: string): number {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-  if (size > MAX_LOG_BYTES) renameSync(file, `${file}.1`);
-  return openSync(file, "a", 0o600);
+  const log = openLogFile(command.logFile);
+  try {
+    const child = spawn(command.command, command.args, {
+      detached: true,
+      // The runner reads the `.env` of where it is: that must not be a stranger's folder that `stigmer` was called in.
+      cwd: "/",
+      env: { ...command.env, STIGMER_SECRETS_FD: String(SECRETS_FD) },
+      stdio: ["ignore", log.fd, log.fd, "pipe", "ipc"],
+    });
+    child.on("error", (error) => {
+      // With a process it is a message or a signal that failed: the process's end tells the rest.
+      if (child.pid === undefined) events.onExit(`could not be started: ${error.message}`);
+    });
+    child.once("exit", (code, signal) => {
+      if (signal !== null) return events.onExit(`was ended by ${signal}`);
+      const words = code === 0 ? "" : lastWords(command.logFile, log.size);
+      events.onExit(`ended with exit code ${code}${words && `: ${words}`}`);
+    });
+    child.on("message", (message) => {
+      const parsed = childMessage.safeParse(message);
+      if (parsed.success) events.onMessage(parsed.data);
+    });
+    const secrets = child.stdio[SECRETS_FD] as NodeJS.WritableStream | undefined;
+    // A child that ends before it reads them says so by ending.
+    secrets?.on("error", () => {});
+    secrets?.end(JSON.stringify(command.secrets));
+    return {
+      pid: child.pid ?? 0,
+      kill: (signal) => void child.kill(signal),
+    };
+  } finally {
+    closeSync(log.fd);
+  }
 }

@@ -8,5 +8,5 @@ export async function findEndpoint(options: {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly home: Pick<Homes, "runDir">;
 }): Promise<string> {
-  return options.env["STIGMER_BACKEND_ENDPOINT"] || findDaemon(options.home)?.endpoint || DEFAULT_ENDPOINT;
+  return options.env["STIGMER_BACKEND_ENDPOINT"] || (await findDaemon(options.home))?.endpoint || DEFAULT_ENDPOINT;
 }

@@ -1,52 +1,67 @@
-import { mkdirSync } from "node:fs";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * A lock between processes, in a file. It is SQLite's exclusive lock on an empty database: the kernel frees it with the
- * process that holds it, however that ends. So there are no stale locks, and a process id that was used again fools nobody.
+ * process that holds it, however that ends. So there are no stale locks, and a process id that was used again fools
+ * nobody. (Node offers the kernel's locks through SQLite alone.)
  */
 export interface Lock {
+  /** Idempotent. */
   release(): void;
 }
 
 const SQLITE_BUSY = 5;
-// Someone who only looks holds the lock for a moment.
-const ATTEMPTS = 10;
-const PAUSE_MS = 20;
+// Who only looks is in the way for a moment.
+const WAIT_MS = 200;
+// A database that nothing refers to is closed by the garbage collector, and its lock would go with it.
+const held = new Set<DatabaseSync>();
 
-/** The lock, or undefined when another process has it. Throws when the file can't be made. */
-export async function acquireLock(file: string): Promise<Lock | undefined> {
+/**
+ * The lock, or undefined when another process has it. `prepare` runs while nobody can take the lock and nobody yet sees it
+ * held: it removes what a dead holder left, so that whoever sees the lock held never reads that. Throws when the file can't be made.
+ */
+export function acquireLock(file: string, prepare: () => void = () => {}): Lock | undefined {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  for (let attempt = 1; ; attempt += 1) {
-    const database = lock(file, "BEGIN EXCLUSIVE");
-    if (database) return { release: () => database.close() };
-    if (attempt === ATTEMPTS) return undefined;
-    await sleep(PAUSE_MS);
+  const database = new DatabaseSync(file, { timeout: WAIT_MS });
+  try {
+    // A file that it may only read SQLite opens all the same.
+    accessSync(file, constants.W_OK);
+    // Keeps others from writing, not from looking.
+    database.exec("BEGIN IMMEDIATE");
+    prepare();
+    // Another process may get in between these two, prepare too, and win.
+    database.exec("ROLLBACK");
+    database.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    database.close();
+    if (isBusy(error)) return undefined;
+    throw error;
   }
+  held.add(database);
+  return {
+    release: () => {
+      if (held.delete(database)) database.close();
+    },
+  };
 }
 
 /** Whether a process holds the lock right now. */
 export function isLocked(file: string): boolean {
+  let database: DatabaseSync | undefined;
   try {
-    const database = lock(file, "SELECT count(*) FROM sqlite_schema");
-    database?.close();
-    return database === undefined;
-  } catch {
-    // Without a home there is no lock in it.
+    database = new DatabaseSync(file, { timeout: 0 });
+    database.exec("SELECT count(*) FROM sqlite_schema");
     return false;
+  } catch (error) {
+    // Any other error: without a home there is no lock in it.
+    return isBusy(error);
+  } finally {
+    database?.close();
   }
 }
 
-function lock(file: string, statement: string): DatabaseSync | undefined {
-  const database = new DatabaseSync(file, { timeout: 0 });
-  try {
-    database.exec(statement);
-    return database;
-  } catch (error) {
-    database.close();
-    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined;
-    throw error;
-  }
+function isBusy(error: unknown): boolean {
+  return (error as { errcode?: number }).errcode === SQLITE_BUSY;
 }

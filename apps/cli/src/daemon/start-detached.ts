@@ -1,13 +1,16 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Homes } from "@stigmer/config";
 import { z } from "zod";
 import { CliError } from "../errors.ts";
+import { withAbsolutePaths } from "./absolute-paths.ts";
 import { secretsOf, withoutSecrets } from "./child-commands.ts";
 import type { DaemonState } from "./daemon-state.ts";
 import { findDaemon } from "./find-daemon.ts";
+import { openLogFile } from "./log-file.ts";
+import { unwritableHome } from "./unwritable-home.ts";
 
 export interface StartDetachedOptions {
   readonly homes: Homes;
@@ -15,6 +18,10 @@ export interface StartDetachedOptions {
   /** For the runner, besides the secrets of `env`. */
   readonly secrets: Readonly<Record<string, string>>;
   readonly port?: number;
+  /** Gives up; a daemon that this call is starting is stopped. */
+  readonly signal?: AbortSignal;
+  /** The supervisor's program and first arguments. Default: this `stigmer internal supervise`. */
+  readonly program?: readonly [command: string, ...args: string[]];
 }
 
 export interface StartedDaemon {
@@ -35,66 +42,28 @@ const supervisorMessage: z.ZodType<SupervisorMessage> = z.discriminatedUnion("ty
   z.object({ type: z.literal("failed"), message: z.string() }),
 ]);
 
-const READY_WITHIN_MS = 30_000;
+// Its two children have a minute each to become ready.
+const READY_WITHIN_MS = 130_000;
 
 /**
  * Starts the daemon as a process of its own, which outlives this one. When several do so at once, one wins, and all
  * get its state. The secrets go to it by its standard input.
  */
 export async function startDetached(options: StartDetachedOptions): Promise<StartedDaemon> {
-  const { homes, env } = options;
-  const running = findDaemon(homes);
-  if (running) return { state: await untilRunning(homes), found: true };
-
-  const message = await launch(options);
-  if (message.type === "failed") throw new CliError("failed", message.message);
-  return { state: await untilRunning(homes), found: message.type === "already-running" };
-
-  async function launch({ port, secrets }: StartDetachedOptions): Promise<SupervisorMessage> {
-    const log = openLog(homes);
-    const child = spawn(
-      process.execPath,
-      [
-        ...process.execArgv,
-        process.argv[1] ?? "",
-        "internal",
-        "supervise",
-        ...(port === undefined ? [] : ["--port", String(port)]),
-      ],
-      // Not in the caller's directory: it may be a mounted disk, or go away.
-      { detached: true, cwd: "/", env: withoutSecrets(env), stdio: ["pipe", log, log, "ipc"] },
-    );
-    closeSync(log);
-    child.stdin?.on("error", () => {});
-    child.stdin?.end(JSON.stringify({ ...secretsOf(env), ...secrets }));
-    try {
-      return await new Promise<SupervisorMessage>((resolve) => {
-        child.on("message", (value) => {
-          const parsed = supervisorMessage.safeParse(value);
-          if (parsed.success) resolve(parsed.data);
-        });
-        const ended = (how: string): void =>
-          resolve({ type: "failed", message: `The daemon ${how}: see ${join(homes.logsDir, "daemon.log")}.` });
-        child.once("error", (error) => ended(`could not be started: ${error.message}`));
-        child.once("exit", (code, signal) => ended(signal ? `was ended by ${signal}` : `ended with exit code ${code}`));
-      });
-    } finally {
-      if (child.connected) child.disconnect();
-      child.unref();
+  const { homes, signal } = options;
+  let found = true;
+  for (const deadline = Date.now() + READY_WITHIN_MS; Date.now() < deadline;) {
+    signal?.throwIfAborted();
+    const state = await findDaemon(homes);
+    if (state?.state === "running") return { state, found };
+    if (state) {
+      // Another command is starting it, or stopping it: then its place is free soon.
+      await sleep(50, undefined, { signal });
+      continue;
     }
-  }
-}
-
-/** A daemon that another command is starting is waited for. */
-async function untilRunning(homes: Homes): Promise<DaemonState> {
-  for (const deadline = Date.now() + READY_WITHIN_MS; Date.now() < deadline; await sleep(50)) {
-    const state = findDaemon(homes);
-    if (state?.state === "running") return state;
-    if (!state)
-      throw new CliError(
-        "failed",
-        `The daemon that was starting in ${homes.home} ended: run \`stigmer local start\` again.`,
-      );
+    const message = await launch(options);
+    if (message.type === "failed") throw new CliError("failed", message.message);
+    found = message.type === "already-running";
   }
   throw new CliError(
     "failed",
@@ -102,15 +71,57 @@ async function untilRunning(homes: Homes): Promise<DaemonState> {
   );
 }
 
-function openLog(homes: Homes): number {
+/** Starts a supervisor and waits for its first message, or its end. */
+async function launch({
+  homes,
+  env,
+  secrets,
+  port,
+  signal,
+  program,
+}: StartDetachedOptions): Promise<SupervisorMessage> {
+  const log = openDaemonLog(homes);
+  const [command, ...args] = program ?? [
+    process.execPath,
+    ...process.execArgv,
+    process.argv[1] ?? "",
+    "internal",
+    "supervise",
+  ];
+  const child = spawn(command, [...args, ...(port === undefined ? [] : ["--port", String(port)])], {
+    detached: true,
+    // Not in the caller's directory: it may be on a disk that someone wants to unmount.
+    cwd: "/",
+    env: { ...withAbsolutePaths(withoutSecrets(env)), STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir },
+    stdio: ["pipe", log, log, "ipc"],
+  });
+  closeSync(log);
+  const stop = (): void => void child.kill("SIGTERM");
+  signal?.addEventListener("abort", stop, { once: true });
   try {
-    mkdirSync(homes.logsDir, { recursive: true, mode: 0o700 });
-    return openSync(join(homes.logsDir, "daemon.log"), "a", 0o600);
+    return await new Promise<SupervisorMessage>((resolve) => {
+      const ended = (how: string): void =>
+        resolve({ type: "failed", message: `The daemon ${how}: see ${join(homes.logsDir, "daemon.log")}.` });
+      child.once("error", (error) => ended(`could not be started: ${error.message}`));
+      child.once("exit", (code, signal) => ended(signal ? `was ended by ${signal}` : `ended with exit code ${code}`));
+      child.on("message", (value) => {
+        const parsed = supervisorMessage.safeParse(value);
+        if (parsed.success) resolve(parsed.data);
+      });
+      child.stdin?.on("error", () => {});
+      child.stdin?.end(JSON.stringify(withAbsolutePaths({ ...secretsOf(env), ...secrets })));
+    });
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    if (child.connected) child.disconnect();
+    child.unref();
+  }
+}
+
+function openDaemonLog(homes: Homes): number {
+  try {
+    return openLogFile(join(homes.logsDir, "daemon.log")).fd;
   } catch (error) {
-    throw new CliError(
-      "failed",
-      `Cannot write to ${homes.home}: ${(error as Error).message}. Choose another directory with STIGMER_HOME.`,
-      { cause: error },
-    );
+    throw unwritableHome(homes, error);
   }
 }

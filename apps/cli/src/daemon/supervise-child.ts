@@ -1,3 +1,4 @@
+import type { JsonLogger } from "../output/json-logger.ts";
 import { type Child, type ChildCommand, type ChildMessage, startChild } from "./child-process.ts";
 import type { ProcessName, ProcessState } from "./daemon-state.ts";
 
@@ -6,6 +7,7 @@ export interface SuperviseOptions {
   /** Asked for at each start. */
   readonly command: () => ChildCommand;
   readonly restarts: RestartPolicy;
+  readonly logger: JsonLogger;
   readonly onChange: () => void;
 }
 
@@ -17,6 +19,8 @@ export interface RestartPolicy {
   readonly healthyAfterMs: number;
   /** So many crashes in a row, and it is left alone. */
   readonly maxCrashes: number;
+  /** A child that is not ready by then, in milliseconds, is killed; that counts as a crash. */
+  readonly readyWithinMs: number;
 }
 
 export const restartPolicy: RestartPolicy = {
@@ -24,6 +28,7 @@ export const restartPolicy: RestartPolicy = {
   longestDelayMs: 10_000,
   healthyAfterMs: 30_000,
   maxCrashes: 8,
+  readyWithinMs: 60_000,
 };
 
 export type ReadyMessage = Extract<ChildMessage, { type: "ready" }>;
@@ -33,12 +38,12 @@ export interface SupervisedChild {
   snapshot(): ProcessState;
   /** Resolves when the first start succeeded; rejects with what the child said, or how it ended, when it did not. */
   readonly ready: Promise<ReadyMessage>;
-  /** Asks it to end, and makes it after `graceMs`. Resolves when the process is gone. Idempotent. */
+  /** Asks it to end, and makes it after `graceMs`; a later call may shorten that. Resolves when the process is gone. */
   stop(graceMs: number): Promise<void>;
 }
 
 export function superviseChild(options: SuperviseOptions): SupervisedChild {
-  const { name, restarts: policy, onChange } = options;
+  const { name, restarts: policy, logger, onChange } = options;
   let state: ProcessState["state"] = "starting";
   let child: Child | undefined;
   let startedAt = 0;
@@ -48,6 +53,7 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
   // What the child said of its own end is worth more than its exit code.
   let said: string | undefined;
   let wasReady = false;
+  // Of the next restart, or of the one under way.
   let timer: NodeJS.Timeout | undefined;
   const stopped = Promise.withResolvers<void>();
   const ready = Promise.withResolvers<ReadyMessage>();
@@ -65,25 +71,35 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
     try {
       child = startChild(options.command(), { onMessage, onExit });
     } catch (error) {
-      onExit(error instanceof Error ? error.message : String(error));
+      onExit(`could not be started: ${error instanceof Error ? error.message : String(error)}`);
       return;
     }
+    timer = setTimeout(() => {
+      said = `${name} was not ready within ${policy.readyWithinMs / 1000} s`;
+      child?.kill("SIGKILL");
+    }, policy.readyWithinMs);
+    logger.info({ pid: child.pid }, `${name} starts`);
     become("starting");
   }
 
   function onMessage(message: ChildMessage): void {
     if (message.type === "failed") {
-      said = message.message;
+      said ??= message.message;
       return;
     }
+    if (state !== "starting") return;
+    clearTimeout(timer);
     wasReady = true;
+    logger.info({ pid: child?.pid }, `${name} is ready`);
+    become("running");
     ready.resolve(message);
-    if (state === "starting") become("running");
   }
 
   function onExit(reason: string): void {
+    clearTimeout(timer);
     child = undefined;
-    if (state === "stopping" || state === "stopped") {
+    if (state === "stopping") {
+      logger.info({}, `${name} ${reason}`);
       become("stopped");
       stopped.resolve();
       return;
@@ -96,18 +112,18 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
       return;
     }
     crashes = performance.now() - startedAt >= policy.healthyAfterMs ? 1 : crashes + 1;
-    if (crashes > policy.maxCrashes) {
+    if (crashes >= policy.maxCrashes) {
+      logger.error({ crashes }, `${lastError}; it is left alone after ${crashes} crashes in a row`);
       become("failed");
       return;
     }
+    const delayMs = Math.min(policy.firstDelayMs * 2 ** (crashes - 1), policy.longestDelayMs);
+    logger.warn({ crashes, delayMs }, `${lastError}; it is started again`);
+    timer = setTimeout(() => {
+      restarts += 1;
+      start();
+    }, delayMs);
     become("restarting");
-    timer = setTimeout(
-      () => {
-        restarts += 1;
-        start();
-      },
-      Math.min(policy.firstDelayMs * 2 ** (crashes - 1), policy.longestDelayMs),
-    );
   }
 
   start();

@@ -1,10 +1,12 @@
 import type { Homes } from "@stigmer/config";
 import { CliError } from "../errors.ts";
+import type { JsonLogger } from "../output/json-logger.ts";
 import { type ChildCommands, childCommands } from "./child-commands.ts";
-import { type DaemonState, removeState, writeState } from "./daemon-state.ts";
+import { type DaemonState, type ProcessName, removeState, writeState } from "./daemon-state.ts";
 import { daemonFiles } from "./find-daemon.ts";
-import { acquireLock } from "./lock.ts";
+import { acquireLock, type Lock } from "./lock.ts";
 import { type RestartPolicy, restartPolicy, superviseChild, type SupervisedChild } from "./supervise-child.ts";
+import { unwritableHome } from "./unwritable-home.ts";
 
 export interface SupervisorOptions {
   readonly homes: Homes;
@@ -15,6 +17,8 @@ export interface SupervisorOptions {
   readonly port?: number;
   /** Gives up starting; what has started is stopped. */
   readonly signal?: AbortSignal;
+  /** Told of every start, crash and end. Default: nobody is. */
+  readonly logger?: JsonLogger;
   /** Default: `stigmer server run` and the agent-runner. */
   readonly children?: ChildCommands;
   readonly restarts?: RestartPolicy;
@@ -27,11 +31,15 @@ export interface Supervisor {
   readonly endpoint: string;
   /** Stops the runner, then the server. Resolves when no process is left. Idempotent. */
   stop(): Promise<void>;
+  /** As `stop`, without waiting for what they do. May follow a `stop` that takes too long. */
+  kill(): Promise<void>;
 }
 
 // The runner hands back what it can't finish within 8 s; the server ends its calls within 2.
 const RUNNER_GRACE_MS = 12_000;
 const SERVER_GRACE_MS = 5_000;
+
+const silent: JsonLogger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Another process keeps this home's server and runner. */
 export class AlreadyRunningError extends CliError {
@@ -45,22 +53,18 @@ export class AlreadyRunningError extends CliError {
 
 /**
  * Starts the server, then the runner, and starts each again when it crashes. Resolves when both are ready. Rejects, with
- * nothing left running, with `AlreadyRunningError` or a `CliError` that says in one line what is in the way.
+ * nothing left running, with `AlreadyRunningError` or a `CliError` that says in one line what is in the way, or with the
+ * reason of `signal`.
  */
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
-  const { homes, signal, restarts = restartPolicy } = options;
+  const { homes, signal, logger = silent, restarts = restartPolicy } = options;
   const commands = options.children ?? childCommands({ homes, env: options.env, secrets: options.secrets ?? {} });
-  const { lockFile, stateFile } = daemonFiles(homes);
-  const lock = await acquireLock(lockFile).catch((error: unknown) => {
-    throw new CliError(
-      "failed",
-      `Cannot write to ${homes.home}: ${(error as Error).message}. Choose another directory with STIGMER_HOME.`,
-      { cause: error },
-    );
-  });
-  if (!lock) throw new AlreadyRunningError(homes.home);
+  const { stateFile } = daemonFiles(homes);
+  const lock = takeLock(homes);
 
   const startedAt = new Date().toISOString();
+  // Also with no child left to wait for: why there is none stays to be seen until somebody stops it.
+  const staying = setInterval(() => {}, 2 ** 31 - 1);
   let phase: DaemonState["state"] = "starting";
   let port = options.port ?? 50_051;
   let endpoint = "";
@@ -76,7 +80,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     processes: children.map((child) => child.snapshot()),
   });
   const publish = (): void => {
-    if (stopping === undefined || phase === "stopping") writeState(stateFile, state());
+    try {
+      writeState(stateFile, state());
+    } catch (error) {
+      // A full disk is no reason to end what runs.
+      logger.error({ err: error }, `the state can't be written to ${stateFile}`);
+    }
   };
 
   let stopping: Promise<void> | undefined;
@@ -88,15 +97,22 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       await server?.stop(SERVER_GRACE_MS);
       removeState(stateFile);
       lock.release();
+      clearInterval(staying);
     })();
     return stopping;
   };
+  const kill = async (): Promise<void> => {
+    const stopped = stop();
+    await Promise.all(children.map((child) => child.stop(0)));
+    await stopped;
+  };
 
   const startNext = async (
-    name: "stigmer-server" | "agent-runner",
+    name: ProcessName,
     command: () => ReturnType<ChildCommands["server"]>,
   ): Promise<number | undefined> => {
-    const child = superviseChild({ name, command, restarts, onChange: () => publish() });
+    signal?.throwIfAborted();
+    const child = superviseChild({ name, command, restarts, logger, onChange: publish });
     children.push(child);
     publish();
     const message = await untilAborted(child.ready, signal);
@@ -115,7 +131,19 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     if (CliError.is(error) || signal?.aborted) throw error;
     throw new CliError("failed", error instanceof Error ? error.message : String(error), { cause: error });
   }
-  return { state, endpoint, stop };
+  return { state, endpoint, stop, kill };
+}
+
+function takeLock(homes: Homes): Lock {
+  const { lockFile, stateFile } = daemonFiles(homes);
+  let lock: Lock | undefined;
+  try {
+    lock = acquireLock(lockFile, () => removeState(stateFile));
+  } catch (error) {
+    throw unwritableHome(homes, error);
+  }
+  if (!lock) throw new AlreadyRunningError(homes.home);
+  return lock;
 }
 
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

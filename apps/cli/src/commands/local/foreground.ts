@@ -1,27 +1,33 @@
 import type { CommandIo } from "../../command-io.ts";
+import type { DaemonState } from "../../daemon/daemon-state.ts";
+import { startSupervisor, type Supervisor, type SupervisorOptions } from "../../daemon/supervisor.ts";
 import { exitCodes } from "../../errors.ts";
-import { startSupervisor, type SupervisorOptions } from "../../daemon/supervisor.ts";
+import type { JsonLogger } from "../../output/json-logger.ts";
 import { writeLine } from "../../output/write.ts";
-import { showDaemon } from "./show-daemon.ts";
+
+export interface ForegroundOptions extends Omit<SupervisorOptions, "signal" | "logger"> {
+  /** Called when both are ready. */
+  readonly onReady: (state: DaemonState) => void;
+}
 
 /** Runs the daemon in this process until Ctrl-C or SIGTERM; a second one does not wait for anything. */
 export async function superviseInForeground(
-  options: Omit<SupervisorOptions, "signal">,
+  { onReady, ...options }: ForegroundOptions,
   io: CommandIo,
 ): Promise<number> {
   const stop = new AbortController();
   const asked = Promise.withResolvers<void>();
+  let supervisor: Supervisor | undefined;
   const stopListening = io.onSignal(() => {
-    if (stop.signal.aborted) process.exit(exitCodes.interrupted);
+    if (stop.signal.aborted) void supervisor?.kill();
+    else writeLine(io.stderr, "Stopping…");
     stop.abort();
     asked.resolve();
   });
   try {
-    const supervisor = await startSupervisor({ ...options, signal: stop.signal });
-    writeLine(io.stdout, "Daemon started successfully\nAgent-runner started successfully");
-    io.stdout.write(showDaemon(supervisor.state(), io));
+    supervisor = await startSupervisor({ ...options, signal: stop.signal, logger: plainLogger(io) });
+    onReady(supervisor.state());
     await asked.promise;
-    writeLine(io.stderr, "Stopping…");
     await supervisor.stop();
     return 0;
   } catch (error) {
@@ -30,4 +36,11 @@ export async function superviseInForeground(
   } finally {
     stopListening();
   }
+}
+
+/** A person is looking: crashes are told as they happen. What ends the start is told by its error. */
+function plainLogger({ stderr }: CommandIo): JsonLogger {
+  const quiet = (): void => {};
+  const say = (_fields: object, message: string): void => writeLine(stderr, message);
+  return { debug: quiet, info: quiet, warn: say, error: say };
 }

@@ -1,6 +1,6 @@
-import { createReadStream, statSync, watch } from "node:fs";
-import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { open, stat } from "node:fs/promises";
+import { watch } from "node:fs";
+import { basename, join } from "node:path";
 import { resolveHome } from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
@@ -12,61 +12,87 @@ export interface LocalLogsOptions {
 
 const components = ["daemon", "stigmer-server", "agent-runner"] as const;
 
-/** Writes what the processes logged, oldest first in each file; with `follow`, goes on until Ctrl-C. */
+/** Writes what the processes logged, one file after the other; with `follow`, goes on until Ctrl-C. */
 export async function localLogs({ component, follow }: LocalLogsOptions, io: CommandIo): Promise<void> {
   if (component !== undefined && !components.some((name) => name === component)) {
     throw new CliError("usage", `There is no component "${component}". Known: ${components.join(", ")}.`);
   }
   const { logsDir } = resolveHome(io.env);
   const names = component === undefined ? components : [component];
-  const files = names.map((name) => ({
-    file: join(logsDir, `${name}.log`),
-    prefix: names.length > 1 ? `${name} | ` : "",
-  }));
-  const present = files.filter(({ file }) => sizeOf(file) !== undefined);
-  if (present.length === 0)
-    throw new CliError("failed", `There are no logs in ${logsDir}: nothing was started in this home yet.`);
-
-  const read = new Map<string, number>();
-  const show = async ({ file, prefix }: (typeof files)[number]): Promise<void> => {
-    const [from, to] = [read.get(file) ?? 0, sizeOf(file) ?? 0];
-    // A file that shrank was rotated: begin with the new one.
-    const start = to < from ? 0 : from;
-    read.set(file, to);
-    if (to <= start) return;
-    await pipeline(createReadStream(file, { start, end: to - 1, encoding: "utf8" }), prefixLines(prefix), io.stdout, {
-      end: false,
-    });
+  const logs = names.map((name) => createLogReader(join(logsDir, `${name}.log`), names.length > 1 ? `${name} | ` : ""));
+  const showAll = async (): Promise<boolean> => {
+    let found = false;
+    for (const log of logs) found = (await log.show(io)) || found;
+    return found;
   };
-  for (const each of present) await show(each);
+  if (!(await showAll())) {
+    throw new CliError(
+      "failed",
+      `There are no logs of ${names.join(", ")} in ${logsDir} yet: start with \`stigmer local start\`.`,
+    );
+  }
   if (!follow) return;
 
   const stopped = Promise.withResolvers<void>();
   const stopListening = io.onSignal(() => stopped.resolve());
   // One at a time: a change may come while the one before is being written.
-  let showing = Promise.resolve();
+  let showing: Promise<unknown> = Promise.resolve();
+  const showNext = (): void => {
+    showing = showing.then(showAll).catch(stopped.reject);
+  };
   const watcher = watch(logsDir, (_event, name) => {
-    const changed = files.find(({ file }) => file === join(logsDir, name ?? ""));
-    if (changed) showing = showing.then(() => show(changed));
+    if (logs.some(({ file }) => basename(file) === name)) showNext();
   });
-  await stopped.promise;
-  watcher.close();
-  stopListening();
-  await showing;
+  watcher.once("error", stopped.reject);
+  // For what came before the watcher.
+  showNext();
+  try {
+    await stopped.promise;
+    await showing;
+  } finally {
+    watcher.close();
+    stopListening();
+  }
 }
 
-function sizeOf(file: string): number | undefined {
-  return statSync(file, { throwIfNoEntry: false })?.size;
+interface LogReader {
+  readonly file: string;
+  /** Writes the whole lines that came since the last time. False when there is no file. */
+  show(io: CommandIo): Promise<boolean>;
 }
 
-function prefixLines(prefix: string): (source: AsyncIterable<string>) => AsyncGenerator<string> {
-  return async function* (source) {
-    let rest = "";
-    for await (const chunk of source) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) yield `${prefix}${line}\n`;
-    }
-    if (rest !== "") yield `${prefix}${rest}\n`;
+const CHUNK_BYTES = 64 * 1024;
+const NEWLINE = 10;
+
+function createLogReader(file: string, prefix: string): LogReader {
+  let position = 0;
+  // The line that is not finished, in bytes: a character may be cut in two.
+  let rest: Buffer = Buffer.alloc(0);
+  const write = async (bytes: Buffer, io: CommandIo): Promise<void> => {
+    const lines = bytes.toString("utf8").split("\n");
+    const text = lines.map((line) => `${prefix}${line}\n`).join("");
+    if (!io.stdout.write(text)) await new Promise((resolve) => io.stdout.once("drain", resolve));
+  };
+  return {
+    file,
+    async show(io) {
+      const size = await stat(file).then(
+        (stats) => stats.size,
+        () => undefined,
+      );
+      if (size === undefined) return false;
+      // It was put aside: this is a new one.
+      if (size < position) [position, rest] = [0, Buffer.alloc(0)];
+      await using log = await open(file);
+      for (;;) {
+        const { bytesRead, buffer } = await log.read({ buffer: Buffer.alloc(CHUNK_BYTES), position });
+        if (bytesRead === 0) return true;
+        position += bytesRead;
+        const bytes = Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
+        const end = bytes.lastIndexOf(NEWLINE);
+        rest = bytes.subarray(end + 1);
+        if (end >= 0) await write(bytes.subarray(0, end), io);
+      }
+    },
   };
 }

@@ -1,5 +1,4 @@
-import { isCancel, password, select } from "@clack/prompts";
-import { type Homes, readConfigFile, resolveModel } from "@stigmer/config";
+import { type Homes, probeOllama, readConfigFile, resolveModel } from "@stigmer/config";
 import { CliError } from "../../errors.ts";
 import type { CommandIo } from "../../command-io.ts";
 
@@ -20,15 +19,15 @@ export async function findModelKey(homes: Homes, io: CommandIo): Promise<ModelKe
   const resolve = (ollamaReachable: boolean): ReturnType<typeof resolveModel> =>
     resolveModel({ env: io.env, file: file.file.llm, ollamaReachable });
   let model = resolve(false);
-  if (model.provider === "none" && (await ollamaAnswers(io.env["OLLAMA_BASE_URL"] || "http://localhost:11434")))
+  if (model.provider === "none" && (await probeOllama(io.env["OLLAMA_BASE_URL"] || "http://localhost:11434")))
     model = resolve(true);
   if (model.provider !== "none") return { secrets: {}, note: `Model: ${model.provider}:${model.model}` };
-  if (!io.stdin.isTTY || !io.stderr.isTTY)
-    return { secrets: {}, note: `Runs will fail until there is a model. ${model.hint}` };
+  if (!io.stdin.isTTY || !io.stderr.isTTY) return { secrets: {}, note: withoutModel(model.hint) };
   return askForKey(model.hint, io);
 }
 
 async function askForKey(hint: string, io: CommandIo): Promise<ModelKey> {
+  const { isCancel, password, select } = await import("@clack/prompts");
   const prompt = { input: io.stdin, output: io.stderr } as { input: NodeJS.ReadStream; output: NodeJS.WriteStream };
   const name = await select({
     ...prompt,
@@ -40,20 +39,15 @@ async function askForKey(hint: string, io: CommandIo): Promise<ModelKey> {
     ],
   });
   if (isCancel(name)) throw new CliError("interrupted", "Nothing was started.");
-  if (name === "") return { secrets: {}, note: hint };
+  if (name === "") return { secrets: {}, note: withoutModel(hint) };
   const key = await password({ ...prompt, message: `${name}:`, mask: "*" });
   if (isCancel(key)) throw new CliError("interrupted", "Nothing was started.");
   return key.trim() === ""
-    ? { secrets: {}, note: hint }
+    ? { secrets: {}, note: withoutModel(hint) }
     : { secrets: { [name]: key.trim() }, note: `${name} is kept in memory until \`stigmer local stop\`.` };
 }
 
-async function ollamaAnswers(baseUrl: string): Promise<boolean> {
-  try {
-    const response = await fetch(new URL("/api/version", baseUrl), { signal: AbortSignal.timeout(1_000) });
-    await response.body?.cancel();
-    return response.ok;
-  } catch {
-    return false;
-  }
+/** The runner keeps what it was given at its start. */
+function withoutModel(hint: string): string {
+  return `Runs will fail until there is a model. ${hint} Then \`stigmer local restart\`.`;
 }

@@ -3,15 +3,13 @@ import { createPaint } from "../../output/colors.ts";
 import type { CommandIo } from "../../command-io.ts";
 import { formatTable } from "../../output/table.ts";
 
-/** The shape of `local status --json`, which scripts rely on. */
+/** The shape of `local status --json`, which scripts rely on. `lastError` is there once a process has crashed. */
 export function toStatusJson(state: DaemonState): object {
   return {
     running: true,
     dataDir: state.dataDir,
     endpoint: state.endpoint,
     engine: state.engine,
-    pid: state.pid,
-    state: state.state,
     processes: state.processes.map(({ name, pid, state, restarts, lastError }) => ({
       name,
       pid,
@@ -40,7 +38,14 @@ export function showDaemon(state: DaemonState, io: CommandIo): string {
     formatTable(["PROCESS", "PID", "STATE", "RESTARTS"], rows),
     ...state.processes
       .filter(({ lastError }) => lastError)
-      .map(({ name, lastError }) => paint("yellow", `${name} ended last because: ${lastError}`)),
+      .map(({ name, lastError, state }) =>
+        state === "failed"
+          ? paint(
+              "red",
+              `${name} is left alone after too many crashes: ${lastError}\nStart it with \`stigmer local restart\`.`,
+            )
+          : paint("yellow", `${name} was started again after: ${lastError}`),
+      ),
   ];
   return `${lines.join("\n").trimEnd()}\n`;
 }

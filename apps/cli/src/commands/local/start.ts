@@ -2,7 +2,7 @@ import { ConfigError, type Homes, readServerConfig, resolveHome } from "@stigmer
 import type { CommandIo } from "../../command-io.ts";
 import type { DaemonState } from "../../daemon/daemon-state.ts";
 import { findDaemon } from "../../daemon/find-daemon.ts";
-import { startDetached } from "../../daemon/start-detached.ts";
+import { startDetached, type StartedDaemon } from "../../daemon/start-detached.ts";
 import { CliError } from "../../errors.ts";
 import { writeLine } from "../../output/write.ts";
 import { findModelKey } from "./model-key.ts";
@@ -15,20 +15,18 @@ export interface LocalStartOptions {
   readonly json?: boolean;
 }
 
-const started = "Daemon started successfully\nAgent-runner started successfully";
-const found = "A daemon runs already.";
-
 /** Starts the server and the runner, in the background unless asked to stay. A daemon that runs already is as good. */
 export async function localStart(options: LocalStartOptions, io: CommandIo): Promise<number | void> {
   const running = await findDaemon(resolveHome(io.env));
   if (running?.state === "running") {
-    show(running, found, options, io);
+    show({ state: running, found: true }, options, io);
     return;
   }
   const plan = await planStart(options, io);
   if (!options.foreground) return startPlanned(plan, options, io);
   const { superviseInForeground } = await import("./foreground.ts");
-  return superviseInForeground({ ...plan, env: io.env, onReady: (state) => show(state, started, options, io) }, io);
+  const onReady = (state: DaemonState): void => show({ state, found: false, note: plan.note }, options, io);
+  return superviseInForeground({ ...plan, env: io.env, onReady }, io);
 }
 
 export interface StartPlan {
@@ -36,6 +34,8 @@ export interface StartPlan {
   readonly port: number;
   /** For the runner alone. */
   readonly secrets: Readonly<Record<string, string>>;
+  /** About the model. Said after the start: one that fails says only why. */
+  readonly note: string;
 }
 
 /** Finds what can be wrong, and asks what has to be asked, before anything is started or stopped. */
@@ -43,9 +43,7 @@ export async function planStart({ port }: Pick<LocalStartOptions, "port">, io: C
   const homes = resolveHome(io.env);
   const server = readServerConfig({ ...io.env, MODE: "local" });
   if (!server.ok) throw new ConfigError(server.problems);
-  const { secrets, note } = await findModelKey(homes, io);
-  writeLine(io.stderr, note);
-  return { homes, secrets, port: port ?? server.config.port };
+  return { homes, port: port ?? server.config.port, ...(await findModelKey(homes, io)) };
 }
 
 /** Ctrl-C while the daemon is starting stops it. */
@@ -54,7 +52,7 @@ export async function startPlanned(plan: StartPlan, options: LocalStartOptions, 
   const stopListening = io.onSignal(() => stop.abort());
   try {
     const daemon = await startDetached({ ...plan, env: io.env, signal: stop.signal });
-    show(daemon.state, daemon.found ? found : started, options, io);
+    show({ ...daemon, note: plan.note }, options, io);
   } catch (error) {
     if (stop.signal.aborted) throw new CliError("interrupted", "Nothing was started.", { cause: error });
     throw error;
@@ -63,14 +61,22 @@ export async function startPlanned(plan: StartPlan, options: LocalStartOptions, 
   }
 }
 
-function show(state: DaemonState, headline: string, { json, port }: LocalStartOptions, io: CommandIo): void {
+function show(
+  { state, found, note }: StartedDaemon & { readonly note?: string },
+  { json, port }: LocalStartOptions,
+  io: CommandIo,
+): void {
   if (json) {
     writeLine(io.stdout, JSON.stringify({ ...toStatusJson(state), pid: state.pid }));
-    return;
+  } else {
+    writeLine(
+      io.stdout,
+      found ? "A daemon runs already." : "Daemon started successfully\nAgent-runner started successfully",
+    );
+    io.stdout.write(showDaemon(state, io));
   }
-  writeLine(io.stdout, headline);
-  io.stdout.write(showDaemon(state, io));
-  if (port && state.endpoint !== "" && !state.endpoint.endsWith(`:${port}`)) {
+  if (!found && note) writeLine(io.stderr, note);
+  if (found && port && !state.endpoint.endsWith(`:${port}`)) {
     writeLine(io.stderr, `It does not listen on port ${port}: for that, \`stigmer local restart --port ${port}\`.`);
   }
 }

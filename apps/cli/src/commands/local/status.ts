@@ -12,7 +12,7 @@ export interface LocalStatusOptions {
 /** Shows what runs. The exit code says whether anything does. */
 export async function localStatus({ json }: LocalStatusOptions, io: CommandIo): Promise<number> {
   const homes = resolveHome(io.env);
-  const state = findDaemon(homes);
+  const state = await findDaemon(homes);
   if (json) {
     const nothing = { running: false, dataDir: homes.dataDir, endpoint: "", engine: "embedded", processes: [] };
     writeLine(io.stdout, JSON.stringify(state ? toStatusJson(state) : nothing));

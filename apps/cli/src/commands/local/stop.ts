@@ -6,6 +6,9 @@ import { writeLine } from "../../output/write.ts";
 /** Stops everything. That nothing ran is no failure. */
 export async function localStop(_options: object, io: CommandIo): Promise<void> {
   const homes = resolveHome(io.env);
-  const state = await stopDaemon(homes);
-  writeLine(io.stdout, state ? `Stopped (PID ${state.pid}).` : `Nothing runs in ${homes.home}.`);
+  const stopped = await stopDaemon(homes);
+  if (!stopped) return writeLine(io.stdout, `Nothing runs in ${homes.home}.`);
+  const { state, killed } = stopped;
+  if (killed) writeLine(io.stderr, `It did not stop by itself and was killed: see ${state.logsDir}.`);
+  writeLine(io.stdout, `Stopped (PID ${state.pid}).`);
 }

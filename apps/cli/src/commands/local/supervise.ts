@@ -3,47 +3,64 @@ import { resolveHome } from "@stigmer/config";
 import { z } from "zod";
 import type { CommandIo } from "../../command-io.ts";
 import type { SupervisorMessage } from "../../daemon/start-detached.ts";
-import { AlreadyRunningError, startSupervisor } from "../../daemon/supervisor.ts";
+import { AlreadyRunningError, startSupervisor, type SupervisorOptions } from "../../daemon/supervisor.ts";
+import { tellParent } from "../../daemon/tell-parent.ts";
+import { exitCodes } from "../../errors.ts";
+import { createJsonLogger } from "../../output/json-logger.ts";
 
-export interface SuperviseOptions {
-  readonly port?: number;
-}
+export type SuperviseOptions = Pick<SupervisorOptions, "port" | "children" | "restarts">;
 
 const secretsSchema = z.record(z.string(), z.string());
 
 /** The daemon itself: started detached by `local start`, which gives it the secrets by standard input. */
 export async function supervise(options: SuperviseOptions, io: CommandIo): Promise<number> {
-  const tell = (message: SupervisorMessage): void => {
-    // The command that started this may be gone: that stops nothing.
-    if (process.connected) process.send?.(message, undefined, undefined, () => {});
-  };
+  // The command that started this may be gone: that stops nothing.
+  const tell = (message: SupervisorMessage): Promise<void> => tellParent(message);
+  const logger = createJsonLogger(io.stdout, "INFO");
   const stop = new AbortController();
   const asked = Promise.withResolvers<void>();
-  const stopListening = io.onSignal(() => {
+  const stopListening = io.onSignal((signal) => {
+    logger.info({ signal }, "the daemon stops");
     stop.abort();
     asked.resolve();
   });
   try {
-    const secrets = secretsSchema.parse(JSON.parse((await text(io.stdin)) || "{}"));
     const supervisor = await startSupervisor({
+      ...options,
       homes: resolveHome(io.env),
       env: io.env,
-      secrets,
-      port: options.port,
+      secrets: await readSecrets(io),
       signal: stop.signal,
+      logger,
     });
-    tell({ type: "ready" });
+    await tell({ type: "ready" });
     await asked.promise;
     await supervisor.stop();
     return 0;
   } catch (error) {
     if (error instanceof AlreadyRunningError) {
-      tell({ type: "already-running" });
+      await tell({ type: "already-running" });
       return 0;
     }
-    tell({ type: "failed", message: error instanceof Error ? error.message : String(error) });
-    return 1;
+    const message = stop.signal.aborted
+      ? "The daemon was stopped while it was starting."
+      : error instanceof Error
+        ? error.message
+        : String(error);
+    logger.error({}, message);
+    await tell({ type: "failed", message });
+    return exitCodes.failed;
   } finally {
     stopListening();
+  }
+}
+
+async function readSecrets({ stdin }: CommandIo): Promise<Record<string, string>> {
+  const json = await text(stdin);
+  try {
+    return secretsSchema.parse(JSON.parse(json || "{}"));
+  } catch {
+    // Neither the parser's message nor the schema's may be shown: both quote the input.
+    throw new Error("The secrets on the standard input are not a JSON object of strings.");
   }
 }
