@@ -1,5 +1,6 @@
 // Drives the real `stigmer` from outside, as a person or a script does: a home of its own, real processes, a real port.
 import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -135,7 +136,8 @@ export async function makeHome(defaults: Pick<StartOptions, "env" | "program"> =
     status,
     processes: async () => (await status()).processes,
     async [Symbol.asyncDispose]() {
-      await stigmer(["local", "stop"], inHome());
+      // Where nothing was started there is nothing to stop.
+      if (existsSync(join(home, "run"))) await stigmer(["local", "stop"], inHome());
       await rm(home, { recursive: true, force: true, maxRetries: 3 });
     },
   };

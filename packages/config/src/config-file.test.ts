@@ -72,6 +72,7 @@ test("what is too large, and what is no file", () => {
     writeFileSync(path, `#${"x".repeat(256 * 1024)}`);
     expect(readConfigFile(path)).toMatchObject({ problems: [{ message: `${path} is larger than 262144 bytes` }] });
     expect(readConfigFile(folder)).toMatchObject({ problems: [{ message: `${folder} can't be read (EISDIR)` }] });
+    expect(readConfigFile(join(path, "config.yaml"))).toEqual({ ok: true, file: {} });
     writeFileSync(path, "llm:\n  model: house\n");
     expect(readConfigFile(path)).toEqual({ ok: true, file: { llm: { model: "house" } } });
   } finally {

@@ -60,7 +60,8 @@ export function readConfigFile(path: string): ConfigFileResult {
     return parseConfigFile(readFileSync(path, "utf8"), path);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
-    return code === "ENOENT" ? { ok: true, file: {} } : refuse(path, `can't be read (${code})`);
+    // Below a file there is nothing either; that nothing can be written there is for those to say who do.
+    return code === "ENOENT" || code === "ENOTDIR" ? { ok: true, file: {} } : refuse(path, `can't be read (${code})`);
   }
 }
 
