@@ -52,6 +52,7 @@ test("local mode needs nothing but its name", () => {
     engine: { type: "embedded" },
     taskQueue: "agent_execution_runner",
     maxConcurrency: 10,
+    ollamaBaseUrl: "http://localhost:11434",
     statusUpdateEveryEvents: 10,
     checkpoints: { type: "sqlite", file: "/home/ada/.stigmer/data/checkpoints.db" },
   });
@@ -69,6 +70,7 @@ test("cloud mode with what it requires", () => {
     engine: { type: "temporal", address: "temporal.example.com:7233", namespace: "agents" },
     taskQueue: "agent_execution_runner",
     maxConcurrency: 10,
+    ollamaBaseUrl: "http://localhost:11434",
     statusUpdateEveryEvents: 10,
     checkpoints: { type: "postgres", url: "postgres://runner:pw@db.example.com/checkpoints" },
     redis: { host: "redis.example.com", port: 6379 },
