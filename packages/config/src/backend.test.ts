@@ -38,6 +38,17 @@ test("the dummy means unset toward loopback alone", () => {
   );
 });
 
+test("this machine's key is shown to no other machine", () => {
+  writeFileSync(join(home, "local.key"), "from-file");
+  const result = readConfig(
+    { MODE: "local", STIGMER_HOME: home, STIGMER_BACKEND_ENDPOINT: "stigmer.example.com:50051" },
+    { home },
+  );
+  expect(result.ok ? [] : result.problems.map(({ message }) => message)).toEqual([
+    "Missing required environment variable: STIGMER_API_KEY",
+  ]);
+});
+
 test("a key file that can't be read is a problem, not an absent key", () => {
   mkdirSync(join(home, "local.key"));
   expect(keyOf({})).toBe(

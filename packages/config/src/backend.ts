@@ -40,19 +40,22 @@ export function readBackend(
   const result = readVariables(env, { mode: "local", reader: "client", home: options.home });
   if (!result.ok) return result;
   const { STIGMER_BACKEND_ENDPOINT: endpoint, STIGMER_API_KEY: apiKey } = result.values;
-  if (apiKey === undefined && !isLoopback(endpoint)) return { ok: false, problems: [missing("STIGMER_API_KEY")] };
   return resolveLocalBackend(endpoint, apiKey, {
     homes: resolveHome(env, options),
     readLocalKey: options.readLocalKey,
   });
 }
 
-/** In local mode an unset key means the one in `local.key`, and so does the dummy toward a loopback endpoint. */
+/**
+ * In local mode an unset key means the one in `local.key`, and so does the dummy, toward a loopback endpoint alone: this
+ * machine's key is nobody else's to see. Any other server needs a key of its own.
+ */
 export function resolveLocalBackend(
   endpoint: string,
   apiKey: string | undefined,
   { homes, readLocalKey = readKeyFile }: ResolveBackendOptions,
 ): BackendResult {
+  if (apiKey === undefined && !isLoopback(endpoint)) return { ok: false, problems: [missing("STIGMER_API_KEY")] };
   const isUnset = apiKey === undefined || (apiKey === dummyLocalKey && isLoopback(endpoint));
   if (!isUnset) return { ok: true, backend: backendOf(endpoint, apiKey) };
   try {

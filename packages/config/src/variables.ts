@@ -92,7 +92,10 @@ export const variables = {
       "The key that the server is shown. Toward a loopback endpoint in local mode, the literal `dummy-local-key` means unset.",
     readers: ["runner", "client"],
     format: { type: "text" },
-    local: { use: "optional", unset: "the key in `local.key`, else `dummy-local-key`" },
+    local: {
+      use: "optional",
+      unset: "toward a loopback endpoint the key in `local.key`, else `dummy-local-key`; any other must be given one",
+    },
     cloud: { use: "required" },
     secret: true,
   },
