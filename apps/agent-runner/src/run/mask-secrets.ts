@@ -6,6 +6,8 @@ const SHORTEST = 4;
 export interface SecretMask {
   /** The text with every secret masked. */
   apply(text: string): string;
+  /** The same for a file's content. Without a secret in it, it is the very same bytes. */
+  applyToBytes(bytes: Uint8Array): Uint8Array;
   /** The same for text that comes in pieces: what may be the beginning of a secret is held back until more is known. */
   stream(write: (text: string) => void): { push(text: string): void; end(): void };
 }
@@ -19,6 +21,13 @@ export function maskSecrets(secrets: readonly string[]): SecretMask {
 
   return {
     apply,
+    applyToBytes(bytes) {
+      const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      if (!hidden.some((secret) => content.includes(secret))) return bytes;
+      // In Latin-1 each byte is one character, so that what is no text comes through as it was.
+      const inLatin1 = maskSecrets(hidden.map((secret) => Buffer.from(secret).toString("latin1")));
+      return Buffer.from(inLatin1.apply(content.toString("latin1")), "latin1");
+    },
     stream(write) {
       let held = "";
       return {

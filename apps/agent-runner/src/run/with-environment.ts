@@ -1,10 +1,11 @@
-import type { ExecuteOptions, Sandbox } from "@stigmer/sandbox";
-import { maskSecrets } from "./mask-secrets.ts";
+import type { ExecuteOptions, Sandbox, SandboxFiles } from "@stigmer/sandbox";
+import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import type { MergedEnvironment } from "./merge-environment.ts";
 
 /**
  * The same sandbox, whose commands also see a run's environment: that differs from run to run, the sandbox is the
- * session's. Secrets that a command prints are struck out before anyone reads them: model, checkpoint, status or log.
+ * session's. Secrets that a command prints, or wrote into a file, are struck out before anyone reads them: model,
+ * checkpoint, status or log.
  */
 export function withEnvironment(sandbox: Sandbox, environment: MergedEnvironment): Sandbox {
   const mask = maskSecrets(environment.secrets);
@@ -13,7 +14,7 @@ export function withEnvironment(sandbox: Sandbox, environment: MergedEnvironment
     backend: sandbox.backend,
     capabilities: sandbox.capabilities,
     root: sandbox.root,
-    files: sandbox.files,
+    files: withMask(sandbox.files, mask),
     async execute(command, options) {
       const stdout = options?.onStdout && mask.stream(options.onStdout);
       const stderr = options?.onStderr && mask.stream(options.onStderr);
@@ -29,5 +30,19 @@ export function withEnvironment(sandbox: Sandbox, environment: MergedEnvironment
       return { ...result, stdout: mask.apply(result.stdout), stderr: mask.apply(result.stderr) };
     },
     dispose: () => sandbox.dispose(),
+  };
+}
+
+/** The same files, read without the secrets in them. What is written is written as it is. */
+function withMask(files: SandboxFiles, mask: SecretMask): SandboxFiles {
+  return {
+    ...files,
+    read: async (path, options) => mask.applyToBytes(await files.read(path, options)),
+    readText: async (path, options) => mask.apply(await files.readText(path, options)),
+    download: async (paths) => (await files.download(paths)).map((bytes) => mask.applyToBytes(bytes)),
+    async grep(text, options) {
+      const { matches, truncated } = await files.grep(text, options);
+      return { matches: matches.map((match) => ({ ...match, text: mask.apply(match.text) })), truncated };
+    },
   };
 }
