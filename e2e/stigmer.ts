@@ -152,8 +152,15 @@ export interface LocalPlatform extends Home {
   readonly started: Result;
 }
 
-export async function startLocal(scenario: string, options: { modelKey?: string } = {}): Promise<LocalPlatform> {
-  const home = await makeHome();
+export interface LocalOptions {
+  /** Default: one that is no secret. */
+  readonly modelKey?: string;
+  /** For every command. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function startLocal(scenario: string, options: LocalOptions = {}): Promise<LocalPlatform> {
+  const home = await makeHome({ env: options.env });
   const model = await startScriptedModel({ scenario });
   const modelEnv = { ANTHROPIC_API_KEY: options.modelKey ?? "scripted-model-key", ANTHROPIC_BASE_URL: model.url };
   const started = await home.stigmer(["local", "start", "--port", "0"], { env: modelEnv });

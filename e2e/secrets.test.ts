@@ -1,0 +1,225 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { processesOf, startLocal, treeOf, until, type LocalPlatform, type Result, type Started } from "./stigmer.ts";
+
+// Canaries: secrets that stand nowhere else in the world are given to the platform in every way there is, used, printed
+// by the agent's commands, and then looked for in everything that it wrote, printed, sent and shows to other processes.
+
+const canary = (name: string): string => `canary-${name}-${randomBytes(12).toString("hex")}`;
+
+const secrets = {
+  "the model's key": canary("model"),
+  "an environment's secret": canary("environment"),
+  "the agent's own secret": canary("agent"),
+  "a run's secret": canary("run"),
+};
+const declared = [secrets["an environment's secret"], secrets["the agent's own secret"], secrets["a run's secret"]];
+
+const MANIFESTS = `apiVersion: agentic.stigmer.ai/v1
+kind: Environment
+metadata: { name: vault }
+spec:
+  data:
+    FROM_ENVIRONMENT: { value: ${secrets["an environment's secret"]}, isSecret: true }
+    OPEN: { value: plain-and-open }
+---
+apiVersion: agentic.stigmer.ai/v1
+kind: Agent
+metadata: { name: worker }
+spec:
+  instructions: Use the tokens that you are given.
+  envSpec:
+    data:
+      FROM_AGENT: { value: ${secrets["the agent's own secret"]}, isSecret: true }
+---
+apiVersion: agentic.stigmer.ai/v1
+kind: AgentInstance
+metadata: { name: keeper }
+spec:
+  agentId: worker
+  environmentRefs: [{ kind: environment, slug: vault }]
+---
+apiVersion: agentic.stigmer.ai/v1
+kind: Session
+metadata: { name: work }
+spec:
+  agentInstanceId: keeper
+  workspaceDir: WORKSPACE
+`;
+
+const ALL = "$FROM_ENVIRONMENT $FROM_AGENT $FROM_RUN";
+const SCENARIO = `name: secrets
+scenarios:
+  - name: uses and prints them
+    turns:
+      - toolCalls: [{ name: execute, args: { command: "for each in ${ALL} $OPEN; do echo $each | wc -c; done" } }]
+      - toolCalls: [{ name: execute, args: { command: "printf '%s\\\\n' ${ALL} > tokens.txt; echo ${ALL} $OPEN" } }]
+      - toolCalls: [{ name: execute, args: { command: "for each in ${ALL}; do printf %.20s $each; sleep 0.05; echo $each | cut -c21-; echo $each >&2; done" } }]
+      - toolCalls: [{ name: read_file, args: { file_path: tokens.txt } }]
+      - toolCalls: [{ name: grep, args: { pattern: canary } }]
+      - text: 'I was told: {{ result("execute") }}'
+        toolCalls: [{ name: execute, args: { command: "touch waiting; while [ ! -e go ]; do sleep 0.05; done; env; exit 1" } }]
+      - text: Done.
+`;
+
+let folder: string;
+let workspace: string;
+let platform: LocalPlatform;
+const printed: [command: string, result: Result][] = [];
+let run: Started;
+
+async function stigmer(args: readonly string[], options?: Parameters<LocalPlatform["stigmer"]>[1]): Promise<Result> {
+  const result = await platform.stigmer(args, options);
+  printed.push([args.join(" "), result]);
+  return result;
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "stigmer-secrets-"));
+  workspace = join(folder, "workspace");
+  await mkdir(workspace);
+  await mkdir(join(folder, "tmp"));
+  const scenario = join(folder, "scenario.yaml");
+  await writeFile(scenario, SCENARIO);
+  platform = await startLocal(scenario, {
+    modelKey: secrets["the model's key"],
+    env: { TMPDIR: join(folder, "tmp"), LOG_LEVEL: "DEBUG" },
+  });
+  printed.push(["local start", platform.started]);
+  const applied = await stigmer(["apply", "-f", "-"], { stdin: MANIFESTS.replace("WORKSPACE", workspace) });
+  expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
+  const session = /Session \S+ applied \((\S+)\)/.exec(applied.stdout)?.[1] ?? "";
+  run = platform.start(["run", "worker", "Go.", "--session", session, "--secret", "FROM_RUN"], {
+    env: { FROM_RUN: secrets["a run's secret"] },
+  });
+  await until(async () => (await readdir(workspace)).includes("waiting"), 40);
+}, 90_000);
+
+afterAll(async () => {
+  await platform[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Where any of the secrets stands in these bytes, as it is or encoded. */
+function leaksIn(where: string, bytes: Buffer): string[] {
+  return Object.entries(secrets).flatMap(([name, secret]) =>
+    [secret, Buffer.from(secret).toString("base64").replace(/=+$/, ""), Buffer.from(secret).toString("hex")].flatMap(
+      (form) => {
+        const offset = bytes.indexOf(form);
+        return offset < 0 ? [] : [`${name} in ${where} at byte ${offset}`];
+      },
+    ),
+  );
+}
+
+async function leaksBelow(root: string): Promise<{ files: string[]; leaks: string[] }> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const leaks: string[] = [];
+  // A journal may be gone by the time it is its turn.
+  for (const file of files) leaks.push(...leaksIn(file, await readFile(file).catch(() => Buffer.alloc(0))));
+  return { files: files.map((file) => file.slice(root.length + 1)), leaks };
+}
+
+describe("while the agent's command runs", () => {
+  it("no file has a secret, databases and their logs included", async () => {
+    const { files, leaks } = await leaksBelow(platform.home);
+    expect(leaks).toEqual([]);
+    // It looked where it had to.
+    for (const file of ["data/stigmer.db", "data/stigmer.db-wal", "data/checkpoints.db", "logs/agent-runner.log"])
+      expect(files).toContain(file);
+    expect(await leaksBelow(join(folder, "tmp"))).toMatchObject({ leaks: [] });
+  });
+
+  it("no process of the daemon shows one in its environment or its command line", async () => {
+    const { pid } = JSON.parse(await readFile(join(platform.home, "run/daemon.json"), "utf8")) as { pid: number };
+    const daemon = [pid, ...(await platform.processes()).map((process) => process.pid)];
+    expect(daemon).toHaveLength(3);
+    const leaks: string[] = [];
+    for (const each of daemon) {
+      for (const file of ["environ", "cmdline"] as const)
+        leaks.push(...leaksIn(`/proc/${each}/${file}`, await readFile(`/proc/${each}/${file}`)));
+    }
+    expect(leaks).toEqual([]);
+  });
+
+  it("the agent's command has its secrets in its environment alone, and no key of the platform's", async () => {
+    const { pid } = JSON.parse(await readFile(join(platform.home, "run/daemon.json"), "utf8")) as { pid: number };
+    const commands = (await treeOf(pid)).filter(({ command }) => command.includes("while [ ! -e go ]"));
+    expect(commands.length).toBeGreaterThan(0);
+    for (const { pid, command } of commands) {
+      expect(leaksIn("its command line", Buffer.from(command))).toEqual([]);
+      const environment = await readFile(`/proc/${pid}/environ`, "utf8");
+      expect(environment).not.toContain(secrets["the model's key"]);
+      expect(environment).not.toMatch(/(^|\0)(ANTHROPIC|OPENAI)_API_KEY=|STIGMER_\w*KEY=/);
+    }
+    const cli = await readFile(`/proc/${run.process.pid}/cmdline`);
+    expect(leaksIn("the command line of stigmer run", cli)).toEqual([]);
+  });
+});
+
+describe("after the run", () => {
+  let executionId: string;
+  beforeAll(async () => {
+    await writeFile(join(workspace, "go"), "");
+    printed.push(["run", await run.result]);
+    const { stdout } = await stigmer(["execution", "list", "-o", "json"]);
+    executionId = (JSON.parse(stdout) as { metadata: { id: string } }[])[0]?.metadata.id ?? "";
+  }, 40_000);
+
+  it("the secrets arrived, whole", async () => {
+    expect(run.process.exitCode, run.output()).toBe(0);
+    expect((await readFile(join(workspace, "tokens.txt"), "utf8")).trim().split("\n")).toEqual(declared);
+    // The search finds what is there.
+    expect((await leaksBelow(workspace)).leaks).toHaveLength(declared.length);
+    const { stdout } = await stigmer(["execution", "get", executionId, "-o", "json"]);
+    const { status } = JSON.parse(stdout) as {
+      status: { phase: string; toolCalls: { name: string; result: string }[] };
+    };
+    expect(status.phase).toBe("EXECUTION_COMPLETED");
+    const [lengths, together, pieces] = status.toolCalls.filter(({ name }) => name === "execute");
+    expect(lengths?.result.match(/\d+/g)?.slice(0, 4).map(Number)).toEqual(
+      [...declared, "plain-and-open"].map((value) => value.length + 1),
+    );
+    expect(together?.result).toContain("******** ******** ******** plain-and-open");
+    expect(pieces?.result).toContain("********");
+  });
+
+  it("nothing that any command shows has a secret", { timeout: 60_000 }, async () => {
+    const shown = ["agents", "instances", "sessions", "executions", "environments"];
+    await Promise.all([
+      ...shown.map((kind) => stigmer(["get", kind, "-o", "yaml"])),
+      stigmer(["get", "environment", "vault", "-o", "json"]),
+      stigmer(["execution", "watch", executionId, "--json"]),
+      stigmer(["local", "logs"]),
+      stigmer(["local", "status", "--json"]),
+    ]);
+    for (const [command, result] of printed)
+      expect(result, `${command}: ${result.stderr}`).toMatchObject({ exitCode: 0 });
+    const leaks = printed.flatMap(([command, { stdout, stderr }]) => [
+      ...leaksIn(`stdout of ${command}`, Buffer.from(stdout)),
+      ...leaksIn(`stderr of ${command}`, Buffer.from(stderr)),
+    ]);
+    expect(leaks).toEqual([]);
+    expect(printed.find(([command]) => command.startsWith("get environment vault"))?.[1].stdout).toContain(
+      "FROM_ENVIRONMENT",
+    );
+  });
+
+  it("the model was told none", () => {
+    expect(platform.model.requests).toHaveLength(7);
+    const bodies = platform.model.requests.map(({ body }) => JSON.stringify(body));
+    expect(bodies.flatMap((body, turn) => leaksIn(`request ${turn}`, Buffer.from(body)))).toEqual([]);
+  });
+
+  it("no file has a secret, nor after everything has stopped", { timeout: 60_000 }, async () => {
+    expect((await leaksBelow(platform.home)).leaks).toEqual([]);
+    expect(await stigmer(["local", "stop"])).toMatchObject({ exitCode: 0 });
+    expect(await processesOf(platform.home)).toEqual([]);
+    for (const root of [platform.home, join(folder, "tmp"), join(workspace, ".stigmer")])
+      expect((await leaksBelow(root).catch(() => ({ leaks: [] }))).leaks).toEqual([]);
+  });
+});
