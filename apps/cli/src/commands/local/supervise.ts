@@ -28,8 +28,8 @@ export async function supervise(options: SuperviseOptions, io: CommandIo): Promi
     const supervisor = await startSupervisor({
       ...options,
       homes: resolveHome(io.env),
-      env: io.env,
-      secrets: await readSecrets(io),
+      // In this process's memory, not in its environment: each goes to the child that it is for.
+      env: { ...io.env, ...(await readSecrets(io)) },
       signal: stop.signal,
       logger,
     });
