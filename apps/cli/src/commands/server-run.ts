@@ -3,6 +3,7 @@ import { ConfigError, readSecretsPipe, readServerConfig } from "@stigmer/config"
 import { type RunningServer, startServer } from "@stigmer/server";
 import type { CommandIo } from "../command-io.ts";
 import type { ChildMessage } from "../daemon/child-process.ts";
+import { makeDirectory } from "../daemon/make-directory.ts";
 import { tellParent } from "../daemon/tell-parent.ts";
 import { CliError } from "../errors.ts";
 import { createJsonLogger } from "../output/json-logger.ts";
@@ -56,6 +57,7 @@ async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningS
       "This server works in local mode with the embedded engine and SQLite in its data directory: set MODE=local, and unset STIGMER_ENGINE, TEMPORAL_SERVICE_ADDRESS and STIGMER_DATABASE_URL.",
     );
   }
+  for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);
   return startServer({
     home: homes.home,
     dataDir: homes.dataDir,
@@ -64,4 +66,16 @@ async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningS
     taskQueue: config.runnerTaskQueue,
     logger: createJsonLogger(io.stderr, config.logLevel),
   });
+}
+
+function makeUsable(directory: string): void {
+  try {
+    makeDirectory(directory);
+  } catch (error) {
+    throw new CliError(
+      "failed",
+      `Cannot write to ${directory}: ${(error as Error).message}. Make it writable, or choose another one with STIGMER_HOME or STIGMER_DATA_DIR.`,
+      { cause: error },
+    );
+  }
 }

@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { makeDirectory } from "./make-directory.ts";
 
 export type ProcessName = "stigmer-server" | "agent-runner";
 
@@ -50,7 +51,7 @@ const daemonState: z.ZodType<DaemonState> = z.object({
 
 /** Replaces the file in one step: a reader sees the old state or the new one, never half of it. */
 export function writeState(file: string, state: DaemonState): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(file));
   const temporary = `${file}.${process.pid}`;
   writeFileSync(temporary, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
   renameSync(temporary, file);

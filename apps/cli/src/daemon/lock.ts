@@ -1,6 +1,7 @@
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { makeDirectory } from "./make-directory.ts";
 
 /**
  * A lock between processes, in a file. It is SQLite's exclusive lock on an empty database: the kernel frees it with the
@@ -23,7 +24,7 @@ const held = new Set<DatabaseSync>();
  * held: it removes what a dead holder left, so that whoever sees the lock held never reads that. Throws when the file can't be made.
  */
 export function acquireLock(file: string, prepare: () => void = () => {}): Lock | undefined {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(file));
   const database = new DatabaseSync(file, { timeout: WAIT_MS });
   try {
     // A file that it may only read SQLite opens all the same.
