@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { PassThrough } from "node:stream";
+import { resolveHome } from "@stigmer/config";
+import { expect, onTestFinished, test } from "vitest";
+import { findModelKey, type ModelKey } from "./model-key.ts";
+
+const enter = "\r";
+const down = "\u001B[B";
+const controlC = "\u0003";
+const key = "sk-hush-hush";
+
+interface Terminal {
+  readonly result: Promise<ModelKey>;
+  /** All that was written to the terminal, and to where results go. */
+  readonly screen: () => string;
+  shows(text: string): Promise<void>;
+  type(text: string): void;
+}
+
+/** Asks at a terminal that is no real one: keys go in as they come from one in raw mode. */
+function ask(): Terminal {
+  const home = mkdtempSync(`${tmpdir()}/stigmer-key-`);
+  onTestFinished(() => rmSync(home, { recursive: true }));
+  const stdin = Object.assign(new PassThrough(), { isTTY: true, isRaw: false, setRawMode: () => stdin });
+  let written = "";
+  const screen = (): PassThrough =>
+    Object.assign(
+      new PassThrough().on("data", (chunk) => (written += String(chunk))),
+      { isTTY: true, columns: 80, rows: 24 },
+    );
+  const result = findModelKey(resolveHome({ STIGMER_HOME: home }), {
+    stdin,
+    stdout: screen(),
+    stderr: screen(),
+    // The discard port: no Ollama is there.
+    env: { OLLAMA_BASE_URL: "http://127.0.0.1:9" },
+    cwd: "/",
+    onSignal: () => () => {},
+  });
+  result.catch(() => {});
+  return {
+    result,
+    screen: () => written,
+    shows: (text) => expect.poll(() => written, { timeout: 10_000 }).toContain(text),
+    type: (text) => void stdin.write(text),
+  };
+}
+
+test("a key that is typed is masked, and kept for the runner alone", async () => {
+  const terminal = ask();
+  await terminal.shows("Whose API key");
+  terminal.type(down);
+  await expect.poll(terminal.screen).toMatch(/● OpenAI/);
+  terminal.type(enter);
+  await terminal.shows("OPENAI_API_KEY:");
+  for (const character of `${key} `) terminal.type(character);
+  await terminal.shows("*".repeat(key.length));
+  terminal.type(enter);
+  expect(await terminal.result).toEqual({
+    secrets: { OPENAI_API_KEY: key },
+    note: "OPENAI_API_KEY is kept in memory until `stigmer local stop`.",
+  });
+  for (const part of [key, "hush", "sk-"]) expect(terminal.screen()).not.toContain(part);
+});
+
+test("no key is an answer too", async () => {
+  const terminal = ask();
+  await terminal.shows("Whose API key");
+  terminal.type(enter);
+  await terminal.shows("ANTHROPIC_API_KEY:");
+  terminal.type(enter);
+  expect(await terminal.result).toEqual({
+    secrets: {},
+    note: expect.stringMatching(/^Runs will fail until there is a model\./),
+  });
+});
+
+test("Ctrl-C at either question starts nothing", async () => {
+  const first = ask();
+  await first.shows("Whose API key");
+  first.type(controlC);
+  await expect(first.result).rejects.toMatchObject({ code: "interrupted", message: "Nothing was started." });
+
+  const second = ask();
+  await second.shows("Whose API key");
+  second.type(enter);
+  await second.shows("ANTHROPIC_API_KEY:");
+  second.type(controlC);
+  await expect(second.result).rejects.toMatchObject({ code: "interrupted", message: "Nothing was started." });
+});
