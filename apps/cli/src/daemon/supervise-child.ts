@@ -74,10 +74,11 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
       onExit(`could not be started: ${error instanceof Error ? error.message : String(error)}`);
       return;
     }
+    const { readyWithinMs } = policy;
     timer = setTimeout(() => {
-      said = `${name} was not ready within ${policy.readyWithinMs / 1000} s`;
+      said = `${name} was not ready within ${readyWithinMs / 1000} s`;
       child?.kill("SIGKILL");
-    }, policy.readyWithinMs);
+    }, readyWithinMs);
     logger.info({ pid: child.pid }, `${name} starts`);
     become("starting");
   }

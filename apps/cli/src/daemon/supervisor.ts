@@ -95,7 +95,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       const [server, runner] = children;
       await runner?.stop(RUNNER_GRACE_MS);
       await server?.stop(SERVER_GRACE_MS);
-      removeState(stateFile);
+      try {
+        removeState(stateFile);
+      } catch (error) {
+        // Without the lock nobody believes it.
+        logger.error({ err: error }, `${stateFile} can't be removed`);
+      }
       lock.release();
       clearInterval(staying);
     })();
