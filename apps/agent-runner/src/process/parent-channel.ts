@@ -17,7 +17,10 @@ export function parentChannel(process: NodeJS.Process): ParentChannel {
       if (process.connected) process.send?.(message, undefined, undefined, () => {});
     },
     onGone(listener) {
-      if (process.send) process.once("disconnect", listener);
+      if (!process.send) return;
+      // The daemon may have gone while this process was still loading: then nobody will tell again.
+      if (process.connected) process.once("disconnect", listener);
+      else listener();
     },
     close() {
       if (process.connected) process.disconnect();
