@@ -185,7 +185,6 @@ const runs: Record<string, Mistake> = {
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "stigmer-bad-input-"));
-  await writeFile(join(folder, "file"), "");
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -193,21 +192,23 @@ async function expectOneLine(
   on: Pick<LocalPlatform, "stigmer">,
   { args, manifest, env, exitCode, says }: Mistake,
 ): Promise<void> {
-  if (manifest !== undefined) await writeFile(join(folder, "bad.yaml"), manifest);
-  const result = await on.stigmer(args, { cwd: folder, env });
+  const cwd = await mkdtemp(join(folder, "case-"));
+  await writeFile(join(cwd, "file"), "");
+  if (manifest !== undefined) await writeFile(join(cwd, "bad.yaml"), manifest);
+  const result = await on.stigmer(args, { cwd, env });
   expect(result).toEqual({ exitCode, stdout: "", stderr: expect.stringMatching(/^\S[^\n]{10,300}\n$/) });
   for (const words of says) expect(result.stderr).toContain(words);
   expect(result.stderr).not.toMatch(/\n\s+at |node:internal|\[object|undefined/);
 }
 
 describe("without a daemon", () => {
-  it.each(Object.entries(usage))("%s", async (_, mistake) => {
+  it.concurrent.each(Object.entries(usage))("%s", async (_, mistake) => {
     await using home = await makeHome();
     await expectOneLine(home, mistake);
     expect(await readdir(home.home)).toEqual([]);
   });
 
-  it("a server that is down", async () => {
+  it.concurrent("a server that is down", async () => {
     await using home = await makeHome();
     const says = ["Cannot reach stigmer-server at 127.0.0.1:9", "`stigmer local start`", "STIGMER_BACKEND_ENDPOINT"];
     const env = { STIGMER_BACKEND_ENDPOINT: "127.0.0.1:9" };
@@ -215,7 +216,7 @@ describe("without a daemon", () => {
     expect(await readdir(home.home)).toEqual([]);
   });
 
-  it("a port in use", async () => {
+  it.concurrent("a port in use", async () => {
     await using home = await makeHome();
     const other = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => other.once("listening", resolve));
@@ -230,7 +231,7 @@ describe("without a daemon", () => {
     expect(await home.status()).toMatchObject({ running: false, processes: [] });
   });
 
-  it.each([
+  it.concurrent.each([
     ["that is no YAML", "llm: [\n  provider: : anthropic\n", ["config.yaml:2:13: "]],
     ["with an unknown field", "llm:\n  modle: x\n", ["config.yaml:2:3: ", "llm.modle", "provider, model"]],
     ["with a wrong value", "llm:\n  provider: bedrock\n", ["config.yaml:2:3: ", '"anthropic"|"openai"|"ollama"']],
@@ -242,7 +243,7 @@ describe("without a daemon", () => {
     expect(await readdir(home.home)).toEqual(["config.yaml"]);
   });
 
-  it("a home that can't be written", async () => {
+  it.concurrent("a home that can't be written", async () => {
     await using home = await makeHome();
     const file = join(home.home, "file");
     await writeFile(file, "mine");
@@ -284,7 +285,7 @@ describe("with a daemon", () => {
   }, 60_000);
 
   describe("a manifest:", () => {
-    it.each(Object.entries(manifests))("%s", async (_, mistake) => {
+    it.concurrent.each(Object.entries(manifests))("%s", async (_, mistake) => {
       await expectOneLine(platform, mistake);
     });
     it("none of them was applied", async () => {
@@ -292,7 +293,7 @@ describe("with a daemon", () => {
     });
   });
 
-  it.each(Object.entries(runs))("%s", async (_, mistake) => {
+  it.concurrent.each(Object.entries(runs))("%s", async (_, mistake) => {
     await expectOneLine(platform, mistake);
   });
 

@@ -114,7 +114,7 @@ describe("one home", () => {
   });
 });
 
-it("two homes don't know of each other", { timeout: 90_000 }, async () => {
+it.concurrent("two homes don't know of each other", { timeout: 90_000 }, async () => {
   await using one = await makeHome();
   await using other = await makeHome();
   const started = await Promise.all([one.stigmer(START), other.stigmer(START)]);
@@ -135,13 +135,16 @@ it("two homes don't know of each other", { timeout: 90_000 }, async () => {
   expect(JSON.parse(stdout)).toMatchObject([{ metadata: { name: "worker" } }]);
 });
 
-it("a stop in the middle of a run hands it back, and the next start completes it", { timeout: 90_000 }, async () => {
-  const folder = await mkdtemp(join(tmpdir(), "stigmer-stop-"));
-  try {
-    const scenario = join(folder, "scenario.yaml");
-    await writeFile(
-      scenario,
-      `name: stop
+it.concurrent(
+  "a stop in the middle of a run hands it back, and the next start completes it",
+  { timeout: 90_000 },
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "stigmer-stop-"));
+    try {
+      const scenario = join(folder, "scenario.yaml");
+      await writeFile(
+        scenario,
+        `name: stop
 scenarios:
   - name: two steps
     turns:
@@ -149,35 +152,36 @@ scenarios:
       - toolCalls: [{ name: execute, args: { command: "echo two >> effects; while [ ! -e go ]; do sleep 0.05; done" } }]
       - text: Both steps are done.
 `,
-    );
-    await using platform = await startLocal(scenario);
-    const effects = async (): Promise<string[]> =>
-      (await readFile(join(folder, "effects"), "utf8").catch(() => "")).split("\n").slice(0, -1);
-    const applied = await platform.stigmer(["apply", "-f", "-"], { stdin: AGENT });
-    expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
-    const run = await platform.stigmer(["run", "worker", "Go.", "--workspace", folder, "--detach"]);
-    const executionId = run.stdout.trim();
-    await until(async () => (await effects()).includes("two"));
+      );
+      await using platform = await startLocal(scenario);
+      const effects = async (): Promise<string[]> =>
+        (await readFile(join(folder, "effects"), "utf8").catch(() => "")).split("\n").slice(0, -1);
+      const applied = await platform.stigmer(["apply", "-f", "-"], { stdin: AGENT });
+      expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
+      const run = await platform.stigmer(["run", "worker", "Go.", "--workspace", folder, "--detach"]);
+      const executionId = run.stdout.trim();
+      await until(async () => (await effects()).includes("two"));
 
-    expect(await platform.stigmer(["local", "stop"])).toMatchObject({ exitCode: 0 });
-    expect(await processesOf(platform.home)).toEqual([]);
-    expect(await processesOf(folder)).toEqual([]);
+      expect(await platform.stigmer(["local", "stop"])).toMatchObject({ exitCode: 0 });
+      expect(await processesOf(platform.home)).toEqual([]);
+      expect(await processesOf(folder)).toEqual([]);
 
-    const again = await platform.stigmer(START, { env: platform.modelEnv });
-    expect(again, again.stderr).toMatchObject({ exitCode: 0 });
-    await writeFile(join(folder, "go"), "");
-    const watched = await platform.stigmer(["execution", "watch", executionId, "--json"]);
-    expect(watched, watched.stderr).toMatchObject({ exitCode: 0 });
-    expect(JSON.parse(watched.stdout.trim().split("\n").at(-1) ?? "")).toEqual({
-      type: "result",
-      executionId,
-      phase: "EXECUTION_COMPLETED",
-      output: "Both steps are done.",
-      error: "",
-    });
-    // What was finished before is not done again.
-    expect((await effects()).filter((line) => line === "one")).toEqual(["one"]);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+      const again = await platform.stigmer(START, { env: platform.modelEnv });
+      expect(again, again.stderr).toMatchObject({ exitCode: 0 });
+      await writeFile(join(folder, "go"), "");
+      const watched = await platform.stigmer(["execution", "watch", executionId, "--json"]);
+      expect(watched, watched.stderr).toMatchObject({ exitCode: 0 });
+      expect(JSON.parse(watched.stdout.trim().split("\n").at(-1) ?? "")).toEqual({
+        type: "result",
+        executionId,
+        phase: "EXECUTION_COMPLETED",
+        output: "Both steps are done.",
+        error: "",
+      });
+      // What was finished before is not done again.
+      expect((await effects()).filter((line) => line === "one")).toEqual(["one"]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);

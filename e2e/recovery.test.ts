@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { processesOf, startLocal, until, type LocalPlatform } from "./stigmer.ts";
 
 // Real processes, really killed, in the middle of a run.
@@ -14,15 +14,7 @@ spec:
   instructions: Do the work in three steps.
 `;
 
-let platform: LocalPlatform;
-let folder: string;
-
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "stigmer-recovery-"));
-  const scenario = join(folder, "scenario.yaml");
-  await writeFile(
-    scenario,
-    `name: recovery
+const SCENARIO = `name: recovery
 scenarios:
   - name: three steps
     turns:
@@ -33,23 +25,42 @@ scenarios:
       - text: Three.
         toolCalls: [{ name: execute, args: { command: "echo three >> effects" } }]
       - text: All three steps are done.
-`,
-  );
-  platform = await startLocal(scenario);
+`;
+
+interface Work extends AsyncDisposable {
+  readonly platform: LocalPlatform;
+  readonly folder: string;
+  /** The steps that were taken so far. */
+  effects(): Promise<string[]>;
+}
+
+async function prepare(): Promise<Work> {
+  const folder = await mkdtemp(join(tmpdir(), "stigmer-recovery-"));
+  const scenario = join(folder, "scenario.yaml");
+  await writeFile(scenario, SCENARIO);
+  const platform = await startLocal(scenario);
   const applied = await platform.stigmer(["apply", "-f", "-"], { stdin: AGENT });
   expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
-}, 60_000);
+  return {
+    platform,
+    folder,
+    effects: async () =>
+      (await readFile(join(folder, "effects"), "utf8").catch(() => "")).split("\n").filter((line) => line !== ""),
+    async [Symbol.asyncDispose]() {
+      // A run that still waits would have the stop wait for it.
+      await writeFile(join(folder, "go"), "");
+      await platform[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
 
-afterEach(async () => {
-  await platform[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
-});
-
-const effects = async (): Promise<string[]> =>
-  (await readFile(join(folder, "effects"), "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
-
-describe.each(["agent-runner", "stigmer-server"])("kill -9 of the %s in the middle of a run", (victim) => {
-  it("the daemon restarts it, and the run completes", { timeout: 60_000 }, async () => {
+it.concurrent.each(["agent-runner", "stigmer-server"])(
+  "kill -9 of the %s in the middle of a run: the daemon restarts it, and the run completes",
+  { timeout: 90_000 },
+  async (victim) => {
+    await using work = await prepare();
+    const { platform, folder, effects } = work;
     const run = platform.start(["run", "worker", "Go.", "--workspace", folder, "--json"]);
     await until(async () => (await effects()).includes("two"));
     const before = (await platform.processes()).find(({ name }) => name === victim);
@@ -68,22 +79,28 @@ describe.each(["agent-runner", "stigmer-server"])("kill -9 of the %s in the midd
     const expected = victim === "agent-runner" ? [...new Set(done)] : done;
     expect(expected).toEqual(["one", "two", "three"]);
     expect(done.filter((line) => line !== "two")).toEqual(["one", "three"]);
-  });
-});
+  },
+);
 
-it("kill -9 of the daemon leaves no process behind, and a new one finds its place", { timeout: 60_000 }, async () => {
-  const run = platform.start(["run", "worker", "Go.", "--workspace", folder, "--detach"]);
-  expect(await run.result).toMatchObject({ exitCode: 0 });
-  await until(async () => (await effects()).includes("two"));
-  const children = await platform.processes();
-  const daemon = JSON.parse(await readFile(join(platform.home, "run/daemon.json"), "utf8")) as { pid: number };
-  process.kill(daemon.pid, "SIGKILL");
-  for (const { pid } of children) await until(async () => !(await isAlive(pid)));
-  await until(async () => (await processesOf(folder)).length === 0);
-  expect(await platform.stigmer(["local", "status"])).toMatchObject({ exitCode: 1 });
-  const again = await platform.stigmer(["local", "start", "--port", "0"]);
-  expect(again, again.stderr).toMatchObject({ exitCode: 0 });
-});
+it.concurrent(
+  "kill -9 of the daemon leaves no process behind, and a new one finds its place",
+  { timeout: 90_000 },
+  async () => {
+    await using work = await prepare();
+    const { platform, folder, effects } = work;
+    const run = platform.start(["run", "worker", "Go.", "--workspace", folder, "--detach"]);
+    expect(await run.result).toMatchObject({ exitCode: 0 });
+    await until(async () => (await effects()).includes("two"));
+    const children = await platform.processes();
+    const daemon = JSON.parse(await readFile(join(platform.home, "run/daemon.json"), "utf8")) as { pid: number };
+    process.kill(daemon.pid, "SIGKILL");
+    for (const { pid } of children) await until(async () => !(await isAlive(pid)));
+    await until(async () => (await processesOf(folder)).length === 0);
+    expect(await platform.stigmer(["local", "status"])).toMatchObject({ exitCode: 1 });
+    const again = await platform.stigmer(["local", "start", "--port", "0"]);
+    expect(again, again.stderr).toMatchObject({ exitCode: 0 });
+  },
+);
 
 async function isAlive(pid: number): Promise<boolean> {
   // A zombie is as good as gone: it only waits for its parent to look.
