@@ -3,6 +3,7 @@ import { ConfigError, readSecretsPipe, readServerConfig } from "@stigmer/config"
 import { type RunningServer, startServer } from "@stigmer/server";
 import type { CommandIo } from "../command-io.ts";
 import type { ChildMessage } from "../daemon/child-process.ts";
+import { createLogStream } from "../daemon/log-stream.ts";
 import { makeDirectory } from "../daemon/make-directory.ts";
 import { tellParent } from "../daemon/tell-parent.ts";
 import { CliError } from "../errors.ts";
@@ -16,6 +17,8 @@ export interface ServerRunOptions {
 
 /** Runs stigmer-server in this process until SIGTERM, Ctrl-C, or the end of the daemon that started it. */
 export async function serverRun(options: ServerRunOptions, io: CommandIo): Promise<void> {
+  // A daemon's child prints into log files.
+  const { stdout, stderr } = process.connected ? { stdout: createLogStream(1), stderr: createLogStream(2) } : io;
   const tell = (message: ChildMessage): Promise<void> => tellParent(message);
   const asked = Promise.withResolvers<void>();
   const stopListening = io.onSignal(() => {
@@ -27,8 +30,8 @@ export async function serverRun(options: ServerRunOptions, io: CommandIo): Promi
   // It may be gone before this listened: `send` stays when the channel closes.
   if (process.send && !process.connected) asked.resolve();
   try {
-    const server = await start(options, io);
-    writeLine(io.stdout, `stigmer-server is ready on ${server.endpoint}`);
+    const server = await start(options, { ...io, stderr });
+    writeLine(stdout, `stigmer-server is ready on ${server.endpoint}`);
     await tell({ type: "ready", port: server.port });
     await asked.promise;
     await server.close();

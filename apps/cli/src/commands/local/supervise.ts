@@ -2,6 +2,7 @@ import { text } from "node:stream/consumers";
 import { resolveHome } from "@stigmer/config";
 import { z } from "zod";
 import type { CommandIo } from "../../command-io.ts";
+import { createLogStream } from "../../daemon/log-stream.ts";
 import type { SupervisorMessage } from "../../daemon/start-detached.ts";
 import { AlreadyRunningError, startSupervisor, type SupervisorOptions } from "../../daemon/supervisor.ts";
 import { tellParent } from "../../daemon/tell-parent.ts";
@@ -16,7 +17,7 @@ const secretsSchema = z.record(z.string(), z.string());
 export async function supervise(options: SuperviseOptions, io: CommandIo): Promise<number> {
   // The command that started this may be gone: that stops nothing.
   const tell = (message: SupervisorMessage): Promise<void> => tellParent(message);
-  const logger = createJsonLogger(io.stdout, "INFO");
+  const logger = createJsonLogger(createLogStream(1), "INFO");
   const stop = new AbortController();
   const asked = Promise.withResolvers<void>();
   const stopListening = io.onSignal((signal) => {
