@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type FakeDaemon, fakeDaemon, isAlive } from "./__fixtures__/fake-daemon.ts";
+import { type FakeDaemon, fakeDaemon } from "./__fixtures__/fake-daemon.ts";
+import { isAlive } from "./is-alive.ts";
 import { daemonFiles, findDaemon } from "./find-daemon.ts";
 import { findEndpoint } from "./find-endpoint.ts";
 import { isLocked } from "./lock.ts";

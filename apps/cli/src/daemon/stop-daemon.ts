@@ -3,6 +3,7 @@ import type { Homes } from "@stigmer/config";
 import { CliError } from "../errors.ts";
 import { type DaemonState, removeState } from "./daemon-state.ts";
 import { daemonFiles, findDaemon } from "./find-daemon.ts";
+import { isAlive } from "./is-alive.ts";
 import { acquireLock, isLocked } from "./lock.ts";
 
 export interface StoppedDaemon {
@@ -15,6 +16,8 @@ export interface StoppedDaemon {
 // The runner gets 12 s to hand back its work, the server 5 s.
 const STOP_WITHIN_MS = 20_000;
 const END_WITHIN_MS = 2_000;
+// From giving its lock back to its end a daemon needs a few milliseconds.
+const GONE_WITHIN_MS = 1_000;
 
 /** Stops this home's daemon and everything it started. Undefined when none ran. */
 export async function stopDaemon(
@@ -26,7 +29,10 @@ export async function stopDaemon(
   const { lockFile, stateFile } = daemonFiles(homes);
   // The lock is held, so the process is the one that wrote the state.
   signal(state.pid, "SIGTERM");
-  if (await untilFree(lockFile, withinMs)) return { state, killed: false };
+  if (await untilFree(lockFile, withinMs)) {
+    await untilGone(state.pid);
+    return { state, killed: false };
+  }
 
   // It does not look after its children any more, so their ids are still theirs. The runner first.
   const last = (await findDaemon(homes)) ?? state;
@@ -39,6 +45,7 @@ export async function stopDaemon(
     );
   }
   acquireLock(lockFile, () => removeState(stateFile))?.release();
+  await untilGone(state.pid);
   return { state, killed: true };
 }
 
@@ -47,6 +54,10 @@ async function untilFree(lockFile: string, withinMs: number): Promise<boolean> {
     if (Date.now() > deadline) return false;
   }
   return true;
+}
+
+async function untilGone(pid: number): Promise<void> {
+  for (const deadline = Date.now() + GONE_WITHIN_MS; isAlive(pid) && Date.now() < deadline;) await sleep(10);
 }
 
 function signal(pid: number, name: "SIGTERM" | "SIGKILL"): void {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Homes, resolveHome } from "@stigmer/config";
 import type { ChildCommands } from "../child-commands.ts";
+import { isAlive } from "../is-alive.ts";
 import type { RestartPolicy } from "../supervise-child.ts";
 import type { Behaviour, Start } from "./fake-child.ts";
 
@@ -72,15 +73,4 @@ export async function fakeDaemon(): Promise<FakeDaemon> {
       await rm(directory, { recursive: true, force: true, maxRetries: 3 });
     },
   };
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  // A zombie is as good as gone: it only waits for its parent to look.
-  const stat = `/proc/${pid}/stat`;
-  return !existsSync(stat) || !/\) Z /.test(readFileSync(stat, "utf8"));
 }
