@@ -68,15 +68,18 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
   function start(): void {
     said = undefined;
     startedAt = performance.now();
+    let logFile: string;
     try {
-      child = startChild(options.command(), { onMessage, onExit });
+      const command = options.command();
+      logFile = command.logFile;
+      child = startChild(command, { onMessage, onExit });
     } catch (error) {
       onExit(`could not be started: ${error instanceof Error ? error.message : String(error)}`);
       return;
     }
     const { readyWithinMs } = policy;
     timer = setTimeout(() => {
-      said = `${name} was not ready within ${readyWithinMs / 1000} s`;
+      said = `${name} was not ready within ${readyWithinMs / 1000} s: see ${logFile}`;
       child?.kill("SIGKILL");
     }, readyWithinMs);
     logger.info({ pid: child.pid }, `${name} starts`);

@@ -152,7 +152,7 @@ describe("a child that dies", () => {
       expect(childOf(supervisor, "agent-runner")).toMatchObject({
         state: "running",
         restarts: 2,
-        lastError: "agent-runner was not ready within 0.5 s",
+        lastError: `agent-runner was not ready within 0.5 s: see ${daemon.homes.logsDir}/runner.log`,
       }),
     );
   });
