@@ -64,7 +64,10 @@ function signal(pid: number, name: "SIGTERM" | "SIGKILL"): void {
   try {
     process.kill(pid, name);
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
     // Gone in this moment.
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    if (code === "ESRCH") return;
+    if (code !== "EPERM") throw error;
+    throw new CliError("failed", `The daemon (PID ${pid}) is another user's: stop it as that user.`, { cause: error });
   }
 }
