@@ -160,7 +160,7 @@ scenarios:
       expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
       const run = await platform.stigmer(["run", "worker", "Go.", "--workspace", folder, "--detach"]);
       const executionId = run.stdout.trim();
-      await until(async () => (await effects()).includes("two"));
+      await until(async () => (await effects()).includes("two"), 60);
 
       expect(await platform.stigmer(["local", "stop"])).toMatchObject({ exitCode: 0 });
       expect(await processesOf(platform.home)).toEqual([]);

@@ -31,7 +31,7 @@ async function makePlace(): Promise<Place> {
   };
 }
 
-it.concurrent("works twice in a row, says what it did, and leaves only the project", { timeout: 90_000 }, async () => {
+it.concurrent("works twice in a row, says what it did, and leaves only the project", { timeout: 120_000 }, async () => {
   await using place = await makePlace();
   const { folder } = place;
   for (const time of [1, 2]) {
@@ -52,15 +52,20 @@ it.concurrent("works twice in a row, says what it did, and leaves only the proje
 });
 
 const atOnce = async (): Promise<void> => {};
-const childOf = (name: string) => (demo: Started) =>
-  until(async () => (await treeOf(demo.process.pid ?? 0)).some(({ command }) => command.includes(name)));
+const childOf =
+  (name: string) =>
+  (demo: Started): Promise<void> =>
+    until(async () => {
+      if (demo.process.exitCode !== null) throw new Error(`it ended without ${name}:\n${demo.output()}`);
+      return (await treeOf(demo.process.pid ?? 0)).some(({ command }) => command.includes(name));
+    }, 60);
 
 it.concurrent.each<[string, (demo: Started) => Promise<void>, { keepsProject: boolean }]>([
   ["right after the start", atOnce, { keepsProject: false }],
   ["while the server starts", childOf("server run"), { keepsProject: false }],
   ["while the runner starts", childOf("agent-runner"), { keepsProject: false }],
   ["while the agent's command runs", childOf("--test-reporter=tap"), { keepsProject: true }],
-])("Ctrl-C %s ends it in order, with nothing left", { timeout: 60_000 }, async (_, moment, { keepsProject }) => {
+])("Ctrl-C %s ends it in order, with nothing left", { timeout: 90_000 }, async (_, moment, { keepsProject }) => {
   await using place = await makePlace();
   const demo = place.startDemo();
   await moment(demo);
@@ -74,7 +79,7 @@ it.concurrent.each<[string, (demo: Started) => Promise<void>, { keepsProject: bo
   expect(await place.leftFolders()).toEqual(keepsProject ? ["stigmer-demo"] : []);
 });
 
-it.concurrent("survives kill -9 of its runner in the middle of the run", { timeout: 60_000 }, async () => {
+it.concurrent("survives kill -9 of its runner in the middle of the run", { timeout: 120_000 }, async () => {
   await using place = await makePlace();
   const demo = place.startDemo();
   await childOf("--test-reporter=tap")(demo);

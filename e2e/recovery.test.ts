@@ -62,7 +62,7 @@ it.concurrent.each(["agent-runner", "stigmer-server"])(
     await using work = await prepare();
     const { platform, folder, effects } = work;
     const run = platform.start(["run", "worker", "Go.", "--workspace", folder, "--json"]);
-    await until(async () => (await effects()).includes("two"));
+    await until(async () => (await effects()).includes("two"), 60);
     const before = (await platform.processes()).find(({ name }) => name === victim);
     process.kill(before?.pid ?? 0, "SIGKILL");
     await until(async () => {
@@ -90,7 +90,7 @@ it.concurrent(
     const { platform, folder, effects } = work;
     const run = platform.start(["run", "worker", "Go.", "--workspace", folder, "--detach"]);
     expect(await run.result).toMatchObject({ exitCode: 0 });
-    await until(async () => (await effects()).includes("two"));
+    await until(async () => (await effects()).includes("two"), 60);
     const children = await platform.processes();
     const daemon = JSON.parse(await readFile(join(platform.home, "run/daemon.json"), "utf8")) as { pid: number };
     process.kill(daemon.pid, "SIGKILL");

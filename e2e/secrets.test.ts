@@ -95,7 +95,7 @@ beforeAll(async () => {
   run = platform.start(["run", "worker", "Go.", "--session", session, "--secret", "FROM_RUN"], {
     env: { FROM_RUN: secrets["a run's secret"] },
   });
-  await until(async () => (await readdir(workspace)).includes("waiting"), 40);
+  await until(async () => (await readdir(workspace)).includes("waiting"), 60);
 }, 90_000);
 
 afterAll(async () => {
