@@ -12,6 +12,8 @@ const config: ViteUserConfig = defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",
+    // Most of the time goes into waiting for processes that tests start, so that a core less is no help.
+    maxWorkers: "100%",
   },
 });
 

@@ -25,6 +25,10 @@ export interface GuardianOptions {
   readonly restartAfterMs?: number;
 }
 
+/**
+ * A guardian of its own; sandboxes share the one below.
+ * @internal
+ */
 export function createGuardian(options?: GuardianOptions): Guardian {
   const held = new Set<GuardianEntry>();
   let current: ChildProcess | undefined;
