@@ -128,13 +128,13 @@ describe("apply, get, list and delete", () => {
     expect(await server.cli("get", "agent", "short-lived")).toEqual({
       code: 1,
       out: "",
-      err: 'There is no agent "short-lived": list them with `stigmer list agent`\n',
+      err: 'There is no agent "short-lived": list them with `stigmer list agents`\n',
     });
   });
 
   test("a kind without names is found by id alone", async () => {
     expect((await server.cli("get", "session", "my-session")).err).toBe(
-      '"my-session" is not the id of a session: list them with `stigmer list session`\n',
+      '"my-session" is no session\'s id: list them with `stigmer list sessions`\n',
     );
   });
 });
@@ -282,7 +282,7 @@ describe("run", () => {
     [["run", "runner", "x", "--workspace", "local.key"], "--workspace local.key: it is not a directory"],
     [
       ["execution", "watch", "aex-01arz3ndektsv4rrffq69g5fav"],
-      'There is no execution "aex-01arz3ndektsv4rrffq69g5fav": list them with `stigmer list execution`',
+      'There is no execution "aex-01arz3ndektsv4rrffq69g5fav": list them with `stigmer list executions`',
     ],
   ])("%j says in one line what is wrong", async (args, expected) => {
     expect(await server.cli(...args)).toEqual({ code: 1, out: "", err: `${expected}\n` });

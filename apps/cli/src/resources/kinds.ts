@@ -133,7 +133,7 @@ export function findKind(text: string): CliKind {
 export async function findResource(client: StigmerClient, kind: CliKind, nameOrId: string): Promise<Resource> {
   const [noun] = kind.names;
   const calls = kind.calls(client);
-  const advice = `list them with \`stigmer list ${noun}\``;
+  const advice = `list them with \`stigmer list ${noun}s\``;
   try {
     if (isId(nameOrId, kind.kind)) return await calls.get(nameOrId);
     const slug = slugify(nameOrId);
@@ -142,7 +142,7 @@ export async function findResource(client: StigmerClient, kind: CliKind, nameOrI
     if (!ClientError.is(error) || error.code !== "not-found") throw error;
     throw new CliError("failed", `There is no ${noun} "${nameOrId}": ${advice}`, { cause: error });
   }
-  const expected = kind.named ? "neither a name nor an id" : `not the id of a ${noun}`;
+  const expected = kind.named ? "neither a name nor an id" : `no ${noun}'s id`;
   throw new CliError("failed", `"${nameOrId}" is ${expected}: ${advice}`);
 }
 
