@@ -99,7 +99,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   }
 
   async function streamAgent(from: ResourceClients): Promise<void> {
-    const resolved = await resolveRun(from, execution);
+    const resolved = await resolveRun(from, current);
     signal.throwIfAborted();
     const agentRun = await run.prepareAgent({ resolved, clients: from, threadId });
     // Also when the thread knows nothing of the run: a runner that died before its first checkpoint left half a turn.

@@ -1,4 +1,4 @@
-import type { ResourceClients } from "@stigmer/client";
+import { ClientError, type ResourceClients } from "@stigmer/client";
 import type { Agent } from "@stigmer/protos/agent/v1";
 import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
 import type { AgentInstance } from "@stigmer/protos/agentinstance/v1";
@@ -21,12 +21,14 @@ export interface ResolvedRun {
   readonly environments: readonly Environment[];
 }
 
-/** Follows Execution → Session → AgentInstance → Agent and every reference. Throws `RunError` that names what is missing. */
+/**
+ * Follows Execution → Session → AgentInstance → Agent and every reference. `execution` is the stored one, as read under the
+ * run's fence. Throws `RunError` that names what is missing, and `ClientError` `unavailable` when the server is away.
+ */
 export async function resolveRun(clients: ResourceClients, execution: AgentExecution): Promise<ResolvedRun> {
-  const id = execution.metadata?.id ?? "";
   const sessionId = execution.spec?.sessionId ?? "";
-  if (sessionId === "") throw new RunError(`Session ID is required for execution ${id}`);
-  const [current, session] = await Promise.all([clients.executions.get(id), clients.sessions.get(sessionId)]);
+  if (sessionId === "") throw new RunError(`Session ID is required for execution ${execution.metadata?.id ?? ""}`);
+  const session = await clients.sessions.get(sessionId);
   const instance = await clients.agentInstances.get(session.spec?.agentInstanceId ?? "");
   const agent = await clients.agents.get(instance.spec?.agentId ?? "");
   const org = agent.metadata?.org ?? "";
@@ -44,7 +46,7 @@ export async function resolveRun(clients: ResourceClients, execution: AgentExecu
       ),
     ),
   ]);
-  return { execution: current, session, instance, agent, skills, environments };
+  return { execution, session, instance, agent, skills, environments };
 }
 
 function toReference(ref: ApiResourceReference, org: string): { slug: string; org: string; version: string } {
@@ -56,6 +58,8 @@ async function named<T>(field: string, lookUp: () => Promise<T>): Promise<T> {
   try {
     return await lookUp();
   } catch (cause) {
+    // A server that is away says nothing about the field.
+    if (ClientError.is(cause) && cause.code === "unavailable") throw cause;
     throw new RunError(`${field}: ${(cause as Error).message}`, { cause });
   }
 }
