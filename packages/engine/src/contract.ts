@@ -1,4 +1,5 @@
 import type { AgentExecution, AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
+import type { InboxItem } from "@stigmer/protos/runner/v1";
 
 // The names that server and runner must agree on, whatever engine stands between them.
 
@@ -29,12 +30,30 @@ export const DEFAULT_ACTIVITY_QUEUE = "agent_execution_runner";
 
 /** What an activity is told about the attempt that it is. */
 export interface ActivityContext {
-  /** Epoch of this claim, counted up by the server only. Goes with every status write and tool-call intent. */
+  /**
+   * Epoch of this claim, counted up by the server only. Goes with every status write and tool-call intent. 0: the server
+   * knows no fences (an older one).
+   */
   readonly fence: number;
   /** 1 for the first attempt. An attempt that was handed back by a draining runner is not counted. */
   readonly attempt: number;
   /** Aborted when the activity has to stop; `signal.reason` is then an {@link ActivityStop}. */
   readonly signal: AbortSignal;
+  /**
+   * Aborted when somebody asked the run to pause; the reason is an {@link ActivityStop} `paused`. Nothing is to be
+   * interrupted for it: the activity comes to rest where nothing is half done, stores PAUSED, and throws that reason. It may
+   * also throw one of its own, to pause by itself.
+   */
+  readonly pause: AbortSignal;
+  readonly inbox: Inbox;
+}
+
+/** What people sent to an execution since it was created. Delivered at least once: remember the ids of what was used. */
+export interface Inbox {
+  /** Everything so far, oldest first; also what an earlier attempt had already. */
+  readonly items: readonly InboxItem[];
+  /** Calls the listener after each new item. Answers the function that ends it. */
+  subscribe(listener: () => void): () => void;
 }
 
 /** What a finished session leaves behind. An empty string means: there is none. */
@@ -55,8 +74,9 @@ export interface Activities {
    * Runs one turn of the agent and stores its status as it goes.
    *
    * A run that fails is stored as FAILED and returned as such. On the stop `cancelled` it stores CANCELLED and returns;
-   * on `draining` and `lease-lost` it leaves the stored phase alone and rethrows the {@link ActivityStop}. Anything else
-   * thrown is a fault of the infrastructure: the task is tried again.
+   * on `draining` and `lease-lost` it leaves the stored phase alone and rethrows the {@link ActivityStop}; at rest after
+   * `pause` it stores PAUSED and throws the {@link ActivityStop} `paused`. Anything else thrown is a fault of the
+   * infrastructure: the task is tried again.
    */
   executeGraphton(execution: AgentExecution, threadId: string, context: ActivityContext): Promise<AgentExecutionStatus>;
   /** Frees what a session used. Succeeds when there is nothing left to free. */

@@ -1,6 +1,12 @@
-/** Durable execution as the server sees it. Drivers: `@stigmer/engine/embedded`. */
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { InboxItem, RunnerController } from "@stigmer/protos/runner/v1";
+
+/** Durable execution as the server sees it. Drivers: `@stigmer/engine/embedded`, `@stigmer/engine/temporal`. */
 export interface Engine {
   readonly type: "embedded" | "temporal";
+
+  /** The engine's part of what runners call. The server adds it to its router, beside its own part. */
+  readonly runnerService: EngineRunnerService;
 
   /**
    * Makes sure that the execution gets run. Idempotent: started twice, it runs once; started after its end, nothing
@@ -16,9 +22,40 @@ export interface Engine {
    */
   cancel(executionId: string, reason: string): Promise<void>;
 
+  /**
+   * Asks an execution to come to rest. Resolves when the wish is stored: what waits is not begun any more, what runs is told
+   * through its runner and comes to rest where nothing is half done. Idempotent, the first reason stays.
+   */
+  pause(executionId: string, reason: string): Promise<Standing>;
+
+  /** Lets an execution go on that was asked to pause or paused itself. Idempotent. */
+  resume(executionId: string): Promise<Standing>;
+
+  /**
+   * Sends something to an execution. Resolves when it is stored: from then on it reaches every attempt, also past a crash
+   * of either side. An id that was sent before changes nothing.
+   */
+  deliver(executionId: string, item: InboxItem): Promise<Standing>;
+
   /** Stops handing out work and drops the connections of runners; what they run goes on. Idempotent. */
   close(): Promise<void>;
 }
+
+/** Where an execution stood when something was asked of it. `over` also when it is unknown: then nothing was done. */
+export type Standing = "waiting" | "running" | "over";
+
+/** What of `RunnerController` an engine answers; the rest of it is the server's. What it leaves out is UNIMPLEMENTED. */
+export type EngineRunnerService = Partial<
+  Pick<
+    ServiceImpl<typeof RunnerController>,
+    | "takeLeases"
+    | "heartbeat"
+    | "completeLease"
+    | "releaseLease"
+    | "claimExecution"
+    | "checkExecution"
+  >
+>;
 
 /** Where a library of Stigmer says what it does. pino and the like fit as they are. */
 export interface Logger {

@@ -34,9 +34,10 @@ export class EngineError extends Error {
  *
  * - `cancelled`: somebody asked for it. The activity stores CANCELLED and returns that status.
  * - `lease-lost`: another runner has the task, or will have it. Nothing may be written any more.
+ * - `paused`: the run is at rest until somebody resumes it: asked for by `ActivityContext.pause`, or by the activity itself.
  * - `draining`: this runner shuts down and hands the task back; the next runner resumes it. The stored phase stays.
  */
-export type ActivityStopKind = "cancelled" | "lease-lost" | "draining";
+export type ActivityStopKind = "cancelled" | "lease-lost" | "draining" | "paused";
 
 const activityStopBrand: unique symbol = Symbol.for("@stigmer/engine.ActivityStop") as never;
 

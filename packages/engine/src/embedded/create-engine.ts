@@ -1,8 +1,6 @@
-import type { ServiceImpl } from "@connectrpc/connect";
 import type { AgentExecution, AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
-import type { RunnerController } from "@stigmer/protos/runner/v1";
 import { type Clock, systemClock } from "../clock.ts";
-import type { Engine, Logger } from "../engine.ts";
+import type { Engine, EngineRunnerService, Logger } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import type { QueueCounts, QueueStore } from "./queue-store.ts";
@@ -61,8 +59,9 @@ export interface EmbeddedEngineMetrics extends Omit<QueueCounts, "oldestWaitingA
 
 export interface EmbeddedEngine extends Engine {
   readonly type: "embedded";
-  /** What runners call. The server adds it to its router, behind its own authentication and validation. */
-  readonly runnerService: ServiceImpl<typeof RunnerController>;
+  readonly runnerService: Required<
+    Pick<EngineRunnerService, "takeLeases" | "heartbeat" | "completeLease" | "releaseLease">
+  >;
   metrics(): Promise<EmbeddedEngineMetrics>;
 }
 

@@ -16,7 +16,8 @@
  * - `attempt` grows by 1 with each lease; a release that is not counted takes it back.
  * - Tasks of one session (`sessionId` not empty) run in the order they were enqueued: one is leased only when all earlier
  *   ones of its session are done. So never two at a time, and a retried task is not overtaken.
- * - What is done stays done.
+ * - What is done stays done, and its inbox is gone.
+ * - A paused task is not leased. `resume` ends that; nothing else does but `requestCancel`, which goes before a pause.
  *
  * Times are milliseconds since the epoch, given by the caller; the store reads no clock.
  */
@@ -25,7 +26,7 @@ export interface QueueStore {
    * Leases the oldest (by order of enqueueing) task of the queue that is deliverable, and answers it as it is then, with
    * fence and attempt raised and `expires_at = now + leaseMs`.
    *
-   * Deliverable: waiting, available (`available_at <= now`), not asked to cancel, fewer than `maxAttempts` attempts, first of
+   * Deliverable: waiting, available (`available_at <= now`), not asked to cancel, not paused, fewer than `maxAttempts` attempts, first of
    * its session. Concurrent calls never answer the same task.
    */
   lease(options: LeaseOptions): Promise<QueuedTask | undefined>;
@@ -63,6 +64,36 @@ export interface QueueStore {
    * lease. Answers the state that the task is in, `unknown` without a row.
    */
   requestCancel(taskId: string, reason: string): Promise<"waiting" | "leased" | "done" | "unknown">;
+
+  /**
+   * Stores that a task is to rest, unless it is done; the first reason stays until `resume`. Answers the state that the task
+   * is in: a waiting one is not leased any more, a leased one stays so until its holder releases it.
+   */
+  pause(taskId: string, reason: string): Promise<"waiting" | "leased" | "done" | "unknown">;
+
+  /** Ends a task's pause. Answers the state that the task is in. */
+  resume(taskId: string): Promise<"waiting" | "leased" | "done" | "unknown">;
+
+  /**
+   * Puts an item at the end of a task's inbox, unless the task is done or the inbox has an item of this id. Answers the state
+   * that the task is in.
+   */
+  deliver(taskId: string, item: QueuedItem): Promise<"waiting" | "leased" | "done" | "unknown">;
+
+  /** A task's inbox, oldest first, without its first `seen` items. Empty when the task is done or unknown. */
+  inbox(taskId: string, options: { readonly seen: number }): Promise<QueuedItem[]>;
+
+  /** The tasks that are leased to this holder, oldest first. */
+  leasedTo(runnerId: string): Promise<QueuedTask[]>;
+
+  /**
+   * Raises the fence of a leased task for a new claimant within the lease, unless `claimId` is that of the claim before.
+   * Answers the task; undefined when it is not leased. For engines whose holder of the lease is not who does the work.
+   */
+  claim(options: { readonly taskId: string; readonly claimId: string }): Promise<QueuedTask | undefined>;
+
+  /** Makes a task done, whoever holds it. Answers whether it was done by this call. */
+  end(taskId: string): Promise<boolean>;
 
   /** The waiting tasks that `lease` will never answer: asked to cancel, or `maxAttempts` attempts used up. Oldest first. */
   undeliverable(options: { readonly maxAttempts: number }): Promise<QueuedTask[]>;
@@ -112,8 +143,18 @@ export interface QueuedTask extends NewTask {
   readonly runnerId: string;
   /** Why it is to be cancelled; undefined when it is not. May be empty. */
   readonly cancelReason: string | undefined;
+  /** Why it is to rest; undefined when it is not. May be empty. */
+  readonly pauseReason: string | undefined;
   /** Why its last attempt did not end it; empty when there was none. */
   readonly lastFailure: string;
+}
+
+/** What was sent to a task. */
+export interface QueuedItem {
+  /** Unique within the task. */
+  readonly id: string;
+  /** A serialized `InboxItem`. */
+  readonly payload: Uint8Array;
 }
 
 /** Names a lease. */
@@ -137,6 +178,8 @@ export interface ReleaseOptions {
   readonly availableAt: number;
   /** Becomes the task's last failure. Undefined: the earlier one stays. */
   readonly failure?: string;
+  /** Given: the task rests for this reason from now on, without anybody having asked for it. */
+  readonly pauseReason?: string;
 }
 
 export interface QueueCounts {

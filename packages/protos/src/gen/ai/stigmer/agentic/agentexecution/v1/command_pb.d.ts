@@ -131,6 +131,87 @@ export declare type CancelAgentExecutionInput = Message<"ai.stigmer.agentic.agen
 export declare const CancelAgentExecutionInputSchema: GenMessage<CancelAgentExecutionInput>;
 
 /**
+ * PauseAgentExecutionInput asks for a run to come to rest.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.PauseAgentExecutionInput
+ */
+export declare type PauseAgentExecutionInput = Message<"ai.stigmer.agentic.agentexecution.v1.PauseAgentExecutionInput"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * Why, for people.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.PauseAgentExecutionInput.
+ * Use `create(PauseAgentExecutionInputSchema)` to create a new message.
+ */
+export declare const PauseAgentExecutionInputSchema: GenMessage<PauseAgentExecutionInput>;
+
+/**
+ * ResumeAgentExecutionInput lets a run go on.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.ResumeAgentExecutionInput
+ */
+export declare type ResumeAgentExecutionInput = Message<"ai.stigmer.agentic.agentexecution.v1.ResumeAgentExecutionInput"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.ResumeAgentExecutionInput.
+ * Use `create(ResumeAgentExecutionInputSchema)` to create a new message.
+ */
+export declare const ResumeAgentExecutionInputSchema: GenMessage<ResumeAgentExecutionInput>;
+
+/**
+ * SendMessageInput says something to a run under way.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.SendMessageInput
+ */
+export declare type SendMessageInput = Message<"ai.stigmer.agentic.agentexecution.v1.SendMessageInput"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * Names the message within the run, so that a repeated request is heard once. Made by the server when empty.
+   *
+   * @generated from field: string message_id = 2;
+   */
+  messageId: string;
+
+  /**
+   * What is said.
+   *
+   * @generated from field: string text = 3;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.SendMessageInput.
+ * Use `create(SendMessageInputSchema)` to create a new message.
+ */
+export declare const SendMessageInputSchema: GenMessage<SendMessageInput>;
+
+/**
  * AgentExecutionCommandController starts, reports and stops runs.
  *
  * @generated from service ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController
@@ -196,6 +277,40 @@ export declare const AgentExecutionCommandController: GenService<{
   cancel: {
     methodKind: "unary";
     input: typeof CancelAgentExecutionInputSchema;
+    output: typeof AgentExecutionSchema;
+  },
+  /**
+   * Brings a run to rest at the next point where nothing is half done: what runs is let to its end, nothing new is begun.
+   * Answers when the wish is stored; the phase becomes paused when the run rests. A run that has ended is refused with
+   * FAILED_PRECONDITION.
+   *
+   * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController.pause
+   */
+  pause: {
+    methodKind: "unary";
+    input: typeof PauseAgentExecutionInputSchema;
+    output: typeof AgentExecutionSchema;
+  },
+  /**
+   * Lets a paused run go on, also one that paused itself. A run that is not paused is answered as it is; one that has ended
+   * is refused with FAILED_PRECONDITION.
+   *
+   * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController.resume
+   */
+  resume: {
+    methodKind: "unary";
+    input: typeof ResumeAgentExecutionInputSchema;
+    output: typeof AgentExecutionSchema;
+  },
+  /**
+   * Says something to a run under way: the agent hears it before its next model call. A run that has ended is refused with
+   * FAILED_PRECONDITION: start another one in its session.
+   *
+   * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController.sendMessage
+   */
+  sendMessage: {
+    methodKind: "unary";
+    input: typeof SendMessageInputSchema;
     output: typeof AgentExecutionSchema;
   },
 }>;

@@ -2,7 +2,7 @@
 // @generated from file ai/stigmer/agentic/agentexecution/v1/spec.proto (package ai.stigmer.agentic.agentexecution.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ExecutionValue } from "../../executioncontext/v1/spec_pb.js";
 
@@ -79,6 +79,13 @@ export declare type ExecutionConfig = Message<"ai.stigmer.agentic.agentexecution
    * @generated from field: string model_name = 1;
    */
   modelName: string;
+
+  /**
+   * What to do about a tool call whose outcome is unknown, because its runner was lost in the middle of it.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.UnknownOutcomePolicy unknown_outcome = 1000;
+   */
+  unknownOutcome: UnknownOutcomePolicy;
 };
 
 /**
@@ -86,4 +93,37 @@ export declare type ExecutionConfig = Message<"ai.stigmer.agentic.agentexecution
  * Use `create(ExecutionConfigSchema)` to create a new message.
  */
 export declare const ExecutionConfigSchema: GenMessage<ExecutionConfig>;
+
+/**
+ * UnknownOutcomePolicy is who decides how a run goes on when nobody knows whether a tool call happened.
+ *
+ * @generated from enum ai.stigmer.agentic.agentexecution.v1.UnknownOutcomePolicy
+ */
+export enum UnknownOutcomePolicy {
+  /**
+   * As `tell_agent`.
+   *
+   * @generated from enum value: UNKNOWN_OUTCOME_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The agent is told, and goes on.
+   *
+   * @generated from enum value: UNKNOWN_OUTCOME_POLICY_TELL_AGENT = 1;
+   */
+  TELL_AGENT = 1,
+
+  /**
+   * The run pauses itself for a person to look; the agent is told when it is resumed.
+   *
+   * @generated from enum value: UNKNOWN_OUTCOME_POLICY_PAUSE = 2;
+   */
+  PAUSE = 2,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.agentexecution.v1.UnknownOutcomePolicy.
+ */
+export declare const UnknownOutcomePolicySchema: GenEnum<UnknownOutcomePolicy>;
 

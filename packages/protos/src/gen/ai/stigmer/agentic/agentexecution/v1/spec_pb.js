@@ -2,7 +2,7 @@
 // @generated from file ai/stigmer/agentic/agentexecution/v1/spec.proto (package ai.stigmer.agentic.agentexecution.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_ai_stigmer_agentic_executioncontext_v1_spec } from "../../executioncontext/v1/spec_pb.js";
 import { file_buf_validate_validate } from "../../../../../buf/validate/validate_pb.js";
 
@@ -10,7 +10,7 @@ import { file_buf_validate_validate } from "../../../../../buf/validate/validate
  * Describes the file ai/stigmer/agentic/agentexecution/v1/spec.proto.
  */
 export const file_ai_stigmer_agentic_agentexecution_v1_spec = /*@__PURE__*/
-  fileDesc("Ci9haS9zdGlnbWVyL2FnZW50aWMvYWdlbnRleGVjdXRpb24vdjEvc3BlYy5wcm90bxIkYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxIswEChJBZ2VudEV4ZWN1dGlvblNwZWMSEgoKc2Vzc2lvbl9pZBgBIAEoCRIQCghhZ2VudF9pZBgCIAEoCRIYCgdtZXNzYWdlGAMgASgJQge6SARyAhABEk8KEGV4ZWN1dGlvbl9jb25maWcYBCABKAsyNS5haS5zdGlnbWVyLmFnZW50aWMuYWdlbnRleGVjdXRpb24udjEuRXhlY3V0aW9uQ29uZmlnEl0KC3J1bnRpbWVfZW52GAUgAygLMkguYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxLkFnZW50RXhlY3V0aW9uU3BlYy5SdW50aW1lRW52RW50cnkSFgoOY2FsbGJhY2tfdG9rZW4YBiABKAwaaQoPUnVudGltZUVudkVudHJ5EgsKA2tleRgBIAEoCRJFCgV2YWx1ZRgCIAEoCzI2LmFpLnN0aWdtZXIuYWdlbnRpYy5leGVjdXRpb25jb250ZXh0LnYxLkV4ZWN1dGlvblZhbHVlOgI4ATrCAbpIvgEauwEKKWFnZW50X2V4ZWN1dGlvbi5zZXNzaW9uX29yX2FnZW50LnJlcXVpcmVkEmBzZXNzaW9uX2lkIG9yIGFnZW50X2lkIGlzIHJlcXVpcmVkOiBhIHNlc3Npb24gdG8gZ28gb24gd2l0aCwgb3IgYW4gYWdlbnQgdG8gc3RhcnQgYSBuZXcgb25lIHdpdGgaLHRoaXMuc2Vzc2lvbl9pZCAhPSAnJyB8fCB0aGlzLmFnZW50X2lkICE9ICcnIiUKD0V4ZWN1dGlvbkNvbmZpZxISCgptb2RlbF9uYW1lGAEgASgJYgZwcm90bzM", [file_ai_stigmer_agentic_executioncontext_v1_spec, file_buf_validate_validate]);
+  fileDesc("Ci9haS9zdGlnbWVyL2FnZW50aWMvYWdlbnRleGVjdXRpb24vdjEvc3BlYy5wcm90bxIkYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxIswEChJBZ2VudEV4ZWN1dGlvblNwZWMSEgoKc2Vzc2lvbl9pZBgBIAEoCRIQCghhZ2VudF9pZBgCIAEoCRIYCgdtZXNzYWdlGAMgASgJQge6SARyAhABEk8KEGV4ZWN1dGlvbl9jb25maWcYBCABKAsyNS5haS5zdGlnbWVyLmFnZW50aWMuYWdlbnRleGVjdXRpb24udjEuRXhlY3V0aW9uQ29uZmlnEl0KC3J1bnRpbWVfZW52GAUgAygLMkguYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxLkFnZW50RXhlY3V0aW9uU3BlYy5SdW50aW1lRW52RW50cnkSFgoOY2FsbGJhY2tfdG9rZW4YBiABKAwaaQoPUnVudGltZUVudkVudHJ5EgsKA2tleRgBIAEoCRJFCgV2YWx1ZRgCIAEoCzI2LmFpLnN0aWdtZXIuYWdlbnRpYy5leGVjdXRpb25jb250ZXh0LnYxLkV4ZWN1dGlvblZhbHVlOgI4ATrCAbpIvgEauwEKKWFnZW50X2V4ZWN1dGlvbi5zZXNzaW9uX29yX2FnZW50LnJlcXVpcmVkEmBzZXNzaW9uX2lkIG9yIGFnZW50X2lkIGlzIHJlcXVpcmVkOiBhIHNlc3Npb24gdG8gZ28gb24gd2l0aCwgb3IgYW4gYWdlbnQgdG8gc3RhcnQgYSBuZXcgb25lIHdpdGgaLHRoaXMuc2Vzc2lvbl9pZCAhPSAnJyB8fCB0aGlzLmFnZW50X2lkICE9ICcnIoUBCg9FeGVjdXRpb25Db25maWcSEgoKbW9kZWxfbmFtZRgBIAEoCRJeCg91bmtub3duX291dGNvbWUY6AcgASgOMjouYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxLlVua25vd25PdXRjb21lUG9saWN5Qgi6SAWCAQIQASqHAQoUVW5rbm93bk91dGNvbWVQb2xpY3kSJgoiVU5LTk9XTl9PVVRDT01FX1BPTElDWV9VTlNQRUNJRklFRBAAEiUKIVVOS05PV05fT1VUQ09NRV9QT0xJQ1lfVEVMTF9BR0VOVBABEiAKHFVOS05PV05fT1VUQ09NRV9QT0xJQ1lfUEFVU0UQAmIGcHJvdG8z", [file_ai_stigmer_agentic_executioncontext_v1_spec, file_buf_validate_validate]);
 
 /**
  * Describes the message ai.stigmer.agentic.agentexecution.v1.AgentExecutionSpec.
@@ -25,4 +25,18 @@ export const AgentExecutionSpecSchema = /*@__PURE__*/
  */
 export const ExecutionConfigSchema = /*@__PURE__*/
   messageDesc(file_ai_stigmer_agentic_agentexecution_v1_spec, 1);
+
+/**
+ * Describes the enum ai.stigmer.agentic.agentexecution.v1.UnknownOutcomePolicy.
+ */
+export const UnknownOutcomePolicySchema = /*@__PURE__*/
+  enumDesc(file_ai_stigmer_agentic_agentexecution_v1_spec, 0);
+
+/**
+ * UnknownOutcomePolicy is who decides how a run goes on when nobody knows whether a tool call happened.
+ *
+ * @generated from enum ai.stigmer.agentic.agentexecution.v1.UnknownOutcomePolicy
+ */
+export const UnknownOutcomePolicy = /*@__PURE__*/
+  tsEnum(UnknownOutcomePolicySchema);
 

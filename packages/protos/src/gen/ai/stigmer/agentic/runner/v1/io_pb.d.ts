@@ -2,9 +2,9 @@
 // @generated from file ai/stigmer/agentic/runner/v1/io.proto (package ai.stigmer.agentic.runner.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Attached, HeldLease, Lease, LeaseLost, LeaseSignal, TaskDone, TaskFailure } from "./lease_pb.js";
+import type { Attached, CancelSignal, HeldLease, InboxItem, Lease, LeaseLost, LeaseSignal, PauseSignal, TaskDone, TaskFailure } from "./lease_pb.js";
 import type { AgentExecutionStatus } from "../../agentexecution/v1/api_pb.js";
 
 /**
@@ -257,6 +257,13 @@ export declare type ReleaseLeaseRequest = Message<"ai.stigmer.agentic.runner.v1.
    * @generated from field: string reason = 3;
    */
   reason: string;
+
+  /**
+   * Why the task does not go to the next runner at once.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.ReleaseHold hold = 4;
+   */
+  hold: ReleaseHold;
 };
 
 /**
@@ -278,4 +285,510 @@ export declare type ReleaseLeaseResponse = Message<"ai.stigmer.agentic.runner.v1
  * Use `create(ReleaseLeaseResponseSchema)` to create a new message.
  */
 export declare const ReleaseLeaseResponseSchema: GenMessage<ReleaseLeaseResponse>;
+
+/**
+ * HelloRequest introduces a runner.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.HelloRequest
+ */
+export declare type HelloRequest = Message<"ai.stigmer.agentic.runner.v1.HelloRequest"> & {
+  /**
+   * Names the runner process, the same in all its calls and new with each start.
+   *
+   * @generated from field: string runner_id = 1;
+   */
+  runnerId: string;
+
+  /**
+   * The runner's version, for people.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * The version of what runners and servers say to each other that this runner speaks. It grows only when an older
+   * partner could not go on; what is merely added is found out by trying.
+   *
+   * @generated from field: uint32 protocol = 3;
+   */
+  protocol: number;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.HelloRequest.
+ * Use `create(HelloRequestSchema)` to create a new message.
+ */
+export declare const HelloRequestSchema: GenMessage<HelloRequest>;
+
+/**
+ * HelloResponse introduces the server.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.HelloResponse
+ */
+export declare type HelloResponse = Message<"ai.stigmer.agentic.runner.v1.HelloResponse"> & {
+  /**
+   * The server's version, for people.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * The newest protocol that the server speaks.
+   *
+   * @generated from field: uint32 protocol = 2;
+   */
+  protocol: number;
+
+  /**
+   * The oldest protocol that the server still understands.
+   *
+   * @generated from field: uint32 oldest_protocol = 3;
+   */
+  oldestProtocol: number;
+
+  /**
+   * The server's clock (RFC 3339, UTC, with milliseconds).
+   *
+   * @generated from field: string time = 4;
+   */
+  time: string;
+
+  /**
+   * What keeps the runs: `embedded` or `temporal`. A runner has to be set up for the same.
+   *
+   * @generated from field: string engine = 5;
+   */
+  engine: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.HelloResponse.
+ * Use `create(HelloResponseSchema)` to create a new message.
+ */
+export declare const HelloResponseSchema: GenMessage<HelloResponse>;
+
+/**
+ * ClaimExecutionRequest says that a runner works on a run that a workflow engine gave it.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ClaimExecutionRequest
+ */
+export declare type ClaimExecutionRequest = Message<"ai.stigmer.agentic.runner.v1.ClaimExecutionRequest"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * Names the runner process.
+   *
+   * @generated from field: string runner_id = 2;
+   */
+  runnerId: string;
+
+  /**
+   * Names the activity and its attempt. A claim that is repeated under the same id gets the same fence.
+   *
+   * @generated from field: string claim_id = 3;
+   */
+  claimId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ClaimExecutionRequest.
+ * Use `create(ClaimExecutionRequestSchema)` to create a new message.
+ */
+export declare const ClaimExecutionRequestSchema: GenMessage<ClaimExecutionRequest>;
+
+/**
+ * ClaimExecutionResponse gives the runner its epoch. Whoever held the run before is refused from here on.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ClaimExecutionResponse
+ */
+export declare type ClaimExecutionResponse = Message<"ai.stigmer.agentic.runner.v1.ClaimExecutionResponse"> & {
+  /**
+   * The epoch to send with everything that is done for the run.
+   *
+   * @generated from field: uint32 fence = 1;
+   */
+  fence: number;
+
+  /**
+   * What the run was told so far.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.RunOrders orders = 2;
+   */
+  orders?: RunOrders | undefined;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ClaimExecutionResponse.
+ * Use `create(ClaimExecutionResponseSchema)` to create a new message.
+ */
+export declare const ClaimExecutionResponseSchema: GenMessage<ClaimExecutionResponse>;
+
+/**
+ * CheckExecutionRequest asks what a run was told meanwhile.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.CheckExecutionRequest
+ */
+export declare type CheckExecutionRequest = Message<"ai.stigmer.agentic.runner.v1.CheckExecutionRequest"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * The epoch that the runner has. ABORTED when it is no longer current.
+   *
+   * @generated from field: uint32 fence = 2;
+   */
+  fence: number;
+
+  /**
+   * How many items of the inbox the runner has already.
+   *
+   * @generated from field: uint32 inbox_seen = 3;
+   */
+  inboxSeen: number;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.CheckExecutionRequest.
+ * Use `create(CheckExecutionRequestSchema)` to create a new message.
+ */
+export declare const CheckExecutionRequestSchema: GenMessage<CheckExecutionRequest>;
+
+/**
+ * CheckExecutionResponse tells it.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.CheckExecutionResponse
+ */
+export declare type CheckExecutionResponse = Message<"ai.stigmer.agentic.runner.v1.CheckExecutionResponse"> & {
+  /**
+   * What is wanted now. Of the inbox only the items that the runner lacks.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.RunOrders orders = 1;
+   */
+  orders?: RunOrders | undefined;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.CheckExecutionResponse.
+ * Use `create(CheckExecutionResponseSchema)` to create a new message.
+ */
+export declare const CheckExecutionResponseSchema: GenMessage<CheckExecutionResponse>;
+
+/**
+ * RunOrders is what people want of a run.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.RunOrders
+ */
+export declare type RunOrders = Message<"ai.stigmer.agentic.runner.v1.RunOrders"> & {
+  /**
+   * To stop.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.CancelSignal cancel = 1;
+   */
+  cancel?: CancelSignal | undefined;
+
+  /**
+   * To come to rest.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.PauseSignal pause = 2;
+   */
+  pause?: PauseSignal | undefined;
+
+  /**
+   * To take in, oldest first.
+   *
+   * @generated from field: repeated ai.stigmer.agentic.runner.v1.InboxItem inbox = 3;
+   */
+  inbox: InboxItem[];
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.RunOrders.
+ * Use `create(RunOrdersSchema)` to create a new message.
+ */
+export declare const RunOrdersSchema: GenMessage<RunOrders>;
+
+/**
+ * BeginToolCallRequest writes down that a tool is about to be run.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.BeginToolCallRequest
+ */
+export declare type BeginToolCallRequest = Message<"ai.stigmer.agentic.runner.v1.BeginToolCallRequest"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * The epoch that the runner has. FAILED_PRECONDITION when it is no longer current: the tool must not be run.
+   *
+   * @generated from field: uint32 fence = 2;
+   */
+  fence: number;
+
+  /**
+   * Names the call within the run, the same after every takeover.
+   *
+   * @generated from field: string call_key = 3;
+   */
+  callKey: string;
+
+  /**
+   * The tool, for people.
+   *
+   * @generated from field: string tool_name = 4;
+   */
+  toolName: string;
+
+  /**
+   * What may be done when the outcome is never written down.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.ToolCallClass tool_class = 5;
+   */
+  toolClass: ToolCallClass;
+
+  /**
+   * New with each intent, the same when a request is repeated because its answer was lost.
+   *
+   * @generated from field: string request_id = 6;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.BeginToolCallRequest.
+ * Use `create(BeginToolCallRequestSchema)` to create a new message.
+ */
+export declare const BeginToolCallRequestSchema: GenMessage<BeginToolCallRequest>;
+
+/**
+ * BeginToolCallResponse says whether to run it.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.BeginToolCallResponse
+ */
+export declare type BeginToolCallResponse = Message<"ai.stigmer.agentic.runner.v1.BeginToolCallResponse"> & {
+  /**
+   * What is known of the call.
+   *
+   * @generated from oneof ai.stigmer.agentic.runner.v1.BeginToolCallResponse.outcome
+   */
+  outcome: {
+    /**
+     * Run it: the intent is stored.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.ToolCallStarted started = 1;
+     */
+    value: ToolCallStarted;
+    case: "started";
+  } | {
+    /**
+     * Don't run it: it has ended, with this result.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.ToolCallRecorded recorded = 2;
+     */
+    value: ToolCallRecorded;
+    case: "recorded";
+  } | {
+    /**
+     * Don't run it: it was begun before, may have happened or not, and must not happen twice.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.ToolCallUnknown unknown = 3;
+     */
+    value: ToolCallUnknown;
+    case: "unknown";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.BeginToolCallResponse.
+ * Use `create(BeginToolCallResponseSchema)` to create a new message.
+ */
+export declare const BeginToolCallResponseSchema: GenMessage<BeginToolCallResponse>;
+
+/**
+ * ToolCallStarted says to run the tool.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ToolCallStarted
+ */
+export declare type ToolCallStarted = Message<"ai.stigmer.agentic.runner.v1.ToolCallStarted"> & {
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallStarted.
+ * Use `create(ToolCallStartedSchema)` to create a new message.
+ */
+export declare const ToolCallStartedSchema: GenMessage<ToolCallStarted>;
+
+/**
+ * ToolCallRecorded is how a call ended that was made before.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ToolCallRecorded
+ */
+export declare type ToolCallRecorded = Message<"ai.stigmer.agentic.runner.v1.ToolCallRecorded"> & {
+  /**
+   * As `finish` got it.
+   *
+   * @generated from field: bytes result = 1;
+   */
+  result: Uint8Array;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallRecorded.
+ * Use `create(ToolCallRecordedSchema)` to create a new message.
+ */
+export declare const ToolCallRecordedSchema: GenMessage<ToolCallRecorded>;
+
+/**
+ * ToolCallUnknown is all that is known of a call whose runner was lost.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ToolCallUnknown
+ */
+export declare type ToolCallUnknown = Message<"ai.stigmer.agentic.runner.v1.ToolCallUnknown"> & {
+  /**
+   * When it was begun (RFC 3339, UTC).
+   *
+   * @generated from field: string begun_at = 1;
+   */
+  begunAt: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallUnknown.
+ * Use `create(ToolCallUnknownSchema)` to create a new message.
+ */
+export declare const ToolCallUnknownSchema: GenMessage<ToolCallUnknown>;
+
+/**
+ * FinishToolCallRequest writes down what came of a tool call.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.FinishToolCallRequest
+ */
+export declare type FinishToolCallRequest = Message<"ai.stigmer.agentic.runner.v1.FinishToolCallRequest"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * The epoch that the runner has. FAILED_PRECONDITION when it is no longer current.
+   *
+   * @generated from field: uint32 fence = 2;
+   */
+  fence: number;
+
+  /**
+   * The call.
+   *
+   * @generated from field: string call_key = 3;
+   */
+  callKey: string;
+
+  /**
+   * What the agent gets, in the runner's own form. Kept until the run ends.
+   *
+   * @generated from field: bytes result = 4;
+   */
+  result: Uint8Array;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.FinishToolCallRequest.
+ * Use `create(FinishToolCallRequestSchema)` to create a new message.
+ */
+export declare const FinishToolCallRequestSchema: GenMessage<FinishToolCallRequest>;
+
+/**
+ * FinishToolCallResponse says that the result is stored.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.FinishToolCallResponse
+ */
+export declare type FinishToolCallResponse = Message<"ai.stigmer.agentic.runner.v1.FinishToolCallResponse"> & {
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.FinishToolCallResponse.
+ * Use `create(FinishToolCallResponseSchema)` to create a new message.
+ */
+export declare const FinishToolCallResponseSchema: GenMessage<FinishToolCallResponse>;
+
+/**
+ * ReleaseHold is whether a task that was handed back waits for a person.
+ *
+ * @generated from enum ai.stigmer.agentic.runner.v1.ReleaseHold
+ */
+export enum ReleaseHold {
+  /**
+   * It waits for a runner only.
+   *
+   * @generated from enum value: RELEASE_HOLD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It was asked to pause, and has come to rest. When it was told to go on meanwhile, it goes on.
+   *
+   * @generated from enum value: RELEASE_HOLD_PAUSE_REQUESTED = 1;
+   */
+  PAUSE_REQUESTED = 1,
+
+  /**
+   * It came to rest by itself, because a person has to look at it: it waits until somebody resumes it.
+   *
+   * @generated from enum value: RELEASE_HOLD_PAUSED_ITSELF = 2;
+   */
+  PAUSED_ITSELF = 2,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.runner.v1.ReleaseHold.
+ */
+export declare const ReleaseHoldSchema: GenEnum<ReleaseHold>;
+
+/**
+ * ToolCallClass says what may be done about a tool call that was begun and of which nobody knows whether it happened.
+ *
+ * @generated from enum ai.stigmer.agentic.runner.v1.ToolCallClass
+ */
+export enum ToolCallClass {
+  /**
+   * Not said, which is an error.
+   *
+   * @generated from enum value: TOOL_CALL_CLASS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Doing it twice is like doing it once: it is done again.
+   *
+   * @generated from enum value: TOOL_CALL_CLASS_REPEATABLE = 1;
+   */
+  REPEATABLE = 1,
+
+  /**
+   * It may have an effect each time: it is not done again.
+   *
+   * @generated from enum value: TOOL_CALL_CLASS_ONCE = 2;
+   */
+  ONCE = 2,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.runner.v1.ToolCallClass.
+ */
+export declare const ToolCallClassSchema: GenEnum<ToolCallClass>;
 

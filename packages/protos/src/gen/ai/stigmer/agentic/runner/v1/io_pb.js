@@ -2,7 +2,7 @@
 // @generated from file ai/stigmer/agentic/runner/v1/io.proto (package ai.stigmer.agentic.runner.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_ai_stigmer_agentic_agentexecution_v1_api } from "../../agentexecution/v1/api_pb.js";
 import { file_ai_stigmer_agentic_runner_v1_lease } from "./lease_pb.js";
 import { file_buf_validate_validate } from "../../../../../buf/validate/validate_pb.js";
@@ -11,7 +11,7 @@ import { file_buf_validate_validate } from "../../../../../buf/validate/validate
  * Describes the file ai/stigmer/agentic/runner/v1/io.proto.
  */
 export const file_ai_stigmer_agentic_runner_v1_io = /*@__PURE__*/
-  fileDesc("CiVhaS9zdGlnbWVyL2FnZW50aWMvcnVubmVyL3YxL2lvLnByb3RvEhxhaS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxIrkBChFUYWtlTGVhc2VzUmVxdWVzdBIaCglydW5uZXJfaWQYASABKAlCB7pIBHICEAESGwoKdGFza19xdWV1ZRgCIAEoCUIHukgEcgIQARIjCg9tYXhfY29uY3VycmVuY3kYAyABKAVCCrpIBxoFGOgHKAESNQoEaGVsZBgEIAMoCzInLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSGVsZExlYXNlEg8KB3ZlcnNpb24YBSABKAki/QEKCkxlYXNlRXZlbnQSOgoIYXR0YWNoZWQYASABKAsyJi5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkF0dGFjaGVkSAASNAoFbGVhc2UYAiABKAsyIy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkxlYXNlSAASOwoGc2lnbmFsGAMgASgLMikuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5MZWFzZVNpZ25hbEgAEjcKBGxvc3QYBCABKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkxlYXNlTG9zdEgAQgcKBWV2ZW50ImUKEEhlYXJ0YmVhdFJlcXVlc3QSGgoJcnVubmVyX2lkGAEgASgJQge6SARyAhABEjUKBGhlbGQYAiADKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkhlbGRMZWFzZSJKChFIZWFydGJlYXRSZXNwb25zZRI1CgRsb3N0GAEgAygLMicuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5IZWxkTGVhc2UiyAIKFENvbXBsZXRlTGVhc2VSZXF1ZXN0EhoKCXJ1bm5lcl9pZBgBIAEoCUIHukgEcgIQARI+CgVsZWFzZRgCIAEoCzInLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSGVsZExlYXNlQga6SAPIAQESTAoGc3RhdHVzGAMgASgLMjouYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxLkFnZW50RXhlY3V0aW9uU3RhdHVzSAASNgoEZG9uZRgEIAEoCzImLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuVGFza0RvbmVIABI8CgdmYWlsdXJlGAUgASgLMikuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5UYXNrRmFpbHVyZUgAQhAKB291dGNvbWUSBbpIAggBIhcKFUNvbXBsZXRlTGVhc2VSZXNwb25zZSKBAQoTUmVsZWFzZUxlYXNlUmVxdWVzdBIaCglydW5uZXJfaWQYASABKAlCB7pIBHICEAESPgoFbGVhc2UYAiABKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkhlbGRMZWFzZUIGukgDyAEBEg4KBnJlYXNvbhgDIAEoCSIWChRSZWxlYXNlTGVhc2VSZXNwb25zZWIGcHJvdG8z", [file_ai_stigmer_agentic_agentexecution_v1_api, file_ai_stigmer_agentic_runner_v1_lease, file_buf_validate_validate]);
+  fileDesc("CiVhaS9zdGlnbWVyL2FnZW50aWMvcnVubmVyL3YxL2lvLnByb3RvEhxhaS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxIrkBChFUYWtlTGVhc2VzUmVxdWVzdBIaCglydW5uZXJfaWQYASABKAlCB7pIBHICEAESGwoKdGFza19xdWV1ZRgCIAEoCUIHukgEcgIQARIjCg9tYXhfY29uY3VycmVuY3kYAyABKAVCCrpIBxoFGOgHKAESNQoEaGVsZBgEIAMoCzInLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSGVsZExlYXNlEg8KB3ZlcnNpb24YBSABKAki/QEKCkxlYXNlRXZlbnQSOgoIYXR0YWNoZWQYASABKAsyJi5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkF0dGFjaGVkSAASNAoFbGVhc2UYAiABKAsyIy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkxlYXNlSAASOwoGc2lnbmFsGAMgASgLMikuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5MZWFzZVNpZ25hbEgAEjcKBGxvc3QYBCABKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkxlYXNlTG9zdEgAQgcKBWV2ZW50ImUKEEhlYXJ0YmVhdFJlcXVlc3QSGgoJcnVubmVyX2lkGAEgASgJQge6SARyAhABEjUKBGhlbGQYAiADKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkhlbGRMZWFzZSJKChFIZWFydGJlYXRSZXNwb25zZRI1CgRsb3N0GAEgAygLMicuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5IZWxkTGVhc2UiyAIKFENvbXBsZXRlTGVhc2VSZXF1ZXN0EhoKCXJ1bm5lcl9pZBgBIAEoCUIHukgEcgIQARI+CgVsZWFzZRgCIAEoCzInLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSGVsZExlYXNlQga6SAPIAQESTAoGc3RhdHVzGAMgASgLMjouYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxLkFnZW50RXhlY3V0aW9uU3RhdHVzSAASNgoEZG9uZRgEIAEoCzImLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuVGFza0RvbmVIABI8CgdmYWlsdXJlGAUgASgLMikuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5UYXNrRmFpbHVyZUgAQhAKB291dGNvbWUSBbpIAggBIhcKFUNvbXBsZXRlTGVhc2VSZXNwb25zZSLEAQoTUmVsZWFzZUxlYXNlUmVxdWVzdBIaCglydW5uZXJfaWQYASABKAlCB7pIBHICEAESPgoFbGVhc2UYAiABKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkhlbGRMZWFzZUIGukgDyAEBEg4KBnJlYXNvbhgDIAEoCRJBCgRob2xkGAQgASgOMikuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5SZWxlYXNlSG9sZEIIukgFggECEAEiFgoUUmVsZWFzZUxlYXNlUmVzcG9uc2UiVgoMSGVsbG9SZXF1ZXN0EhoKCXJ1bm5lcl9pZBgBIAEoCUIHukgEcgIQARIPCgd2ZXJzaW9uGAIgASgJEhkKCHByb3RvY29sGAMgASgNQge6SAQqAiAAImkKDUhlbGxvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIXCg9vbGRlc3RfcHJvdG9jb2wYAyABKA0SDAoEdGltZRgEIAEoCRIOCgZlbmdpbmUYBSABKAkibQoVQ2xhaW1FeGVjdXRpb25SZXF1ZXN0Eh0KDGV4ZWN1dGlvbl9pZBgBIAEoCUIHukgEcgIQARIaCglydW5uZXJfaWQYAiABKAlCB7pIBHICEAESGQoIY2xhaW1faWQYAyABKAlCB7pIBHICEAEiYAoWQ2xhaW1FeGVjdXRpb25SZXNwb25zZRINCgVmZW5jZRgBIAEoDRI3CgZvcmRlcnMYAiABKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLlJ1bk9yZGVycyJiChVDaGVja0V4ZWN1dGlvblJlcXVlc3QSHQoMZXhlY3V0aW9uX2lkGAEgASgJQge6SARyAhABEhYKBWZlbmNlGAIgASgNQge6SAQqAiAAEhIKCmluYm94X3NlZW4YAyABKA0iUQoWQ2hlY2tFeGVjdXRpb25SZXNwb25zZRI3CgZvcmRlcnMYASABKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLlJ1bk9yZGVycyK5AQoJUnVuT3JkZXJzEjoKBmNhbmNlbBgBIAEoCzIqLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuQ2FuY2VsU2lnbmFsEjgKBXBhdXNlGAIgASgLMikuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5QYXVzZVNpZ25hbBI2CgVpbmJveBgDIAMoCzInLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSW5ib3hJdGVtIugBChRCZWdpblRvb2xDYWxsUmVxdWVzdBIdCgxleGVjdXRpb25faWQYASABKAlCB7pIBHICEAESFgoFZmVuY2UYAiABKA1CB7pIBCoCIAASHAoIY2FsbF9rZXkYAyABKAlCCrpIB3IFEAEYgAgSEQoJdG9vbF9uYW1lGAQgASgJEksKCnRvb2xfY2xhc3MYBSABKA4yKy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLlRvb2xDYWxsQ2xhc3NCCrpIB4IBBBABIAASGwoKcmVxdWVzdF9pZBgGIAEoCUIHukgEcgIQASLqAQoVQmVnaW5Ub29sQ2FsbFJlc3BvbnNlEkAKB3N0YXJ0ZWQYASABKAsyLS5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLlRvb2xDYWxsU3RhcnRlZEgAEkIKCHJlY29yZGVkGAIgASgLMi4uYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5Ub29sQ2FsbFJlY29yZGVkSAASQAoHdW5rbm93bhgDIAEoCzItLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuVG9vbENhbGxVbmtub3duSABCCQoHb3V0Y29tZSIRCg9Ub29sQ2FsbFN0YXJ0ZWQiIgoQVG9vbENhbGxSZWNvcmRlZBIOCgZyZXN1bHQYASABKAwiIwoPVG9vbENhbGxVbmtub3duEhAKCGJlZ3VuX2F0GAEgASgJIogBChVGaW5pc2hUb29sQ2FsbFJlcXVlc3QSHQoMZXhlY3V0aW9uX2lkGAEgASgJQge6SARyAhABEhYKBWZlbmNlGAIgASgNQge6SAQqAiAAEhwKCGNhbGxfa2V5GAMgASgJQgq6SAdyBRABGIAIEhoKBnJlc3VsdBgEIAEoDEIKukgHegUYgICAECIYChZGaW5pc2hUb29sQ2FsbFJlc3BvbnNlKm0KC1JlbGVhc2VIb2xkEhwKGFJFTEVBU0VfSE9MRF9VTlNQRUNJRklFRBAAEiAKHFJFTEVBU0VfSE9MRF9QQVVTRV9SRVFVRVNURUQQARIeChpSRUxFQVNFX0hPTERfUEFVU0VEX0lUU0VMRhACKmoKDVRvb2xDYWxsQ2xhc3MSHwobVE9PTF9DQUxMX0NMQVNTX1VOU1BFQ0lGSUVEEAASHgoaVE9PTF9DQUxMX0NMQVNTX1JFUEVBVEFCTEUQARIYChRUT09MX0NBTExfQ0xBU1NfT05DRRACYgZwcm90bzM", [file_ai_stigmer_agentic_agentexecution_v1_api, file_ai_stigmer_agentic_runner_v1_lease, file_buf_validate_validate]);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.TakeLeasesRequest.
@@ -68,4 +68,130 @@ export const ReleaseLeaseRequestSchema = /*@__PURE__*/
  */
 export const ReleaseLeaseResponseSchema = /*@__PURE__*/
   messageDesc(file_ai_stigmer_agentic_runner_v1_io, 7);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.HelloRequest.
+ * Use `create(HelloRequestSchema)` to create a new message.
+ */
+export const HelloRequestSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 8);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.HelloResponse.
+ * Use `create(HelloResponseSchema)` to create a new message.
+ */
+export const HelloResponseSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 9);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ClaimExecutionRequest.
+ * Use `create(ClaimExecutionRequestSchema)` to create a new message.
+ */
+export const ClaimExecutionRequestSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 10);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ClaimExecutionResponse.
+ * Use `create(ClaimExecutionResponseSchema)` to create a new message.
+ */
+export const ClaimExecutionResponseSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 11);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.CheckExecutionRequest.
+ * Use `create(CheckExecutionRequestSchema)` to create a new message.
+ */
+export const CheckExecutionRequestSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 12);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.CheckExecutionResponse.
+ * Use `create(CheckExecutionResponseSchema)` to create a new message.
+ */
+export const CheckExecutionResponseSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 13);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.RunOrders.
+ * Use `create(RunOrdersSchema)` to create a new message.
+ */
+export const RunOrdersSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 14);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.BeginToolCallRequest.
+ * Use `create(BeginToolCallRequestSchema)` to create a new message.
+ */
+export const BeginToolCallRequestSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 15);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.BeginToolCallResponse.
+ * Use `create(BeginToolCallResponseSchema)` to create a new message.
+ */
+export const BeginToolCallResponseSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 16);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallStarted.
+ * Use `create(ToolCallStartedSchema)` to create a new message.
+ */
+export const ToolCallStartedSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 17);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallRecorded.
+ * Use `create(ToolCallRecordedSchema)` to create a new message.
+ */
+export const ToolCallRecordedSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 18);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallUnknown.
+ * Use `create(ToolCallUnknownSchema)` to create a new message.
+ */
+export const ToolCallUnknownSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 19);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.FinishToolCallRequest.
+ * Use `create(FinishToolCallRequestSchema)` to create a new message.
+ */
+export const FinishToolCallRequestSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 20);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.FinishToolCallResponse.
+ * Use `create(FinishToolCallResponseSchema)` to create a new message.
+ */
+export const FinishToolCallResponseSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_io, 21);
+
+/**
+ * Describes the enum ai.stigmer.agentic.runner.v1.ReleaseHold.
+ */
+export const ReleaseHoldSchema = /*@__PURE__*/
+  enumDesc(file_ai_stigmer_agentic_runner_v1_io, 0);
+
+/**
+ * ReleaseHold is whether a task that was handed back waits for a person.
+ *
+ * @generated from enum ai.stigmer.agentic.runner.v1.ReleaseHold
+ */
+export const ReleaseHold = /*@__PURE__*/
+  tsEnum(ReleaseHoldSchema);
+
+/**
+ * Describes the enum ai.stigmer.agentic.runner.v1.ToolCallClass.
+ */
+export const ToolCallClassSchema = /*@__PURE__*/
+  enumDesc(file_ai_stigmer_agentic_runner_v1_io, 1);
+
+/**
+ * ToolCallClass says what may be done about a tool call that was begun and of which nobody knows whether it happened.
+ *
+ * @generated from enum ai.stigmer.agentic.runner.v1.ToolCallClass
+ */
+export const ToolCallClass = /*@__PURE__*/
+  tsEnum(ToolCallClassSchema);
 

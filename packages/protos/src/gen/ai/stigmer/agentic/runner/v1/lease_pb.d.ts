@@ -2,8 +2,8 @@
 // @generated from file ai/stigmer/agentic/runner/v1/lease.proto (package ai.stigmer.agentic.runner.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { AgentExecution } from "../../agentexecution/v1/api_pb.js";
 
 /**
@@ -91,6 +91,13 @@ export declare type Lease = Message<"ai.stigmer.agentic.runner.v1.Lease"> & {
     value: CleanupSandboxTask;
     case: "cleanupSandbox";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * What people sent to the run so far, oldest first. A run that moves to another runner gets all of it again.
+   *
+   * @generated from field: repeated ai.stigmer.agentic.runner.v1.InboxItem inbox = 6;
+   */
+  inbox: InboxItem[];
 };
 
 /**
@@ -98,6 +105,111 @@ export declare type Lease = Message<"ai.stigmer.agentic.runner.v1.Lease"> & {
  * Use `create(LeaseSchema)` to create a new message.
  */
 export declare const LeaseSchema: GenMessage<Lease>;
+
+/**
+ * InboxItem is something that a person sent to a run under way. It is kept until the run ends and delivered at least
+ * once: who takes it remembers its id.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.InboxItem
+ */
+export declare type InboxItem = Message<"ai.stigmer.agentic.runner.v1.InboxItem"> & {
+  /**
+   * Given by the sender, or made by the server; unique within the run.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * What was sent.
+   *
+   * @generated from oneof ai.stigmer.agentic.runner.v1.InboxItem.item
+   */
+  item: {
+    /**
+     * Something to tell the agent.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.InboxMessage message = 2;
+     */
+    value: InboxMessage;
+    case: "message";
+  } | {
+    /**
+     * The decision on a tool call that waits for one.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.InboxApproval approval = 3;
+     */
+    value: InboxApproval;
+    case: "approval";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.InboxItem.
+ * Use `create(InboxItemSchema)` to create a new message.
+ */
+export declare const InboxItemSchema: GenMessage<InboxItem>;
+
+/**
+ * InboxMessage is said to the agent before its next model call.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.InboxMessage
+ */
+export declare type InboxMessage = Message<"ai.stigmer.agentic.runner.v1.InboxMessage"> & {
+  /**
+   * What is said.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.InboxMessage.
+ * Use `create(InboxMessageSchema)` to create a new message.
+ */
+export declare const InboxMessageSchema: GenMessage<InboxMessage>;
+
+/**
+ * InboxApproval decides a tool call.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.InboxApproval
+ */
+export declare type InboxApproval = Message<"ai.stigmer.agentic.runner.v1.InboxApproval"> & {
+  /**
+   * The call's `id`.
+   *
+   * @generated from field: string tool_call_id = 1;
+   */
+  toolCallId: string;
+
+  /**
+   * What was decided.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.ApprovalDecision decision = 2;
+   */
+  decision: ApprovalDecision;
+
+  /**
+   * Why; told to the agent with a rejection.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * With `edit`: the arguments to use.
+   *
+   * @generated from field: google.protobuf.Struct args = 4;
+   */
+  args?: JsonObject | undefined;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.InboxApproval.
+ * Use `create(InboxApprovalSchema)` to create a new message.
+ */
+export declare const InboxApprovalSchema: GenMessage<InboxApproval>;
 
 /**
  * AgentExecutionTask is to run an agent to its end.
@@ -220,6 +332,22 @@ export declare type LeaseSignal = Message<"ai.stigmer.agentic.runner.v1.LeaseSig
      */
     value: CancelSignal;
     case: "cancel";
+  } | {
+    /**
+     * To come to rest.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.PauseSignal pause = 4;
+     */
+    value: PauseSignal;
+    case: "pause";
+  } | {
+    /**
+     * To take something in.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.InboxItem inbox = 5;
+     */
+    value: InboxItem;
+    case: "inbox";
   } | { case: undefined; value?: undefined };
 };
 
@@ -248,6 +376,27 @@ export declare type CancelSignal = Message<"ai.stigmer.agentic.runner.v1.CancelS
  * Use `create(CancelSignalSchema)` to create a new message.
  */
 export declare const CancelSignalSchema: GenMessage<CancelSignal>;
+
+/**
+ * PauseSignal asks the task to come to rest at the next point where nothing is half done, and to hand the lease back as
+ * paused. Nothing is interrupted for it.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.PauseSignal
+ */
+export declare type PauseSignal = Message<"ai.stigmer.agentic.runner.v1.PauseSignal"> & {
+  /**
+   * Why, to be told in the run's status.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.PauseSignal.
+ * Use `create(PauseSignalSchema)` to create a new message.
+ */
+export declare const PauseSignalSchema: GenMessage<PauseSignal>;
 
 /**
  * LeaseLost says that a lease is gone. The runner must stop the task at once and report nothing more for it.
@@ -323,4 +472,51 @@ export declare type TaskFailure = Message<"ai.stigmer.agentic.runner.v1.TaskFail
  * Use `create(TaskFailureSchema)` to create a new message.
  */
 export declare const TaskFailureSchema: GenMessage<TaskFailure>;
+
+/**
+ * ApprovalDecision is what a person decides on a tool call.
+ *
+ * @generated from enum ai.stigmer.agentic.runner.v1.ApprovalDecision
+ */
+export enum ApprovalDecision {
+  /**
+   * Not said, which is an error.
+   *
+   * @generated from enum value: APPROVAL_DECISION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Run it.
+   *
+   * @generated from enum value: APPROVAL_DECISION_APPROVE = 1;
+   */
+  APPROVE = 1,
+
+  /**
+   * Run it with other arguments.
+   *
+   * @generated from enum value: APPROVAL_DECISION_EDIT = 2;
+   */
+  EDIT = 2,
+
+  /**
+   * Don't run it, and tell the agent why.
+   *
+   * @generated from enum value: APPROVAL_DECISION_REJECT = 3;
+   */
+  REJECT = 3,
+
+  /**
+   * Don't run it, and let the agent go on as if it had not asked.
+   *
+   * @generated from enum value: APPROVAL_DECISION_SKIP = 4;
+   */
+  SKIP = 4,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.runner.v1.ApprovalDecision.
+ */
+export declare const ApprovalDecisionSchema: GenEnum<ApprovalDecision>;
 

@@ -2,15 +2,16 @@
 // @generated from file ai/stigmer/agentic/runner/v1/lease.proto (package ai.stigmer.agentic.runner.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_ai_stigmer_agentic_agentexecution_v1_api } from "../../agentexecution/v1/api_pb.js";
 import { file_buf_validate_validate } from "../../../../../buf/validate/validate_pb.js";
+import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/lease.proto.
  */
 export const file_ai_stigmer_agentic_runner_v1_lease = /*@__PURE__*/
-  fileDesc("CihhaS9zdGlnbWVyL2FnZW50aWMvcnVubmVyL3YxL2xlYXNlLnByb3RvEhxhaS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxIj0KCUhlbGRMZWFzZRIYCgd0YXNrX2lkGAEgASgJQge6SARyAhABEhYKBWZlbmNlGAIgASgNQge6SAQqAiAAItoBCgVMZWFzZRIPCgd0YXNrX2lkGAEgASgJEg0KBWZlbmNlGAIgASgNEg8KB2F0dGVtcHQYAyABKAUSSwoPYWdlbnRfZXhlY3V0aW9uGAQgASgLMjAuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5BZ2VudEV4ZWN1dGlvblRhc2tIABJLCg9jbGVhbnVwX3NhbmRib3gYBSABKAsyMC5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkNsZWFudXBTYW5kYm94VGFza0gAQgYKBHRhc2siXQoSQWdlbnRFeGVjdXRpb25UYXNrEkcKCWV4ZWN1dGlvbhgBIAEoCzI0LmFpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudGV4ZWN1dGlvbi52MS5BZ2VudEV4ZWN1dGlvbiJTChJDbGVhbnVwU2FuZGJveFRhc2sSEgoKc2FuZGJveF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhUKDXdvcmtzcGFjZV9kaXIYAyABKAkicgoIQXR0YWNoZWQSEAoIbGVhc2VfbXMYASABKAUSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAIgASgFEjUKBGtlcHQYAyADKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkhlbGRMZWFzZSJ1CgtMZWFzZVNpZ25hbBIPCgd0YXNrX2lkGAEgASgJEg0KBWZlbmNlGAIgASgNEjwKBmNhbmNlbBgDIAEoCzIqLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuQ2FuY2VsU2lnbmFsSABCCAoGc2lnbmFsIh4KDENhbmNlbFNpZ25hbBIOCgZyZWFzb24YASABKAkiOwoJTGVhc2VMb3N0Eg8KB3Rhc2tfaWQYASABKAkSDQoFZmVuY2UYAiABKA0SDgoGcmVhc29uGAMgASgJIgoKCFRhc2tEb25lIjEKC1Rhc2tGYWlsdXJlEg8KB21lc3NhZ2UYASABKAkSEQoJcmV0cnlhYmxlGAIgASgIYgZwcm90bzM", [file_ai_stigmer_agentic_agentexecution_v1_api, file_buf_validate_validate]);
+  fileDesc("CihhaS9zdGlnbWVyL2FnZW50aWMvcnVubmVyL3YxL2xlYXNlLnByb3RvEhxhaS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxIj0KCUhlbGRMZWFzZRIYCgd0YXNrX2lkGAEgASgJQge6SARyAhABEhYKBWZlbmNlGAIgASgNQge6SAQqAiAAIpICCgVMZWFzZRIPCgd0YXNrX2lkGAEgASgJEg0KBWZlbmNlGAIgASgNEg8KB2F0dGVtcHQYAyABKAUSSwoPYWdlbnRfZXhlY3V0aW9uGAQgASgLMjAuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5BZ2VudEV4ZWN1dGlvblRhc2tIABJLCg9jbGVhbnVwX3NhbmRib3gYBSABKAsyMC5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkNsZWFudXBTYW5kYm94VGFza0gAEjYKBWluYm94GAYgAygLMicuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5JbmJveEl0ZW1CBgoEdGFzayKvAQoJSW5ib3hJdGVtEhMKAmlkGAEgASgJQge6SARyAhABEj0KB21lc3NhZ2UYAiABKAsyKi5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkluYm94TWVzc2FnZUgAEj8KCGFwcHJvdmFsGAMgASgLMisuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5JbmJveEFwcHJvdmFsSABCDQoEaXRlbRIFukgCCAEiJQoMSW5ib3hNZXNzYWdlEhUKBHRleHQYASABKAlCB7pIBHICEAEiswEKDUluYm94QXBwcm92YWwSHQoMdG9vbF9jYWxsX2lkGAEgASgJQge6SARyAhABEkwKCGRlY2lzaW9uGAIgASgOMi4uYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5BcHByb3ZhbERlY2lzaW9uQgq6SAeCAQQQASAAEg4KBnJlYXNvbhgDIAEoCRIlCgRhcmdzGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJdChJBZ2VudEV4ZWN1dGlvblRhc2sSRwoJZXhlY3V0aW9uGAEgASgLMjQuYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxLkFnZW50RXhlY3V0aW9uIlMKEkNsZWFudXBTYW5kYm94VGFzaxISCgpzYW5kYm94X2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSFQoNd29ya3NwYWNlX2RpchgDIAEoCSJyCghBdHRhY2hlZBIQCghsZWFzZV9tcxgBIAEoBRIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYAiABKAUSNQoEa2VwdBgDIAMoCzInLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSGVsZExlYXNlIusBCgtMZWFzZVNpZ25hbBIPCgd0YXNrX2lkGAEgASgJEg0KBWZlbmNlGAIgASgNEjwKBmNhbmNlbBgDIAEoCzIqLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuQ2FuY2VsU2lnbmFsSAASOgoFcGF1c2UYBCABKAsyKS5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLlBhdXNlU2lnbmFsSAASOAoFaW5ib3gYBSABKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkluYm94SXRlbUgAQggKBnNpZ25hbCIeCgxDYW5jZWxTaWduYWwSDgoGcmVhc29uGAEgASgJIh0KC1BhdXNlU2lnbmFsEg4KBnJlYXNvbhgBIAEoCSI7CglMZWFzZUxvc3QSDwoHdGFza19pZBgBIAEoCRINCgVmZW5jZRgCIAEoDRIOCgZyZWFzb24YAyABKAkiCgoIVGFza0RvbmUiMQoLVGFza0ZhaWx1cmUSDwoHbWVzc2FnZRgBIAEoCRIRCglyZXRyeWFibGUYAiABKAgqqgEKEEFwcHJvdmFsRGVjaXNpb24SIQodQVBQUk9WQUxfREVDSVNJT05fVU5TUEVDSUZJRUQQABIdChlBUFBST1ZBTF9ERUNJU0lPTl9BUFBST1ZFEAESGgoWQVBQUk9WQUxfREVDSVNJT05fRURJVBACEhwKGEFQUFJPVkFMX0RFQ0lTSU9OX1JFSkVDVBADEhoKFkFQUFJPVkFMX0RFQ0lTSU9OX1NLSVAQBGIGcHJvdG8z", [file_ai_stigmer_agentic_agentexecution_v1_api, file_buf_validate_validate, file_google_protobuf_struct]);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.HeldLease.
@@ -27,58 +28,100 @@ export const LeaseSchema = /*@__PURE__*/
   messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 1);
 
 /**
+ * Describes the message ai.stigmer.agentic.runner.v1.InboxItem.
+ * Use `create(InboxItemSchema)` to create a new message.
+ */
+export const InboxItemSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 2);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.InboxMessage.
+ * Use `create(InboxMessageSchema)` to create a new message.
+ */
+export const InboxMessageSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 3);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.InboxApproval.
+ * Use `create(InboxApprovalSchema)` to create a new message.
+ */
+export const InboxApprovalSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 4);
+
+/**
  * Describes the message ai.stigmer.agentic.runner.v1.AgentExecutionTask.
  * Use `create(AgentExecutionTaskSchema)` to create a new message.
  */
 export const AgentExecutionTaskSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 2);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 5);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.CleanupSandboxTask.
  * Use `create(CleanupSandboxTaskSchema)` to create a new message.
  */
 export const CleanupSandboxTaskSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 3);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 6);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.Attached.
  * Use `create(AttachedSchema)` to create a new message.
  */
 export const AttachedSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 4);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 7);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.LeaseSignal.
  * Use `create(LeaseSignalSchema)` to create a new message.
  */
 export const LeaseSignalSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 5);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 8);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.CancelSignal.
  * Use `create(CancelSignalSchema)` to create a new message.
  */
 export const CancelSignalSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 6);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 9);
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.PauseSignal.
+ * Use `create(PauseSignalSchema)` to create a new message.
+ */
+export const PauseSignalSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 10);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.LeaseLost.
  * Use `create(LeaseLostSchema)` to create a new message.
  */
 export const LeaseLostSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 7);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 11);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.TaskDone.
  * Use `create(TaskDoneSchema)` to create a new message.
  */
 export const TaskDoneSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 8);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 12);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.TaskFailure.
  * Use `create(TaskFailureSchema)` to create a new message.
  */
 export const TaskFailureSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 9);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 13);
+
+/**
+ * Describes the enum ai.stigmer.agentic.runner.v1.ApprovalDecision.
+ */
+export const ApprovalDecisionSchema = /*@__PURE__*/
+  enumDesc(file_ai_stigmer_agentic_runner_v1_lease, 0);
+
+/**
+ * ApprovalDecision is what a person decides on a tool call.
+ *
+ * @generated from enum ai.stigmer.agentic.runner.v1.ApprovalDecision
+ */
+export const ApprovalDecision = /*@__PURE__*/
+  tsEnum(ApprovalDecisionSchema);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, TakeLeasesRequestSchema } from "./io_pb.js";
+import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, TakeLeasesRequestSchema } from "./io_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/service.proto.
@@ -11,7 +11,10 @@ import type { CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, Heartbeat
 export declare const file_ai_stigmer_agentic_runner_v1_service: GenFile;
 
 /**
- * RunnerController is how runners get work from a server that keeps its own queue (the embedded engine).
+ * RunnerController is how runners and the server work together.
+ *
+ * A server that keeps its own queue (the embedded engine) gives work through `takeLeases` and the calls beside it; where a
+ * workflow engine does, the runner claims each run here and asks what people want of it. The rest is for both.
  *
  * A task is given away as a lease: to one runner at a time, until it completes it, hands it back or falls silent. Each
  * time a task is given away its fence, an epoch that only the server counts up, grows. Whatever a runner sends for the
@@ -62,6 +65,58 @@ export declare const RunnerController: GenService<{
     methodKind: "unary";
     input: typeof ReleaseLeaseRequestSchema;
     output: typeof ReleaseLeaseResponseSchema;
+  },
+  /**
+   * Introduces runner and server to each other, so that partners that can't work together find out at the start.
+   * FAILED_PRECONDITION when the server doesn't speak the runner's protocol.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.hello
+   */
+  hello: {
+    methodKind: "unary";
+    input: typeof HelloRequestSchema;
+    output: typeof HelloResponseSchema;
+  },
+  /**
+   * Raises a run's fence for the runner that a workflow engine gave the run to. NOT_FOUND when there is no such run,
+   * FAILED_PRECONDITION when it has ended.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.claimExecution
+   */
+  claimExecution: {
+    methodKind: "unary";
+    input: typeof ClaimExecutionRequestSchema;
+    output: typeof ClaimExecutionResponseSchema;
+  },
+  /**
+   * Asks what people want of a run that was claimed; ABORTED when the fence is not the current one.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.checkExecution
+   */
+  checkExecution: {
+    methodKind: "unary";
+    input: typeof CheckExecutionRequestSchema;
+    output: typeof CheckExecutionResponseSchema;
+  },
+  /**
+   * Writes down the intent to run a tool, before anything happens; tells what to do when the call was begun before.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.beginToolCall
+   */
+  beginToolCall: {
+    methodKind: "unary";
+    input: typeof BeginToolCallRequestSchema;
+    output: typeof BeginToolCallResponseSchema;
+  },
+  /**
+   * Writes down what came of it. Repeated, it changes nothing.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.finishToolCall
+   */
+  finishToolCall: {
+    methodKind: "unary";
+    input: typeof FinishToolCallRequestSchema;
+    output: typeof FinishToolCallResponseSchema;
   },
 }>;
 
