@@ -1,7 +1,9 @@
 // What an agent is made from and what running one gives: plain data, no LangChain values besides the checkpointer.
 import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
 import type { BaseMessage } from "@langchain/core/messages";
+import type { StructuredTool } from "@langchain/core/tools";
 import type { Sandbox } from "@stigmer/sandbox";
+import type { ToolCallLedger } from "./ledger/tool-call-ledger.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 
 /** Everything an agent needs to run. */
@@ -16,6 +18,18 @@ export interface AgentOptions {
   readonly sandbox: Sandbox;
   /** Agents that this one can hand tasks to, besides `general-purpose`, which is always there. */
   readonly subAgents?: readonly SubAgentSpec[];
+  /** Tools besides those of the sandbox, such as those of MCP servers. Sub-agents have them too. */
+  readonly tools?: readonly StructuredTool[];
+  /**
+   * Keeps a tool's effect from happening twice when a run goes on after a crash. Without it tools are run at least once.
+   * One ledger serves one run.
+   */
+  readonly ledger?: ToolCallLedger;
+  /**
+   * When nobody knows whether a call happened: `tell-agent` lets the model go on with that knowledge; `pause` brings the run
+   * to rest first, for a person to look. Default `tell-agent`.
+   */
+  readonly unknownOutcome?: "tell-agent" | "pause";
   /** Keeps every step, so that a run goes on where it was stopped. The caller closes it. */
   readonly checkpointer: BaseCheckpointSaver;
   /**
@@ -76,9 +90,33 @@ export interface AgentRun {
   readonly messages: readonly BaseMessage[];
   /**
    * Runs the agent and tells what happens, as it happens. May be called once. Ends when the run does; throws
-   * `AgentError` when the run fails, and the signal's reason when it is aborted, after the commands of the run are gone.
+   * `AgentError` when the run fails, the signal's reason when it is aborted, after the commands of the run are gone, and the
+   * reason of `pause` when it came to rest (`AgentError` `paused` when the run itself asked for that).
    */
-  events(signal?: AbortSignal): AsyncIterable<AgentEvent>;
+  events(control?: RunControl): AsyncIterable<AgentEvent>;
+}
+
+/** How a run under way is told what people want of it. */
+export interface RunControl {
+  /** Ends the run at once: the model call and the commands that are under way are broken off. */
+  readonly signal?: AbortSignal;
+  /**
+   * Brings the run to rest: model calls and tools that are under way come to their end, nothing new is begun, then `events`
+   * throws the signal's reason. The thread can be opened again later and goes on from there.
+   */
+  readonly pause?: AbortSignal;
+  /**
+   * What people said to the run, oldest first. Asked before each model call of the root agent, and when it is about to end;
+   * what the thread does not have yet is told to the model. The same message may be given any number of times.
+   */
+  readonly messages?: () => readonly SteeringMessage[];
+}
+
+/** Something said to a run under way. */
+export interface SteeringMessage {
+  /** Unique within the run. */
+  readonly id: string;
+  readonly text: string;
 }
 
 /** One event of the stream: LangGraph's `[namespace, mode, data]`, sub-agents included. */

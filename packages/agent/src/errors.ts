@@ -9,6 +9,8 @@ export type AgentErrorCode =
   | "recursion-limit"
   | "invalid-agent"
   | "checkpoint"
+  /** Not a failure: the run rests until a person has looked at it; `message` says at what. */
+  | "paused"
   | "unknown";
 
 const brand: unique symbol = Symbol.for("@stigmer/agent.AgentError") as never;

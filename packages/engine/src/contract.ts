@@ -82,3 +82,8 @@ export interface Activities {
   /** Frees what a session used. Succeeds when there is nothing left to free. */
   cleanupSandbox(input: CleanupSandboxInput, context: ActivityContext): Promise<void>;
 }
+
+/** What runners and servers say to each other; raised when a partner of before could not go on. */
+export const RUNNER_PROTOCOL = 1;
+/** The oldest that is still understood. */
+export const OLDEST_RUNNER_PROTOCOL = 1;

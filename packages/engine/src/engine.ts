@@ -48,12 +48,7 @@ export type Standing = "waiting" | "running" | "over";
 export type EngineRunnerService = Partial<
   Pick<
     ServiceImpl<typeof RunnerController>,
-    | "takeLeases"
-    | "heartbeat"
-    | "completeLease"
-    | "releaseLease"
-    | "claimExecution"
-    | "checkExecution"
+    "takeLeases" | "heartbeat" | "completeLease" | "releaseLease" | "claimExecution" | "checkExecution"
   >
 >;
 
