@@ -108,7 +108,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       { executionId, position: agentRun.position, sandbox: agentRun.sandboxId, model: agentRun.model },
       "agent is ready",
     );
-    for await (const event of agentRun.events(signal)) push(reducer.reduce(event, clock()));
+    for await (const event of agentRun.events({ signal })) push(reducer.reduce(event, clock()));
   }
 }
 

@@ -70,7 +70,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
     return {
       position: opened.position,
       messages: opened.messages,
-      events: (signal) => opened.events(signal),
+      events: (control) => opened.events(control),
       sandboxId: sandbox.id,
       model: `${model.provider}:${model.model}`,
     };
