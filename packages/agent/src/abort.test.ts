@@ -20,7 +20,7 @@ it("ends a command's processes with the run, before the events end", async () =>
   bench = await openWorkbench([{ name: "main", turns: [{ toolCalls: [{ name: "execute", args: { command } }] }] }]);
   const agent = await bench.agent();
   const stop = new AbortController();
-  const events = collect(await agent.open({ threadId: "t", runId: "r", input: "Go." }), stop.signal);
+  const events = collect(await agent.open({ threadId: "t", runId: "r", input: "Go." }), { signal: stop.signal });
   const pids = ["pid", "child.pid"].map((name) => join(bench.sandbox.root, name));
   await vi.waitUntil(() => pids.every((file) => existsSync(file) && readFileSync(file, "utf8").includes("\n")), until);
   const alive = pids.map((file) => Number(readFileSync(file, "utf8")));
@@ -48,7 +48,7 @@ it("lets go of the model in mid-answer", async () => {
   const reason = new Error("enough");
   let seen = 0;
   const read = async (): Promise<void> => {
-    for await (const { mode } of run.events(stop.signal))
+    for await (const { mode } of run.events({ signal: stop.signal }))
       if (mode === "messages" && (seen += 1) === 3) stop.abort(reason);
   };
   await expect(read()).rejects.toBe(reason);
@@ -59,7 +59,7 @@ it("does nothing when it is aborted before it starts", async () => {
   bench = await openWorkbench([{ name: "main", turns: [{ text: "Hi." }] }]);
   const run = await (await bench.agent()).open({ threadId: "t", runId: "r", input: "Go." });
   const reason = new Error("too late");
-  await expect(collect(run, AbortSignal.abort(reason))).rejects.toBe(reason);
+  await expect(collect(run, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   expect(bench.model.requests).toEqual([]);
 });
 

@@ -1,6 +1,16 @@
 // To run an agent.
 export { createAgent } from "./create-agent.ts";
-export type { Agent, AgentContext, AgentEvent, AgentOptions, AgentRun, RunRequest, SubAgentSpec } from "./agent.ts";
+export type {
+  Agent,
+  AgentContext,
+  AgentEvent,
+  AgentOptions,
+  AgentRun,
+  RunControl,
+  RunRequest,
+  SteeringMessage,
+  SubAgentSpec,
+} from "./agent.ts";
 export type {
   AnthropicModelConfig,
   ModelConfig,

@@ -1,6 +1,6 @@
 // One run on its thread: where it stands, and its events from there.
 import type { BaseMessage } from "@langchain/core/messages";
-import type { AgentEvent, AgentRun, RunRequest } from "./agent.ts";
+import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
 import { AgentError } from "./errors.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { toAgentError } from "./to-agent-error.ts";
@@ -42,7 +42,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   const { position, messages } = locate(state.values.messages ?? [], runId, state.next.length > 0);
   let used = false;
 
-  async function* events(signal?: AbortSignal): AsyncGenerator<AgentEvent, void> {
+  async function* events({ signal }: RunControl = {}): AsyncGenerator<AgentEvent, void> {
     if (used) throw new AgentError("unknown", `The events of run ${runId} were asked for twice. Open the run again.`);
     used = true;
     if (position === "finished") return;

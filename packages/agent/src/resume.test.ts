@@ -132,7 +132,7 @@ it("starts the next run of a thread whose last one was stopped in a tool", async
   ]);
   const agent = await bench.agent();
   const stop = new AbortController();
-  const stopped = collect(await agent.open({ threadId: "t", runId: "aex-1", input: "Go." }), stop.signal);
+  const stopped = collect(await agent.open({ threadId: "t", runId: "aex-1", input: "Go." }), { signal: stop.signal });
   await vi.waitUntil(() => existsSync(inWork("started")), { timeout: 10_000, interval: 20 });
   const reason = new Error("cancelled by the test");
   stop.abort(reason);

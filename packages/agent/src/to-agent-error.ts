@@ -46,6 +46,7 @@ const messages: Readonly<Record<AgentErrorCode, (model: ModelWords, detail: stri
   "invalid-agent": (_, detail) => `The agent can't be built: ${detail}. Correct its description.`,
   checkpoint: (_, detail) =>
     `The run's checkpoints can't be read or written: ${detail}. Check the disk, then run the execution again.`,
+  paused: (_, detail) => `The run was paused: ${detail}. Look at what it says, then resume it.`,
   unknown: (_, detail) => `The run failed: ${detail}. Run it again; if it fails again, look at the runner's log.`,
 };
 

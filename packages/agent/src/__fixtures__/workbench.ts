@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSandbox, type Sandbox } from "@stigmer/sandbox";
 import { type Scenario, type ScriptedModel, startScriptedModel } from "@stigmer/scripted-model";
-import type { Agent, AgentEvent, AgentOptions, AgentRun } from "../agent.ts";
+import type { Agent, AgentEvent, AgentOptions, AgentRun, RunControl } from "../agent.ts";
 import { createSqliteCheckpointer, type SqliteCheckpointer } from "../checkpointer/create-sqlite-checkpointer.ts";
 import { createAgent } from "../create-agent.ts";
 
@@ -46,9 +46,9 @@ export function defaults(root: string, sandbox: Sandbox, url: string): Omit<Agen
   };
 }
 
-export async function collect(run: AgentRun, signal?: AbortSignal): Promise<AgentEvent[]> {
+export async function collect(run: AgentRun, control?: RunControl): Promise<AgentEvent[]> {
   const events: AgentEvent[] = [];
-  for await (const event of run.events(signal)) events.push(event);
+  for await (const event of run.events(control)) events.push(event);
   return events;
 }
 
