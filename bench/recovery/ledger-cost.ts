@@ -1,0 +1,162 @@
+// What ledger and checkpoint together add to a tool call: the same agent, the same calls, with both and with neither, in turns.
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { create } from "@bufbuild/protobuf";
+import { MemorySaver } from "@langchain/langgraph-checkpoint";
+import { createAgent, createSqliteCheckpointer, type AgentOptions } from "@stigmer/agent";
+import { createClient, type StigmerClient } from "@stigmer/client";
+import { createEmbeddedWorker } from "@stigmer/engine/embedded";
+import { AgentSchema } from "@stigmer/protos/agent/v1";
+import { AgentExecutionSchema, AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import { ToolCallClass } from "@stigmer/protos/runner/v1";
+import { createSandbox } from "@stigmer/sandbox";
+import { startScriptedModel, type ScenarioFile } from "@stigmer/scripted-model";
+import type { Figure } from "../report.ts";
+import { openPlatform } from "./processes.ts";
+
+const CALLS = 20;
+const ROUNDS = 15;
+
+/** Twenty turns of one small write each. */
+const scenario: ScenarioFile = {
+  name: "ledger",
+  scenarios: [
+    {
+      name: "many writes",
+      turns: [
+        ...Array.from({ length: CALLS }, (_, index) => ({
+          toolCalls: [{ name: "write_file", args: { file_path: `file-${index}`, content: "content" } }],
+        })),
+        { text: "Done." },
+      ],
+    },
+  ],
+};
+
+export async function ledgerCost(): Promise<Figure> {
+  const model = await startScriptedModel({ scenario });
+  const platform = await openPlatform({ modelUrl: model.url });
+  const folder = await mkdtemp(join(tmpdir(), "stigmer-bench-ledger-"));
+  try {
+    await platform.server();
+    const apiKey = (await readFile(join(platform.home, "local.key"), "utf8")).trim();
+    using client = createClient({ endpoint: platform.endpoint, apiKey });
+    return await underLease(client, async ({ executionId, fence }) => {
+      const checkpointer = await createSqliteCheckpointer({ path: join(folder, "checkpoints.db") });
+      const sandbox = await createSandbox({ type: "filesystem", rootDir: join(folder, "work") });
+      const bare = {
+        model: { provider: "anthropic", model: "claude-sonnet-4-5", apiKey: "key", baseUrl: model.url },
+      } as const;
+      const shared = {
+        ...bare,
+        sandbox,
+        instructions: "Do what the person asks.",
+        context: { workingDirectory: sandbox.root, date: "2026-11-21" },
+        spillDirectory: join(folder, "spill"),
+      };
+      const ledger = serverLedger(client, { executionId, fence });
+      const samples: number[] = [];
+      const baseline: number[] = [];
+      try {
+        // The first of each warms up.
+        for (let round = -1; round < ROUNDS; round += 1) {
+          const without = await perCall({ ...shared, checkpointer: new MemorySaver() });
+          const withBoth = await perCall({ ...shared, checkpointer, ledger });
+          if (round < 0) continue;
+          baseline.push(without);
+          samples.push(withBoth);
+        }
+      } finally {
+        await sandbox.dispose();
+        checkpointer.close();
+      }
+      return {
+        name: `a tool call with ledger and checkpoint on SQLite (${CALLS} calls a run)`,
+        samples,
+        baseline: { name: "the same call with neither", samples: baseline },
+        aimMs: 5,
+      };
+    });
+  } finally {
+    await platform[Symbol.asyncDispose]();
+    await model.close();
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** Milliseconds that a run takes, divided by its tool calls. */
+async function perCall(options: AgentOptions): Promise<number> {
+  const agent = await createAgent(options);
+  const run = await agent.open({ threadId: randomUUID(), runId: randomUUID(), input: "Go." });
+  const startedAt = performance.now();
+  let results = 0;
+  for await (const { mode, data } of run.events()) {
+    if (mode === "tools" && (data as { event?: string }).event === "on_tool_end") results += 1;
+  }
+  const took = performance.now() - startedAt;
+  if (results !== CALLS) throw new Error(`Expected ${CALLS} tool calls, saw ${results}.`);
+  return took / CALLS;
+}
+
+/** The server's ledger as a runner uses it, without what a runner does about a server that is away. */
+function serverLedger(
+  client: StigmerClient,
+  { executionId, fence }: { readonly executionId: string; readonly fence: number },
+): NonNullable<AgentOptions["ledger"]> {
+  const classes = { repeatable: ToolCallClass.REPEATABLE, once: ToolCallClass.ONCE };
+  return {
+    async begin({ callKey, toolName, toolClass }) {
+      const intent = { callKey, toolName, toolClass: classes[toolClass], requestId: randomUUID() };
+      const { outcome } = await client.runner.beginToolCall({ executionId, fence, ...intent });
+      if (outcome.case !== "started") throw new Error(`${callKey} was made before.`);
+      return { kind: "started" };
+    },
+    async finish(callKey, result) {
+      await client.runner.finishToolCall({ executionId, fence, callKey, result });
+    },
+  };
+}
+
+/** Works as the runner of an execution, so that the server has a fence to hold intents against. */
+async function underLease<T>(
+  client: StigmerClient,
+  work: (lease: { readonly executionId: string; readonly fence: number }) => Promise<T>,
+): Promise<T> {
+  const done = Promise.withResolvers<T>();
+  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+  const worker = createEmbeddedWorker({
+    transport: client.transport,
+    activities: {
+      ensureThread: async (sessionId) => sessionId,
+      executeGraphton: async (execution, _threadId, { fence }) => {
+        await work({ executionId: execution.metadata?.id ?? "", fence }).then(done.resolve, done.reject);
+        return create(AgentExecutionStatusSchema, { phase: ExecutionPhase.EXECUTION_COMPLETED });
+      },
+      cleanupSandbox: async () => {},
+    },
+    runnerId: randomUUID(),
+    maxConcurrency: 1,
+    version: "0.0.0",
+    logger: quiet,
+  });
+  const running = worker.run();
+  running.catch(done.reject);
+  const header = { apiVersion: "agentic.stigmer.ai/v1", metadata: { name: "ledger" } } as const;
+  const spec = { instructions: "Do what the person asks." };
+  const agent = await client.agents.apply(create(AgentSchema, { ...header, kind: "Agent", spec }));
+  await client.executions.create(
+    create(AgentExecutionSchema, {
+      ...header,
+      kind: "AgentExecution",
+      spec: { agentId: agent.metadata?.id, message: "Go." },
+    }),
+  );
+  try {
+    return await done.promise;
+  } finally {
+    await worker.drain({ deadlineMs: 5_000 });
+  }
+}

@@ -1,0 +1,115 @@
+// Server, runners and Temporal as the processes that they are, so that they can be killed as such.
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const repository = dirname(dirname(import.meta.dirname));
+const CLI = join(repository, "apps/cli/src/main.ts");
+const RUNNER = join(repository, "apps/agent-runner/src/main.ts");
+
+export interface Process {
+  readonly child: ChildProcess;
+  /** SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>;
+  /** SIGTERM; resolves when it is gone. */
+  stop(): Promise<void>;
+}
+
+export interface Platform extends AsyncDisposable {
+  readonly home: string;
+  readonly endpoint: string;
+  /** Resolves when it takes calls. */
+  server(): Promise<Process>;
+  /** Resolves when it takes work. */
+  runner(): Promise<Process>;
+  /** Resolves when it takes calls. Only with an engine `temporal`. */
+  temporal(): Promise<Process>;
+}
+
+export interface PlatformOptions {
+  readonly modelUrl: string;
+  /** Path of Temporal's command line; without it the engine is the embedded one. */
+  readonly temporal?: string;
+}
+
+/** A home and ports for a platform; nothing runs in it yet. Everything that was started is killed at its end. */
+export async function openPlatform(options: PlatformOptions): Promise<Platform> {
+  const home = await mkdtemp(join(tmpdir(), "stigmer-bench-"));
+  const [port, temporalPort] = [await freePort(), await freePort()];
+  const endpoint = `127.0.0.1:${port}`;
+  const started: Process[] = [];
+  const env: Record<string, string> = {
+    MODE: "local",
+    STIGMER_HOME: home,
+    LOG_LEVEL: "ERROR",
+    ...(options.temporal && { TEMPORAL_SERVICE_ADDRESS: `127.0.0.1:${temporalPort}` }),
+  };
+  const start = async (command: readonly [string, ...string[]], own: Record<string, string>, ready: string) => {
+    const process = await startProcess(command, { ...env, ...own }, ready);
+    started.push(process);
+    return process;
+  };
+  const node = [process.execPath, "--conditions=@stigmer/source"] as const;
+  return {
+    home,
+    endpoint,
+    server: () => start([...node, CLI, "server", "run", "--port", String(port)], {}, "stigmer-server is ready"),
+    runner: () => {
+      const model = { ANTHROPIC_API_KEY: "scripted-model-key", ANTHROPIC_BASE_URL: options.modelUrl };
+      return start([...node, RUNNER], { ...model, STIGMER_BACKEND_ENDPOINT: endpoint }, "Worker ready");
+    },
+    temporal: () => {
+      const file = ["--db-filename", join(home, "temporal.db")];
+      const where = ["--ip", "127.0.0.1", "--port", String(temporalPort)];
+      return start(
+        [options.temporal ?? "temporal", "server", "start-dev", "--headless", ...where, ...file],
+        {},
+        "Temporal Server:",
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      // The last started first: a runner that outlives its server would wait for it.
+      for (const process of started.toReversed()) await process.kill();
+      await rm(home, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
+
+async function startProcess(
+  [command, ...args]: readonly [string, ...string[]],
+  env: Record<string, string>,
+  ready: string,
+): Promise<Process> {
+  const child = spawn(command, args, {
+    cwd: tmpdir(),
+    env: { PATH: process.env["PATH"], ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  await new Promise<void>((resolve, reject) => {
+    const listen = (text: string): void => {
+      output = (output + text).slice(-100_000);
+      if (output.includes(ready)) resolve();
+    };
+    child.stdout.setEncoding("utf8").on("data", listen);
+    child.stderr.setEncoding("utf8").on("data", listen);
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`${command} ended with ${code} before it was ready:\n${output}`)));
+  });
+  const end = (signal: NodeJS.Signals) => (): Promise<void> => {
+    child.kill(signal);
+    return gone;
+  };
+  return { child, kill: end("SIGKILL"), stop: end("SIGTERM") };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
