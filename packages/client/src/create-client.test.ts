@@ -61,6 +61,11 @@ describe("client", () => {
     const refused = (message: string): object => ({ code: "invalid-argument", message });
     await expect(client.sessions.get("")).rejects.toMatchObject(refused("session_id cannot be empty"));
     await expect(client.agents.get("")).rejects.toMatchObject(refused("agent_id cannot be empty"));
+    await expect(client.executions.pause("")).rejects.toMatchObject(refused("execution_id cannot be empty"));
+    await expect(client.executions.resume("")).rejects.toMatchObject(refused("execution_id cannot be empty"));
+    await expect(client.executions.sendMessage("", "hi")).rejects.toMatchObject(
+      refused("execution_id cannot be empty"),
+    );
     await expect(client.executions.cancel("")).rejects.toMatchObject(refused("execution_id cannot be empty"));
     await expect(client.skills.getByReference({ slug: "" })).rejects.toMatchObject(
       refused("skill slug cannot be empty"),
@@ -86,6 +91,40 @@ describe("client", () => {
     expect(reads).toBe(3);
     await expect(client.executions.cancel("aex-1")).rejects.toMatchObject({ code: "unavailable" });
     expect(writes).toBe(1);
+  });
+
+  it("pauses a run, lets it go on, and says something to it", async () => {
+    const seen: unknown[] = [];
+    const client = await serve((router) => {
+      router.service(AgentExecutionCommandController, {
+        pause: ({ executionId, reason }) => {
+          seen.push(["pause", executionId, reason]);
+          return {};
+        },
+        resume: ({ executionId }) => {
+          seen.push(["resume", executionId]);
+          return {};
+        },
+        sendMessage: ({ executionId, messageId, text }) => {
+          seen.push(["message", executionId, messageId, text]);
+          if (text === "too late") throw new ConnectError("it has ended", Code.FailedPrecondition);
+          return {};
+        },
+      });
+    });
+    await client.executions.pause("aex-1", "lunch");
+    await client.executions.resume("aex-1");
+    await client.executions.sendMessage("aex-1", "also the tests", { messageId: "m1" });
+    await expect(client.executions.sendMessage("aex-1", "too late")).rejects.toMatchObject({
+      code: "failed-precondition",
+      message: "message to execution aex-1: it has ended",
+    });
+    expect(seen).toEqual([
+      ["pause", "aex-1", "lunch"],
+      ["resume", "aex-1"],
+      ["message", "aex-1", "m1", "also the tests"],
+      ["message", "aex-1", "", "too late"],
+    ]);
   });
 
   it("says that a server is not there", async () => {

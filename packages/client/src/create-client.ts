@@ -14,6 +14,7 @@ import {
   type SessionClient,
   type SkillClient,
 } from "./resources.ts";
+import { createRunnerClient, type RunnerClient } from "./runner.ts";
 import { withFence, type Fence } from "./with-fence.ts";
 import { openTransport, type TransportOptions } from "./transport.ts";
 
@@ -32,6 +33,8 @@ export interface ResourceClients {
 
 /** The clients over one connection. */
 export interface StigmerClient extends ResourceClients, Disposable {
+  /** What runners say to the server, besides taking work, which is the engine's. */
+  readonly runner: RunnerClient;
   /** The same, for a runner that holds the fence of an execution: its calls see secrets in clear. */
   underFence(fence: Fence): ResourceClients;
   /** Ends the connection; calls in flight fail with `cancelled` or `unavailable`. */
@@ -45,6 +48,7 @@ export function createClient(options: ClientOptions): StigmerClient {
   const { transport, close } = openTransport(options);
   return {
     ...createClients(transport),
+    runner: createRunnerClient(transport),
     underFence: (fence) => createClients(withFence(transport, fence)),
     close,
     [Symbol.dispose]: close,

@@ -26,6 +26,15 @@ export interface ExecutionClient {
   listBySession(sessionId: string, input?: { pageSize?: number; pageToken?: string }): Promise<Page<AgentExecution>>;
   /** Asks a run to stop. A run that waits is cancelled at once, one that runs when its runner has stopped it. */
   cancel(id: string, reason?: string): Promise<AgentExecution>;
+  /** Asks a run to come to rest where nothing is half done. Throws `failed-precondition` when it has ended. */
+  pause(id: string, reason?: string): Promise<AgentExecution>;
+  /** Lets a paused run go on, also one that paused itself. Throws `failed-precondition` when it has ended. */
+  resume(id: string): Promise<AgentExecution>;
+  /**
+   * Says something to a run under way; the agent hears it before its next model call. A call repeated with the same
+   * `messageId` is heard once; without one the server makes a new id each time. Throws `failed-precondition` when the run has ended.
+   */
+  sendMessage(id: string, text: string, options?: { messageId?: string }): Promise<AgentExecution>;
   /** Follows a run to its end, over broken connections: see `watchExecution`. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<ExecutionUpdate, void, undefined>;
   /** A runner's delta. Returns the new revision. Throws `failed-precondition` when the fence is not the present one. */
@@ -54,6 +63,13 @@ export function createExecutionClient(transport: Transport): ExecutionClient {
       }),
     cancel: (id, reason = "") =>
       call(`execution ${id}`, () => command.cancel({ executionId: requireId("execution_id", id), reason })),
+    pause: (id, reason = "") =>
+      call(`execution ${id}`, () => command.pause({ executionId: requireId("execution_id", id), reason })),
+    resume: (id) => call(`execution ${id}`, () => command.resume({ executionId: requireId("execution_id", id) })),
+    sendMessage: (id, text, { messageId = "" } = {}) =>
+      call(`message to execution ${id}`, () =>
+        command.sendMessage({ executionId: requireId("execution_id", id), messageId, text }),
+      ),
     watch: (id, options) => watchExecution(query, requireId("execution_id", id), options),
     patchStatus: ({ executionId, fence, sequence, delta }) =>
       call(`status of execution ${executionId}`, async () => {

@@ -17,4 +17,5 @@ export type { ExecutionUpdate, WatchOptions } from "./watch-execution.ts";
 // For runners.
 export { createStatusSender, type StatusSender, type StatusSenderOptions } from "./status-sender.ts";
 export { sendStatus, type SendStatusOptions } from "./send-status.ts";
+export type { BeginToolCallInput, FinishToolCallInput, HelloInput, RunnerClient } from "./runner.ts";
 export type { Fence } from "./with-fence.ts";

@@ -9,10 +9,13 @@ export interface SendStatusOptions extends Fence {
   readonly wholeStatus: () => AgentExecutionStatus;
 }
 
-/** The `send` of a status sender: deltas, or the whole status once the server has said that it knows no `patchStatus`. */
+/**
+ * The `send` of a status sender: deltas, or the whole status once the server has said that it knows no `patchStatus`. Fence 0
+ * comes from a server that knows no fences, so no deltas either.
+ */
 export function sendStatus(options: SendStatusOptions): (delta: StatusDelta, sequence: number) => Promise<void> {
   const { executions, executionId, fence, wholeStatus } = options;
-  let knowsDeltas = true;
+  let knowsDeltas = fence > 0;
   return async (delta, sequence) => {
     if (knowsDeltas) {
       try {

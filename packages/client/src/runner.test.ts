@@ -1,0 +1,116 @@
+import { createServer as createHttp2 } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
+import { afterEach, describe, expect, it } from "vitest";
+import { createClient, type StigmerClient } from "./create-client.ts";
+
+const closers: (() => void)[] = [];
+afterEach(() => closers.splice(0).forEach((close) => close()));
+
+async function serve(routes: Parameters<typeof connectNodeAdapter>[0]["routes"]): Promise<StigmerClient> {
+  const server = createHttp2(connectNodeAdapter({ routes }));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const client = createClient({ endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, apiKey: "k" });
+  closers.push(() => {
+    client.close();
+    server.close();
+  });
+  return client;
+}
+
+const intent = {
+  executionId: "aex-1",
+  fence: 3,
+  callKey: "m1/t1",
+  toolName: "execute",
+  toolClass: ToolCallClass.ONCE,
+  requestId: "r1",
+};
+
+describe("a runner's client", () => {
+  it("introduces itself", async () => {
+    const client = await serve((router) => {
+      router.service(RunnerController, {
+        hello: ({ runnerId, version, protocol }) => ({
+          version: `${runnerId} ${version}`,
+          protocol,
+          engine: "embedded",
+        }),
+      });
+    });
+    expect(await client.runner.hello({ runnerId: "r", version: "1.2.3", protocol: 1 })).toMatchObject({
+      version: "r 1.2.3",
+      protocol: 1,
+      engine: "embedded",
+    });
+  });
+
+  it("writes intents and results under the fence", async () => {
+    const seen: unknown[] = [];
+    const client = await serve((router) => {
+      router.service(RunnerController, {
+        beginToolCall: ({ executionId, fence, callKey, toolName, toolClass, requestId }) => {
+          seen.push({ executionId, fence, callKey, toolName, toolClass, requestId });
+          return { outcome: { case: "recorded", value: { result: Uint8Array.of(1, 2) } } };
+        },
+        finishToolCall: ({ executionId, fence, callKey, result }) => {
+          seen.push({ executionId, fence, callKey, result: [...result] });
+          return {};
+        },
+      });
+    });
+    expect(await client.runner.beginToolCall(intent)).toMatchObject({
+      case: "recorded",
+      value: { result: Uint8Array.of(1, 2) },
+    });
+    await client.runner.finishToolCall({ executionId: "aex-1", fence: 3, callKey: "m1/t1", result: Uint8Array.of(7) });
+    expect(seen).toEqual([intent, { executionId: "aex-1", fence: 3, callKey: "m1/t1", result: [7] }]);
+  });
+
+  it("tells an old fence, an older server and a server that is away apart, and repeats nothing", async () => {
+    let calls = 0;
+    const answers = [Code.FailedPrecondition, Code.Unimplemented, Code.Unavailable];
+    const client = await serve((router) => {
+      router.service(RunnerController, {
+        beginToolCall: () => {
+          throw new ConnectError("no", answers[calls++]);
+        },
+      });
+    });
+    for (const code of ["failed-precondition", "unimplemented", "unavailable"]) {
+      await expect(client.runner.beginToolCall(intent)).rejects.toMatchObject({
+        code,
+        message: "tool call m1/t1 of execution aex-1: no",
+      });
+    }
+    expect(calls).toBe(3);
+    // A method that the server does not have at all.
+    await expect(client.runner.hello({ runnerId: "r", version: "", protocol: 1 })).rejects.toMatchObject({
+      code: "unimplemented",
+    });
+  });
+
+  it("gives a call up when told to", async () => {
+    const client = await serve((router) => {
+      router.service(RunnerController, { finishToolCall: () => new Promise(() => {}) });
+    });
+    const controller = new AbortController();
+    const call = client.runner.finishToolCall({ ...intent, result: Uint8Array.of(1) }, controller.signal);
+    controller.abort();
+    await expect(call).rejects.toMatchObject({ code: "cancelled" });
+  });
+
+  it("refuses an empty id before it calls", async () => {
+    using client = createClient({ endpoint: "127.0.0.1:1", apiKey: "k" });
+    const refused = { code: "invalid-argument", message: "execution_id cannot be empty" };
+    await expect(client.runner.beginToolCall({ ...intent, executionId: "" })).rejects.toMatchObject(refused);
+    await expect(
+      client.runner.finishToolCall({ ...intent, executionId: "", result: Uint8Array.of(1) }),
+    ).rejects.toMatchObject(refused);
+    await expect(client.runner.hello({ runnerId: "", version: "1", protocol: 1 })).rejects.toMatchObject({
+      message: "runner_id cannot be empty",
+    });
+  });
+});

@@ -1,0 +1,71 @@
+import { createClient as createConnectClient, type Transport } from "@connectrpc/connect";
+import {
+  RunnerController,
+  type BeginToolCallResponse,
+  type HelloResponse,
+  type ToolCallClass,
+} from "@stigmer/protos/runner/v1";
+import { requireId } from "./require-id.ts";
+import { call } from "./resource-client.ts";
+import type { Fence } from "./with-fence.ts";
+
+export interface HelloInput {
+  /** Names the runner process, the same in all its calls and new with each start. */
+  readonly runnerId: string;
+  /** For people. */
+  readonly version: string;
+  /** The protocol that this runner speaks. */
+  readonly protocol: number;
+}
+
+export interface BeginToolCallInput extends Fence {
+  /** Names the call within the run, the same after every takeover. */
+  readonly callKey: string;
+  readonly toolName: string;
+  readonly toolClass: ToolCallClass;
+  /** New with each intent, the same when a request is repeated because its answer was lost. */
+  readonly requestId: string;
+}
+
+export interface FinishToolCallInput extends Fence {
+  readonly callKey: string;
+  /** What the agent gets, in the runner's own form. At most 32 MiB. */
+  readonly result: Uint8Array;
+}
+
+/**
+ * A runner's calls, besides those by which it takes work. Every method throws `ClientError` (`unimplemented` on a server of
+ * before) and refuses an empty id before it calls. None is repeated by itself.
+ */
+export interface RunnerClient {
+  /** Introduces the runner; what comes back says whether the two fit. */
+  hello(input: HelloInput, signal?: AbortSignal): Promise<HelloResponse>;
+  /** Writes an intent into the ledger of a run. Throws `failed-precondition` when the fence is not the present one. */
+  beginToolCall(input: BeginToolCallInput, signal?: AbortSignal): Promise<BeginToolCallResponse["outcome"]>;
+  /** Writes the result of a call that was begun. Throws `failed-precondition` when the fence is not the present one. */
+  finishToolCall(input: FinishToolCallInput, signal?: AbortSignal): Promise<void>;
+}
+
+export function createRunnerClient(transport: Transport): RunnerClient {
+  const runner = createConnectClient(RunnerController, transport);
+  return {
+    hello: (input, signal) =>
+      call(`runner ${input.runnerId}`, () =>
+        runner.hello({ ...input, runnerId: requireId("runner_id", input.runnerId) }, { signal }),
+      ),
+    beginToolCall: (input, signal) =>
+      call(describeCall(input), async () => {
+        const request = { ...input, executionId: requireId("execution_id", input.executionId) };
+        return (await runner.beginToolCall(request, { signal })).outcome;
+      }),
+    finishToolCall: (input, signal) =>
+      call(describeCall(input), async () => {
+        const request = { ...input, executionId: requireId("execution_id", input.executionId) };
+        await runner.finishToolCall(request, { signal });
+      }),
+  };
+}
+
+function describeCall({ executionId, callKey }: { executionId: string; callKey: string }): string {
+  return `tool call ${callKey} of execution ${executionId}`;
+}
