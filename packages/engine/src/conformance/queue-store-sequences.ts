@@ -11,13 +11,14 @@ type Step =
   | { readonly op: "lease"; readonly runner: number }
   | {
       readonly op: "end";
-      readonly how: "complete" | "release" | "give-back";
+      readonly how: "complete" | "release" | "give-back" | "rest";
       readonly id: number;
       readonly runner: number;
       readonly back: number;
     }
   | { readonly op: "renew"; readonly id: number; readonly runner: number; readonly back: number }
-  | { readonly op: "cancel"; readonly id: number }
+  | { readonly op: "cancel" | "pause" | "resume" | "finish"; readonly id: number }
+  | { readonly op: "deliver" | "claim"; readonly id: number; readonly name: number }
   | { readonly op: "discard"; readonly id: number; readonly back: number }
   | { readonly op: "expire" }
   | { readonly op: "recover" }
@@ -33,8 +34,12 @@ interface ModelTask {
   expiresAt: number;
   availableAt: number;
   cancelReason: string | undefined;
+  pauseReason: string | undefined;
+  claimId: string;
+  inbox: string[];
 }
 
+const taskIds = Array.from({ length: 6 }, (_, index) => `t${String(index)}`);
 const maxAttempts = 3;
 const leaseMs = 3;
 
@@ -45,7 +50,7 @@ export function queueStoreSequences(options: {
 }): void {
   options.check("keeps its law over random sequences of operations", async () => {
     const { default: fc } = await import("fast-check");
-    const id = fc.nat(5);
+    const id = fc.nat(taskIds.length - 1);
     const runner = fc.nat(1);
     const back = fc.constantFrom(0, 0, 0, 1);
     const step: Arbitrary<Step> = fc.oneof(
@@ -55,14 +60,19 @@ export function queueStoreSequences(options: {
         weight: 5,
         arbitrary: fc.record({
           op: fc.constant("end" as const),
-          how: fc.constantFrom("complete" as const, "release" as const, "give-back" as const),
+          how: fc.constantFrom("complete" as const, "release" as const, "give-back" as const, "rest" as const),
           id,
           runner,
           back,
         }),
       },
       { weight: 2, arbitrary: fc.record({ op: fc.constant("renew" as const), id, runner, back }) },
-      fc.record({ op: fc.constant("cancel" as const), id }),
+      fc.record({ op: fc.constantFrom("cancel" as const, "finish" as const), id }),
+      { weight: 3, arbitrary: fc.record({ op: fc.constantFrom("pause" as const, "resume" as const), id }) },
+      {
+        weight: 3,
+        arbitrary: fc.record({ op: fc.constantFrom("deliver" as const, "claim" as const), id, name: fc.nat(2) }),
+      },
       fc.record({ op: fc.constant("discard" as const), id, back }),
       {
         weight: 2,
@@ -114,7 +124,9 @@ async function perform(step: Step, { queue, enqueue, model, now }: Subject): Pro
     case "end": {
       const runnerId = `r${String(step.runner)}`;
       if (step.how === "complete") return queue.complete(key(step), runnerId);
-      return queue.release(key(step), { runnerId, counted: step.how === "release", availableAt: now + 2 });
+      const counted = step.how === "release";
+      const rest = step.how === "rest" ? { pauseReason: `rests at ${String(now)}` } : {};
+      return queue.release(key(step), { runnerId, counted, availableAt: now + 2, ...rest });
     }
     case "renew":
       return (
@@ -122,6 +134,18 @@ async function perform(step: Step, { queue, enqueue, model, now }: Subject): Pro
       ).map(pick);
     case "cancel":
       return queue.requestCancel(`t${String(step.id)}`, `at ${String(now)}`);
+    case "pause":
+      return queue.pause(`t${String(step.id)}`, `at ${String(now)}`);
+    case "resume":
+      return queue.resume(`t${String(step.id)}`);
+    case "finish":
+      return queue.end(`t${String(step.id)}`);
+    case "deliver": {
+      const payload = new TextEncoder().encode(`at ${String(now)}`);
+      return queue.deliver(`t${String(step.id)}`, { id: `i${String(step.name)}`, payload });
+    }
+    case "claim":
+      return pick(await queue.claim({ taskId: `t${String(step.id)}`, claimId: `c${String(step.name)}` }));
     case "discard":
       return queue.discard(key(step));
     case "expire":
@@ -129,15 +153,24 @@ async function perform(step: Step, { queue, enqueue, model, now }: Subject): Pro
     case "recover":
       return queue.recover({ expiresAt: now + 2 });
     case "look": {
-      const { waiting, leased } = await queue.counts();
+      const { waiting, paused, leased } = await queue.counts();
       const stuck = (await queue.undeliverable({ maxAttempts })).map(({ id }) => id);
-      return { waiting, leased, stuck, due: await queue.nextDue({ now }) };
+      const held = await Promise.all(["r0", "r1"].map(async (runner) => (await queue.leasedTo(runner)).map(pick)));
+      const inboxes = await Promise.all(taskIds.map((taskId) => queue.inbox(taskId, { seen: 1 })));
+      const unseen = inboxes.map((items) =>
+        items.map(({ id, payload }) => `${id} ${new TextDecoder().decode(payload)}`),
+      );
+      return { waiting, paused, leased, stuck, held, unseen, due: await queue.nextDue({ now }) };
     }
   }
 }
 
 function createModel(): { fence(id: string): number; perform(step: Step, now: number): unknown } {
   const tasks: ModelTask[] = [];
+  const end = (task: ModelTask): void => {
+    task.state = "done";
+    task.inbox = [];
+  };
   const find = (id: number): ModelTask | undefined => tasks.find((task) => task.id === `t${String(id)}`);
   const isCurrent = (
     task: ModelTask | undefined,
@@ -147,6 +180,7 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
     task.state === "waiting" &&
     task.availableAt <= now &&
     task.cancelReason === undefined &&
+    task.pauseReason === undefined &&
     task.attempt < maxAttempts &&
     (task.sessionId === "" ||
       tasks
@@ -165,10 +199,11 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
             runnerId: "",
             expiresAt: 0,
             availableAt: 0,
-            cancelReason: undefined,
+            claimId: "",
           };
-          if (!task)
-            tasks.push({ id: `t${String(step.id)}`, sessionId: sessionOf(step.id), state: "waiting", ...unclaimed });
+          const id = `t${String(step.id)}`;
+          const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [] };
+          if (!task) tasks.push({ id, sessionId: sessionOf(step.id), state: "waiting", ...unclaimed, ...unasked });
           return undefined;
         }
         case "lease": {
@@ -179,13 +214,16 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
           next.attempt += 1;
           next.runnerId = `r${String(step.runner)}`;
           next.expiresAt = now + leaseMs;
+          next.claimId = "";
           return pick(next);
         }
         case "end": {
           if (isCurrent(task, step)) {
-            task.state = step.how === "complete" ? "done" : "waiting";
-            if (step.how !== "complete") task.availableAt = now + 2;
-            if (step.how === "give-back") task.attempt -= 1;
+            task.state = "waiting";
+            task.availableAt = now + 2;
+            if (step.how === "give-back" || step.how === "rest") task.attempt -= 1;
+            if (step.how === "rest") task.pauseReason ??= `rests at ${String(now)}`;
+            if (step.how === "complete") end(task);
           }
           return task?.state === (step.how === "complete" ? "done" : "waiting") && step.back === 0;
         }
@@ -198,9 +236,33 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
           if (task && task.state !== "done") task.cancelReason ??= `at ${String(now)}`;
           return task?.state ?? "unknown";
         }
+        case "pause": {
+          if (task && task.state !== "done") task.pauseReason ??= `at ${String(now)}`;
+          return task?.state ?? "unknown";
+        }
+        case "resume": {
+          if (task && task.state !== "done") task.pauseReason = undefined;
+          return task?.state ?? "unknown";
+        }
+        case "deliver": {
+          const isNew = task?.inbox.every((item) => !item.startsWith(`i${String(step.name)} `));
+          if (isNew && task?.state !== "done") task?.inbox.push(`i${String(step.name)} at ${String(now)}`);
+          return task?.state ?? "unknown";
+        }
+        case "claim": {
+          if (task?.state !== "leased") return undefined;
+          if (task.claimId !== `c${String(step.name)}`) task.fence += 1;
+          task.claimId = `c${String(step.name)}`;
+          return pick(task);
+        }
+        case "finish": {
+          if (!task || task.state === "done") return false;
+          end(task);
+          return true;
+        }
         case "discard": {
           if (task?.state !== "waiting" || step.back !== 0) return false;
-          task.state = "done";
+          end(task);
           return true;
         }
         case "expire": {
@@ -219,14 +281,19 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
           const stuck = waiting.filter(
             (candidate) => candidate.cancelReason !== undefined || candidate.attempt >= maxAttempts,
           );
+          const paused = waiting.filter((candidate) => candidate.pauseReason !== undefined);
+          const runnable = waiting.filter((candidate) => candidate.pauseReason === undefined);
           const times = [
             ...leased.map(({ expiresAt }) => expiresAt),
-            ...waiting.map(({ availableAt }) => availableAt).filter((time) => time > now),
+            ...runnable.map(({ availableAt }) => availableAt).filter((time) => time > now),
           ];
           return {
-            waiting: waiting.length,
+            waiting: runnable.length,
+            paused: paused.length,
             leased: leased.length,
             stuck: stuck.map(({ id }) => id),
+            held: ["r0", "r1"].map((runner) => leased.filter(({ runnerId }) => runnerId === runner).map(pick)),
+            unseen: taskIds.map((id) => tasks.find((candidate) => candidate.id === id)?.inbox.slice(1) ?? []),
             due: times.length === 0 ? undefined : Math.min(...times),
           };
         }
@@ -239,8 +306,10 @@ function sessionOf(id: number): string {
   return id < 2 ? "" : `s${String(id % 2)}`;
 }
 
-function pick(task: Pick<QueuedTask, "id" | "fence" | "attempt" | "runnerId" | "cancelReason"> | undefined): unknown {
+type Picked = Pick<QueuedTask, "id" | "fence" | "attempt" | "runnerId" | "cancelReason" | "pauseReason">;
+
+function pick(task: Picked | undefined): Picked | undefined {
   if (!task) return undefined;
-  const { id, fence, attempt, runnerId, cancelReason } = task;
-  return { id, fence, attempt, runnerId, cancelReason };
+  const { id, fence, attempt, runnerId, cancelReason, pauseReason } = task;
+  return { id, fence, attempt, runnerId, cancelReason, pauseReason };
 }

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import type { LeaseOptions, NewTask, QueuedTask, QueueStore } from "../embedded/queue-store.ts";
+import type { NewTask, QueuedTask, QueueStore } from "../embedded/queue-store.ts";
+import { lease, task } from "./queue-store-cases.ts";
+import { queueStoreOrders } from "./queue-store-orders.ts";
 import { queueStoreSequences } from "./queue-store-sequences.ts";
 import type { TestFunctions } from "./test-functions.ts";
 
@@ -41,6 +43,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
         attempt: 1,
         runnerId: "r1",
         cancelReason: undefined,
+        pauseReason: undefined,
         lastFailure: "",
       });
       assert.equal((await lease(queue))?.id, "a");
@@ -54,7 +57,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
       const leased = await lease(queue);
       assert.equal(leased?.sessionId, "");
       await enqueue(task("a"));
-      assert.deepEqual(await queue.counts(), { waiting: 0, leased: 1, oldestWaitingAt: undefined });
+      assert.deepEqual(await queue.counts(), { waiting: 0, paused: 0, leased: 1, oldestWaitingAt: undefined });
       assert.equal(await queue.complete({ taskId: "a", fence: 1 }, "r1"), true);
       await enqueue(task("a"));
       assert.equal(await lease(queue), undefined);
@@ -156,7 +159,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
       await lease(queue, { now: 0, leaseMs: 20, runnerId: "r2" });
       await lease(queue, { now: 0, leaseMs: 10 });
       const renewed = await queue.renew({ runnerId: "r1", leases: [{ taskId: "c", fence: 1 }], expiresAt: 50 });
-      const held = { fence: 1, runnerId: "r1", cancelReason: undefined, lastFailure: "" };
+      const held = { fence: 1, runnerId: "r1", cancelReason: undefined, pauseReason: undefined, lastFailure: "" };
       assert.deepEqual(renewed, [{ ...task("c"), ...held, attempt: 1 }]);
       assert.deepEqual(await queue.expire({ now: 9, failure: "lost" }), []);
       assert.deepEqual((await queue.expire({ now: 10, failure: "lost" })).map(summary), ["a 1 r1 lost"]);
@@ -164,7 +167,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
         "b 1 r2 gone",
         "c 1 r1 gone",
       ]);
-      assert.deepEqual(await queue.counts(), { waiting: 3, leased: 0, oldestWaitingAt: 0 });
+      assert.deepEqual(await queue.counts(), { waiting: 3, paused: 0, leased: 0, oldestWaitingAt: 0 });
     });
 
     check("time alone takes no lease away", async ({ queue, enqueue }) => {
@@ -239,16 +242,9 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
       assert.equal(given.length, 40, "30 tasks without a session and the first of each of 10 sessions");
     });
 
+    queueStoreOrders(check);
     queueStoreSequences({ check, runs: options.runs ?? 100, create: options.create });
   });
-}
-
-function task(id: string, change: Partial<NewTask> = {}): NewTask {
-  return { id, kind: "execution", queue: "q", sessionId: "", payload: new Uint8Array(), createdAt: 0, ...change };
-}
-
-function lease(queue: QueueStore, change: Partial<LeaseOptions> = {}): Promise<QueuedTask | undefined> {
-  return queue.lease({ queue: "q", runnerId: "r1", now: 1_000, leaseMs: 1_000, maxAttempts: 5, ...change });
 }
 
 const summary = (expired: QueuedTask): string =>

@@ -11,6 +11,7 @@ export type {
   LeaseOptions,
   NewTask,
   QueueCounts,
+  QueuedItem,
   QueuedTask,
   QueueStore,
   ReleaseOptions,

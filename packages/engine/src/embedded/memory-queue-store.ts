@@ -1,4 +1,4 @@
-import type { LeaseKey, NewTask, QueuedTask, QueueStore } from "./queue-store.ts";
+import type { LeaseKey, NewTask, QueuedItem, QueuedTask, QueueStore } from "./queue-store.ts";
 
 /** A queue that lives as long as the process: for tests and demonstrations. */
 export interface MemoryQueueStore extends QueueStore {
@@ -10,6 +10,8 @@ type Row = { -readonly [Key in keyof QueuedTask]: QueuedTask[Key] } & {
   state: "waiting" | "leased" | "done";
   expiresAt: number;
   availableAt: number;
+  claimId: string;
+  inbox: QueuedItem[];
 };
 
 // Every operation runs in one go between two awaits of its caller, which makes it a transaction.
@@ -18,17 +20,24 @@ export function createMemoryQueueStore(): MemoryQueueStore {
 
   const open = (): Row[] => [...rows.values()].filter((row) => row.state !== "done");
   const waiting = (): Row[] => open().filter((row) => row.state === "waiting");
+  const runnable = (): Row[] => waiting().filter((row) => row.pauseReason === undefined);
   const leased = (): Row[] => open().filter((row) => row.state === "leased");
   const current = ({ taskId, fence }: LeaseKey, runnerId: string): Row | undefined => {
     const row = rows.get(taskId);
     return row?.state === "leased" && row.fence === fence && row.runnerId === runnerId ? row : undefined;
   };
 
+  const end = (row: Row): void => {
+    row.state = "done";
+    row.inbox = [];
+  };
+
   return {
     enqueue: async (task) => {
       if (rows.has(task.id)) return;
-      const unclaimed = { fence: 0, attempt: 0, runnerId: "", cancelReason: undefined, lastFailure: "" };
-      rows.set(task.id, { ...task, ...unclaimed, state: "waiting", expiresAt: 0, availableAt: 0 });
+      const unclaimed = { fence: 0, attempt: 0, runnerId: "", claimId: "", lastFailure: "" };
+      const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [] };
+      rows.set(task.id, { ...task, ...unclaimed, ...unasked, state: "waiting", expiresAt: 0, availableAt: 0 });
     },
 
     lease: async ({ queue, runnerId, now, leaseMs, maxAttempts }) => {
@@ -37,12 +46,14 @@ export function createMemoryQueueStore(): MemoryQueueStore {
         const first = row.sessionId === "" || !busySessions.has(row.sessionId);
         busySessions.add(row.sessionId);
         const deliverable = row.state === "waiting" && row.availableAt <= now && row.attempt < maxAttempts;
-        if (!first || !deliverable || row.queue !== queue || row.cancelReason !== undefined) continue;
+        const held = row.cancelReason !== undefined || row.pauseReason !== undefined;
+        if (!first || !deliverable || held || row.queue !== queue) continue;
         row.state = "leased";
         row.fence += 1;
         row.attempt += 1;
         row.runnerId = runnerId;
         row.expiresAt = now + leaseMs;
+        row.claimId = "";
         return taskOf(row);
       }
       return undefined;
@@ -58,18 +69,19 @@ export function createMemoryQueueStore(): MemoryQueueStore {
 
     complete: async (lease, runnerId) => {
       const row = current(lease, runnerId);
-      if (row) row.state = "done";
+      if (row) end(row);
       const task = rows.get(lease.taskId);
       return task?.state === "done" && task.fence === lease.fence;
     },
 
-    release: async (lease, { runnerId, counted, availableAt, failure }) => {
+    release: async (lease, { runnerId, counted, availableAt, failure, pauseReason }) => {
       const row = current(lease, runnerId);
       if (row) {
         row.state = "waiting";
         row.availableAt = availableAt;
         if (!counted) row.attempt -= 1;
         if (failure !== undefined) row.lastFailure = failure;
+        row.pauseReason ??= pauseReason;
       }
       const task = rows.get(lease.taskId);
       return task?.state === "waiting" && task.fence === lease.fence;
@@ -91,6 +103,46 @@ export function createMemoryQueueStore(): MemoryQueueStore {
       return row?.state ?? "unknown";
     },
 
+    pause: async (taskId, reason) => {
+      const row = rows.get(taskId);
+      if (row && row.state !== "done") row.pauseReason ??= reason;
+      return row?.state ?? "unknown";
+    },
+
+    resume: async (taskId) => {
+      const row = rows.get(taskId);
+      if (row && row.state !== "done") row.pauseReason = undefined;
+      return row?.state ?? "unknown";
+    },
+
+    deliver: async (taskId, item) => {
+      const row = rows.get(taskId);
+      if (row && row.state !== "done" && row.inbox.every(({ id }) => id !== item.id)) row.inbox.push(item);
+      return row?.state ?? "unknown";
+    },
+
+    inbox: async (taskId, { seen }) => rows.get(taskId)?.inbox.slice(seen) ?? [],
+
+    leasedTo: async (runnerId) =>
+      leased()
+        .filter((row) => row.runnerId === runnerId)
+        .map(taskOf),
+
+    claim: async ({ taskId, claimId }) => {
+      const row = rows.get(taskId);
+      if (row?.state !== "leased") return undefined;
+      if (row.claimId !== claimId) row.fence += 1;
+      row.claimId = claimId;
+      return taskOf(row);
+    },
+
+    end: async (taskId) => {
+      const row = rows.get(taskId);
+      if (!row || row.state === "done") return false;
+      end(row);
+      return true;
+    },
+
     undeliverable: async ({ maxAttempts }) =>
       waiting()
         .filter((row) => row.cancelReason !== undefined || row.attempt >= maxAttempts)
@@ -99,7 +151,7 @@ export function createMemoryQueueStore(): MemoryQueueStore {
     discard: async ({ taskId, fence }) => {
       const row = rows.get(taskId);
       if (row?.state !== "waiting" || row.fence !== fence) return false;
-      row.state = "done";
+      end(row);
       return true;
     },
 
@@ -110,17 +162,16 @@ export function createMemoryQueueStore(): MemoryQueueStore {
     },
 
     nextDue: async ({ now }) => {
-      const times = open().flatMap((row) => {
-        if (row.state === "leased") return [row.expiresAt];
-        return row.availableAt > now ? [row.availableAt] : [];
-      });
+      const later = runnable().filter((row) => row.availableAt > now);
+      const times = [...leased().map((row) => row.expiresAt), ...later.map((row) => row.availableAt)];
       return times.length === 0 ? undefined : Math.min(...times);
     },
 
     counts: async () => {
-      const ages = waiting().map((row) => row.createdAt);
+      const ages = runnable().map((row) => row.createdAt);
       return {
         waiting: ages.length,
+        paused: waiting().length - ages.length,
         leased: leased().length,
         oldestWaitingAt: ages.length === 0 ? undefined : Math.min(...ages),
       };
@@ -128,6 +179,14 @@ export function createMemoryQueueStore(): MemoryQueueStore {
   };
 }
 
-function taskOf({ state: _state, expiresAt: _expiresAt, availableAt: _availableAt, ...task }: Row): QueuedTask {
+function taskOf(row: Row): QueuedTask {
+  const {
+    state: _state,
+    expiresAt: _expiresAt,
+    availableAt: _availableAt,
+    claimId: _claimId,
+    inbox: _inbox,
+    ...task
+  } = row;
   return { ...task };
 }

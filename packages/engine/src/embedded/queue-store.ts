@@ -11,7 +11,7 @@
  * ```
  * Laws that hold for every sequence of operations, also when they run at once:
  * - Each operation is one transaction: it happens wholly or not at all, and is durable when it resolves.
- * - A task's `fence` starts at 0, grows by 1 with each lease of it and never otherwise. A lease is current while its
+ * - A task's `fence` starts at 0, grows by 1 with each lease and each new claim of it, and never otherwise. A lease is current while its
  *   task is leased to that runner under that fence; only `complete`, `release` and `expire` end it, never time alone.
  * - `attempt` grows by 1 with each lease; a release that is not counted takes it back.
  * - Tasks of one session (`sessionId` not empty) run in the order they were enqueued: one is leased only when all earlier
@@ -26,8 +26,8 @@ export interface QueueStore {
    * Leases the oldest (by order of enqueueing) task of the queue that is deliverable, and answers it as it is then, with
    * fence and attempt raised and `expires_at = now + leaseMs`.
    *
-   * Deliverable: waiting, available (`available_at <= now`), not asked to cancel, not paused, fewer than `maxAttempts` attempts, first of
-   * its session. Concurrent calls never answer the same task.
+   * Deliverable: waiting, available (`available_at <= now`), not asked to cancel, not paused, fewer than `maxAttempts`
+   * attempts, first of its session. Concurrent calls never answer the same task.
    */
   lease(options: LeaseOptions): Promise<QueuedTask | undefined>;
 
@@ -87,15 +87,18 @@ export interface QueueStore {
   leasedTo(runnerId: string): Promise<QueuedTask[]>;
 
   /**
-   * Raises the fence of a leased task for a new claimant within the lease, unless `claimId` is that of the claim before.
-   * Answers the task; undefined when it is not leased. For engines whose holder of the lease is not who does the work.
+   * Raises the fence of a leased task for a new claimant within the lease, unless `claimId` is that of the claim before in
+   * this lease. The key that `lease` gave is not current any more: such a task is ended by `end`. Answers the task; undefined when it is not leased. For engines whose holder of the lease is not who does the work.
    */
   claim(options: { readonly taskId: string; readonly claimId: string }): Promise<QueuedTask | undefined>;
 
   /** Makes a task done, whoever holds it. Answers whether it was done by this call. */
   end(taskId: string): Promise<boolean>;
 
-  /** The waiting tasks that `lease` will never answer: asked to cancel, or `maxAttempts` attempts used up. Oldest first. */
+  /**
+   * The waiting tasks, paused ones too, that `lease` will never answer: asked to cancel, or `maxAttempts` attempts used up.
+   * Oldest first.
+   */
   undeliverable(options: { readonly maxAttempts: number }): Promise<QueuedTask[]>;
 
   /** A task that still waits under this fence becomes done; any other stays as it is. Answers whether it was done by this call. */
@@ -108,12 +111,12 @@ export interface QueueStore {
   recover(options: { readonly expiresAt: number }): Promise<number>;
 
   /**
-   * When to look again: the earliest `expires_at` of a leased task or `available_at` after `now` of a waiting one. Undefined
-   * when time alone changes nothing.
+   * When to look again: the earliest `expires_at` of a leased task or `available_at` after `now` of a waiting one that is
+   * not paused. Undefined when time alone changes nothing.
    */
   nextDue(options: { readonly now: number }): Promise<number | undefined>;
 
-  /** How many tasks wait and are leased, over all queues, and when the oldest waiting one was enqueued. */
+  /** How many tasks there are of each kind, over all queues, and when the oldest waiting one was enqueued. */
   counts(): Promise<QueueCounts>;
 }
 
@@ -178,12 +181,19 @@ export interface ReleaseOptions {
   readonly availableAt: number;
   /** Becomes the task's last failure. Undefined: the earlier one stays. */
   readonly failure?: string;
-  /** Given: the task rests for this reason from now on, without anybody having asked for it. */
+  /**
+   * Given: the task rests from now on without anybody having asked for it, for this reason; where somebody had, theirs
+   * stays.
+   */
   readonly pauseReason?: string;
 }
 
 export interface QueueCounts {
+  /** Wait for a runner, or for their turn or time. */
   readonly waiting: number;
+  /** Wait for somebody to resume them; not in `waiting`. */
+  readonly paused: number;
+  /** Are somebody's, also when they were asked to pause. */
   readonly leased: number;
   readonly oldestWaitingAt: number | undefined;
 }

@@ -99,6 +99,22 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX tasks_leased ON tasks (expires_at) WHERE state = 'leased';
   CREATE INDEX tasks_open_by_session ON tasks (session_id, position) WHERE state <> 'done';
   `,
+  `
+  ALTER TABLE tasks ADD COLUMN pause_reason TEXT;
+  ALTER TABLE tasks ADD COLUMN claim_id TEXT NOT NULL DEFAULT '';
+  CREATE TABLE task_inbox (
+    position INTEGER PRIMARY KEY,
+    task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    UNIQUE (task_id, id)
+  ) STRICT;
+  CREATE INDEX task_inbox_in_order ON task_inbox (task_id, position);
+  -- Here, so that no way to end a task can forget it.
+  CREATE TRIGGER tasks_done AFTER UPDATE OF state ON tasks WHEN NEW.state = 'done' BEGIN
+    DELETE FROM task_inbox WHERE task_id = NEW.id;
+  END;
+  `,
 ];
 
 /** Brings the database to this program's schema. Throws `ServerError` `database-newer`. */

@@ -1,4 +1,4 @@
-import type { LeaseKey, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
+import type { LeaseKey, QueuedItem, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
 import type { Session, Sql } from "./sql.ts";
 
 interface Row {
@@ -12,15 +12,17 @@ interface Row {
   attempt: number;
   runner_id: string;
   cancel_reason: string | null;
+  pause_reason: string | null;
   last_failure: string;
 }
 
 const LEASE = `
-  UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id, expires_at = :expires_at
+  UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id, expires_at = :expires_at,
+    claim_id = ''
   WHERE position = (
     SELECT position FROM tasks AS candidate
-    WHERE queue = :queue AND state = 'waiting' AND available_at <= :now AND cancel_reason IS NULL AND attempt < :max_attempts
-      AND (session_id = '' OR NOT EXISTS (
+    WHERE queue = :queue AND state = 'waiting' AND available_at <= :now AND cancel_reason IS NULL AND pause_reason IS NULL
+      AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
         SELECT 1 FROM tasks AS earlier
         WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position AND earlier.state <> 'done'
       ))
@@ -32,7 +34,7 @@ const CURRENT = "id = :id AND fence = :fence AND state = 'leased' AND runner_id 
 
 const RELEASE = `
   UPDATE tasks SET state = 'waiting', available_at = :available_at, attempt = attempt - :uncounted,
-    last_failure = coalesce(:failure, last_failure)
+    last_failure = coalesce(:failure, last_failure), pause_reason = coalesce(pause_reason, :pause_reason)
   WHERE ${CURRENT}`;
 
 const EXPIRE = `
@@ -42,12 +44,23 @@ const EXPIRE = `
 const NEXT_DUE = `
   SELECT min(due) AS due FROM (
     SELECT min(expires_at) AS due FROM tasks WHERE state = 'leased'
-    UNION ALL SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now
+    UNION ALL SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now AND pause_reason IS NULL
   )`;
 
 const COUNTS = `
-  SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(*) AS waiting, min(created_at) AS oldest
+  SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(pause_reason) AS paused,
+    count(*) - count(pause_reason) AS waiting, min(iif(pause_reason IS NULL, created_at, NULL)) AS oldest
   FROM tasks WHERE state = 'waiting'`;
+
+const DELIVER = `
+  INSERT INTO task_inbox (task_id, id, payload)
+  SELECT id, :item, :payload FROM tasks WHERE id = :id AND state <> 'done'
+  ON CONFLICT (task_id, id) DO NOTHING`;
+
+/** What SET reads are the values of before. */
+const CLAIM = `
+  UPDATE tasks SET fence = fence + (claim_id <> :claim_id), claim_id = :claim_id
+  WHERE id = :id AND state = 'leased' RETURNING *`;
 
 /** The engine's queue as rows of the server's database, so that a run and its place in the queue are written together. */
 export function createQueueStore(session: Session): QueueStore {
@@ -75,7 +88,7 @@ export function createQueueStore(session: Session): QueueStore {
         sql.run(`UPDATE tasks SET state = 'done' WHERE ${CURRENT}`, parameters);
         return isIn("done", sql, lease);
       }),
-    release: (lease, { runnerId, counted, availableAt, failure }) =>
+    release: (lease, { runnerId, counted, availableAt, failure, pauseReason }) =>
       session.write((sql) => {
         sql.run(RELEASE, {
           id: lease.taskId,
@@ -84,6 +97,7 @@ export function createQueueStore(session: Session): QueueStore {
           available_at: availableAt,
           uncounted: counted ? 0 : 1,
           failure: failure ?? null,
+          pause_reason: pauseReason ?? null,
         });
         return isIn("waiting", sql, lease);
       }),
@@ -92,11 +106,43 @@ export function createQueueStore(session: Session): QueueStore {
       session.write((sql) => {
         const text = `UPDATE tasks SET cancel_reason = coalesce(cancel_reason, :reason) WHERE id = :id AND state <> 'done'`;
         sql.run(text, { id: taskId, reason });
-        const row = sql.get<{ state: "waiting" | "leased" | "done" }>("SELECT state FROM tasks WHERE id = :id", {
-          id: taskId,
-        });
-        return row?.state ?? "unknown";
+        return stateOf(sql, taskId);
       }),
+    pause: (taskId, reason) =>
+      session.write((sql) => {
+        const text = `UPDATE tasks SET pause_reason = coalesce(pause_reason, :reason) WHERE id = :id AND state <> 'done'`;
+        sql.run(text, { id: taskId, reason });
+        return stateOf(sql, taskId);
+      }),
+    resume: (taskId) =>
+      session.write((sql) => {
+        sql.run("UPDATE tasks SET pause_reason = NULL WHERE id = :id AND state <> 'done'", { id: taskId });
+        return stateOf(sql, taskId);
+      }),
+    deliver: (taskId, item) =>
+      session.write((sql) => {
+        sql.run(DELIVER, { id: taskId, item: item.id, payload: item.payload });
+        return stateOf(sql, taskId);
+      }),
+    inbox: (taskId, { seen }) =>
+      session.read((sql) => {
+        const text = "SELECT id, payload FROM task_inbox WHERE task_id = :id ORDER BY position LIMIT -1 OFFSET :seen";
+        return sql.all<QueuedItem>(text, { id: taskId, seen }).map(({ id, payload }) => ({ id, payload }));
+      }),
+    leasedTo: (runnerId) =>
+      session.read((sql) => {
+        const text = "SELECT * FROM tasks WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position";
+        return sql.all<Row>(text, { runner_id: runnerId }).map(toTask);
+      }),
+    claim: ({ taskId, claimId }) =>
+      session.write((sql) => {
+        const row = sql.get<Row>(CLAIM, { id: taskId, claim_id: claimId });
+        return row && toTask(row);
+      }),
+    end: (taskId) =>
+      session.write(
+        (sql) => sql.run("UPDATE tasks SET state = 'done' WHERE id = :id AND state <> 'done'", { id: taskId }) > 0,
+      ),
     undeliverable: ({ maxAttempts }) =>
       session.read((sql) => {
         const text = `SELECT * FROM tasks WHERE state = 'waiting' AND (cancel_reason IS NOT NULL OR attempt >= :max) ORDER BY position`;
@@ -114,8 +160,9 @@ export function createQueueStore(session: Session): QueueStore {
     nextDue: ({ now }) => session.read((sql) => sql.get<{ due: number | null }>(NEXT_DUE, { now })?.due ?? undefined),
     counts: () =>
       session.read((sql) => {
-        const row = sql.get<{ waiting: number; leased: number; oldest: number | null }>(COUNTS);
-        return { waiting: row?.waiting ?? 0, leased: row?.leased ?? 0, oldestWaitingAt: row?.oldest ?? undefined };
+        const row = sql.get<{ waiting: number; paused: number; leased: number; oldest: number | null }>(COUNTS);
+        const { waiting = 0, paused = 0, leased = 0, oldest } = row ?? {};
+        return { waiting, paused, leased, oldestWaitingAt: oldest ?? undefined };
       }),
   };
 }
@@ -123,6 +170,13 @@ export function createQueueStore(session: Session): QueueStore {
 function isIn(state: "waiting" | "done", sql: Sql, { taskId, fence }: LeaseKey): boolean {
   const text = "SELECT 1 FROM tasks WHERE id = :id AND fence = :fence AND state = :state";
   return sql.get(text, { id: taskId, fence, state }) !== undefined;
+}
+
+function stateOf(sql: Sql, taskId: string): "waiting" | "leased" | "done" | "unknown" {
+  const row = sql.get<{ state: "waiting" | "leased" | "done" }>("SELECT state FROM tasks WHERE id = :id", {
+    id: taskId,
+  });
+  return row?.state ?? "unknown";
 }
 
 type Positioned = Row & { readonly position: number };
@@ -144,6 +198,7 @@ function toTask(row: Row): QueuedTask {
     attempt: row.attempt,
     runnerId: row.runner_id,
     cancelReason: row.cancel_reason ?? undefined,
+    pauseReason: row.pause_reason ?? undefined,
     lastFailure: row.last_failure,
   };
 }
