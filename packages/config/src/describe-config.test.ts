@@ -15,6 +15,9 @@ test("local mode", () => {
     "Sandbox:    filesystem, root ./workspace",
     "Redis:      skipped in local mode",
   ]);
+  expect(lines({ MODE: "local", STIGMER_RUNNER_HEALTH_PORT: "0" }).at(-1)).toBe(
+    "Health:     /healthz and /readyz on any free port of this machine",
+  );
   expect(lines({ MODE: "local", SANDBOX_TYPE: "docker" })[4]).toBe(
     "Sandbox:    docker, image node:24-bookworm, root ./workspace",
   );
@@ -39,6 +42,8 @@ test("cloud mode, where no secret shows", () => {
     "Backend:    api.example.com:443 (TLS)",
     "Sandbox:    daytona",
     "Redis:      redis:6379",
+    "Health:     /healthz and /readyz on port 8080",
   ]);
+  expect(lines({ ...env, STIGMER_RUNNER_HEALTH_PORT: "9000" })[6]).toContain("port 9000");
   expect(lines({ ...env, DAYTONA_DEV_TOOLS_SNAPSHOT_ID: "snap" })[4]).toBe("Sandbox:    daytona, snapshot snap");
 });

@@ -1,4 +1,4 @@
-import type { Config } from "./read-config.ts";
+import type { Config, HealthEndpoint } from "./read-config.ts";
 import type { SandboxConfig } from "./sandbox-config.ts";
 
 /** The rows of a start banner, one per line and aligned. Never holds a secret. */
@@ -19,9 +19,15 @@ export function describeConfig(config: Config): string[] {
     ],
     ["Sandbox", describeSandbox(config.sandboxConfig())],
     ["Redis", config.isLocalMode ? "skipped in local mode" : `${config.redis.host}:${config.redis.port}`],
+    ...(config.health ? [["Health", describeHealth(config.health)] as [string, string]] : []),
   ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 1;
   return rows.map(([name, value]) => `${`${name}:`.padEnd(width)} ${value}`);
+}
+
+function describeHealth({ host, port }: HealthEndpoint): string {
+  const at = port === 0 ? "any free port" : `port ${port}`;
+  return `/healthz and /readyz on ${at}${host === "127.0.0.1" ? " of this machine" : ""}`;
 }
 
 function describeSandbox(sandbox: SandboxConfig): string {

@@ -1,6 +1,14 @@
 // The agent-runner's configuration.
 export { loadConfig, readConfig } from "./read-config.ts";
-export type { CloudConfig, Config, ConfigResult, LocalConfig, LogLevel, ReadConfigOptions } from "./read-config.ts";
+export type {
+  CloudConfig,
+  Config,
+  ConfigResult,
+  HealthEndpoint,
+  LocalConfig,
+  LogLevel,
+  ReadConfigOptions,
+} from "./read-config.ts";
 export { describeConfig } from "./describe-config.ts";
 export { readSecretsPipe } from "./read-secrets-pipe.ts";
 export { loadDotEnv } from "./load-dot-env.ts";

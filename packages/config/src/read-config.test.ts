@@ -60,6 +60,15 @@ test("local mode needs nothing but its name", () => {
   expect(resolveModel({ ollamaReachable: false }).provider).toBe("none");
 });
 
+test("health is served on this machine alone in local mode, and only when asked for", () => {
+  expect(local().health).toBeUndefined();
+  expect(local({ STIGMER_RUNNER_HEALTH_PORT: "8081" }).health).toEqual({ host: "127.0.0.1", port: 8081 });
+  expect(local({ STIGMER_RUNNER_HEALTH_PORT: "0" }).health).toEqual({ host: "127.0.0.1", port: 0 });
+  expect(problems({ MODE: "local", STIGMER_RUNNER_HEALTH_PORT: "65536" })).toEqual([
+    expect.stringContaining("STIGMER_RUNNER_HEALTH_PORT"),
+  ]);
+});
+
 test("cloud mode with what it requires", () => {
   const { resolveModel, sandboxConfig, homes, ...config } = cloud();
   expect(config).toEqual({
@@ -74,6 +83,7 @@ test("cloud mode with what it requires", () => {
     statusUpdateEveryEvents: 10,
     checkpoints: { type: "postgres", url: "postgres://runner:pw@db.example.com/checkpoints" },
     redis: { host: "redis.example.com", port: 6379 },
+    health: { host: "::", port: 8080 },
     daytona: { apiKey: "dtn_key" },
   });
   expect(sandboxConfig()).toEqual({ type: "daytona" });

@@ -18,6 +18,14 @@ import {
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 
+/** Where a runner says how it is. */
+export interface HealthEndpoint {
+  /** `127.0.0.1` in local mode, `::` (all interfaces, IPv4 too) in cloud mode. */
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+}
+
 interface SharedConfig {
   /** The deployment environment (`ENV`), if named. Decides nothing here. */
   readonly environment?: string;
@@ -27,6 +35,8 @@ interface SharedConfig {
   readonly taskQueue: string;
   /** How many activities are worked on at a time. */
   readonly maxConcurrency: number;
+  /** Where `/healthz` and `/readyz` are served; absent: nowhere. */
+  readonly health?: HealthEndpoint;
   /** After how many events the status is sent, at the latest. */
   readonly statusUpdateEveryEvents: number;
   /** Given, where a runner shares its environment with a server. */
@@ -110,6 +120,7 @@ function readLocalConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       mode: "local",
       isLocalMode: true,
       ...sharedBy(values, homes),
+      ...healthOf("127.0.0.1", values.STIGMER_RUNNER_HEALTH_PORT),
       backend: backend.backend,
       engine: localEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL ?? { type: "sqlite", file: join(homes.dataDir, "checkpoints.db") },
@@ -130,6 +141,7 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       mode: "cloud",
       isLocalMode: false,
       ...sharedBy(values, resolveHome(env, options)),
+      ...healthOf("::", values.STIGMER_RUNNER_HEALTH_PORT),
       backend: backendOf(values.STIGMER_BACKEND_ENDPOINT, values.STIGMER_API_KEY),
       engine: cloudEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL,
@@ -138,6 +150,10 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       sandboxConfig: () => cloudSandbox(values),
     },
   };
+}
+
+function healthOf(host: string, port: number | undefined): Pick<SharedConfig, "health"> {
+  return port === undefined ? {} : { health: { host, port } };
 }
 
 function sharedBy(values: Values<"local", "runner"> | Values<"cloud", "runner">, homes: Homes): SharedConfig {

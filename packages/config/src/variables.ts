@@ -59,6 +59,16 @@ export const variables = {
     cloud: { use: "default", value: "INFO" },
     secret: false,
   },
+  STIGMER_RUNNER_HEALTH_PORT: {
+    group: "Process",
+    meaning:
+      "The port of the runner's `/healthz` and `/readyz`: on the loopback interface in local mode, on all interfaces in cloud mode. 0 takes any free one.",
+    readers: ["runner"],
+    format: { type: "integer", min: 0, max: 65_535 },
+    local: { use: "optional", unset: "no such endpoints" },
+    cloud: { use: "default", value: "8080" },
+    secret: false,
+  },
   STIGMER_HOME: {
     group: "Process",
     meaning: "The folder of `config.yaml`, `local.key`, data, logs, downloaded programs and workspaces.",
