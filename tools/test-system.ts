@@ -2,22 +2,33 @@ import { access, chmod, constants, cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { conclude, GateError, runGates, tool, type Evidence } from "./gate.ts";
+import { interruption, noticeInterruption } from "./system/interruption.ts";
+import { postgres } from "./system/postgres.ts";
+import { redis } from "./system/redis.ts";
+import { provideAll } from "./system/requirement.ts";
+import { temporal } from "./system/temporal.ts";
 import { vitest } from "./vitest-gate.ts";
 
-// `pnpm test:system`: what needs more than Node. Each suite says what it needs, and fails when it did not run.
+// `pnpm test:system`: what needs more than Node. It brings up what suites need and takes it down again, also on Ctrl-C; a
+// suite whose needs can't be met has failed.
 
 const root = dirname(import.meta.dirname);
 // Debian's `nobody`: root passes every permission test, so those run as a user without rights.
 const NOBODY = 65_534;
 
+noticeInterruption();
 conclude(
   await runGates([
     {
-      name: "system suites (buf, Go module proxy)",
+      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis)",
       atLeast: 10,
       run: async () => {
         await installed("go", "Go fetches buf/validate/validate.proto: apt-get install golang-go");
-        return vitest(["--config", "tools/vitest.system.config.ts"]);
+        await using environment = await provideAll([temporal, postgres, redis], interruption);
+        return await vitest(["--config", "tools/vitest.system.config.ts"], {
+          env: environment.env,
+          cancelSignal: interruption,
+        });
       },
     },
     { name: "permission suites, as an unprivileged user", atLeast: 3, run: unprivileged },
@@ -32,14 +43,16 @@ async function installed(command: string, otherwise: string): Promise<void> {
 
 /** Root drops to `nobody`, in a copy of the checkout where that user can't read the original; anyone else stays who they are. */
 async function unprivileged(): Promise<Evidence> {
+  interruption.throwIfAborted();
   // The usual loader writes a bundle of the configuration beside it, which this user may not.
   const config = ["--config", "tools/vitest.unprivileged.config.ts", "--configLoader", "native"];
-  if (process.getuid?.() !== 0) return vitest(config);
+  if (process.getuid?.() !== 0) return vitest(config, { cancelSignal: interruption });
   const home = await mkdtemp(join(tmpdir(), "stigmer-nobody-"));
   try {
     await chmod(home, 0o777);
     const checkout = (await readableByAll(root)) ? root : await copyCheckout(home);
     return await vitest(config, {
+      cancelSignal: interruption,
       uid: NOBODY,
       gid: NOBODY,
       cwd: checkout,

@@ -15,7 +15,7 @@ interface VitestReport {
 /** Runs Vitest with its own output on the terminal and returns what it counted. A file that can't be loaded counts as a failure. */
 export async function vitest(
   args: readonly string[],
-  options?: { uid?: number; gid?: number; cwd?: string; env?: Record<string, string> },
+  options?: { uid?: number; gid?: number; cwd?: string; env?: Record<string, string>; cancelSignal?: AbortSignal },
 ): Promise<Evidence> {
   const folder = await mkdtemp(join(tmpdir(), "stigmer-test-"));
   try {

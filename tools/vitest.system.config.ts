@@ -3,7 +3,8 @@ import base from "../vitest.config.ts";
 
 const config: ViteUserConfig = mergeConfig(base, {
   root: new URL("..", import.meta.url).pathname,
-  test: { testTimeout: 120_000 },
+  // Real processes on few cores: two files at a time, and room for slow starts. What takes long by its nature says so itself.
+  test: { testTimeout: 120_000, hookTimeout: 120_000, maxWorkers: 2 },
 });
 config.test = {
   ...config.test,
