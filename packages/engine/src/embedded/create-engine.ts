@@ -1,8 +1,11 @@
+import { toBinary } from "@bufbuild/protobuf";
 import type { AgentExecution, AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
+import { InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { type Clock, systemClock } from "../clock.ts";
-import type { Engine, EngineRunnerService, Logger } from "../engine.ts";
+import type { Engine, EngineRunnerService, Logger, Standing } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { type Order, signalEvent } from "./orders.ts";
 import type { QueueCounts, QueueStore } from "./queue-store.ts";
 import { createRunnerConnections } from "./runner-connections.ts";
 import { createRunnerService } from "./runner-service.ts";
@@ -43,6 +46,15 @@ export interface FinishedExecution {
   readonly fence: number | undefined;
   readonly status: AgentExecutionStatus;
 }
+
+type TaskState = Awaited<ReturnType<QueueStore["resume"]>>;
+
+const STANDINGS: Readonly<Record<TaskState, Standing>> = {
+  waiting: "waiting",
+  leased: "running",
+  done: "over",
+  unknown: "over",
+};
 
 /** The queue and its runners at one moment. */
 export interface EmbeddedEngineMetrics extends Omit<QueueCounts, "oldestWaitingAt"> {
@@ -92,6 +104,22 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     if (closing) throw new EngineError("closed", "The engine is closed; start it again to go on.");
   };
 
+  /** Stores what somebody wants of an execution, and tells its holder. */
+  async function tell(executionId: string, store: () => Promise<TaskState>, order?: Order): Promise<Standing> {
+    refuseWhenClosed();
+    const state = await dispatcher.handOver(async () => {
+      const stored = await store();
+      const holder = stored === "leased" ? runners.holderOf(executionId) : undefined;
+      const fence = holder?.leases.get(executionId);
+      // A holder whose stream is broken is told when it comes back.
+      if (order && fence !== undefined) holder?.events.push(signalEvent({ taskId: executionId, fence }, order));
+      return stored;
+    });
+    logger.info({ executionId, state, order: order?.case ?? "resume" }, "Something was asked of an execution.");
+    dispatcher.kick({ settle: true });
+    return STANDINGS[state];
+  }
+
   const engine: EmbeddedEngine = {
     type: "embedded",
     runnerService: createRunnerService({ ...settings, runners, dispatcher, isClosed: () => closing !== undefined }),
@@ -102,23 +130,28 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     },
 
     cancel: async (executionId, reason) => {
-      refuseWhenClosed();
-      await dispatcher.handOver(async () => {
-        const state = await queue.requestCancel(executionId, reason);
-        logger.info({ executionId, state, reason }, "A cancel was requested.");
-        const holder = state === "leased" ? runners.holderOf(executionId) : undefined;
-        const fence = holder?.leases.get(executionId);
-        if (fence === undefined) return;
-        const signal = { case: "cancel", value: { reason } } as const;
-        holder?.events.push({ event: { case: "signal", value: { taskId: executionId, fence, signal } } });
+      await tell(executionId, () => queue.requestCancel(executionId, reason), { case: "cancel", value: { reason } });
+    },
+
+    pause: (executionId, reason) =>
+      tell(executionId, () => queue.pause(executionId, reason), { case: "pause", value: { reason } }),
+
+    // A holder that is coming to rest need not know: the task is given out again when it hands it back.
+    resume: (executionId) => tell(executionId, () => queue.resume(executionId)),
+
+    deliver: (executionId, item) => {
+      const payload = toBinary(InboxItemSchema, item);
+      return tell(executionId, () => queue.deliver(executionId, { id: item.id, payload }), {
+        case: "inbox",
+        value: item,
       });
-      dispatcher.kick({ settle: true });
     },
 
     metrics: async () => {
-      const { waiting, leased, oldestWaitingAt } = await queue.counts();
+      const { waiting, paused, leased, oldestWaitingAt } = await queue.counts();
       return {
         waiting,
+        paused,
         leased,
         oldestWaitingMs: oldestWaitingAt === undefined ? 0 : Math.max(0, clock.now() - oldestWaitingAt),
         runners: runners.all().map(({ runnerId, version, taskQueue, maxConcurrency, leases }) => ({

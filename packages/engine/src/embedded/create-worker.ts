@@ -1,5 +1,11 @@
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { type Attached, type Lease, type LeaseEvent, RunnerController } from "@stigmer/protos/runner/v1";
+import {
+  type Attached,
+  type Lease,
+  type LeaseEvent,
+  type LeaseSignal,
+  RunnerController,
+} from "@stigmer/protos/runner/v1";
 import { type Clock, sleep, systemClock } from "../clock.ts";
 import { type Activities, DEFAULT_ACTIVITY_QUEUE } from "../contract.ts";
 import type { Logger } from "../engine.ts";
@@ -7,6 +13,7 @@ import { ActivityStop, EngineError } from "../errors.ts";
 import { createLeaseReporter } from "./lease-reporter.ts";
 import type { LeaseKey } from "./queue-store.ts";
 import { retryDelayMs } from "./retry-delay.ts";
+import { createRunInbox, type RunInbox } from "./run-inbox.ts";
 import { runTask } from "./run-task.ts";
 
 /** How long an activity that was told to stop, may take before things go on without it. */
@@ -47,6 +54,8 @@ export interface EmbeddedWorker {
 interface Work {
   readonly lease: LeaseKey;
   readonly controller: AbortController;
+  readonly pause: AbortController;
+  readonly inbox: RunInbox;
   /** Resolves when the work and its report are over. Never rejects. */
   settled: Promise<void>;
 }
@@ -108,13 +117,27 @@ export function createEmbeddedWorker(options: EmbeddedWorkerOptions): EmbeddedWo
       case "lease":
         return startWork(event.value);
       case "signal":
-        if (event.value.signal.case === "cancel") {
-          const reason = event.value.signal.value.reason || "The execution was cancelled.";
-          works.get(keyOf(event.value))?.controller.abort(new ActivityStop("cancelled", reason));
-        }
-        return;
+        return signalled(event.value);
       case "lost":
         return lose(event.value, event.value.reason);
+      case undefined:
+    }
+  }
+
+  /** Signals come again after a broken stream; a second one changes nothing. */
+  function signalled({ signal, ...lease }: LeaseSignal): void {
+    const work = works.get(keyOf(lease));
+    switch (signal.case) {
+      case "cancel": {
+        const reason = signal.value.reason || "The execution was cancelled.";
+        return work?.controller.abort(new ActivityStop("cancelled", reason));
+      }
+      case "pause": {
+        const reason = signal.value.reason || "The execution was paused.";
+        return work?.pause.abort(new ActivityStop("paused", reason));
+      }
+      case "inbox":
+        return work?.inbox.add(signal.value);
       case undefined:
     }
   }
@@ -159,25 +182,30 @@ export function createEmbeddedWorker(options: EmbeddedWorkerOptions): EmbeddedWo
     const session = sessionOf(lease);
     const earlier = lastOfSession.get(session);
     const controller = new AbortController();
+    const pause = new AbortController();
+    const inbox = createRunInbox(lease.inbox, (error) =>
+      logger.error({ taskId, fence, err: error }, "A listener of an inbox failed."),
+    );
     // The server learns that this runner is leaving from the first task that it gets back.
     if (draining) controller.abort(shuttingDown());
     else logger.info({ taskId, fence, attempt, session }, "A task starts.");
 
-    const work: Work = { lease: { taskId, fence }, controller, settled: Promise.resolve() };
+    const work: Work = { lease: { taskId, fence }, controller, pause, inbox, settled: Promise.resolve() };
     const isHeld = (): boolean => works.get(key) === work;
     works.set(key, work);
     lastOfSession.set(session, work);
     work.settled = (async () => {
       if (earlier) await settledWithin([earlier], STOP_GRACE_MS);
-      const end = await runTask(lease, activities, { fence, attempt, signal: controller.signal });
-      await reporter.report(work.lease, end, isHeld);
+      const context = { fence, attempt, signal: controller.signal, pause: pause.signal, inbox };
+      const end = await runTask(lease, activities, context);
+      await reporter.report(work, end, isHeld);
       if (isHeld()) works.delete(key);
       if (lastOfSession.get(session) === work) lastOfSession.delete(session);
     })();
   }
 
   /** Answers whether all settled. */
-  async function settledWithin(awaited: readonly Work[], ms: number): Promise<boolean> {
+  async function settledWithin(awaited: readonly Pick<Work, "settled">[], ms: number): Promise<boolean> {
     const over = new AbortController();
     const settled = Promise.all(awaited.map((work) => work.settled)).then(() => true);
     try {
@@ -193,13 +221,9 @@ export function createEmbeddedWorker(options: EmbeddedWorkerOptions): EmbeddedWo
       for (const { controller } of works.values()) controller.abort(shuttingDown());
       await settledWithin([...lastOfSession.values()], STOP_GRACE_MS);
       // What does not stop cannot be waited for. Its fence keeps it from doing harm.
-      const stuck = [...works.values()].map(({ lease }) => {
-        logger.warn({ ...lease }, "A task did not stop in time; it is handed back all the same.");
-        return {
-          lease,
-          controller: new AbortController(),
-          settled: reporter.report(lease, { kind: "handed-back" }, () => true),
-        };
+      const stuck = [...works.values()].map((work) => {
+        logger.warn({ ...work.lease }, "A task did not stop in time; it is handed back all the same.");
+        return { settled: reporter.report(work, { kind: "handed-back" }, () => true) };
       });
       await settledWithin(stuck, STOP_GRACE_MS);
     }

@@ -5,6 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { Logger } from "../engine.ts";
 import type { FinishedExecution } from "./create-engine.ts";
 import { createLock, type Lock } from "./lock.ts";
+import { inboxOf } from "./orders.ts";
 import type { QueuedTask, QueueStore } from "./queue-store.ts";
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
@@ -15,6 +16,9 @@ const RETRY_AFTER_FAULT_MS = 1_000;
 const MIN_SLEPT_MS = 1_000;
 
 const RUNNER_LOST = "Its runner was lost: nothing was heard of it in time.";
+
+/** What a lease says beside whose it is. */
+type LeaseContent = Pick<MessageInitShape<typeof LeaseSchema>, "task" | "inbox">;
 
 export interface DispatcherOptions {
   readonly queue: QueueStore;
@@ -34,8 +38,8 @@ export interface Dispatcher {
   /** Looks through the queue soon. `settle`: a task may have become undeliverable. */
   kick(change?: { readonly settle: boolean }): void;
   /**
-   * Held while a task goes from the queue to its runner's stream, and by whoever needs both to agree: a cancel must not
-   * fall between the two.
+   * Held while a task goes from the queue to its runner's stream, and by whoever needs both to agree: a cancel, a pause or
+   * an item of the inbox must not fall between the two.
    */
   readonly handOver: Lock;
   /** Resolves when the leases of an earlier process have got their window. Rejects when the store cannot do so. */
@@ -168,19 +172,20 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       await queue.release({ taskId, fence }, { runnerId, counted: false, availableAt });
     } else {
       runner.leases.set(taskId, fence);
-      runner.events.push({ event: { case: "lease", value: { taskId, fence, attempt, task: content } } });
+      runner.events.push({ event: { case: "lease", value: { taskId, fence, attempt, ...content } } });
       logger.debug({ taskId, fence, attempt, runnerId }, "A task was leased.");
     }
     return true;
   }
 
-  async function contentOf(task: QueuedTask): Promise<MessageInitShape<typeof LeaseSchema>["task"] | "fault"> {
+  async function contentOf(task: QueuedTask): Promise<LeaseContent | "fault" | undefined> {
     try {
       if (task.kind === "cleanup-sandbox") {
-        return { case: "cleanupSandbox", value: fromBinary(CleanupSandboxTaskSchema, task.payload) };
+        return { task: { case: "cleanupSandbox", value: fromBinary(CleanupSandboxTaskSchema, task.payload) } };
       }
       const execution = await options.loadExecution(task.id);
-      return execution && { case: "agentExecution", value: { execution } };
+      if (!execution) return undefined;
+      return { task: { case: "agentExecution", value: { execution } }, inbox: await inboxOf(queue, task.id) };
     } catch (error) {
       logger.error({ err: error, taskId: task.id }, "A task could not be read; it waits.");
       return "fault";

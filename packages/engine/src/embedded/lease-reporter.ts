@@ -1,8 +1,9 @@
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
-import type { RunnerController } from "@stigmer/protos/runner/v1";
+import { ReleaseHold, type RunnerController } from "@stigmer/protos/runner/v1";
 import { type Clock, sleep } from "../clock.ts";
 import type { Logger } from "../engine.ts";
 import type { LeaseKey } from "./queue-store.ts";
+import type { RunInbox } from "./run-inbox.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import type { TaskEnd } from "./run-task.ts";
 
@@ -26,7 +27,12 @@ export interface LeaseReporter {
    * Resolves when the server has the end, when it says that the lease is another's, when `isHeld` turns false between two
    * tries, or when the worker stops. Never rejects.
    */
-  report(lease: LeaseKey, end: TaskEnd, isHeld: () => boolean): Promise<void>;
+  report(work: ReportedWork, end: TaskEnd, isHeld: () => boolean): Promise<void>;
+}
+
+export interface ReportedWork {
+  readonly lease: LeaseKey;
+  readonly inbox: Pick<RunInbox, "seen">;
 }
 
 export interface LeaseReporterOptions {
@@ -60,7 +66,7 @@ export function createLeaseReporter(options: LeaseReporterOptions): LeaseReporte
   }
 
   return {
-    report: async (lease, end, isHeld) => {
+    report: async ({ lease, inbox }, end, isHeld) => {
       const request = { runnerId, lease };
       const call = { timeoutMs: CALL_TIMEOUT_MS };
       switch (end.kind) {
@@ -75,6 +81,12 @@ export function createLeaseReporter(options: LeaseReporterOptions): LeaseReporte
             () => client.releaseLease({ ...request, reason: "The runner shuts down." }, call),
             isHeld,
           );
+        case "rested": {
+          const { hold, reason } = end;
+          const inboxSeen = inbox.seen;
+          logger.info({ ...lease, reason, hold: ReleaseHold[hold] }, "A task came to rest.");
+          return untilHeard(lease, () => client.releaseLease({ ...request, reason, hold, inboxSeen }, call), isHeld);
+        }
         case "lost":
       }
     },

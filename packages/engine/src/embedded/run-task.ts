@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type AgentExecution, AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
-import type { CompleteLeaseRequestSchema, Lease } from "@stigmer/protos/runner/v1";
+import { type CompleteLeaseRequestSchema, type Lease, ReleaseHold } from "@stigmer/protos/runner/v1";
 import type { Activities, ActivityContext } from "../contract.ts";
 import { ActivityStop } from "../errors.ts";
 
@@ -11,6 +11,8 @@ export type TaskEnd =
   | { readonly kind: "ended"; readonly outcome: LeaseOutcome; readonly error?: unknown }
   /** Stopped before its end, for the next runner to go on. */
   | { readonly kind: "handed-back" }
+  /** At rest until somebody resumes it. */
+  | { readonly kind: "rested"; readonly hold: ReleaseHold; readonly reason: string }
   /** Stopped because it is somebody else's. */
   | { readonly kind: "lost" };
 
@@ -20,7 +22,7 @@ export async function runTask(lease: Lease, activities: Activities, context: Act
     context.signal.throwIfAborted();
     return { kind: "ended", outcome: await runActivities(lease, activities, context) };
   } catch (error) {
-    return endOf(error, context.signal);
+    return endOf(error, context);
   }
 }
 
@@ -61,11 +63,17 @@ async function runAgentExecution(
   return { case: "status", value: { phase, error, startedAt, completedAt, revision, usage } };
 }
 
-function endOf(error: unknown, signal: AbortSignal): TaskEnd {
+function endOf(error: unknown, { signal, pause }: ActivityContext): TaskEnd {
   // What an activity throws once it was told to stop is mostly the stop's echo (`AbortError`), not a fault.
-  const stop = ActivityStop.is(error) ? error : ActivityStop.is(signal.reason) ? signal.reason : undefined;
-  if (stop?.kind === "lease-lost") return { kind: "lost" };
+  const told = ActivityStop.is(signal.reason) ? signal.reason : undefined;
+  const stop = ActivityStop.is(error) ? error : told;
+  // Whatever the activity makes of it: nothing may be reported any more.
+  if (stop?.kind === "lease-lost" || told?.kind === "lease-lost") return { kind: "lost" };
   if (stop?.kind === "draining") return { kind: "handed-back" };
+  if (stop?.kind === "paused") {
+    const hold = pause.aborted ? ReleaseHold.PAUSE_REQUESTED : ReleaseHold.PAUSED_ITSELF;
+    return { kind: "rested", hold, reason: stop.message };
+  }
   if (stop) {
     const completedAt = new Date().toISOString();
     const status = { phase: ExecutionPhase.EXECUTION_CANCELLED, error: stop.message, completedAt };

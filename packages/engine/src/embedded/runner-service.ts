@@ -1,12 +1,19 @@
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
-import type { CompleteLeaseRequest, HeldLease, RunnerController, TakeLeasesRequest } from "@stigmer/protos/runner/v1";
+import {
+  type CompleteLeaseRequest,
+  type HeldLease,
+  ReleaseHold,
+  type ReleaseLeaseRequest,
+  type TakeLeasesRequest,
+} from "@stigmer/protos/runner/v1";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../engine.ts";
-import type { FinishedExecution } from "./create-engine.ts";
+import type { EmbeddedEngine, FinishedExecution } from "./create-engine.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { createEventChannel } from "./event-channel.ts";
+import { signalEvent, standingOrders } from "./orders.ts";
 import type { LeaseKey, QueuedTask, QueueStore } from "./queue-store.ts";
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
@@ -26,7 +33,7 @@ export interface RunnerServiceOptions {
 }
 
 /** What a runner may ask of the queue. */
-export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<typeof RunnerController> {
+export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngine["runnerService"] {
   const { queue, runners, dispatcher, leaseMs, reattachMs, isClosed, logger, clock } = options;
 
   async function open(): Promise<void> {
@@ -70,11 +77,9 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
     const keptKeys = kept.map(({ id: taskId, fence }) => ({ taskId, fence }));
     const heartbeatIntervalMs = Math.max(1, Math.floor(leaseMs / 3));
     runner.events.push({ event: { case: "attached", value: { leaseMs, heartbeatIntervalMs, kept: keptKeys } } });
-    for (const { id: taskId, fence, cancelReason: reason } of kept) {
-      if (reason === undefined) continue;
-      runner.events.push({
-        event: { case: "signal", value: { taskId, fence, signal: { case: "cancel", value: { reason } } } },
-      });
+    for (const task of kept) {
+      const lease = { taskId: task.id, fence: task.fence };
+      for (const order of await standingOrders(queue, task)) runner.events.push(signalEvent(lease, order));
     }
     runners.add(runner);
     logger.info(
@@ -122,6 +127,16 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
       logger.error({ taskId, kind, failure: outcome.value.message }, "A task failed for good.");
     await queue.complete({ taskId, fence }, runnerId);
     logger.debug({ taskId, fence, runnerId, outcome: outcome.case }, "A task is done.");
+  }
+
+  async function release(
+    lease: LeaseKey,
+    { runnerId, reason, hold, inboxSeen }: ReleaseLeaseRequest,
+  ): Promise<boolean> {
+    const rests =
+      hold === ReleaseHold.PAUSED_ITSELF && (await queue.inbox(lease.taskId, { seen: inboxSeen })).length === 0;
+    const pause = rests ? { pauseReason: reason } : {};
+    return queue.release(lease, { runnerId, counted: false, availableAt: clock.now(), ...pause });
   }
 
   return {
@@ -173,13 +188,13 @@ export function createRunnerService(options: RunnerServiceOptions): ServiceImpl<
 
     async releaseLease(request) {
       await open();
-      const { runnerId, reason } = request;
+      const { runnerId, reason, hold } = request;
       const lease = leaseOf(request);
       const runner = heard(runnerId);
-      if (!(await queue.release(lease, { runnerId, counted: false, availableAt: clock.now() })))
-        throw leaseIsGone(lease);
-      logger.info({ ...lease, runnerId, reason }, "A task was handed back.");
-      if (runner) runner.leaving = true;
+      // Together with what people send: an item must not come after the look into the inbox, and before the rest.
+      if (!(await dispatcher.handOver(() => release(lease, request)))) throw leaseIsGone(lease);
+      logger.info({ ...lease, runnerId, reason, hold: ReleaseHold[hold] }, "A task was handed back.");
+      if (runner && hold === ReleaseHold.UNSPECIFIED) runner.leaving = true;
       runners.forget(lease, runnerId);
       dispatcher.kick({ settle: true });
       return {};

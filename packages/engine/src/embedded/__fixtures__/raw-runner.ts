@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
-import { type CompleteLeaseRequestSchema, type LeaseEvent, RunnerController, type TakeLeasesRequestSchema } from "@stigmer/protos/runner/v1";
+import { type CompleteLeaseRequestSchema, type LeaseEvent, type LeaseSignal, RunnerController, type TakeLeasesRequestSchema } from "@stigmer/protos/runner/v1";
 
 /** A runner that does nothing by itself: the test makes its calls. */
 export interface RawRunner {
@@ -12,7 +12,7 @@ export interface RawRunner {
 }
 
 export interface RawStream {
-  /** The next event in a short form: `lease aex-1/1`, `cancel aex-1/1 why`, `lost aex-1/1`, `attached aex-1/1`; `end` at the end. */
+  /** The next event in a short form: `lease aex-1/1 id-of-item`, `cancel aex-1/1 why`, `inbox aex-1/1 id`, `lost aex-1/1`, `attached aex-1/1`; `end` at the end. */
   next(): Promise<string>;
   close(): void;
 }
@@ -51,12 +51,17 @@ function inWords({ event }: LeaseEvent): string {
     case "attached":
       return ["attached", ...event.value.kept.map(key)].join(" ");
     case "lease":
-      return `lease ${key(event.value)}`;
+      return [`lease ${key(event.value)}`, ...event.value.inbox.map(({ id }) => id)].join(" ");
     case "signal":
-      return `cancel ${key(event.value)} ${event.value.signal.value?.reason ?? ""}`;
+      return `${event.value.signal.case ?? "nothing"} ${key(event.value)} ${inShort(event.value.signal)}`.trimEnd();
     case "lost":
       return `lost ${key(event.value)}`;
     case undefined:
       return "nothing";
   }
+}
+
+function inShort({ case: kind, value }: LeaseSignal["signal"]): string {
+  if (kind === "inbox") return value.id;
+  return value?.reason ?? "";
 }

@@ -264,6 +264,14 @@ export declare type ReleaseLeaseRequest = Message<"ai.stigmer.agentic.runner.v1.
    * @generated from field: ai.stigmer.agentic.runner.v1.ReleaseHold hold = 4;
    */
   hold: ReleaseHold;
+
+  /**
+   * With `PAUSED_ITSELF`: how many items of the inbox it knew of when it came to rest. When there are more, one of them may
+   * be what it waits for, and it goes on at once.
+   *
+   * @generated from field: uint32 inbox_seen = 5;
+   */
+  inboxSeen: number;
 };
 
 /**
