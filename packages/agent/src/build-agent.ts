@@ -11,6 +11,7 @@ import { portableContent } from "./middleware/portable-content.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
 import { createModel } from "./models/create-model.ts";
 import { type AgentGraph, openRun } from "./open-run.ts";
+import { runGate } from "./run-control/gate-middleware.ts";
 import { withSpill } from "./spill-backend.ts";
 import { composeSystemPrompt } from "./system-prompt.ts";
 import { isRetryable, toAgentError } from "./to-agent-error.ts";
@@ -23,7 +24,7 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
   const backend = withSpill(toDeepAgentsBackend(sandbox), options.spillDirectory);
 
   // deepagents gives a sub-agent none of its parent's middleware: each gets its own.
-  const middleware = (): AgentMiddleware[] => [
+  const middleware = ({ listens }: { readonly listens: boolean }): AgentMiddleware[] => [
     fileTools(backend, execute.tool),
     todoListMiddleware() as AgentMiddleware,
     toolErrors(),
@@ -35,12 +36,13 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
       initialDelayMs: 500,
       maxDelayMs: 30_000,
     }) as AgentMiddleware,
+    runGate({ listens }),
   ];
   const subAgent = ({ name, description, instructions, skillsSection }: SubAgentSpec): SubAgent => ({
     name,
     description,
     systemPrompt: composeSystemPrompt(instructions, skillsSection, context),
-    middleware: middleware(),
+    middleware: middleware({ listens: false }),
   });
 
   try {
@@ -48,7 +50,7 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
       name: "main",
       model: await createModel(modelConfig),
       systemPrompt: composeSystemPrompt(options.instructions, options.skillsSection, context),
-      middleware: middleware(),
+      middleware: middleware({ listens: true }),
       subagents: withGeneralPurpose(options).map(subAgent),
       backend,
       checkpointer,

@@ -1,8 +1,11 @@
 // One run on its thread: where it stands, and its events from there.
 import type { BaseMessage } from "@langchain/core/messages";
+import { isGraphDrained, type RunControl as Drain } from "@langchain/langgraph";
 import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
 import { AgentError } from "./errors.ts";
 import type { ModelConfig } from "./models/model-config.ts";
+import { createInbox, isSteering } from "./run-control/inbox.ts";
+import { createRunGate, gateConfig, type RunGate } from "./run-control/run-gate.ts";
 import { toAgentError } from "./to-agent-error.ts";
 
 /** The part of LangGraph's compiled graph that a run needs. */
@@ -21,6 +24,7 @@ interface StreamOptions extends ThreadConfig {
   readonly durability: "sync";
   readonly recursionLimit: number;
   readonly signal: AbortSignal;
+  readonly control: Drain;
 }
 
 type StreamTuple = [namespace: string[], mode: AgentEvent["mode"], data: unknown];
@@ -34,55 +38,100 @@ export interface OpenRunOptions {
 }
 
 export async function openRun(graph: AgentGraph, request: RunRequest, options: OpenRunOptions): Promise<AgentRun> {
-  const { threadId, runId, input } = request;
-  const config: ThreadConfig = { configurable: { thread_id: threadId } };
-  const state = await graph.getState(config).catch((cause: unknown) => {
+  const { threadId, runId } = request;
+  const thread = { thread_id: threadId };
+  const state = await graph.getState({ configurable: thread }).catch((cause: unknown) => {
     throw unreadable(threadId, cause);
   });
-  const { position, messages } = locate(state.values.messages ?? [], runId, state.next.length > 0);
+  const { position, messages, isLast } = locate(state.values.messages ?? [], runId, state.next.length > 0);
   let used = false;
 
-  async function* events({ signal }: RunControl = {}): AsyncGenerator<AgentEvent, void> {
+  /** Takes the graph on from where it stands, or from what was said, until it stops. */
+  async function* advance(said: BaseMessage[], gate: RunGate, signal: AbortSignal): AsyncGenerator<AgentEvent, Stop> {
+    try {
+      const stream = await graph.stream(said.length === 0 ? null : { messages: said }, {
+        configurable: { ...thread, ...gateConfig(gate) },
+        streamMode: ["messages", "updates", "tools", "custom"],
+        subgraphs: true,
+        // A step's checkpoint is on disk before the next step starts: what was seen to happen is not done again.
+        durability: "sync",
+        recursionLimit: options.recursionLimit,
+        control: gate.drain,
+        signal,
+      });
+      for await (const [namespace, mode, data] of stream) if (!isRest(mode, data)) yield { namespace, mode, data };
+      return "ended";
+    } catch (error) {
+      if (!(error instanceof Error) || !isGraphDrained(error)) throw error;
+      return gate.drain.drainRequested ? "resting" : "news";
+    }
+  }
+
+  async function* events({ signal, pause, messages: said = () => [] }: RunControl = {}): AsyncGenerator<
+    AgentEvent,
+    void
+  > {
     if (used) throw new AgentError("unknown", `The events of run ${runId} were asked for twice. Open the run again.`);
     used = true;
-    if (position === "finished") return;
+    if (!isLast) return;
+    const inbox = createInbox(runId, messages, said);
     // Aborted also when the reader stops early: nothing runs on unseen.
-    const stop = new AbortController();
+    const ended = new AbortController();
+    const stop = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
+    const gate = createRunGate({ pause, hasNews: inbox.hasNews, ended: ended.signal });
     try {
-      signal?.throwIfAborted();
-      const stream = await graph.stream(
-        position === "fresh" ? { messages: [options.newMessage(runId, input)] } : null,
-        {
-          ...config,
-          streamMode: ["messages", "updates", "tools", "custom"],
-          subgraphs: true,
-          // A step's checkpoint is on disk before the next step starts: what was seen to happen is not done again.
-          durability: "sync",
-          recursionLimit: options.recursionLimit,
-          signal: signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]),
-        },
-      );
-      for await (const [namespace, mode, data] of stream) yield { namespace, mode, data };
-      signal?.throwIfAborted();
+      let input = position === "fresh" ? [options.newMessage(runId, request.input)] : [];
+      let at: Stop = position === "resumed" ? "resting" : "ended";
+      for (;;) {
+        signal?.throwIfAborted();
+        // Not while tool calls wait for their turn: new input would make LangGraph forget them.
+        const news = at === "resting" ? [] : inbox.take().map(({ id, text }) => options.newMessage(id, text));
+        input.push(...news);
+        if (at === "ended" && input.length === 0) return;
+        if (gate.drain.drainRequested) break;
+        // LangGraph tells of no input: who reads the events learns of it here.
+        if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
+        at = yield* advance(input, gate, stop);
+        input = [];
+      }
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
       throw toAgentError(error, options.model);
     } finally {
-      stop.abort();
+      ended.abort();
       await options.settle();
     }
+    throw gate.ownPause === undefined ? pause?.reason : new AgentError("paused", gate.ownPause);
   }
 
   return { position, messages, events };
 }
 
+/** Why the graph stopped: nothing is left to do, somebody spoke before a model call, or it rests with steps left. */
+type Stop = "ended" | "news" | "resting";
+
+/** Of a sub-agent that came to rest LangGraph says that its task failed. */
+function isRest(mode: AgentEvent["mode"], data: unknown): boolean {
+  const { event, error } = data as { event?: unknown; error?: unknown };
+  return mode === "tools" && event === "on_tool_error" && error instanceof Error && isGraphDrained(error);
+}
+
+interface Place extends Pick<AgentRun, "position" | "messages"> {
+  /** No later run of the thread has taken over. */
+  readonly isLast: boolean;
+}
+
 /** A run's messages start with its human message, which bears its id, and end before the next run's. */
-function locate(all: readonly BaseMessage[], runId: string, pending: boolean): Pick<AgentRun, "position" | "messages"> {
+function locate(all: readonly BaseMessage[], runId: string, pending: boolean): Place {
   const start = all.findIndex(({ id }) => id === runId);
-  if (start < 0) return { position: "fresh", messages: [] };
-  const next = all.findIndex((message, index) => index > start && message.type === "human");
-  const messages = all.slice(start, next < 0 ? undefined : next);
-  return { position: pending && next < 0 ? "resumed" : "finished", messages };
+  if (start < 0) return { position: "fresh", messages: [], isLast: true };
+  const next = all.findIndex((message, at) => at > start && message.type === "human" && !isSteering(runId, message));
+  const isLast = next < 0;
+  return {
+    position: pending && isLast ? "resumed" : "finished",
+    messages: all.slice(start, isLast ? undefined : next),
+    isLast,
+  };
 }
 
 function unreadable(threadId: string, cause: unknown): AgentError {
