@@ -1,6 +1,6 @@
 // One run on its thread: where it stands, and its events from there.
 import type { BaseMessage } from "@langchain/core/messages";
-import { isGraphDrained, type RunControl as Drain } from "@langchain/langgraph";
+import { isGraphDrained } from "@langchain/langgraph";
 import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
 import { AgentError } from "./errors.ts";
 import type { ModelConfig } from "./models/model-config.ts";
@@ -24,7 +24,6 @@ interface StreamOptions extends ThreadConfig {
   readonly durability: "sync";
   readonly recursionLimit: number;
   readonly signal: AbortSignal;
-  readonly control: Drain;
 }
 
 type StreamTuple = [namespace: string[], mode: AgentEvent["mode"], data: unknown];
@@ -56,14 +55,13 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         // A step's checkpoint is on disk before the next step starts: what was seen to happen is not done again.
         durability: "sync",
         recursionLimit: options.recursionLimit,
-        control: gate.drain,
         signal,
       });
       for await (const [namespace, mode, data] of stream) if (!isRest(mode, data)) yield { namespace, mode, data };
       return "ended";
     } catch (error) {
       if (!(error instanceof Error) || !isGraphDrained(error)) throw error;
-      return gate.drain.drainRequested ? "resting" : "news";
+      return gate.resting ? "resting" : "news";
     }
   }
 
@@ -78,7 +76,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     // Aborted also when the reader stops early: nothing runs on unseen.
     const ended = new AbortController();
     const stop = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
-    const gate = createRunGate({ pause, hasNews: inbox.hasNews, ended: ended.signal });
+    const gate = createRunGate(pause, inbox.hasNews);
     try {
       let input = position === "fresh" ? [options.newMessage(runId, request.input)] : [];
       let at: Stop = position === "resumed" ? "resting" : "ended";
@@ -88,7 +86,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         const news = at === "resting" ? [] : inbox.take().map(({ id, text }) => options.newMessage(id, text));
         input.push(...news);
         if (at === "ended" && input.length === 0) return;
-        if (gate.drain.drainRequested) break;
+        if (gate.resting) break;
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
         at = yield* advance(input, gate, stop);

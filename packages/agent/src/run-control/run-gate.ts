@@ -1,52 +1,44 @@
-// How a run comes to rest, and how it notices that somebody spoke to it. LangGraph can drain a run: it ends between two steps,
-// with all that is done in the checkpoint. Inside a step the gate does the same for calls that have not begun.
-import { GraphDrained, RunControl as Drain } from "@langchain/langgraph";
+// How a run comes to rest, and how it notices that somebody spoke to it: each model call and each tool passes the gate of its
+// run before it begins. When it must not begin, it throws what LangGraph itself throws to drain a graph. What runs beside it
+// comes to its end and is kept, all checkpoints are written, and the graph stops before the very call, sub-agents included.
+import { GraphDrained } from "@langchain/langgraph";
 
-/** One run under way. Travels in LangGraph's `configurable`, into sub-agents too, so that one agent can run many runs at once. */
+/** One run under way. Travels in LangGraph's `configurable`, so that one agent can have many runs open at once. */
 export interface RunGate {
-  /** For the graph, sub-graphs included: once asked, no step begins any more. */
-  readonly drain: Drain;
-  /** Why the run itself wants to rest, when it does. */
+  /** Whether the run is asked to rest: no call may begin. */
+  readonly resting: boolean;
+  /** What the run rests for by its own wish, when that is so. */
   readonly ownPause: string | undefined;
   /** Whether something was said to the run that it has not heard. */
-  readonly hasNews: () => boolean;
-  /** Brings the run to rest; the calls that are under way come to their end. The first reason stays. */
+  hasNews(): boolean;
+  /** Brings the run to rest by its own wish. The first message stays. */
   requestOwnPause(message: string): void;
 }
 
 const key = "stigmer_run";
 
-export interface RunGateOptions {
-  readonly pause?: AbortSignal;
-  readonly hasNews: () => boolean;
-  /** Aborted when the run has ended. */
-  readonly ended: AbortSignal;
-}
-
-export function createRunGate({ pause, hasNews, ended }: RunGateOptions): RunGate {
-  const drain = new Drain();
+export function createRunGate(pause: AbortSignal | undefined, hasNews: () => boolean): RunGate {
   let ownPause: string | undefined;
-  pause?.addEventListener("abort", () => drain.requestDrain("pause"), { signal: ended });
-  if (pause?.aborted === true) drain.requestDrain("pause");
   return {
-    drain,
+    get resting() {
+      return ownPause !== undefined || pause?.aborted === true;
+    },
     get ownPause() {
       return ownPause;
     },
     hasNews,
     requestOwnPause(message) {
       ownPause ??= message;
-      drain.requestDrain("pause");
     },
   };
 }
 
-/** The part of LangGraph's config by which middleware finds the gate. */
-export function gateConfig(gate: RunGate): Record<string, RunGate> {
+/** The part of LangGraph's `configurable` by which middleware finds the gate. */
+export function gateConfig(gate: RunGate): Readonly<Record<string, RunGate>> {
   return { [key]: gate };
 }
 
-/** What middleware gets as `request.runtime`. */
+/** The part of a middleware's `request.runtime` that the gate needs. */
 export interface GateRuntime {
   readonly configurable?: Readonly<Record<string, unknown>>;
 }
@@ -56,12 +48,11 @@ export function requestOwnPause(runtime: GateRuntime, message: string): void {
   gateOf(runtime)?.requestOwnPause(message);
 }
 
-/** Throws LangGraph's bubble-up when the run is coming to rest: the call that wanted in is made when the run goes on. */
-export function passGate(runtime: GateRuntime, options: { readonly listens: boolean }): void {
+/** Before a call begins. Throws when it has to wait until the run goes on, or until its thread has what was said. */
+export function passGate(runtime: GateRuntime, { listens }: { readonly listens: boolean }): void {
   const gate = gateOf(runtime);
-  if (gate === undefined) return;
-  if (gate.drain.drainRequested) throw new GraphDrained(gate.drain.drainReason);
-  if (options.listens && gate.hasNews()) throw new GraphDrained("news");
+  if (gate?.resting === true) throw new GraphDrained("the run is coming to rest");
+  if (listens && gate?.hasNews() === true) throw new GraphDrained("somebody spoke to the run");
 }
 
 function gateOf({ configurable }: GateRuntime): RunGate | undefined {
