@@ -110,7 +110,7 @@ function serverLedger(
   return {
     async begin({ callKey, toolName, toolClass }) {
       const intent = { callKey, toolName, toolClass: classes[toolClass], requestId: randomUUID() };
-      const { outcome } = await client.runner.beginToolCall({ executionId, fence, ...intent });
+      const outcome = await client.runner.beginToolCall({ executionId, fence, ...intent });
       if (outcome.case !== "started") throw new Error(`${callKey} was made before.`);
       return { kind: "started" };
     },
