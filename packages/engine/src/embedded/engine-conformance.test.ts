@@ -13,9 +13,14 @@ engineConformance({
     const server = createFixtureServer({ maxAttempts: 3, reattachMs: 50, retryDelayMs: 10 });
     const cleanups: (() => Promise<void>)[] = [];
     return {
-      engine: server.engine,
+      get engine() {
+        return server.engine;
+      },
       ends: server.ends,
       submit: server.submit,
+      fenceOf: async (id) => (await server.queue.find(id))?.fence ?? 0,
+      restartServer: server.restart,
+      restartEngine: server.restart,
       startRunner: async ({ activities, maxConcurrency = 1 }) => {
         const wire = createWire(server.transport);
         const runnerId = `runner-${String(cleanups.length)}`;
@@ -36,6 +41,8 @@ engineConformance({
         return {
           drain: (drain) => worker.drain(drain),
           // A code that ends the worker: its own end is not what a crash shows, but nothing of it may be left either.
+          cutOff: async () => wire.cut(),
+          reconnect: async () => wire.heal(),
           crash: async () => wire.cut(Code.Unauthenticated),
         };
       },

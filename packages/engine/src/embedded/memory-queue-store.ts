@@ -4,6 +4,8 @@ import type { LeaseKey, NewTask, QueuedItem, QueuedTask, QueueStore } from "./qu
 export interface MemoryQueueStore extends QueueStore {
   /** Adds a task at the end. A task id that is there already changes nothing. */
   enqueue(task: NewTask): Promise<void>;
+  /** A task as it is, also when it is done. */
+  find(taskId: string): Promise<QueuedTask | undefined>;
 }
 
 type Row = { -readonly [Key in keyof QueuedTask]: QueuedTask[Key] } & {
@@ -38,6 +40,11 @@ export function createMemoryQueueStore(): MemoryQueueStore {
       const unclaimed = { fence: 0, attempt: 0, runnerId: "", claimId: "", lastFailure: "" };
       const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [] };
       rows.set(task.id, { ...task, ...unclaimed, ...unasked, state: "waiting", expiresAt: 0, availableAt: 0 });
+    },
+
+    find: async (taskId) => {
+      const row = rows.get(taskId);
+      return row && taskOf(row);
     },
 
     lease: async ({ queue, runnerId, now, leaseMs, maxAttempts }) => {

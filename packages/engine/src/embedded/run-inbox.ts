@@ -31,7 +31,7 @@ export function createRunInbox(initial: readonly InboxItem[], onFault: (error: u
     add: (item) => {
       if (items.some(({ id }) => id === item.id)) return;
       items = [...items, item];
-      for (const listener of [...listeners]) {
+      for (const listener of listeners) {
         try {
           listener();
         } catch (error) {
