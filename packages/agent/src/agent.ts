@@ -83,7 +83,8 @@ export interface RunRequest {
 export interface AgentRun {
   /**
    * `fresh`: the thread doesn't know this run. `resumed`: it was stopped on the way and goes on from its last
-   * checkpoint. `finished`: nothing is left to do (also when a later run of the thread has taken over).
+   * checkpoint. `finished`: nothing is left to do (also when a later run of the thread has taken over); what people
+   * say to a finished run that is its thread's last one makes it go on all the same.
    */
   readonly position: "fresh" | "resumed" | "finished";
   /** The run's messages that the checkpoint holds, its human message first. Empty when fresh. */

@@ -1,6 +1,8 @@
 // A process of its own, so that it can be killed: runs an agent on a thread until it is.
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSandbox } from "@stigmer/sandbox";
+import type { SteeringMessage } from "../agent.ts";
 import { createSqliteCheckpointer } from "../checkpointer/create-sqlite-checkpointer.ts";
 import { createAgent } from "../create-agent.ts";
 import { defaults } from "./workbench.ts";
@@ -10,4 +12,6 @@ const sandbox = await createSandbox({ type: "filesystem", rootDir: join(root, "w
 const checkpointer = await createSqliteCheckpointer({ path: join(root, "checkpoints.db") });
 const agent = await createAgent({ ...defaults(root, sandbox, url), checkpointer });
 const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go." });
-for await (const { mode } of run.events()) process.stdout.write(`${mode}\n`);
+const inbox = join(root, "inbox.json");
+const messages = (): SteeringMessage[] => (existsSync(inbox) ? JSON.parse(readFileSync(inbox, "utf8")) : []);
+for await (const { mode } of run.events({ messages })) process.stdout.write(`${mode}\n`);

@@ -1,9 +1,12 @@
+import { tool } from "@langchain/core/tools";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Scenario, ScriptedToolCall } from "@stigmer/scripted-model";
-import { afterEach, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
 import { answer, collect, openWorkbench, type Workbench } from "../__fixtures__/workbench.ts";
 import type { Agent, AgentEvent, AgentRun, RunControl } from "../agent.ts";
+import { requestOwnPause } from "./run-gate.ts";
 
 let bench: Workbench;
 afterEach(() => bench[Symbol.asyncDispose]());
@@ -209,4 +212,51 @@ it("leaves the agent's other runs alone", async () => {
   expect(await a.ended).toBe(pause.signal.reason);
   expect(await b.ended).toBe("ended");
   expect(answer(b.events)).toBe("Done too.");
+});
+
+describe("a run that asks for rest itself", () => {
+  const askPerson = tool(
+    async ({ name }: { name: string }, runtime) => {
+      requestOwnPause(runtime as object, `Nobody knows what became of ${name}.`);
+      return `unknown: ${name}`;
+    },
+    { name: "ask_person", description: "Asks a person.", schema: z.object({ name: z.string() }) },
+  );
+  const ask = (name: string): ScriptedToolCall => ({ name: "ask_person", args: { name } });
+
+  it("lets what runs beside it end, keeps the answer, and does not ask again", async () => {
+    bench = await openWorkbench([
+      main({ toolCalls: [ask("the letter"), slow("beside")] }, { toolCalls: [quick("next")] }, { text: "Done." }),
+    ]);
+    const agent = await bench.agent({ tools: [askPerson] });
+    const { ended, settled } = watch(await open(agent), {});
+    await began("beside");
+    expect(settled()).toBe(false);
+    touch("beside.go");
+    expect(await ended).toMatchObject({ code: "paused", message: "Nobody knows what became of the letter." });
+    expect(effects()).toEqual(["beside"]);
+
+    const again = await open(agent);
+    expect(again.messages.map(({ text }) => text)).toContain("unknown: the letter");
+    expect(answer(await collect(again))).toBe("Done.");
+    expect(effects()).toEqual(["beside", "next"]);
+    expect(JSON.stringify(bench.model.requests[1]!.body)).toContain("unknown: the letter");
+    expect(bench.model.requests).toHaveLength(3);
+  });
+
+  it("says so from within a sub-agent, whoever else wants it to rest", async () => {
+    bench = await openWorkbench([
+      { name: "sub", match: { human: "Dig" }, turns: [{ toolCalls: [ask("it"), slow("a")] }, { text: "Dug." }] },
+      main({ toolCalls: [task("Dig")] }, { text: "Done." }),
+    ]);
+    const agent = await bench.agent({ tools: [askPerson] });
+    const pause = new AbortController();
+    const { ended } = watch(await open(agent), { pause: pause.signal });
+    await began("a");
+    pause.abort(new Error("wait"));
+    touch("a.go");
+    expect(await ended).toMatchObject({ code: "paused", message: "Nobody knows what became of it." });
+    expect(answer(await collect(await open(agent)))).toBe("Done.");
+    expect(effects()).toEqual(["a"]);
+  });
 });
