@@ -5,13 +5,16 @@ import { createDeepAgent, GENERAL_PURPOSE_SUBAGENT, type SubAgent } from "deepag
 import { type AgentMiddleware, modelRetryMiddleware, todoListMiddleware } from "langchain";
 import type { Agent, AgentOptions, SubAgentSpec } from "./agent.ts";
 import { AgentError } from "./errors.ts";
+import { isOwnTool } from "./ledger/tool-classes.ts";
 import { createExecuteTool } from "./middleware/execute-tool.ts";
 import { fileTools } from "./middleware/files.ts";
 import { portableContent } from "./middleware/portable-content.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
+import { createToolLedger } from "./middleware/tool-ledger.ts";
 import { createModel } from "./models/create-model.ts";
 import { type AgentGraph, openRun } from "./open-run.ts";
 import { runGate } from "./run-control/gate-middleware.ts";
+import { requestOwnPause } from "./run-control/run-gate.ts";
 import { withSpill } from "./spill-backend.ts";
 import { composeSystemPrompt } from "./system-prompt.ts";
 import { isRetryable, toAgentError } from "./to-agent-error.ts";
@@ -22,12 +25,19 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
   const { recursionLimit = 1000, commandTimeoutMs = 120_000 } = options;
   const execute = createExecuteTool(sandbox, { timeoutMs: commandTimeoutMs });
   const backend = withSpill(toDeepAgentsBackend(sandbox), options.spillDirectory);
+  const ledger =
+    options.ledger === undefined
+      ? undefined
+      : createToolLedger({
+          ledger: options.ledger,
+          serde: checkpointer.serde,
+          requestPause: options.unknownOutcome === "pause" ? requestOwnPause : undefined,
+        });
 
   // deepagents gives a sub-agent none of its parent's middleware: each gets its own.
   const middleware = ({ listens }: { readonly listens: boolean }): AgentMiddleware[] => [
     fileTools(backend, execute.tool),
     todoListMiddleware() as AgentMiddleware,
-    toolErrors(),
     portableContent(),
     modelRetryMiddleware({
       maxRetries: modelConfig.maxRetries ?? 4,
@@ -37,6 +47,9 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
       maxDelayMs: 30_000,
     }) as AgentMiddleware,
     runGate({ listens }),
+    // Innermost, so that nothing but the tool lies between its intent and its result.
+    ...(ledger === undefined ? [] : [ledger.middleware()]),
+    toolErrors(),
   ];
   const subAgent = ({ name, description, instructions, skillsSection }: SubAgentSpec): SubAgent => ({
     name,
@@ -50,6 +63,7 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
       name: "main",
       model: await createModel(modelConfig),
       systemPrompt: composeSystemPrompt(options.instructions, options.skillsSection, context),
+      tools: [...(options.tools ?? [])],
       middleware: middleware({ listens: true }),
       subagents: withGeneralPurpose(options).map(subAgent),
       backend,
@@ -57,10 +71,11 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
     });
     const graph = agent.graph as unknown as AgentGraph;
     const newMessage = (id: string, content: string): HumanMessage => new HumanMessage({ id, content });
-    return {
-      open: (request) =>
-        openRun(graph, request, { recursionLimit, model: modelConfig, newMessage, settle: execute.settleAborted }),
+    const settle = async (): Promise<void> => {
+      await execute.settleAborted();
+      await ledger?.settle();
     };
+    return { open: (request) => openRun(graph, request, { recursionLimit, model: modelConfig, newMessage, settle }) };
   } catch (error) {
     const { code, message } = toAgentError(error, modelConfig);
     if (code !== "unknown") throw toAgentError(error, modelConfig);
@@ -74,7 +89,7 @@ function withGeneralPurpose({ subAgents = [], skillsSection }: AgentOptions): re
   return [{ name, description, instructions: systemPrompt, skillsSection }, ...subAgents];
 }
 
-function check({ model, subAgents = [], recursionLimit, commandTimeoutMs }: AgentOptions): void {
+function check({ model, subAgents = [], tools = [], recursionLimit, commandTimeoutMs }: AgentOptions): void {
   const problems: string[] = [];
   // The description may come from a file: what the types promise is checked here.
   if (!(["anthropic", "openai", "ollama"] as string[]).includes(model.provider)) {
@@ -88,6 +103,10 @@ function check({ model, subAgents = [], recursionLimit, commandTimeoutMs }: Agen
       problems.push(`sub-agent "${name}" has no description, which tells when to use it`);
     if (subAgents.findIndex((other) => other.name === name) < index)
       problems.push(`two sub-agents are called "${name}"`);
+  }
+  for (const [index, { name }] of tools.entries()) {
+    if (isOwnTool(name)) problems.push(`a tool is called "${name}", as one that every agent has`);
+    else if (tools.findIndex((other) => other.name === name) < index) problems.push(`two tools are called "${name}"`);
   }
   for (const [name, value] of Object.entries({ recursionLimit, commandTimeoutMs })) {
     if (value !== undefined && !(value > 0)) problems.push(`${name} is ${value}, and must be above 0`);

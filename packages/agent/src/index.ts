@@ -29,3 +29,8 @@ export {
   type SqliteCheckpointer,
   type SqliteCheckpointerOptions,
 } from "./checkpointer/create-sqlite-checkpointer.ts";
+
+// To have a tool's effect happen once.
+export { createMemoryLedger } from "./ledger/create-memory-ledger.ts";
+export { createSqliteLedger, type SqliteLedger, type SqliteLedgerOptions } from "./ledger/create-sqlite-ledger.ts";
+export type { ToolCallClass, ToolCallIntent, ToolCallLedger, ToolCallStart } from "./ledger/tool-call-ledger.ts";

@@ -1,7 +1,5 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { AgentError } from "../errors.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { openSqliteFile } from "../sqlite-file.ts";
 
 // A checkpoint is small: what its channels hold lies in channel_values, one row for each value that changed. A list
 // that only grew is stored as what was appended to the row `base`, so that a step of a long conversation costs what
@@ -41,37 +39,9 @@ const schema = `
   ) STRICT;
 `;
 
-/** Raised with every change of the schema. */
-const schemaVersion = 1;
-
-/** Opens the file for use beside other processes: each waits for the others' short writes. */
+/** Opens, or makes, a database of checkpoints. */
 export function openDatabase(path: string): DatabaseSync {
-  let database: DatabaseSync | undefined;
-  try {
-    if (path !== ":memory:") {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      // SQLite gives its own files (-wal, -shm) the permissions of this one.
-      closeSync(openSync(path, "a", 0o600));
-    }
-    database = new DatabaseSync(path, { timeout: 10_000 });
-    // FULL: what a run has acknowledged must outlive a power cut. It costs 0.4 ms a step, beside a model call nothing.
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
-    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
-    if (version > schemaVersion) {
-      throw new Error(`it was written by a newer version (schema ${version}, this one knows ${schemaVersion})`);
-    }
-    if (version < schemaVersion)
-      database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
-    return database;
-  } catch (error) {
-    database?.close();
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new AgentError(
-      "checkpoint",
-      `Cannot open the checkpoint database ${path}: ${reason}. Check that the file is yours and that the disk has room.`,
-      { cause: error },
-    );
-  }
+  return openSqliteFile(path, { name: "checkpoint", schema, version: 1, table: "checkpoints" });
 }
 
 /** Runs `work` in one transaction that holds the write lock from its start. */

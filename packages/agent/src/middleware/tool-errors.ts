@@ -1,6 +1,7 @@
 import { ToolMessage } from "@langchain/core/messages";
 import { isGraphBubbleUp } from "@langchain/langgraph";
 import { type AgentMiddleware, createMiddleware } from "langchain";
+import { toAgentError } from "../to-agent-error.ts";
 import { scrubError } from "./scrub.ts";
 
 /** A tool that fails tells the model, which can do better; it never ends the run. Aborts and interrupts pass. */
@@ -18,6 +19,8 @@ export function toolErrors(): AgentMiddleware {
       } catch (error) {
         if (isGraphBubbleUp(error) || request.runtime.signal?.aborted === true) throw error;
         const { id = "", name } = request.toolCall;
+        // A sub-agent that can't write down what it does: its run must not go on as if it had.
+        if (name === "task" && toAgentError(error).code === "checkpoint") throw error;
         const reason = error instanceof Error ? error.message : String(error);
         return new ToolMessage({
           content: scrubError(`Error: ${reason.replace(/^Error: /, "")}`),
