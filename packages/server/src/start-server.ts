@@ -10,6 +10,7 @@ import { createHealth } from "./discovery/health.ts";
 import { createReflection } from "./discovery/reflection.ts";
 import { readExecution } from "./executions/read-execution.ts";
 import { createRunStatuses } from "./executions/run-statuses.ts";
+import { settlePhases } from "./executions/settle-phases.ts";
 import { listen, type Listener } from "./http/listen.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
 import { authenticate, localAuthenticator, principalOf } from "./interceptors/principal.ts";
@@ -20,8 +21,10 @@ import { silentLogger, type Logger } from "./logger.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
+import { createRunnerService } from "./services/runner.ts";
 import { openSqliteStore } from "./store/sqlite/create-store.ts";
 import { lockDataDir } from "./store/sqlite/lock.ts";
+import { version } from "./version.ts";
 
 export interface StartServerOptions {
   /** Holds `local.key`, which the server makes on its first start: who can read it may call. */
@@ -98,7 +101,7 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
   const runs = createRunStatuses({ store, logger });
   const engine = createEmbeddedEngine({
     ...options.engine,
-    queue: store.queue,
+    queue: settlePhases({ queue: store.queue, runs, logger }),
     loadExecution: async (executionId) => {
       const execution = await readExecution({ store, runs }, executionId);
       return execution && secrets.mask(execution);
@@ -120,7 +123,7 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
   });
   const routes = (router: ConnectRouter): void => {
     registerServices(router);
-    router.service(RunnerController, engine.runnerService);
+    router.service(RunnerController, createRunnerService({ store, engine, version, logger }));
     router.service(Health, health.service);
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };

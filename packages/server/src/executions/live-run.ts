@@ -19,7 +19,9 @@ export interface LiveRunOptions {
 }
 
 /** What somebody wants to change, once the current status is known. */
-export type ProposedChange = Pick<StatusAppend, "fence" | "sequence" | "amends"> & { readonly delta: StatusDelta };
+export type ProposedChange = Pick<StatusAppend, "fence" | "sequence" | "amends" | "place"> & {
+  readonly delta: StatusDelta;
+};
 
 export type ChangeOutcome =
   | { readonly kind: "appended"; readonly revision: number }
@@ -126,12 +128,13 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const logBytes = current.logBytes + bytes.length;
     const compacts = logBytes > options.compactAfterBytes && logBytes > 2 * current.snapshotBytes;
     const snapshot = ends || current.ended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
-    const { fence, sequence, amends, expectedRevision } = proposed;
+    const { fence, sequence, amends, place, expectedRevision } = proposed;
     const result = await executions.append({
       id,
       fence,
       sequence,
       amends,
+      place,
       expectedRevision,
       snapshot,
       ends,

@@ -1,13 +1,13 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { AgentExecutionStatusSchema, ExecutionPhase, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
-import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexecution/v1";
+import type { AgentExecutionStatus, StatusChange, StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import { isTerminal, StatusError } from "@stigmer/status";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
 import { closingDelta, type Ending } from "./closing-delta.ts";
 import { createLiveRun, type ChangeOutcome, type LiveRun, type ProposedChange } from "./live-run.ts";
-import { phaseName } from "./phase-name.ts";
+import { missingExecution, refusalError } from "./refusals.ts";
 import type { RunEvent } from "./watcher.ts";
 
 export interface RunStatusesOptions {
@@ -53,13 +53,21 @@ export interface RunStatuses {
   finish(executionId: string, fence: number | undefined, status: AgentExecutionStatus | undefined): Promise<void>;
   /** Ends the run as FAILED with this text, unless it has ended already. */
   fail(executionId: string, message: string): Promise<void>;
+  /**
+   * The run's task waits, or rests until somebody resumes it: its phase becomes what is true then. Nothing happens when
+   * the task is somebody's, who tells the phase, or when the run has ended.
+   */
+  settle(executionId: string): Promise<void>;
   /** Undefined when there is no such run. The status is the caller's own. */
   read(executionId: string): Promise<AgentExecutionStatus | undefined>;
   /** Ends without an error once the run has ended. */
   follow(executionId: string, options: FollowOptions): AsyncIterable<RunEvent>;
   /** The run was deleted: whoever follows it is told so. */
   forget(executionId: string): void;
-  /** Fails the runs that no task would end, left by a crash between two steps. For the start of a server. */
+  /**
+   * Makes good what a crash between two steps left: runs that no task would end fail, phases become what their tasks say.
+   * For the start of a server.
+   */
   recover(): Promise<void>;
   /** Ends everyone who follows a run, now or later, with UNAVAILABLE, so that they come back. */
   close(): void;
@@ -144,11 +152,23 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     }
   }
 
+  /** Whoever moves the task after this has looked settles it again: what is stored is true of its place at that moment. */
+  async function settle(id: string): Promise<void> {
+    const place = (await store.executions.writeState(id))?.taskPlace;
+    if (place !== "resting" && place !== "waiting") return;
+    await change(id, ({ phase, startedAt }) => {
+      if (isTerminal(phase) || (phase === ExecutionPhase.EXECUTION_PAUSED) === (place === "resting")) return undefined;
+      const settled = place === "resting" ? ExecutionPhase.EXECUTION_PAUSED : unpaused(startedAt);
+      const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "run", value: { phase: settled } } }] });
+      return { place, delta };
+    });
+  }
+
   async function* follow(id: string, { mode, afterRevision = 0, signal }: FollowOptions): AsyncGenerator<RunEvent> {
     const { run, release } = acquire(id);
     try {
       const watcher = await run.watch(mode, afterRevision);
-      if (!watcher) throw notFound(id);
+      if (!watcher) throw missingExecution(id);
       if (closed) watcher.end(shuttingDown());
       try {
         yield* watcher.events(signal);
@@ -163,16 +183,21 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
   return {
     patch: async ({ executionId, delta, fence, sequence }) => {
       const outcome = await change(executionId, () => ({ delta, fence, sequence }));
-      if (outcome.kind === "appended" || outcome.kind === "repeated") return outcome.revision;
-      throw refusal(executionId, fence, outcome);
+      if (outcome.kind !== "appended" && outcome.kind !== "repeated")
+        throw refusalError({ executionId, fence }, outcome);
+      // Told by a runner that has lost the run to nobody yet, a phase may not be what is true of a run that waits.
+      if (delta.changes.some(movesRun)) await settle(executionId);
+      return outcome.revision;
     },
     merge: async (executionId, status) => {
       const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "merged", value: reported(status) } }] });
       const outcome = await change(executionId, (current) => ({ delta, amends: isTerminal(current.phase) }));
-      if (outcome.kind !== "appended") throw refusal(executionId, 0, outcome);
+      if (outcome.kind !== "appended") throw refusalError({ executionId, fence: 0 }, outcome);
+      await settle(executionId);
     },
     finish: (executionId, fence, status) => end(executionId, { fence, ...outcomeOf(status) }),
     fail: (executionId, error) => end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error }),
+    settle,
     read: async (executionId) => {
       if (!entries.has(executionId)) {
         const ended = await readEnded(executionId);
@@ -195,6 +220,7 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
           error: "The run was lost in a crash. Start it again.",
         });
       }
+      for (const id of await store.executions.misplaced(ExecutionPhase.EXECUTION_PAUSED)) await settle(id);
     },
     close: () => {
       closed = true;
@@ -215,6 +241,15 @@ function outcomeOf(status: AgentExecutionStatus | undefined): Outcome {
   return { phase: ExecutionPhase.EXECUTION_FAILED, error };
 }
 
+function movesRun({ change }: StatusChange): boolean {
+  return change.case === "run" || change.case === "merged";
+}
+
+/** The phase of a run that goes on once somebody takes it. */
+function unpaused(startedAt: string): ExecutionPhase {
+  return startedAt === "" ? ExecutionPhase.EXECUTION_PENDING : ExecutionPhase.EXECUTION_IN_PROGRESS;
+}
+
 /** What of a reported status is the runner's to say. */
 function reported(status: AgentExecutionStatus): AgentExecutionStatus {
   return create(AgentExecutionStatusSchema, {
@@ -225,31 +260,6 @@ function reported(status: AgentExecutionStatus): AgentExecutionStatus {
   });
 }
 
-function refusal(id: string, fence: number, outcome: Exclude<ChangeOutcome, { kind: "appended" }>): ConnectError {
-  switch (outcome.kind) {
-    case "missing":
-      return notFound(id);
-    case "stale-fence":
-      return new ConnectError(
-        `fence ${fence} of ${id} is not current (${outcome.currentFence}): another runner has taken over, stop this run`,
-        Code.FailedPrecondition,
-      );
-    case "ended":
-      return new ConnectError(
-        `${id} has ended (${phaseName(outcome.phase)}): its status is final`,
-        Code.FailedPrecondition,
-      );
-    case "repeated":
-    case "moved":
-    case "unchanged":
-      return new ConnectError(`the status of ${id} could not be changed: try again`, Code.Aborted);
-  }
-}
-
 function shuttingDown(): ConnectError {
   return new ConnectError("the server is shutting down: try again", Code.Unavailable);
-}
-
-function notFound(id: string): ConnectError {
-  return new ConnectError(`AgentExecution ${id} does not exist`, Code.NotFound);
 }

@@ -48,6 +48,18 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
       const { principal, view } = await callOf(context);
       return view(await executions.cancel(executionId, reason, principal));
     },
+    pause: async ({ executionId, reason }, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.pause(executionId, reason, principal));
+    },
+    resume: async ({ executionId }, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.resume(executionId, principal));
+    },
+    sendMessage: async ({ executionId, messageId, text }, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.sendMessage(executionId, { messageId, text }, principal));
+    },
     updateStatus: async ({ executionId, status = create(AgentExecutionStatusSchema) }, context) => {
       const { principal, view } = await callOf(context);
       await executions.find(executionId, principal);

@@ -20,6 +20,7 @@ import type { Store, StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import { announceTask } from "./announce-task.ts";
 import { createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
+import { createOrders } from "./orders.ts";
 import { createSessionResolver } from "./resolve-session.ts";
 import { notFound, type Resources } from "./resources.ts";
 import { deleteExecution } from "./sessions.ts";
@@ -30,6 +31,12 @@ export interface AgentExecutions {
   create(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
   update(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
   cancel(id: string, reason: string, principal: Principal): Promise<AgentExecution>;
+  /** Throws FAILED_PRECONDITION when the run has ended. */
+  pause(id: string, reason: string, principal: Principal): Promise<AgentExecution>;
+  /** Throws FAILED_PRECONDITION when the run has ended. */
+  resume(id: string, principal: Principal): Promise<AgentExecution>;
+  /** Says something to a run under way. Throws FAILED_PRECONDITION when the run has ended without hearing it. */
+  sendMessage(id: string, message: SentMessage, principal: Principal): Promise<AgentExecution>;
   delete(id: string, principal: Principal): Promise<AgentExecution>;
   /** Throws NOT_FOUND. */
   get(id: string, principal: Principal): Promise<AgentExecution>;
@@ -37,10 +44,17 @@ export interface AgentExecutions {
   find(id: string, principal: Principal): Promise<ExecutionRecord>;
 }
 
+/** What is said to a run. */
+export interface SentMessage {
+  /** Names the message within the run; empty: one is made. */
+  readonly messageId: string;
+  readonly text: string;
+}
+
 export interface AgentExecutionsOptions {
   readonly store: Store;
   readonly runs: RunStatuses;
-  readonly engine: Pick<Engine, "start" | "cancel">;
+  readonly engine: Pick<Engine, "start" | "cancel" | "pause" | "resume" | "deliver">;
   readonly sessions: Resources<Session>;
   readonly secrets: Secrets;
   readonly access: Access;
@@ -64,6 +78,13 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
   ): Promise<ExecutionRecord> {
     const record = await tx.executions.get(id);
     if (!record || !access.canRead(principal, ownerOf(record))) throw notFound(KIND, id);
+    return record;
+  }
+
+  /** One that the caller may change. */
+  async function findOwn(id: string, principal: Principal): Promise<ExecutionRecord> {
+    const record = await find(store, id, principal);
+    access.requireWrite(principal, ownerOf(record));
     return record;
   }
 
@@ -119,7 +140,8 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     const record = await find(tx, id, principal);
     access.requireWrite(principal, ownerOf(record));
     const task = await tx.tasks.state(id);
-    if (record.ended || record.phase !== ExecutionPhase.EXECUTION_PENDING || (task && task.fence > 0)) {
+    const waits = record.phase === ExecutionPhase.EXECUTION_PENDING || record.phase === ExecutionPhase.EXECUTION_PAUSED;
+    if (record.ended || !waits || (task && task.fence > 0)) {
       throw new ConnectError(`${id} has started: what it was asked can't be changed any more`, Code.FailedPrecondition);
     }
     const previous = fromBinary(AgentExecutionSchema, record.body);
@@ -154,11 +176,11 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
       return get(given.metadata?.id ?? "", principal);
     },
     cancel: async (id, reason, principal) => {
-      const record = await find(store, id, principal);
-      access.requireWrite(principal, ownerOf(record));
+      const record = await findOwn(id, principal);
       if (!record.ended) await engine.cancel(id, reason || "Cancelled on request.");
       return get(id, principal);
     },
+    ...createOrders({ engine, get, findOwn }),
     delete: async (id, principal) => {
       const status = await runs.read(id);
       const record = await transact(store, async (tx) => {

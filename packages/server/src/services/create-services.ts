@@ -1,5 +1,5 @@
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
-import { DEFAULT_ACTIVITY_QUEUE, type Engine } from "@stigmer/engine";
+import { DEFAULT_ACTIVITY_QUEUE } from "@stigmer/engine";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { Principal } from "../interceptors/principal.ts";
 import type { Logger } from "../logger.ts";
@@ -7,7 +7,7 @@ import type { Secrets } from "../secrets/secrets.ts";
 import type { Store } from "../store/store.ts";
 import { createAccess } from "./access.ts";
 import { agentInstanceDefinition, registerAgentInstances } from "./agent-instances.ts";
-import { createAgentExecutions } from "./agent-executions.ts";
+import { createAgentExecutions, type AgentExecutionsOptions } from "./agent-executions.ts";
 import { registerAgentExecutions } from "./agent-execution-services.ts";
 import { agentDefinition, registerAgents } from "./agents.ts";
 import { createCallOf } from "./call.ts";
@@ -23,7 +23,7 @@ export interface ServicesOptions {
   readonly store: Store;
   /** Made before the engine, whose `onFinished` and `onExhausted` go to its `finish` and `fail`. */
   readonly runs: RunStatuses;
-  readonly engine: Pick<Engine, "start" | "cancel">;
+  readonly engine: AgentExecutionsOptions["engine"];
   readonly secrets: Secrets;
   readonly principalOf: (context: HandlerContext) => Principal;
   /** In local mode the one user owns everything; in cloud mode organisations are kept apart. */

@@ -65,9 +65,17 @@ export interface StatusAppend {
   readonly ends?: boolean;
   /** Lets the change amend a run that has ended; `snapshot` must be given. */
   readonly amends?: boolean;
+  /** The change is true only while the run's task is there. Undefined: wherever it is. */
+  readonly place?: TaskPlace;
 }
 
-/** What decides whether a change of a run's status is taken. */
+/**
+ * Where a run's task is. `waiting`: for a runner. `resting`: for somebody to resume it. `held`: somebody has it. `ending`: it
+ * waits to be ended, because it was cancelled. `over`: it is done, or there is none.
+ */
+export type TaskPlace = "waiting" | "resting" | "held" | "ending" | "over";
+
+/** What decides whether a change of a run is taken. */
 export interface WriteState {
   readonly revision: number;
   readonly phase: number;
@@ -76,6 +84,26 @@ export interface WriteState {
   readonly lastSequence: number;
   /** The current fence of the run's task; 0 when no runner ever had it. */
   readonly taskFence: number;
+  readonly taskPlace: TaskPlace;
+}
+
+/** Why somebody may write nothing for a run. */
+export type HolderRefusal =
+  | { readonly kind: "missing" }
+  /** The fence is not that of the run's task. */
+  | { readonly kind: "stale-fence"; readonly currentFence: number };
+
+/**
+ * The one rule about who may write for a run, be it a status or a tool call: the server itself (undefined), and whoever has
+ * the task's present fence.
+ */
+export function holderRefusalOf(
+  fence: number | undefined,
+  state: Pick<WriteState, "taskFence"> | undefined,
+): HolderRefusal | undefined {
+  if (!state) return { kind: "missing" };
+  if (fence === undefined || fence === state.taskFence) return undefined;
+  return { kind: "stale-fence", currentFence: state.taskFence };
 }
 
 /** Why a change is not stored. */
@@ -84,9 +112,10 @@ export type AppendRefusal =
   | { readonly kind: "repeated"; readonly revision: number }
   /** Somebody else appended since `expectedRevision`. */
   | { readonly kind: "moved"; readonly revision: number }
-  | { readonly kind: "stale-fence"; readonly currentFence: number }
   | { readonly kind: "ended"; readonly phase: number; readonly revision: number }
-  | { readonly kind: "missing" };
+  /** The run's task is not in the place that the change is about. */
+  | { readonly kind: "elsewhere" }
+  | HolderRefusal;
 
 export type AppendResult = { readonly kind: "appended"; readonly revision: number } | AppendRefusal;
 
@@ -95,16 +124,17 @@ export type AppendResult = { readonly kind: "appended"; readonly revision: numbe
  * run, so that the last one can be repeated too.
  */
 export function refusalOf(
-  change: Pick<StatusAppend, "expectedRevision" | "fence" | "sequence" | "amends">,
+  change: Pick<StatusAppend, "expectedRevision" | "fence" | "sequence" | "amends" | "place">,
   state: WriteState | undefined,
 ): AppendRefusal | undefined {
-  if (!state) return { kind: "missing" };
-  const { revision, phase } = state;
   const { fence, sequence = 0 } = change;
-  if (fence !== undefined && fence !== state.taskFence) return { kind: "stale-fence", currentFence: state.taskFence };
+  const refusal = holderRefusalOf(fence, state);
+  if (refusal || !state) return refusal ?? { kind: "missing" };
+  const { revision, phase } = state;
   if (sequence > 0 && fence === state.lastFence && sequence <= state.lastSequence)
     return { kind: "repeated", revision };
   if (state.ended && !change.amends) return { kind: "ended", phase, revision };
+  if (change.place !== undefined && change.place !== state.taskPlace) return { kind: "elsewhere" };
   if (revision !== change.expectedRevision) return { kind: "moved", revision };
   return undefined;
 }
@@ -138,8 +168,10 @@ export interface ExecutionStore {
   snapshot(id: string): Promise<StatusSnapshot | undefined>;
   /** Runs that have not ended although no open task would end them, oldest first. */
   orphans(): Promise<string[]>;
+  /** Runs under way whose task rests while `phase` is not that of `resting`, or waits while it is, oldest first. */
+  misplaced(resting: number): Promise<string[]>;
   /** The log after a revision, oldest first; it begins after the snapshot's revision. */
   log(id: string, afterRevision: number): Promise<StatusLogRow[]>;
-  /** Takes the run's log and task along. False when there was none. */
+  /** Takes the run's log, ledger and task, with its inbox, along. False when there was none. */
   delete(id: string): Promise<boolean>;
 }

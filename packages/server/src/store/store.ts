@@ -1,5 +1,6 @@
 import type { QueueStore } from "@stigmer/engine/embedded";
 import type { ExecutionStore } from "./execution-store.ts";
+import type { LedgerStore } from "./ledger-store.ts";
 import type { ResourceStore } from "./resource-store.ts";
 import type { ArtifactStore, SkillVersionStore } from "./skill-store.ts";
 import type { TaskOutbox } from "./task-store.ts";
@@ -10,6 +11,7 @@ export interface StoreTransaction {
   readonly executions: ExecutionStore;
   readonly skillVersions: SkillVersionStore;
   readonly tasks: TaskOutbox;
+  readonly ledger: LedgerStore;
 }
 
 /**

@@ -2,17 +2,21 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DescService } from "@bufbuild/protobuf";
-import { type Client, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { type DescService, toBinary } from "@bufbuild/protobuf";
+import { type Client, type ConnectRouter, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
+import type { Standing } from "@stigmer/engine";
+import type { QueueStore } from "@stigmer/engine/embedded";
 import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
 import { AgentExecutionCommandController, AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
 import { AgentInstanceCommandController, AgentInstanceQueryController } from "@stigmer/protos/agentinstance/v1";
 import { EnvironmentCommandController, EnvironmentQueryController } from "@stigmer/protos/environment/v1";
 import { ExecutionContextCommandController, ExecutionContextQueryController } from "@stigmer/protos/executioncontext/v1";
 import { McpServerCommandController, McpServerQueryController } from "@stigmer/protos/mcpserver/v1";
+import { InboxItemSchema, RunnerController } from "@stigmer/protos/runner/v1";
 import { SessionCommandController, SessionQueryController } from "@stigmer/protos/session/v1";
 import { SkillCommandController, SkillQueryController } from "@stigmer/protos/skill/v1";
 import { createRunStatuses, type RunStatuses, type RunStatusesOptions } from "../../executions/run-statuses.ts";
+import { settlePhases } from "../../executions/settle-phases.ts";
 import type { Principal } from "../../interceptors/principal.ts";
 import { validateRequests } from "../../interceptors/validate.ts";
 import { silentLogger } from "../../logger.ts";
@@ -20,6 +24,7 @@ import { createSecrets } from "../../secrets/create-secrets.ts";
 import { openSqliteStore } from "../../store/sqlite/create-store.ts";
 import type { Store } from "../../store/store.ts";
 import { createServices } from "../create-services.ts";
+import { createRunnerService } from "../runner.ts";
 
 /** Command and query services of a kind as one client. */
 type Both<C extends DescService, Q extends DescService> = Client<C> & Client<Q>;
@@ -29,7 +34,9 @@ export interface TestServer {
   readonly store: Store;
   readonly runs: RunStatuses;
   readonly transport: Transport;
-  /** What the engine was asked, as `start aex-…` and `cancel aex-… reason`. */
+  /** The queue as an engine has it. */
+  readonly queue: QueueStore;
+  /** What the engine was asked, as `start aex-…` and `cancel aex-… reason`. Of pauses and messages it does what the queue does. */
   readonly asked: string[];
   readonly agents: Both<typeof AgentCommandController, typeof AgentQueryController>;
   readonly instances: Both<typeof AgentInstanceCommandController, typeof AgentInstanceQueryController>;
@@ -39,6 +46,7 @@ export interface TestServer {
   readonly mcpServers: Both<typeof McpServerCommandController, typeof McpServerQueryController>;
   readonly skills: Both<typeof SkillCommandController, typeof SkillQueryController>;
   readonly executions: Both<typeof AgentExecutionCommandController, typeof AgentExecutionQueryController>;
+  readonly runner: Client<typeof RunnerController>;
   /** Leases the oldest waiting task, as a runner does. */
   lease(now?: number): Promise<{ id: string; fence: number }>;
   /** Closes, and opens the same data again. */
@@ -64,12 +72,27 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
   const store = openSqliteStore({ dataDir });
   const runs = createRunStatuses({ store, logger: silentLogger, clock, ...options.runs });
   const asked: string[] = [];
-  const routes = createServices({
+  const queue = settlePhases({ queue: store.queue, runs, logger: silentLogger });
+  const standing = (state: "waiting" | "leased" | "done" | "unknown"): Standing =>
+    state === "waiting" ? "waiting" : state === "leased" ? "running" : "over";
+  const registerServices = createServices({
     store,
     runs,
     engine: {
       start: async (id) => void asked.push(`start ${id}`),
       cancel: async (id, reason) => void asked.push(`cancel ${id} ${reason}`),
+      pause: async (id, reason) => {
+        asked.push(`pause ${id} ${reason}`);
+        return standing(await queue.pause(id, reason));
+      },
+      resume: async (id) => {
+        asked.push(`resume ${id}`);
+        return standing(await queue.resume(id));
+      },
+      deliver: async (id, item) => {
+        asked.push(`deliver ${id} ${item.id}`);
+        return standing(await queue.deliver(id, { id: item.id, payload: toBinary(InboxItemSchema, item) }));
+      },
     },
     secrets: createSecrets(key),
     principalOf: (context): Principal => {
@@ -80,6 +103,14 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
     logger: silentLogger,
     clock,
   });
+  const routes = (router: ConnectRouter): void => {
+    registerServices(router);
+    const engine = { type: "embedded", runnerService: {} } as const;
+    router.service(
+      RunnerController,
+      createRunnerService({ store, engine, version: "9.8.7", logger: silentLogger, clock }),
+    );
+  };
   const transport = createRouterTransport(routes, { router: { interceptors: [validateRequests()] } });
   const both = <C extends DescService, Q extends DescService>(commands: C, queries: Q): Both<C, Q> =>
     Object.assign(createClient(commands, transport), createClient(queries, transport));
@@ -92,6 +123,7 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
     store,
     runs,
     transport,
+    queue,
     asked,
     agents: both(AgentCommandController, AgentQueryController),
     instances: both(AgentInstanceCommandController, AgentInstanceQueryController),
@@ -101,6 +133,7 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
     mcpServers: both(McpServerCommandController, McpServerQueryController),
     skills: both(SkillCommandController, SkillQueryController),
     executions: both(AgentExecutionCommandController, AgentExecutionQueryController),
+    runner: createClient(RunnerController, transport),
     lease: async (now = Date.now()) => {
       const queue = "agent_execution_runner";
       const task = await store.queue.lease({ queue, runnerId: "r1", now, leaseMs: 10_000, maxAttempts: 5 });

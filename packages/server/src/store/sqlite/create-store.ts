@@ -3,6 +3,7 @@ import { StoreError } from "../errors.ts";
 import type { Store, StoreTransaction } from "../store.ts";
 import { createArtifactStore } from "./artifacts.ts";
 import { createExecutionStore } from "./executions.ts";
+import { createLedgerStore } from "./ledger.ts";
 import { openDatabases } from "./open.ts";
 import { createQueueStore } from "./queue.ts";
 import { createResourceStore } from "./resources.ts";
@@ -69,5 +70,6 @@ function createRoles(session: Session): StoreTransaction {
     executions: createExecutionStore(session),
     skillVersions: createSkillVersionStore(session),
     tasks: createTaskOutbox(session),
+    ledger: createLedgerStore(session),
   };
 }

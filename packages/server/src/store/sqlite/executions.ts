@@ -42,6 +42,23 @@ const ADVANCE = `
     started_at = coalesce(:started_at, started_at), completed_at = coalesce(:completed_at, completed_at)
   WHERE id = :id`;
 
+/** A task's `TaskPlace`. */
+const PLACE = `
+  CASE WHEN state = 'leased' THEN 'held' WHEN state = 'waiting' AND cancel_reason IS NOT NULL THEN 'ending'
+    WHEN state = 'waiting' AND pause_reason IS NOT NULL THEN 'resting' WHEN state = 'waiting' THEN 'waiting'
+    ELSE 'over' END`;
+
+const WRITE_STATE = `
+  SELECT revision, phase, ended, last_fence AS lastFence, last_sequence AS lastSequence,
+    coalesce(fence, 0) AS taskFence, ${PLACE} AS taskPlace
+  FROM executions LEFT JOIN tasks ON tasks.id = executions.id WHERE executions.id = :id`;
+
+const MISPLACED = `
+  SELECT executions.id AS id, ${PLACE} AS place
+  FROM executions JOIN tasks ON tasks.id = executions.id
+  WHERE ended = 0 AND ((phase <> :resting AND place = 'resting') OR (phase = :resting AND place = 'waiting'))
+  ORDER BY executions.created_at, executions.id`;
+
 const APPEND_DELTA = "INSERT INTO execution_deltas (execution_id, revision, delta) VALUES (:id, :revision, :delta)";
 
 const SAVE_SNAPSHOT = `
@@ -111,6 +128,7 @@ export function createExecutionStore(session: Session): ExecutionStore {
           )
           .map(({ id }) => id),
       ),
+    misplaced: (resting) => session.read((sql) => sql.all<{ id: string }>(MISPLACED, { resting }).map(({ id }) => id)),
     log: (id, afterRevision) =>
       session.read((sql) =>
         sql.all(
@@ -126,13 +144,9 @@ export function createExecutionStore(session: Session): ExecutionStore {
   };
 }
 
-function readWriteState(sql: Sql, id: string): WriteState | undefined {
-  const row = sql.get<Omit<WriteState, "ended"> & { ended: number }>(
-    `SELECT revision, phase, ended, last_fence AS lastFence, last_sequence AS lastSequence,
-       coalesce((SELECT fence FROM tasks WHERE tasks.id = executions.id), 0) AS taskFence
-     FROM executions WHERE id = :id`,
-    { id },
-  );
+/** What decides whether something is written for a run. */
+export function readWriteState(sql: Sql, id: string): WriteState | undefined {
+  const row = sql.get<Omit<WriteState, "ended"> & { ended: number }>(WRITE_STATE, { id });
   return row && { ...row, ended: row.ended === 1 };
 }
 
@@ -155,6 +169,7 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
     started_at: summary.startedAt ?? null,
     completed_at: summary.completedAt ?? null,
   });
+  if (change.ends) sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });
   if (change.snapshot) {
     sql.run("DELETE FROM execution_deltas WHERE execution_id = :id", { id });
     sql.run(SAVE_SNAPSHOT, { id, revision, status: change.snapshot });

@@ -115,6 +115,21 @@ const MIGRATIONS: readonly string[] = [
     DELETE FROM task_inbox WHERE task_id = NEW.id;
   END;
   `,
+  `
+  CREATE TABLE tool_calls (
+    execution_id TEXT NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
+    call_key TEXT NOT NULL,
+    tool_name TEXT NOT NULL,
+    class TEXT NOT NULL CHECK (class IN ('repeatable', 'once')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'finished', 'unknown')),
+    fence INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
+    result BLOB,
+    PRIMARY KEY (execution_id, call_key),
+    CHECK ((state = 'finished') = (result IS NOT NULL))
+  ) STRICT;
+  `,
 ];
 
 /** Brings the database to this program's schema. Throws `ServerError` `database-newer`. */

@@ -124,6 +124,52 @@ export function executionCases(subject: Subject): void {
       expect(await executions.orphans()).toEqual(["aex-1"]);
     });
 
+    it("takes a change that is about the place of the run's task only while it is there", async () => {
+      const { executions, tasks, queue } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      expect(await append({ place: "waiting" })).toEqual({ kind: "elsewhere" });
+      expect(await append({ place: "over" })).toEqual({ kind: "appended", revision: 2 });
+      await tasks.enqueue(task("aex-1"));
+      const place = async (): Promise<string | undefined> => (await executions.writeState("aex-1"))?.taskPlace;
+      expect(await place()).toBe("waiting");
+      expect(await append({ expectedRevision: 2, place: "waiting" })).toEqual({ kind: "appended", revision: 3 });
+      await queue.pause("aex-1", "");
+      expect(await place()).toBe("resting");
+      expect(await append({ expectedRevision: 3, place: "waiting" })).toEqual({ kind: "elsewhere" });
+      await queue.resume("aex-1");
+      await queue.lease({ queue: "q", runnerId: "r1", now: 1, leaseMs: 1, maxAttempts: 5 });
+      await queue.pause("aex-1", "");
+      expect(await place()).toBe("held");
+      await queue.expire({ now: 9, failure: "" });
+      expect(await place()).toBe("resting");
+      await queue.requestCancel("aex-1", "");
+      expect(await place()).toBe("ending");
+      await queue.end("aex-1");
+      expect(await place()).toBe("over");
+    });
+
+    it("finds runs whose phase is not where their task is", async () => {
+      const { executions, tasks, queue } = subject.store;
+      const PAUSED = 7;
+      for (const [id, phase] of [
+        ["aex-1", 1],
+        ["aex-2", PAUSED],
+        ["aex-3", 2],
+        ["aex-4", PAUSED],
+        ["aex-5", PAUSED],
+      ] as const) {
+        await executions.insert(execution({ id, phase }));
+        await tasks.enqueue(task(id, { sessionId: "" }));
+      }
+      expect(await executions.misplaced(PAUSED)).toEqual(["aex-2", "aex-4", "aex-5"]);
+      for (const id of ["aex-1", "aex-2", "aex-3"]) await queue.pause(id, "");
+      await queue.requestCancel("aex-3", "");
+      await append({ id: "aex-5", snapshot: bytes(9), ends: true });
+      expect(await executions.misplaced(PAUSED)).toEqual(["aex-1", "aex-4"]);
+      expect((await queue.lease({ queue: "q", runnerId: "r1", now: 1, leaseMs: 1, maxAttempts: 5 }))?.id).toBe("aex-4");
+      expect(await executions.misplaced(PAUSED)).toEqual(["aex-1"]);
+    });
+
     it("lists newest first by session, agent, phase, tags and life", async () => {
       const { executions } = subject.store;
       await executions.insert(execution({ id: "aex-1", createdAt: 1, tags: ["x"] }));
@@ -144,10 +190,11 @@ export function executionCases(subject: Subject): void {
       expect(after.map(({ id }) => id)).toEqual(["aex-2", "aex-1"]);
     });
 
-    it("deletes a run with its log and its task", async () => {
-      const { executions, tasks } = subject.store;
+    it("deletes a run with its log, its task and what was sent to it", async () => {
+      const { executions, tasks, queue } = subject.store;
       await executions.insert(execution({ id: "aex-1" }));
       await tasks.enqueue(task("aex-1"));
+      await queue.deliver("aex-1", { id: "m", payload: bytes(1) });
       await append({});
       expect(await executions.delete("aex-1")).toBe(true);
       expect(await executions.delete("aex-1")).toBe(false);
@@ -155,6 +202,9 @@ export function executionCases(subject: Subject): void {
       expect(await executions.snapshot("aex-1")).toBeUndefined();
       expect(await tasks.state("aex-1")).toBeUndefined();
       expect(await append({})).toEqual({ kind: "missing" });
+      await executions.insert(execution({ id: "aex-1" }));
+      await tasks.enqueue(task("aex-1"));
+      expect(await queue.inbox("aex-1", { seen: 0 })).toEqual([]);
     });
 
     it("replaces the body and leaves the status", async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe } from "vitest";
 import type { Store } from "../../store.ts";
 import { executionCases } from "./executions.ts";
+import { ledgerCases } from "./ledger.ts";
 import { resourceCases } from "./resources.ts";
 import { skillCases } from "./skills.ts";
 import { transactionCases } from "./transactions.ts";
@@ -43,6 +44,7 @@ export function storeConformance(options: StoreConformanceOptions): void {
     };
     resourceCases(subject);
     executionCases(subject);
+    ledgerCases(subject);
     skillCases(subject);
     transactionCases(subject);
   });
