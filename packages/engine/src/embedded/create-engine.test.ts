@@ -295,6 +295,24 @@ describe("handing out", () => {
     }
   });
 
+  it("passes over no task whose wait ends just while it looks", async () => {
+    const given = world();
+    const { runner, stream } = await holding(given);
+    const { queue } = given.server;
+    const lease = queue.lease;
+    queue.lease = async (options) => {
+      const task = await lease(options);
+      if (given.clock.now() < 1_000_500) given.clock.advance(500);
+      return task;
+    };
+    const failure = { case: "failure", value: { message: "disk full", retryable: true } } as const;
+    await runner.complete({ taskId: "aex-1", fence: 1 }, failure);
+    await until(() => given.clock.now() >= 1_000_500, "the look");
+    await rest();
+    given.clock.advance(1);
+    expect(await stream.next()).toBe("lease aex-1/2");
+  });
+
   it("gives a runner no more than it has room for, and spreads work over runners", async () => {
     const given = world();
     const first = given.runner("r1");

@@ -85,23 +85,26 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         await opened();
         await expireSilent();
         if (unsettled) await settle();
+        // What becomes available from here on may have been passed over: it is looked at again.
+        const servedAt = clock.now();
         await serve();
-        const now = clock.now();
-        const retryAt = unsettled ? now + RETRY_AFTER_FAULT_MS : Number.POSITIVE_INFINITY;
-        setAlarm(now, Math.min((await queue.nextDue({ now })) ?? Number.POSITIVE_INFINITY, retryAt));
+        const dueAt = (await queue.nextDue({ now: servedAt })) ?? Number.POSITIVE_INFINITY;
+        const retryAt = unsettled ? clock.now() + RETRY_AFTER_FAULT_MS : Number.POSITIVE_INFINITY;
+        setAlarm(Math.min(dueAt, retryAt));
       } catch (error) {
         logger.error({ err: error }, "The queue could not be served; trying again.");
-        const now = clock.now();
-        setAlarm(now, now + RETRY_AFTER_FAULT_MS);
+        setAlarm(clock.now() + RETRY_AFTER_FAULT_MS);
       }
     }
   }
 
-  function setAlarm(now: number, dueAt: number): void {
+  function setAlarm(at: number): void {
     alarm?.callOff();
     alarm = undefined;
-    if (dueAt === Number.POSITIVE_INFINITY || closed) return;
-    alarm = { dueAt, callOff: clock.after(Math.max(dueAt - now, 1), kick) };
+    if (at === Number.POSITIVE_INFINITY || closed) return;
+    const now = clock.now();
+    const dueAt = Math.max(at, now + 1);
+    alarm = { dueAt, callOff: clock.after(dueAt - now, kick) };
   }
 
   async function expireSilent(): Promise<void> {
