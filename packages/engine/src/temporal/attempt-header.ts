@@ -1,7 +1,8 @@
 import { fromJson, toJson, type JsonValue } from "@bufbuild/protobuf";
 import { InboxItemSchema } from "@stigmer/protos/runner/v1";
-import type { ActivityInboundCallsInterceptor } from "@temporalio/worker";
+import type { Context } from "@temporalio/activity";
 import { defaultPayloadConverter, type Headers, type Payload } from "@temporalio/common";
+import type { ActivityInterceptors } from "@temporalio/worker";
 import { ACTIVITY_NAMES } from "../contract.ts";
 import { ATTEMPT_HEADER, type AttemptContext, type CleanupContext } from "./workflow-contract.ts";
 
@@ -43,11 +44,11 @@ export function toHeader(
  * The runner's side, for `interceptors.activity` of a worker: each activity gets its header as one more argument, an
  * {@link AttemptContext} or {@link CleanupContext}; also when a foreign workflow called without one.
  */
-export function attemptArgument(activityType: string): { readonly inbound: ActivityInboundCallsInterceptor } {
+export function attemptArgument({ info }: Context): ActivityInterceptors {
   return {
     inbound: {
       execute: (input, next) => {
-        const arity = ARITY[activityType];
+        const arity = ARITY[info.activityType];
         if (arity === undefined) return next(input);
         const args = [...Array.from({ length: arity }, (_, index) => input.args[index]), fromHeader(input.headers)];
         return next({ ...input, args });

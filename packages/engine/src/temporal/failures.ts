@@ -1,15 +1,17 @@
-import { ApplicationFailure, CancelledFailure } from "@temporalio/common";
+import { ActivityFailure, ApplicationFailure, CancelledFailure, TimeoutFailure, TimeoutType } from "@temporalio/common";
 import { ActivityStop } from "../errors.ts";
 
 // How an attempt says why it did not end its run. Temporal carries an error as a type (a string) and a message: these are
 // the types, and both directions of the way. A failure of any other type, such as one that a runner in another language
-// throws, counts as a fault of the infrastructure.
+// throws, counts as a fault of the infrastructure, unless it is marked as not to be retried.
 
 /** `type` of the failures that runner, workflow and server tell each other. Part of the wire: never renamed. */
 export const FAILURE_TYPES = {
-  /** An activity's: the runner shuts down; the next attempt is not counted. */
+  /** An activity's: it stopped because somebody asked for it, and did not return a status. */
+  cancelled: "stigmer.Cancelled",
+  /** An activity's: the runner shuts down; the attempt is not counted. */
   draining: "stigmer.Draining",
-  /** An activity's: the run is at rest. Its first detail is a {@link PausedDetail}. */
+  /** An activity's: the run is at rest; the attempt is not counted. Its first detail is a {@link PausedDetail}. */
   paused: "stigmer.Paused",
   /** An activity's: somebody else has the run under a higher fence. */
   leaseLost: "stigmer.LeaseLost",
@@ -23,58 +25,93 @@ export const FAILURE_TYPES = {
 
 /** What goes with {@link FAILURE_TYPES.paused}. */
 export interface PausedDetail {
-  /** The run paused without being asked to: it waits for a person, whatever was asked before. */
+  /** The run paused without being asked to: a person has to look at it. */
   readonly itself: boolean;
 }
 
 /** Why an attempt did not end its run, as the workflow sees it. */
 export type AttemptFailure =
-  | { readonly kind: "cancelled" | "draining" | "lease-lost" | "infrastructure" | "refused"; readonly message: string }
-  | { readonly kind: "paused"; readonly message: string; readonly itself: boolean }
-  /** Nothing was heard of the runner for the time of a heartbeat. */
-  | { readonly kind: "runner-lost"; readonly message: string };
+  | {
+      readonly kind: "cancelled" | "draining" | "lease-lost" | "infrastructure" | "refused" | "runner-lost";
+      readonly message: string;
+    }
+  | { readonly kind: "paused"; readonly message: string; readonly itself: boolean };
 
 /** Says in words what became of a runner that fell silent. The same as the embedded engine says. */
-export const RUNNER_LOST = "Its runner was lost: nothing was heard of it in time.";
+const RUNNER_LOST = "Its runner was lost: nothing was heard of it in time.";
 
 /**
- * What an activity throws for Temporal to carry. `pauseAsked`: the activity's `ActivityContext.pause` was aborted when it
- * threw. What is thrown after a stop is mostly the stop's echo (`AbortError`), so `stopReason` (the reason of an aborted
- * `ActivityContext.signal`) goes first unless the error is a stop itself.
+ * What an activity throws for Temporal to carry. What is thrown after a stop is mostly the stop's echo (`AbortError`), so
+ * `stopReason` (the reason of an aborted `ActivityContext.signal`) goes first unless the error is a stop itself.
+ * `pauseAsked`: `ActivityContext.pause` was aborted when it threw.
  */
 export function activityFailure(
   error: unknown,
   { stopReason, pauseAsked }: { readonly stopReason?: unknown; readonly pauseAsked: boolean },
-): ApplicationFailure | CancelledFailure {
+): ApplicationFailure {
   const stop = ActivityStop.is(error) ? error : ActivityStop.is(stopReason) ? stopReason : undefined;
   if (stop) return stopFailure(stop, pauseAsked);
-  if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
-  return failure(FAILURE_TYPES.infrastructure, messageOf(error));
+  if (error instanceof ApplicationFailure) return error;
+  return ApplicationFailure.retryable(textOf(error), FAILURE_TYPES.infrastructure);
 }
 
 /** An activity's failure that ends the run: another attempt would fail the same way. */
 export function refusedFailure(message: string): ApplicationFailure {
-  return failure(FAILURE_TYPES.refused, message);
+  return ApplicationFailure.nonRetryable(message, FAILURE_TYPES.refused);
 }
 
-function stopFailure({ kind, message }: ActivityStop, pauseAsked: boolean): ApplicationFailure | CancelledFailure {
+/** The workflow's side: why an activity did not answer. */
+export function attemptFailure(error: unknown): AttemptFailure {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  if (cause instanceof CancelledFailure) return { kind: "cancelled", message: cause.message };
+  if (cause instanceof TimeoutFailure) return timeoutFailure(cause);
+  const message = textOf(cause ?? error);
+  if (!(cause instanceof ApplicationFailure)) return { kind: "infrastructure", message };
+  if (cause.type === FAILURE_TYPES.paused) {
+    const detail = cause.details?.[0] as Partial<PausedDetail> | undefined;
+    return { kind: "paused", message, itself: detail?.itself ?? true };
+  }
+  return { kind: kindOf(cause), message };
+}
+
+// Retryable where another attempt may succeed: a foreign workflow leaves retries to Temporal. Ours counts attempts itself.
+function stopFailure({ kind, message }: ActivityStop, pauseAsked: boolean): ApplicationFailure {
   switch (kind) {
     case "cancelled":
-      return new CancelledFailure(message);
+      // Not a CancelledFailure: the server refuses that of an activity that it did not ask to cancel, and a cancel may reach
+      // the runner first.
+      return ApplicationFailure.nonRetryable(message, FAILURE_TYPES.cancelled);
     case "draining":
-      return failure(FAILURE_TYPES.draining, message);
+      return ApplicationFailure.retryable(message, FAILURE_TYPES.draining);
     case "lease-lost":
-      return failure(FAILURE_TYPES.leaseLost, message);
-    case "paused":
-      return failure(FAILURE_TYPES.paused, message, { itself: !pauseAsked } satisfies PausedDetail);
+      return ApplicationFailure.retryable(message, FAILURE_TYPES.leaseLost);
+    case "paused": {
+      const detail: PausedDetail = { itself: !pauseAsked };
+      return ApplicationFailure.retryable(message, FAILURE_TYPES.paused, detail);
+    }
   }
 }
 
-function failure(type: string, message: string, ...details: readonly unknown[]): ApplicationFailure {
-  // Never retried by Temporal: the workflow counts attempts itself.
-  return ApplicationFailure.create({ type, message, nonRetryable: true, details: [...details] });
+function kindOf({ type, nonRetryable }: ApplicationFailure): Exclude<AttemptFailure["kind"], "paused"> {
+  switch (type) {
+    case FAILURE_TYPES.cancelled:
+      return "cancelled";
+    case FAILURE_TYPES.draining:
+      return "draining";
+    case FAILURE_TYPES.leaseLost:
+      return "lease-lost";
+    case FAILURE_TYPES.infrastructure:
+      return "infrastructure";
+    default:
+      return nonRetryable ? "refused" : "infrastructure";
+  }
 }
 
-function messageOf(error: unknown): string {
+function timeoutFailure({ timeoutType }: TimeoutFailure): AttemptFailure {
+  if (timeoutType === TimeoutType.HEARTBEAT) return { kind: "runner-lost", message: RUNNER_LOST };
+  return { kind: "infrastructure", message: "It took longer than an attempt may." };
+}
+
+function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
