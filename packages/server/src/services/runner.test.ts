@@ -1,0 +1,255 @@
+import { Code } from "@connectrpc/connect";
+import { ToolCallClass } from "@stigmer/protos/runner/v1";
+import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
+import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
+
+const QUEUE = "agent_execution_runner";
+const MISSING = "aex-01m7yp6m06v3nf22f78h88f1ad";
+const AT = Date.parse("2026-01-02T03:04:05.678Z");
+const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
+
+let server: TestServer;
+let executionId: string;
+let fence: number;
+beforeEach(async () => {
+  server = openTestServer({ clock: () => AT });
+  const agent = await server.agents.create(given.agent("a"));
+  const run = await server.executions.create(given.execution({ agentId: agent.metadata?.id }));
+  executionId = run.metadata?.id ?? "";
+  ({ fence } = await server.lease());
+  requests = 0;
+  sequence = 0;
+});
+afterEach(() => server.dispose());
+
+let requests = 0;
+interface Begin {
+  readonly fence?: number;
+  readonly callKey?: string;
+  readonly toolClass?: ToolCallClass;
+  readonly requestId?: string;
+  readonly executionId?: string;
+}
+/** Answers the outcome by its name, a result or time after it. */
+async function begin(change: Begin = {}): Promise<readonly unknown[]> {
+  const { outcome } = await server.runner.beginToolCall({
+    executionId,
+    fence,
+    callKey: "m1/c1",
+    toolName: "execute",
+    toolClass: ToolCallClass.ONCE,
+    requestId: `q${++requests}`,
+    ...change,
+  });
+  if (outcome.case === "recorded") return [outcome.case, outcome.value.result];
+  return outcome.case === "unknown" ? [outcome.case, outcome.value.begunAt] : [outcome.case];
+}
+
+const finish = (result: Uint8Array, change: { fence?: number; callKey?: string } = {}): Promise<unknown> =>
+  server.runner.finishToolCall({ executionId, fence, callKey: "m1/c1", result, ...change });
+
+let sequence = 0;
+const patch = (under: number): Promise<unknown> => {
+  const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_IN_PROGRESS));
+  return server.executions.patchStatus({ executionId, fence: under, sequence: ++sequence, delta });
+};
+
+const lose = (): Promise<unknown> => server.queue.expire({ now: Number.MAX_SAFE_INTEGER, failure: "silent" });
+async function takeOver(): Promise<void> {
+  await lose();
+  ({ fence } = await server.lease());
+}
+
+describe("hello", () => {
+  const hello = (protocol: number) => server.runner.hello({ runnerId: "r1", version: "1.2.3", protocol });
+
+  it("introduces the server", async () => {
+    expect(await hello(1)).toMatchObject({
+      version: "9.8.7",
+      protocol: 1,
+      oldestProtocol: 1,
+      time: "2026-01-02T03:04:05.678Z",
+      engine: "embedded",
+    });
+  });
+
+  it("says which side is too old", async () => {
+    await expect(hello(2)).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      rawMessage: "runner 1.2.3 speaks protocol 2, server 9.8.7 protocol 1: upgrade the server",
+    });
+    await expect(hello(0)).rejects.toMatchObject({ code: Code.InvalidArgument });
+  });
+});
+
+describe("tool calls", () => {
+  it("are begun, recorded, and told to the next runner", async () => {
+    expect(await begin()).toEqual(["started"]);
+    await finish(bytes(1, 2));
+    await finish(bytes(3));
+    await takeOver();
+    expect(await begin()).toEqual(["recorded", bytes(1, 2)]);
+  });
+
+  it("that nobody finished are done again only when that does no harm", async () => {
+    await begin({ callKey: "read", toolClass: ToolCallClass.REPEATABLE });
+    await begin({ callKey: "pay", requestId: "lost answer" });
+    expect(await begin({ callKey: "pay", requestId: "lost answer" })).toEqual(["started"]);
+    await takeOver();
+    expect(await begin({ callKey: "read", toolClass: ToolCallClass.REPEATABLE })).toEqual(["started"]);
+    expect(await begin({ callKey: "pay" })).toEqual(["unknown", "2026-01-02T03:04:05.678Z"]);
+    await expect(finish(bytes(1), { callKey: "pay" })).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      rawMessage: `tool call pay of ${executionId} was told to be of unknown outcome: its result comes too late`,
+    });
+    await expect(finish(bytes(1), { callKey: "never" })).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      rawMessage: `tool call never of ${executionId} was not begun under fence ${fence}: begin it before it is run`,
+    });
+  });
+
+  it("hold a result of many megabytes", async () => {
+    const large = new Uint8Array(8 * 1024 * 1024).fill(7);
+    await begin();
+    await finish(large);
+    const [kind, result] = await begin();
+    expect(kind).toBe("recorded");
+    expect(Buffer.compare(result as Uint8Array, large)).toBe(0);
+  });
+
+  it("are refused of a run that has ended or never was, and held to the contract's rules", async () => {
+    await begin();
+    await server.runs.fail(executionId, "no");
+    const ended = {
+      code: Code.FailedPrecondition,
+      rawMessage: `${executionId} has ended (failed): its status is final`,
+    };
+    await expect(begin()).rejects.toMatchObject(ended);
+    await expect(finish(bytes(1))).rejects.toMatchObject(ended);
+    await expect(begin({ executionId: MISSING })).rejects.toMatchObject({ code: Code.NotFound });
+    const invalid = { code: Code.InvalidArgument };
+    await expect(begin({ toolClass: ToolCallClass.UNSPECIFIED })).rejects.toMatchObject(invalid);
+    await expect(begin({ requestId: "" })).rejects.toMatchObject(invalid);
+    await expect(begin({ fence: 0 })).rejects.toMatchObject(invalid);
+    expect(await server.store.ledger.count(executionId)).toBe(0);
+  });
+});
+
+describe("an old fence", () => {
+  /** Nothing of a runner that lost the run counts any more: not its status, not its tools, and in the same words. */
+  async function expectRefused(zombie: number): Promise<void> {
+    const before = await server.executions.get({ value: executionId });
+    const calls = await server.store.ledger.count(executionId);
+    const stale = {
+      code: Code.FailedPrecondition,
+      rawMessage: `fence ${zombie} of ${executionId} is not current (${fence}): another runner has taken over, stop this run`,
+    };
+    await expect(patch(zombie)).rejects.toMatchObject(stale);
+    await expect(begin({ fence: zombie, callKey: "new" })).rejects.toMatchObject(stale);
+    await expect(begin({ fence: zombie, callKey: "open", requestId: "as before" })).rejects.toMatchObject(stale);
+    await expect(finish(bytes(9), { fence: zombie, callKey: "open" })).rejects.toMatchObject(stale);
+    await expect(finish(bytes(9), { fence: zombie, callKey: "done" })).rejects.toMatchObject(stale);
+    expect(await server.store.ledger.count(executionId)).toBe(calls);
+    expect(await server.executions.get({ value: executionId })).toEqual(before);
+  }
+
+  beforeEach(async () => {
+    await patch(fence);
+    await begin({ callKey: "done" });
+    await finish(bytes(1), { callKey: "done" });
+    await begin({ callKey: "open", requestId: "as before" });
+  });
+
+  it("is refused after a lost lease, before and after a restart of the server", async () => {
+    const zombie = fence;
+    await takeOver();
+    await expectRefused(zombie);
+    server = await server.restart();
+    await expectRefused(zombie);
+    expect(await begin({ callKey: "done" })).toEqual(["recorded", bytes(1)]);
+    expect(await begin({ callKey: "open" })).toEqual(["unknown", new Date(AT).toISOString()]);
+    await patch(fence);
+  });
+
+  it("is refused when the server restarted between the loss and the takeover", async () => {
+    const zombie = fence;
+    await lose();
+    server = await server.restart();
+    // Nobody has it: the zombie starts nothing, but what it did may be told.
+    await expect(begin({ callKey: "new" })).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      rawMessage: `fence ${zombie} of ${executionId} is not held any more: the run waits for its next runner, stop it`,
+    });
+    ({ fence } = await server.lease());
+    await expectRefused(zombie);
+  });
+
+  it("is refused once the same run went to a new activity under the same lease", async () => {
+    const zombie = fence;
+    const claimed = await server.queue.claim({ taskId: executionId, claimId: "workflow 1, activity 2, attempt 1" });
+    fence = claimed?.fence ?? 0;
+    expect(fence).toBe(zombie + 1);
+    await expectRefused(zombie);
+    // A claim whose answer was lost is repeated: the fence stays, and with it who may write.
+    await server.queue.claim({ taskId: executionId, claimId: "workflow 1, activity 2, attempt 1" });
+    await patch(fence);
+    server = await server.restart();
+    await expectRefused(zombie);
+    expect(await begin({ callKey: "new" })).toEqual(["started"]);
+  });
+
+  it("is refused of each of many lost runners, though they all wake up at once", async () => {
+    const zombies = [fence];
+    for (let losses = 0; losses < 4; losses++) {
+      await takeOver();
+      zombies.push(fence);
+    }
+    zombies.pop();
+    for (const zombie of zombies) await expectRefused(zombie);
+    const woken = zombies.flatMap((zombie) => [patch(zombie), begin({ fence: zombie, callKey: "new" })]);
+    const outcomes = await Promise.allSettled([...woken, begin({ callKey: "new" })]);
+    expect(outcomes.map(({ status }) => status)).toEqual([...woken.map(() => "rejected"), "fulfilled"]);
+  });
+
+  it("is refused in a repeated patch, which under the present fence is answered again", async () => {
+    const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_IN_PROGRESS));
+    const sent = { executionId, fence, sequence: ++sequence, delta };
+    const { revision } = await server.executions.patchStatus(sent);
+    expect(await server.executions.patchStatus(sent)).toMatchObject({ revision });
+    await lose();
+    expect(await server.executions.patchStatus(sent)).toMatchObject({ revision });
+    ({ fence } = await server.lease());
+    await expect(server.executions.patchStatus(sent)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    server = await server.restart();
+    await expect(server.executions.patchStatus(sent)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    expect(await server.executions.get({ value: executionId })).toMatchObject({ status: { revision } });
+  });
+
+  it("opens no secrets, of which the present one does", async () => {
+    const zombie = fence;
+    await server.environments.create(given.environment("e", { KEY: { value: "canary", isSecret: true } }));
+    await takeOver();
+    const read = async (under: number): Promise<string | undefined> => {
+      const headers = { "stigmer-fence": `${executionId}/${under}` };
+      return (await server.environments.getByReference({ slug: "e" }, { headers })).spec?.data["KEY"]?.value;
+    };
+    expect(await read(zombie)).toBe("********");
+    expect(await read(fence)).toBe("canary");
+  });
+});
+
+it("forgets tool calls and messages of a run that ended or was deleted", async () => {
+  await begin();
+  await server.executions.sendMessage({ executionId, messageId: "m1", text: "one" });
+  await patch(fence);
+  const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_COMPLETED));
+  await server.executions.patchStatus({ executionId, fence, sequence: ++sequence, delta });
+  expect(await server.store.ledger.count(executionId)).toBe(0);
+  expect(await server.store.queue.inbox(executionId, { seen: 0 })).toHaveLength(1);
+  await server.store.queue.complete({ taskId: executionId, fence }, "r1");
+  expect(await server.store.queue.inbox(executionId, { seen: 0 })).toEqual([]);
+  const next = await server.store.queue.lease({ queue: QUEUE, runnerId: "r", now: AT, leaseMs: 1, maxAttempts: 1 });
+  expect(next).toBeUndefined();
+});
