@@ -5,7 +5,8 @@ export type ServerErrorCode =
   | "not-writable"
   | "database-newer"
   | "database-corrupt"
-  | "bad-key-file";
+  | "bad-key-file"
+  | "engine-unavailable";
 
 const brand: unique symbol = Symbol.for("@stigmer/server.ServerError") as never;
 

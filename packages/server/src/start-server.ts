@@ -1,7 +1,7 @@
 // The one function that names drivers: store, engine, listener. Everything below takes ports.
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { ConnectRouter } from "@connectrpc/connect";
-import { createEmbeddedEngine, type EmbeddedEngineMetrics } from "@stigmer/engine/embedded";
+import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { Health } from "@stigmer/protos/grpc/health/v1";
 import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { createHealth } from "./discovery/health.ts";
 import { createReflection } from "./discovery/reflection.ts";
 import { readExecution } from "./executions/read-execution.ts";
-import { createRunStatuses } from "./executions/run-statuses.ts";
+import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.ts";
 import { settlePhases } from "./executions/settle-phases.ts";
 import { listen, type Listener } from "./http/listen.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
@@ -19,11 +19,14 @@ import { validateRequests } from "./interceptors/validate.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
+import type { Secrets } from "./secrets/secrets.ts";
+import { type EngineChoice, openEngine, type OpenEngine, type ServerMetrics } from "./open-engine.ts";
 import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
 import { createRunnerService } from "./services/runner.ts";
 import { openSqliteStore } from "./store/sqlite/create-store.ts";
 import { lockDataDir } from "./store/sqlite/lock.ts";
+import type { Store } from "./store/store.ts";
 import { version } from "./version.ts";
 
 export interface StartServerOptions {
@@ -39,14 +42,8 @@ export interface StartServerOptions {
   readonly allowDummyKey?: boolean;
   /** The queue that runners take runs from. Default `agent_execution_runner`. */
   readonly taskQueue?: string;
-  /** How the embedded engine treats runners; see `@stigmer/engine`. Change them in tests. */
-  readonly engine?: {
-    readonly leaseMs?: number;
-    readonly reattachMs?: number;
-    readonly recoverMs?: number;
-    readonly maxAttempts?: number;
-    readonly retryDelayMs?: number;
-  };
+  /** What keeps runs going over crashes. Default: the embedded engine. */
+  readonly engine?: EngineChoice;
   /** Default: says nothing. */
   readonly logger?: Logger;
 }
@@ -59,7 +56,7 @@ export interface RunningServer {
   /** The content of `local.key`. */
   readonly apiKey: string;
   /** The queue and its runners right now. */
-  metrics(): Promise<EmbeddedEngineMetrics>;
+  metrics(): Promise<ServerMetrics>;
   /** Tells watchers and runners to come back later, ends calls in flight, closes the store. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -68,7 +65,7 @@ export interface RunningServer {
 const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
 
 /**
- * Starts a server for this machine's user: SQLite store, embedded engine, gRPC, gRPC-Web and Connect on one port of
+ * Starts a server for this machine's user: SQLite store, embedded engine or Temporal, gRPC, gRPC-Web and Connect on one port of
  * 127.0.0.1. Throws `ServerError` that says in one line what is in the way.
  */
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
@@ -99,17 +96,11 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
   const secrets = createSecrets(options.encryptionKey);
   const store = openSqliteStore({ dataDir });
   const runs = createRunStatuses({ store, logger });
-  const engine = createEmbeddedEngine({
-    ...options.engine,
-    queue: settlePhases({ queue: store.queue, runs, logger }),
-    loadExecution: async (executionId) => {
-      const execution = await readExecution({ store, runs }, executionId);
-      return execution && secrets.mask(execution);
-    },
-    onFinished: ({ executionId, fence, status }) => runs.finish(executionId, fence, status),
-    onExhausted: (executionId, message) => runs.fail(executionId, message),
-    logger,
+  const opened = await openEngineOf(options, { store, runs, secrets, logger }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
   });
+  const { engine } = opened;
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
   const registerServices = createServices({
     store,
@@ -139,7 +130,6 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
 
   let listener: Listener;
   try {
-    await runs.recover();
     listener = await listen({ host: "127.0.0.1", port, handler: refuseForeign(handler) });
   } catch (error) {
     await engine.close();
@@ -152,7 +142,10 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
     port: listener.port,
     endpoint: `127.0.0.1:${listener.port}`,
     apiKey,
-    metrics: () => engine.metrics(),
+    metrics: async () => {
+      const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
+      return { ...(await opened.metrics()), paused: await paused };
+    },
     close,
   };
 
@@ -164,4 +157,28 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
     await store.close();
     logger.info({}, "stigmer-server is closed");
   }
+}
+
+interface EngineParts {
+  readonly store: Store;
+  readonly runs: RunStatuses;
+  readonly secrets: Secrets;
+  readonly logger: Logger;
+}
+
+/** The engine over what an earlier server left, made good first. */
+async function openEngineOf(options: StartServerOptions, parts: EngineParts): Promise<OpenEngine> {
+  const { store, runs, secrets, logger } = parts;
+  await runs.recover();
+  return openEngine(options.engine ?? {}, {
+    queue: settlePhases({ queue: store.queue, runs, logger }),
+    loadExecution: async (executionId) => {
+      const execution = await readExecution({ store, runs }, executionId);
+      return execution && secrets.mask(execution);
+    },
+    onFinished: ({ executionId, fence, status }) => runs.finish(executionId, fence, status),
+    onExhausted: (executionId, message) => runs.fail(executionId, message),
+    taskQueue: options.taskQueue,
+    logger,
+  });
 }

@@ -1,0 +1,88 @@
+import type { Engine } from "@stigmer/engine";
+import { EngineError } from "@stigmer/engine";
+import { createEmbeddedEngine, type EmbeddedEngineOptions } from "@stigmer/engine/embedded";
+import { ServerError } from "./errors.ts";
+
+/** The queue inside the server: nothing to install. */
+export interface EmbeddedEngineChoice {
+  readonly type?: "embedded";
+  /** How the engine treats runners; see `@stigmer/engine`. Change them in tests. */
+  readonly leaseMs?: number;
+  readonly reattachMs?: number;
+  readonly recoverMs?: number;
+  readonly maxAttempts?: number;
+  readonly retryDelayMs?: number;
+}
+
+/** Temporal keeps the runs; its packages (`@temporalio/…`) have to be installed beside this one. */
+export interface TemporalEngineChoice {
+  readonly type: "temporal";
+  /** `host:port` of Temporal's frontend. */
+  readonly address: string;
+  readonly namespace: string;
+  /** Where this server's workflow worker listens. Default `agent_execution_stigmer`. */
+  readonly workflowTaskQueue?: string;
+  /** How long a silent runner keeps its run, in milliseconds. Default 15 000. */
+  readonly heartbeatTimeoutMs?: number;
+  readonly maxAttempts?: number;
+  readonly retryDelayMs?: number;
+}
+
+export type EngineChoice = EmbeddedEngineChoice | TemporalEngineChoice;
+
+/** The queue and its runners at one moment, under any engine. */
+export interface ServerMetrics {
+  /** How many tasks wait for a runner, or for their turn or time. */
+  readonly waiting: number;
+  /** How many tasks are in work: a runner's, or Temporal's, also while it waits for one of its own. */
+  readonly leased: number;
+  /** How many runs rest until somebody resumes them. */
+  readonly paused: number;
+  /** How long the oldest waiting task has waited since it was enqueued, in milliseconds; 0 when none waits. */
+  readonly oldestWaitingMs: number;
+  /** Who takes tasks from this server. Empty under Temporal, which knows its runners itself. */
+  readonly runners: readonly {
+    readonly runnerId: string;
+    readonly version: string;
+    readonly taskQueue: string;
+    readonly maxConcurrency: number;
+    readonly leased: number;
+  }[];
+}
+
+export interface OpenEngine {
+  readonly engine: Engine;
+  metrics(): Promise<Omit<ServerMetrics, "paused">>;
+}
+
+/** What an engine needs of the server, whichever it is. */
+export type EngineNeeds = Pick<
+  EmbeddedEngineOptions,
+  "queue" | "loadExecution" | "onFinished" | "onExhausted" | "logger"
+> & { readonly taskQueue: string | undefined };
+
+/** Makes the engine that was chosen. Throws `ServerError` `engine-unavailable` when it can't be used. */
+export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Promise<OpenEngine> {
+  const { taskQueue: runnerTaskQueue, ...server } = needs;
+  if (choice.type !== "temporal") {
+    const { type: _type, ...settings } = choice;
+    const engine = createEmbeddedEngine({ ...settings, ...server });
+    return { engine, metrics: () => engine.metrics() };
+  }
+  const { type: _type, ...settings } = choice;
+  try {
+    // Only who chose it has its packages, and waits for them to be read.
+    const { createTemporalEngine } = await import("@stigmer/engine/temporal");
+    const engine = await createTemporalEngine({ ...settings, ...server, runnerTaskQueue });
+    return {
+      engine,
+      metrics: async () => {
+        const { waiting, leased, oldestWaitingMs } = await engine.metrics();
+        return { waiting, leased, oldestWaitingMs, runners: [] };
+      },
+    };
+  } catch (error) {
+    if (!EngineError.is(error)) throw error;
+    throw new ServerError("engine-unavailable", error.message, { cause: error });
+  }
+}
