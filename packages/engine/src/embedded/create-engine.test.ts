@@ -4,53 +4,13 @@ import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../conformance/until.ts";
-import { createManualClock } from "./__fixtures__/manual-clock.ts";
-import { createRawRunner, type RawRunner, type RawStream } from "./__fixtures__/raw-runner.ts";
+import { closeWorlds, holding, world } from "./__fixtures__/engine-world.ts";
+import type { RawRunner } from "./__fixtures__/raw-runner.ts";
 import { rest } from "./__fixtures__/rest.ts";
-import { createFixtureServer, type FixtureServer } from "./__fixtures__/server.ts";
-import type { EmbeddedEngineOptions } from "./create-engine.ts";
 
 // Windows in manual time: lease 10 s, reattach 1 s, after a restart 3 s.
 
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-interface World {
-  readonly clock: ReturnType<typeof createManualClock>;
-  readonly server: FixtureServer;
-  readonly runner: (id: string) => RawRunner;
-  /** Submits and starts. */
-  readonly run: (...ids: readonly string[]) => Promise<void>;
-}
-
-function world(options: Partial<EmbeddedEngineOptions> = {}): World {
-  const clock = createManualClock();
-  const server = createFixtureServer({ clock, ...options });
-  closing.push(async () => server.engine.close());
-  return {
-    clock,
-    server,
-    runner: (id) => createRawRunner(server.transport(), id),
-    run: async (...ids) => {
-      for (const id of ids) {
-        await server.submit({ id, sessionId: `session of ${id}` });
-        await server.engine.start(id);
-      }
-    },
-  };
-}
-
-/** An attached runner with its task `aex-1`. */
-async function holding(given: World, id = "r1"): Promise<{ runner: RawRunner; stream: RawStream }> {
-  const runner = given.runner(id);
-  const stream = runner.attach();
-  expect(await stream.next()).toBe("attached");
-  await given.run("aex-1");
-  expect(await stream.next()).toBe("lease aex-1/1");
-  return { runner, stream };
-}
+afterEach(closeWorlds);
 
 const held = [{ taskId: "aex-1", fence: 1 }];
 const stale = { code: Code.Aborted };

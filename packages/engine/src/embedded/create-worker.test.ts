@@ -1,103 +1,15 @@
-import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import {
-  AgentExecutionStatusSchema,
-  ExecutionPhase,
-  type AgentExecutionStatus,
-} from "@stigmer/protos/agentexecution/v1";
+import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../conformance/until.ts";
-import type { Activities, ActivityContext } from "../contract.ts";
-import { ActivityStop } from "../errors.ts";
-import { createManualClock, type ManualClock } from "./__fixtures__/manual-clock.ts";
+import { createManualClock } from "./__fixtures__/manual-clock.ts";
 import { rest } from "./__fixtures__/rest.ts";
-import { createFixtureServer, type FixtureServer, quiet } from "./__fixtures__/server.ts";
-import { createWire, type Wire } from "./__fixtures__/wire.ts";
-import type { EmbeddedEngineOptions } from "./create-engine.ts";
-import { createEmbeddedWorker, type EmbeddedWorker, type EmbeddedWorkerOptions } from "./create-worker.ts";
+import { createFixtureServer, quiet } from "./__fixtures__/server.ts";
+import { createWire } from "./__fixtures__/wire.ts";
+import { beat, closeWorlds, completed, gated, stopOf, world } from "./__fixtures__/worker-world.ts";
+import { createEmbeddedWorker } from "./create-worker.ts";
 
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
-
-interface World {
-  readonly server: FixtureServer;
-  readonly wire: Wire;
-  readonly worker: EmbeddedWorker;
-  /** Rejects when the worker does. */
-  readonly running: Promise<void>;
-  readonly run: (...ids: readonly string[]) => Promise<void>;
-}
-
-interface Options extends Partial<Omit<EmbeddedWorkerOptions, "activities">> {
-  readonly engine?: Partial<EmbeddedEngineOptions>;
-  readonly activities?: Partial<Activities>;
-}
-
-function world({ engine, activities, ...options }: Options = {}): World {
-  const server = createFixtureServer(engine);
-  const wire = createWire(server.transport);
-  const worker = createEmbeddedWorker({
-    transport: wire,
-    activities: {
-      ensureThread: async () => "thread",
-      executeGraphton: async () => completed(),
-      cleanupSandbox: async () => {},
-      ...activities,
-    },
-    runnerId: "r1",
-    maxConcurrency: 2,
-    version: "1",
-    logger: quiet,
-    ...options,
-  });
-  const running = worker.run();
-  running.catch(() => {});
-  closing.push(
-    () => server.engine.close(),
-    () => worker.drain({ deadlineMs: 0 }),
-  );
-  const run = async (...ids: readonly string[]): Promise<void> => {
-    for (const id of ids) {
-      await server.submit({ id, sessionId: `session of ${id}` });
-      await server.engine.start(id);
-    }
-  };
-  return { server, wire, worker, running, run };
-}
-
-function completed(): AgentExecutionStatus {
-  return create(AgentExecutionStatusSchema, {
-    phase: ExecutionPhase.EXECUTION_COMPLETED,
-    revision: 7,
-    messages: [{ content: "long" }],
-  });
-}
-
-/** An activity that goes on until the test ends it. */
-function gated(): {
-  readonly contexts: ActivityContext[];
-  readonly open: () => void;
-  readonly executeGraphton: Activities["executeGraphton"];
-} {
-  const contexts: ActivityContext[] = [];
-  const gate = Promise.withResolvers<void>();
-  return {
-    contexts,
-    open: () => gate.resolve(),
-    executeGraphton: async (_execution, _threadId, context) => {
-      contexts.push(context);
-      const stop = new Promise<never>((_resolve, reject) => {
-        context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true });
-      });
-      await Promise.race([gate.promise, stop]);
-      return completed();
-    },
-  };
-}
-
-const stopOf = ({ signal }: ActivityContext): string => (ActivityStop.is(signal.reason) ? signal.reason.kind : "none");
+afterEach(closeWorlds);
 
 describe("work in flight", () => {
   it("goes on while its stream breaks, and ends under the same fence", async () => {
@@ -422,11 +334,3 @@ describe("drain", () => {
     expect(await server.queue.counts()).toMatchObject({ waiting: 1, leased: 0 });
   });
 });
-
-/** Lets a heartbeat's time come, and waits until it is answered. */
-async function beat(clock: ManualClock, wire: Wire): Promise<void> {
-  const before = wire.answered("heartbeat");
-  await rest();
-  clock.advance(3_334);
-  await until(() => wire.answered("heartbeat") > before, "the heartbeat");
-}
