@@ -23,12 +23,17 @@ export type {
 export { AgentError, type AgentErrorCode } from "./errors.ts";
 export { toAgentError } from "./to-agent-error.ts";
 
-// To keep a run's steps on this machine.
+// To keep a run's steps: on this machine, or where many can read them.
 export {
   createSqliteCheckpointer,
   type SqliteCheckpointer,
   type SqliteCheckpointerOptions,
 } from "./checkpointer/create-sqlite-checkpointer.ts";
+export {
+  createPostgresCheckpointer,
+  type PostgresCheckpointer,
+  type PostgresCheckpointerOptions,
+} from "./checkpointer/create-postgres-checkpointer.ts";
 
 // To have a tool's effect happen once.
 export { createMemoryLedger } from "./ledger/create-memory-ledger.ts";

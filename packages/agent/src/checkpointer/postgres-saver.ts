@@ -1,0 +1,127 @@
+// Loaded by createPostgresCheckpointer alone: it needs packages that not everybody has.
+import type { RunnableConfig } from "@langchain/core/runnables";
+import type {
+  ChannelVersions,
+  Checkpoint,
+  CheckpointListOptions,
+  CheckpointMetadata,
+  CheckpointTuple,
+  PendingWrite,
+} from "@langchain/langgraph-checkpoint";
+import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
+import pg from "pg";
+import { AgentError } from "../errors.ts";
+import type { PostgresCheckpointer, PostgresCheckpointerOptions } from "./create-postgres-checkpointer.ts";
+import { createPruning, type Pruning } from "./postgres-pruning.ts";
+import { placeOf, type PostgresPlace, troubleAt, withPatience } from "./postgres-trouble.ts";
+
+const patienceMs = 30_000;
+
+/** Any number that is ours: whoever sets the tables up holds this lock of the database. */
+const setupLock = 5_834_017_202_611;
+
+/** See `createPostgresCheckpointer`. */
+export async function openPostgres({
+  url,
+  schema = "public",
+  keep = 4,
+}: PostgresCheckpointerOptions): Promise<PostgresCheckpointer> {
+  const place = placeOf(url);
+  if (!/^[a-z_]\w*$/i.test(schema)) {
+    throw new AgentError("checkpoint", `The schema "${schema}" can't be used: its name needs letters, digits and "_".`);
+  }
+  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 10_000, keepAlive: true });
+  // A connection that breaks fails its query, if it has one; that nobody listens beside that would end the process.
+  pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
+  const saver = new PatientSaver({ pool, place, schema, keep });
+  try {
+    await saver.setup();
+    return saver;
+  } catch (cause) {
+    await pool.end();
+    throw troubleAt(place, cause);
+  }
+}
+
+interface PatientSaverOptions {
+  readonly pool: pg.Pool;
+  readonly place: PostgresPlace;
+  readonly schema: string;
+  readonly keep: number;
+}
+
+/** LangGraph's checkpointer, which deletes what no run needs, waits for a database that is away, and says what is wrong. */
+class PatientSaver extends PostgresSaver implements PostgresCheckpointer {
+  readonly #pool: pg.Pool;
+  readonly #place: PostgresPlace;
+  readonly #pruning: Pruning;
+
+  constructor({ pool, place, schema, keep }: PatientSaverOptions) {
+    super(pool, undefined, { schema });
+    this.#pool = pool;
+    this.#place = place;
+    this.#pruning = createPruning(pool, { schema, keep });
+  }
+
+  /** One process at a time: LangGraph's migrations fail when two make the same table. */
+  override async setup(): Promise<void> {
+    const client = await this.#pool.connect();
+    try {
+      await client.query("SELECT pg_advisory_lock($1)", [setupLock]);
+      await super.setup();
+    } finally {
+      // The lock ends with its connection.
+      client.release(true);
+    }
+  }
+
+  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
+    return this.#patiently(() => super.getTuple(config));
+  }
+
+  override async *list(config: RunnableConfig, options?: CheckpointListOptions): AsyncGenerator<CheckpointTuple> {
+    try {
+      yield* super.list(config, options);
+    } catch (cause) {
+      throw troubleAt(this.#place, cause);
+    }
+  }
+
+  override async put(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    const stored = await this.#patiently(() => super.put(config, checkpoint, metadata, newVersions));
+    const { thread_id: thread, checkpoint_ns: namespace = "" } = config.configurable ?? {};
+    await this.#patiently(() => this.#pruning.afterPut({ thread, namespace, newest: checkpoint.id }));
+    return stored;
+  }
+
+  override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
+    return this.#patiently(() => super.putWrites(config, writes, taskId));
+  }
+
+  override async deleteThread(threadId: string): Promise<void> {
+    this.#pruning.forget(threadId);
+    return this.#patiently(() => super.deleteThread(threadId));
+  }
+
+  override async end(): Promise<void> {
+    return this.close();
+  }
+
+  async close(): Promise<void> {
+    if (!this.#pool.ending) await this.#pool.end();
+  }
+
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await withPatience(work, { patienceMs });
+    } catch (cause) {
+      throw troubleAt(this.#place, cause);
+    }
+  }
+}
