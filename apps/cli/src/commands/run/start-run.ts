@@ -23,24 +23,27 @@ export interface StartRunOptions {
 
 /** Finds the agent, prepares the session and submits the run. */
 export async function startRun(client: StigmerClient, options: StartRunOptions): Promise<AgentExecution> {
+  return await client.executions.create(await prepareRun(client, options));
+}
+
+/** All of `startRun` but the submission. */
+export async function prepareRun(client: StigmerClient, options: StartRunOptions): Promise<AgentExecution> {
   const agent = await findAgent(client, options.agent);
   const sessionId = await chooseSession(client, agent, options);
   // Ids made here let a person who loses the answer find the run all the same.
   const id = createId("AgentExecution");
-  return await client.executions.create(
-    create(AgentExecutionSchema, {
-      apiVersion: agenticApiVersion,
-      kind: "AgentExecution",
-      metadata: { id, name: id, org: agent.metadata?.org },
-      spec: {
-        agentId: sessionId === undefined ? (agent.metadata?.id ?? "") : "",
-        sessionId,
-        message: options.message,
-        executionConfig: options.model === undefined ? undefined : { modelName: options.model },
-        runtimeEnv: { ...options.variables },
-      },
-    }),
-  );
+  return create(AgentExecutionSchema, {
+    apiVersion: agenticApiVersion,
+    kind: "AgentExecution",
+    metadata: { id, name: id, org: agent.metadata?.org },
+    spec: {
+      agentId: sessionId === undefined ? (agent.metadata?.id ?? "") : "",
+      sessionId,
+      message: options.message,
+      executionConfig: options.model === undefined ? undefined : { modelName: options.model },
+      runtimeEnv: { ...options.variables },
+    },
+  });
 }
 
 async function findAgent(client: StigmerClient, nameOrId: string): Promise<Agent> {
