@@ -226,79 +226,42 @@ describe("a run at rest", () => {
   });
 });
 
-describe("a pause whose runner can't tell of it", () => {
-  it("is told by the engine: when the runner is lost, leaves, or fails", async () => {
-    const paused: string[] = [];
-    const given = world({ onPaused: async (id, reason) => void paused.push(`${id} ${reason}`) });
+describe("a pause that was asked for", () => {
+  it("holds also when the runner is lost, fails or leaves before the run came to rest", async () => {
+    const given = world();
+    const { engine } = given.server;
     const { runner, stream } = await holding(given);
-    await given.server.engine.pause("aex-1", "first");
+    const atRest = { waiting: 0, paused: 1, leased: 0 };
+    const isAtRest = async (): Promise<boolean> => (await engine.metrics()).paused === 1;
+    await engine.pause("aex-1", "first");
     given.clock.advance(10_000);
-    await until(() => paused.length === 1, "the loss");
+    await until(isAtRest, "the loss");
     await runner.client.heartbeat({ runnerId: "r1" });
     await rest();
-    expect(await queueOf(given)).toEqual({ waiting: 0, paused: 1, leased: 0 });
+    expect(await queueOf(given)).toEqual(atRest);
 
     expect(await stream.next()).toBe("pause aex-1/1 first");
     expect(await stream.next()).toBe("lost aex-1/1");
-    await given.server.engine.resume("aex-1");
+    await engine.resume("aex-1");
     expect(await stream.next()).toBe("lease aex-1/2");
-    await given.server.engine.pause("aex-1", "second");
+    await engine.pause("aex-1", "second");
     const failure = { case: "failure", value: { message: "disk full", retryable: true } } as const;
     await runner.complete({ taskId: "aex-1", fence: 2 }, failure);
-    await until(() => paused.length === 2, "the failure");
+    given.clock.advance(9_000);
+    await rest();
+    expect(await queueOf(given)).toEqual(atRest);
 
     expect(await stream.next()).toBe("pause aex-1/2 second");
-    await given.server.engine.resume("aex-1");
-    given.clock.advance(10_000);
-    await runner.client.heartbeat({ runnerId: "r1" });
+    await engine.resume("aex-1");
     expect(await stream.next()).toBe("lease aex-1/3");
-    await given.server.engine.pause("aex-1", "third");
+    await engine.pause("aex-1", "third");
     await restWith(runner, ReleaseHold.UNSPECIFIED, { fence: 3 });
-    await until(() => paused.length === 3, "the runner's leave");
-    expect(paused).toEqual(["aex-1 first", "aex-1 second", "aex-1 third"]);
-  });
-
-  it("is not told when the runner told it itself, nor when the run is not paused or to be cancelled", async () => {
-    const paused: string[] = [];
-    const given = world({ onPaused: async (id) => void paused.push(id) });
-    const { runner, stream } = await holding(given);
-    await given.server.engine.pause("aex-1", "lunch");
-    await restWith(runner, ReleaseHold.PAUSE_REQUESTED);
-    await given.server.engine.resume("aex-1");
-    expect(await stream.next()).toBe("pause aex-1/1 lunch");
-    expect(await stream.next()).toBe("lease aex-1/2");
-    given.clock.advance(10_000);
-    expect(await stream.next()).toBe("lost aex-1/2");
-    await runner.client.heartbeat({ runnerId: "r1" });
-    expect(await stream.next()).toBe("lease aex-1/3");
-    await given.server.engine.pause("aex-1", "lunch");
-    await given.server.engine.cancel("aex-1", "enough");
-    given.clock.advance(10_000);
-    await until(() => given.server.ends.length === 1, "the end");
-    expect(paused).toEqual([]);
-  });
-
-  it("is told again until it is stored, unless the run goes on before", async () => {
-    let tries = 0;
-    let full = true;
-    const given = world({
-      onPaused: async () => {
-        tries += 1;
-        if (full) throw new Error("disk full");
-      },
-    });
-    const { runner } = await holding(given);
-    await given.server.engine.pause("aex-1", "lunch");
-    await restWith(runner, ReleaseHold.UNSPECIFIED);
-    await until(() => tries > 0, "the first try");
+    const other = given.runner("r2").attach();
+    expect(await other.next()).toBe("attached");
     await rest();
-    const failed = tries;
-    full = false;
-    given.clock.advance(1_000);
-    await until(() => tries === failed + 1, "the second try");
-    await rest();
-    given.clock.advance(60_000);
-    await rest();
-    expect(tries).toBe(failed + 1);
+    expect(await queueOf(given)).toEqual(atRest);
+    await engine.resume("aex-1");
+    expect(await other.next()).toBe("lease aex-1/4");
+    expect(await given.server.queue.find("aex-1")).toMatchObject({ attempt: 3 });
   });
 });

@@ -25,11 +25,6 @@ export interface EmbeddedEngineOptions {
   readonly onFinished: (execution: FinishedExecution) => Promise<void>;
   /** Stores that an execution failed because all its attempts were lost. Repeated and tried again as `onFinished`. */
   readonly onExhausted: (executionId: string, message: string) => Promise<void>;
-  /**
-   * Stores that an execution rests that was asked to and whose runner could not say so, because it was lost or left. Tried
-   * again as `onFinished`, until the execution goes on. It must not wait for this engine. Default: nothing is stored.
-   */
-  readonly onPaused?: (executionId: string, reason: string) => Promise<void>;
   readonly logger: Logger;
   /** How long a silent runner keeps its leases, in milliseconds. Default 10 000; runners are told to speak three times as often. */
   readonly leaseMs?: number;
@@ -94,7 +89,6 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     maxAttempts: 5,
     retryDelayMs: 500,
     clock: systemClock,
-    onPaused: async () => {},
   };
   const settings = { ...defaults, ...withoutUndefined(options) };
   const { queue, logger, clock } = settings;
@@ -115,7 +109,6 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     refuseWhenClosed();
     const state = await dispatcher.handOver(async () => {
       const stored = await store();
-      if (order?.case !== "inbox") dispatcher.rests.forget(executionId);
       const holder = stored === "leased" ? runners.holderOf(executionId) : undefined;
       const fence = holder?.leases.get(executionId);
       // A holder whose stream is broken is told when it comes back.

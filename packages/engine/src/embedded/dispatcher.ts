@@ -7,7 +7,6 @@ import type { FinishedExecution } from "./create-engine.ts";
 import { createLock, type Lock } from "./lock.ts";
 import { inboxOf } from "./orders.ts";
 import type { QueuedTask, QueueStore } from "./queue-store.ts";
-import { createRestReports, type RestReports } from "./rest-reports.ts";
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
 /** After a store or a callback failed. */
@@ -30,7 +29,6 @@ export interface DispatcherOptions {
   readonly loadExecution: (executionId: string) => Promise<AgentExecution | undefined>;
   readonly onFinished: (execution: FinishedExecution) => Promise<void>;
   readonly onExhausted: (executionId: string, message: string) => Promise<void>;
-  readonly onPaused: (executionId: string, reason: string) => Promise<void>;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -44,7 +42,6 @@ export interface Dispatcher {
    * an item of the inbox must not fall between the two.
    */
   readonly handOver: Lock;
-  readonly rests: RestReports;
   /** Resolves when the leases of an earlier process have got their window. Rejects when the store cannot do so. */
   opened(): Promise<void>;
   close(): Promise<void>;
@@ -53,7 +50,6 @@ export interface Dispatcher {
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { queue, runners, clock, logger, leaseMs, recoverMs, maxAttempts } = options;
   const handOver = createLock();
-  const rests = createRestReports(options);
   let opening: Promise<unknown> | undefined;
   let running: Promise<void> | undefined;
   let again = false;
@@ -89,7 +85,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         await opened();
         await expireSilent();
         if (unsettled) await settle();
-        if (!(await handOver(() => rests.flush()))) unsettled = true;
         // What becomes available from here on may have been passed over: it is looked at again.
         const servedAt = clock.now();
         await serve();
@@ -120,11 +115,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (const runner of runners.all()) runner.heardAt = now;
       return;
     }
-    const expired = await handOver(async () => {
-      const tasks = await queue.expire({ now, failure: RUNNER_LOST });
-      for (const task of tasks) rests.note(task);
-      return tasks;
-    });
+    const expired = await queue.expire({ now, failure: RUNNER_LOST });
     if (expired.length > 0) unsettled = true;
     for (const { id: taskId, fence, runnerId, attempt } of expired) {
       logger.warn({ taskId, fence, runnerId, attempt }, "A runner lost its task: nothing was heard of it in time.");
@@ -207,7 +198,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   return {
     kick,
     handOver,
-    rests,
     opened,
     close: async () => {
       closed = true;

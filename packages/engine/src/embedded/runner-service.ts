@@ -14,7 +14,7 @@ import type { EmbeddedEngine, FinishedExecution } from "./create-engine.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { createEventChannel } from "./event-channel.ts";
 import { signalEvent, standingOrders } from "./orders.ts";
-import type { LeaseKey, QueuedTask, QueueStore, ReleaseOptions } from "./queue-store.ts";
+import type { LeaseKey, QueuedTask, QueueStore } from "./queue-store.ts";
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
 const MAX_RETRY_DELAY_MS = 30_000;
@@ -118,7 +118,7 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
       const delayMs = Math.min(MAX_RETRY_DELAY_MS, options.retryDelayMs * 2 ** (attempt - 1));
       logger.warn({ taskId, fence, attempt, runnerId, failure: message, delayMs }, "An attempt failed.");
       const availableAt = clock.now() + delayMs;
-      await giveBack({ taskId, fence }, { runnerId, counted: true, availableAt, failure: message });
+      await queue.release({ taskId, fence }, { runnerId, counted: true, availableAt, failure: message });
       return;
     }
     if (kind === "execution")
@@ -129,23 +129,16 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
     logger.debug({ taskId, fence, runnerId, outcome: outcome.case }, "A task is done.");
   }
 
-  async function rest(lease: LeaseKey, { runnerId, reason, hold, inboxSeen }: ReleaseLeaseRequest): Promise<boolean> {
+  async function release(
+    lease: LeaseKey,
+    { runnerId, reason, hold, inboxSeen }: ReleaseLeaseRequest,
+  ): Promise<boolean> {
     // Together with what people send: an item must not come after the look into the inbox, and before the rest.
     return dispatcher.handOver(async () => {
       const byItself = hold === ReleaseHold.PAUSED_ITSELF;
       const waits = byItself && (await queue.inbox(lease.taskId, { seen: inboxSeen })).length === 0;
       const pause = waits ? { pauseReason: reason } : {};
       return queue.release(lease, { runnerId, counted: false, availableAt: clock.now(), ...pause });
-    });
-  }
-
-  /** The task waits without having come to rest. When it was asked to, nobody else says that it does now. */
-  async function giveBack(lease: LeaseKey, release: ReleaseOptions): Promise<boolean> {
-    return dispatcher.handOver(async () => {
-      const [task] = await renew(release.runnerId, [lease], clock.now() + leaseMs);
-      const isBack = await queue.release(lease, release);
-      if (task) dispatcher.rests.note(task);
-      return isBack;
     });
   }
 
@@ -201,11 +194,7 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
       const { runnerId, reason, hold } = request;
       const lease = leaseOf(request);
       const runner = heard(runnerId);
-      const isBack =
-        hold === ReleaseHold.UNSPECIFIED
-          ? await giveBack(lease, { runnerId, counted: false, availableAt: clock.now() })
-          : await rest(lease, request);
-      if (!isBack) throw leaseIsGone(lease);
+      if (!(await release(lease, request))) throw leaseIsGone(lease);
       logger.info({ ...lease, runnerId, reason, hold: ReleaseHold[hold] }, "A task was handed back.");
       if (runner && hold === ReleaseHold.UNSPECIFIED) runner.leaving = true;
       runners.forget(lease, runnerId);
