@@ -1,56 +1,113 @@
 // The one file that names drivers: everything below it takes contracts.
 import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
-import { createSqliteCheckpointer, type ModelConfig } from "@stigmer/agent";
-import { createClient, type StigmerClient } from "@stigmer/client";
-import { type LocalConfig, probeOllama, readConfigFile } from "@stigmer/config";
+import { dirname, join } from "node:path";
+import { createSqliteCheckpointer, createSqliteLedger, type ModelConfig } from "@stigmer/agent";
+import type { StigmerClient } from "@stigmer/client";
+import { type Config, probeOllama, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
-import { createSandbox } from "@stigmer/sandbox";
+import type { Activities } from "@stigmer/engine";
+import { createSandbox, type Sandbox } from "@stigmer/sandbox";
 import { createCleanupSandbox } from "./activities/cleanup-sandbox.ts";
 import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
+import { watchLeases } from "./health/watch-leases.ts";
 import type { Logger } from "./logger.ts";
 import { createPrepareAgent } from "./run/prepare-agent.ts";
 import { RunError } from "./run/run-error.ts";
 import { createSessionWorkspaces } from "./run/session-workspaces.ts";
 
+/** What takes work from the engine, whichever it is. */
+export type Worker = Pick<EmbeddedWorker, "run" | "ready" | "drain">;
+
 /** A runner, put together. */
 export interface Runner {
-  readonly worker: EmbeddedWorker;
-  readonly client: StigmerClient;
-  /** Ends the sandboxes, closes the checkpoints and the connection. After `worker.run` has ended. */
+  readonly worker: Worker;
+  /** Whether the engine can give it work right now. */
+  readonly connected: boolean;
+  /** Ends the sandboxes, closes the checkpoints and the ledger. After `worker.run` has ended. */
   close(): Promise<void>;
 }
 
 export interface ComposeOptions {
-  readonly config: LocalConfig;
+  readonly config: Config;
+  readonly client: StigmerClient;
   readonly version: string;
   /** Names this runner in leases and logs; new at every start, so that a predecessor's leases are never taken for its own. */
   readonly runnerId: string;
   readonly logger: Logger;
 }
 
-export async function compose({ config, version, runnerId, logger }: ComposeOptions): Promise<Runner> {
+/** Throws with what this runner does not have. */
+export async function compose(options: ComposeOptions): Promise<Runner> {
+  const { config, client, logger } = options;
   const clock = (): Date => new Date();
-  if (config.checkpoints.type !== "sqlite") {
+  const { dataDir, workspacesDir } = config.homes;
+  const workspaces = createSessionWorkspaces({
+    createSandbox: sandboxesOf(config),
+    sharedRoot: config.isLocalMode ? config.sandboxRootDir : undefined,
+    workspacesDir,
+    dataDir,
+  });
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const checkpointer = await openCheckpoints(config);
+  const ledger = await createSqliteLedger({ path: join(dataDir, "tool-calls.db") });
+  const resolveModel = modelsOf(config);
+  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, resolveModel, logger, clock });
+  const activities: Activities = {
+    ensureThread: createEnsureThread({ client, logger }),
+    executeGraphton: createExecuteGraphton({
+      client,
+      prepareAgent,
+      localLedger: ledger,
+      statusUpdateEveryEvents: config.statusUpdateEveryEvents,
+      logger,
+      clock,
+    }),
+    cleanupSandbox: createCleanupSandbox({ workspaces, checkpointer, workspacesDir, dataDir, logger }),
+  };
+  const { worker, isConnected } = createWorker(options, activities);
+  return {
+    worker,
+    get connected() {
+      return isConnected();
+    },
+    async close() {
+      await workspaces.dispose();
+      checkpointer.close();
+      ledger.close();
+    },
+  };
+}
+
+function createWorker(
+  { config, client, version, runnerId, logger }: ComposeOptions,
+  activities: Activities,
+): { worker: Worker; isConnected: () => boolean } {
+  const { taskQueue, maxConcurrency } = config;
+  const shared = { taskQueue, maxConcurrency, version, runnerId, logger, activities };
+  const leases = watchLeases(client.transport);
+  const worker = createEmbeddedWorker({ ...shared, transport: leases.transport });
+  return { worker, isConnected: () => leases.attached };
+}
+
+async function openCheckpoints({ checkpoints }: Config): Promise<Awaited<ReturnType<typeof createSqliteCheckpointer>>> {
+  if (checkpoints.type !== "sqlite") {
     throw new Error("STIGMER_CHECKPOINT_URL: this runner keeps checkpoints in SQLite only; unset it, or give a file");
   }
-  await mkdir(dirname(config.checkpoints.file), { recursive: true, mode: 0o700 });
-  const checkpointer = await createSqliteCheckpointer({ path: config.checkpoints.file });
-  const client = createClient({ endpoint: config.backend.endpoint, apiKey: config.backend.apiKey });
-  const workspaces = createSessionWorkspaces({
-    createSandbox: (rootDir) => {
-      const sandbox = config.sandboxConfig({ rootDir });
-      if (sandbox.type !== "filesystem")
-        throw new RunError(`SANDBOX_TYPE=${sandbox.type}: this runner has the filesystem sandbox only`);
-      return createSandbox(sandbox);
-    },
-    sharedRoot: config.sandboxRootDir,
-    workspacesDir: config.homes.workspacesDir,
-    dataDir: config.homes.dataDir,
-  });
+  await mkdir(dirname(checkpoints.file), { recursive: true, mode: 0o700 });
+  return createSqliteCheckpointer({ path: checkpoints.file });
+}
 
-  async function resolveModel(modelName: string | undefined): Promise<ModelConfig> {
+function sandboxesOf(config: Config): (rootDir: string) => Promise<Sandbox> {
+  const { type } = config.sandboxConfig();
+  if (type !== "filesystem") {
+    throw new Error(`SANDBOX_TYPE=${type}: this runner has the filesystem sandbox only, which is for local mode`);
+  }
+  return (rootDir) => createSandbox({ type, rootDir });
+}
+
+function modelsOf(config: Config): (modelName: string | undefined) => Promise<ModelConfig> {
+  return async (modelName) => {
     const file = readConfigFile(config.homes.configFile);
     if (!file.ok) throw new RunError(file.problems.map(({ message }) => message).join("; "));
     const choice = { modelName, file: file.file.llm };
@@ -62,41 +119,5 @@ export async function compose({ config, version, runnerId, logger }: ComposeOpti
         : withoutOllama;
     if (model.provider === "none") throw new RunError(model.hint);
     return model;
-  }
-
-  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, resolveModel, logger, clock });
-  const worker = createEmbeddedWorker({
-    transport: client.transport,
-    taskQueue: config.taskQueue,
-    runnerId,
-    maxConcurrency: config.maxConcurrency,
-    version,
-    logger,
-    activities: {
-      ensureThread: createEnsureThread({ client, logger }),
-      executeGraphton: createExecuteGraphton({
-        client,
-        prepareAgent,
-        statusUpdateEveryEvents: config.statusUpdateEveryEvents,
-        logger,
-        clock,
-      }),
-      cleanupSandbox: createCleanupSandbox({
-        workspaces,
-        checkpointer,
-        workspacesDir: config.homes.workspacesDir,
-        dataDir: config.homes.dataDir,
-        logger,
-      }),
-    },
-  });
-  return {
-    worker,
-    client,
-    async close() {
-      await workspaces.dispose();
-      checkpointer.close();
-      client.close();
-    },
   };
 }

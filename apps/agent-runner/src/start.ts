@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { ClientError } from "@stigmer/client";
+import { createClient, type StigmerClient } from "@stigmer/client";
 import { ConfigError, describeConfig, loadConfig, secretNames, type Config } from "@stigmer/config";
 import { EngineError } from "@stigmer/engine";
-import type { EmbeddedWorker } from "@stigmer/engine/embedded";
-import { compose } from "./compose.ts";
+import { compose, type Runner } from "./compose.ts";
+import { greetServer } from "./connections/greet-server.ts";
+import { connectRedis, type RedisConnection } from "./connections/redis.ts";
+import { startHealthServer, type HealthServer, type NotReady } from "./health/health-server.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import type { ParentChannel } from "./process/parent-channel.ts";
 
@@ -32,35 +34,45 @@ const SERVER_WAIT_MS = 5_000;
 
 /** Runs a runner until `shutdown`. Throws `FatalError` when it can't work. */
 export async function start(options: StartOptions): Promise<void> {
-  const { env, version, parent, shutdown, print } = options;
+  const { env, shutdown, print } = options;
   const config = readConfig(env);
-  if (!config.isLocalMode || config.engine.type !== "embedded") {
-    throw new FatalError(
-      "Failed to initialize worker: this runner works with the embedded engine in local mode: set MODE=local, and unset TEMPORAL_SERVICE_ADDRESS",
-    );
-  }
   const secrets = [...secretNames].map((name) => env[name]).filter((value) => value !== undefined);
   const logger = createLogger({ level: config.logLevel, secrets: [...secrets, config.backend.apiKey] });
   printBanner(config, options);
 
-  const runnerId = `runner-${randomUUID()}`;
-  const runner = await compose({ config, version, runnerId, logger }).catch((error: unknown) => {
-    throw new FatalError(`Failed to initialize worker: ${(error as Error).message}`, { cause: error });
-  });
-  const working = runner.worker.run();
-  // Whoever waits for `working` below sees the failure; until then it must not count as unhandled.
-  working.catch(() => {});
+  const life: Life = { runner: undefined, started: false };
+  const closers: (() => Promise<void> | void)[] = [];
   try {
-    await reachServer(runner.worker.ready, config, shutdown);
-    if (!shutdown.aborted) {
-      print("Worker ready, polling for tasks...");
-      parent.tell({ type: "ready" });
+    const health = await serveHealth(config, () => notReady(life, shutdown));
+    if (health) {
+      closers.push(() => health.close());
+      print(`Health:     ${health.url}/healthz, ${health.url}/readyz`);
     }
-    await drainAfter(shutdown, runner.worker, logger, working);
+    const redis = await openRedis(config, logger);
+    if (redis) closers.push(() => redis.close());
+    if (shutdown.aborted) return;
+    const client = createClient({ endpoint: config.backend.endpoint, apiKey: config.backend.apiKey });
+    closers.push(() => client.close());
+    const runnerId = `runner-${randomUUID()}`;
+    await greet(config, { client, runnerId, ...options });
+    if (shutdown.aborted) return;
+    life.runner = await compose({ config, client, version: options.version, runnerId, logger }).catch(cannotWork);
+    await work(life, { config, logger, ...options });
   } finally {
-    await runner.worker.drain({ deadlineMs: 0 });
-    await runner.close();
+    for (const close of closers.toReversed()) await close();
   }
+}
+
+/** What `/readyz` looks at. */
+interface Life {
+  runner: Runner | undefined;
+  started: boolean;
+}
+
+function notReady({ runner, started }: Life, shutdown: AbortSignal): NotReady | undefined {
+  if (shutdown.aborted) return "draining";
+  if (!started || !runner) return "starting";
+  return runner.connected ? undefined : "disconnected";
 }
 
 function readConfig(env: StartOptions["env"]): Config {
@@ -86,34 +98,108 @@ function printBanner(config: Config, { print, secretsInEnvironment, version }: S
   }
 }
 
-async function reachServer(ready: Promise<void>, { backend }: Config, shutdown: AbortSignal): Promise<void> {
-  const ended = new Promise<"ended">((resolve) =>
-    shutdown.addEventListener("abort", () => resolve("ended"), { once: true }),
-  );
-  const late = new Promise<"late">((resolve) => setTimeout(resolve, SERVER_WAIT_MS, "late").unref());
+async function serveHealth(config: Config, reason: () => NotReady | undefined): Promise<HealthServer | undefined> {
+  if (!config.health) return undefined;
   try {
-    if ((await Promise.race([ready, ended, late])) !== "late") return;
+    return await startHealthServer(config.health, reason);
   } catch (error) {
-    const reason = EngineError.is(error) || ClientError.is(error) ? error.message : String(error);
-    throw new FatalError(`Failed to connect to stigmer-server at ${backend.endpoint}: ${reason}`, { cause: error });
+    const { message } = error as Error;
+    throw new FatalError(
+      `Failed to initialize worker: STIGMER_RUNNER_HEALTH_PORT=${config.health.port} can't be listened on (${message}); name a free port`,
+      { cause: error },
+    );
   }
-  throw new FatalError(
-    `Failed to connect to stigmer-server at ${backend.endpoint}: no answer within ${SERVER_WAIT_MS / 1000} s. Start it with \`stigmer local start\`, or set STIGMER_BACKEND_ENDPOINT.`,
-  );
 }
 
-/** Waits for the end of the work: asked for by `shutdown`, or because the server turned this runner away. */
-async function drainAfter(
-  shutdown: AbortSignal,
-  worker: EmbeddedWorker,
-  logger: Logger,
-  working: Promise<void>,
-): Promise<void> {
+async function openRedis(config: Config, logger: Logger): Promise<RedisConnection | undefined> {
+  if (config.isLocalMode) return undefined;
+  try {
+    return await connectRedis(config.redis, { logger });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new FatalError(`Failed to connect to Redis: ${message}; check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD`, {
+      cause: error,
+    });
+  }
+}
+
+interface Greet extends Pick<StartOptions, "version" | "shutdown"> {
+  readonly client: StigmerClient;
+  readonly runnerId: string;
+}
+
+async function greet(config: Config, { client, runnerId, version, shutdown }: Greet): Promise<void> {
+  const mismatch = await greetServer({
+    runner: client.runner,
+    runnerId,
+    version,
+    engine: config.engine.type,
+    endpoint: config.backend.endpoint,
+    waitMs: SERVER_WAIT_MS,
+    signal: shutdown,
+    clock: Date.now,
+  });
+  if (mismatch?.kind === "unreachable") throw unreachable(config, mismatch.reason);
+  if (mismatch) throw new FatalError(`Failed to initialize worker: ${mismatch.reason}`);
+}
+
+interface Work extends Pick<StartOptions, "shutdown" | "print" | "parent"> {
+  readonly config: Config;
+  readonly logger: Logger;
+}
+
+/** Works until the runner is told to end, or is turned away. */
+async function work(life: Life, { config, logger, shutdown, print, parent }: Work): Promise<void> {
+  const { runner } = life;
+  if (!runner) return;
+  const { worker } = runner;
+  const working = worker.run();
+  // Whoever waits for it below sees the failure; until then it must not count as unhandled.
+  working.catch(() => {});
   const drain = (): void => {
     logger.info({ reason: String(shutdown.reason) }, "shutting down: finishing what runs");
     worker.drain({ deadlineMs: DRAIN_MS }).catch((error: unknown) => logger.error({ err: error }, "draining failed"));
   };
-  if (shutdown.aborted) drain();
-  else shutdown.addEventListener("abort", drain, { once: true });
-  await working;
+  try {
+    await settled(worker.ready, shutdown, () => unreachable(config, `not taken in within ${SERVER_WAIT_MS / 1000} s`));
+    if (shutdown.aborted) drain();
+    else {
+      shutdown.addEventListener("abort", drain, { once: true });
+      life.started = true;
+      print("Worker ready, polling for tasks...");
+      parent.tell({ type: "ready" });
+    }
+    await working;
+  } catch (error) {
+    if (!EngineError.is(error)) throw error;
+    throw unreachable(config, error.message, error);
+  } finally {
+    shutdown.removeEventListener("abort", drain);
+    await worker.drain({ deadlineMs: 0 });
+    await runner.close();
+  }
+}
+
+/** Waits for the worker to be taken in, for the end to be asked for, or for too long. */
+async function settled(ready: Promise<void>, shutdown: AbortSignal, late: () => FatalError): Promise<void> {
+  const over = new AbortController();
+  const waiting = new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(late()), SERVER_WAIT_MS);
+    over.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    if (shutdown.aborted) resolve();
+    else shutdown.addEventListener("abort", () => resolve(), { once: true, signal: over.signal });
+  });
+  try {
+    await Promise.race([ready, waiting]);
+  } finally {
+    over.abort();
+  }
+}
+
+function unreachable({ backend }: Config, reason: string, cause?: unknown): FatalError {
+  return new FatalError(`Failed to connect to stigmer-server at ${backend.endpoint}: ${reason}`, { cause });
+}
+
+function cannotWork(error: unknown): never {
+  throw new FatalError(`Failed to initialize worker: ${(error as Error).message}`, { cause: error });
 }

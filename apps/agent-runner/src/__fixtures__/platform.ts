@@ -71,7 +71,10 @@ export function startRunner(env: Record<string, string>, options: { cwd?: string
 
 export interface Platform extends AsyncDisposable {
   readonly home: string;
+  /** The one that runs now: `restartServer` replaces it. */
   readonly server: RunningServer;
+  /** Takes the server away, for as long as `meanwhile` takes, and brings it back on the same port. */
+  restartServer(meanwhile?: () => Promise<void>): Promise<void>;
   readonly client: StigmerClient;
   /** Starts a runner of this platform and waits until it takes work. */
   runner(env?: Record<string, string>): Promise<RunnerProcess>;
@@ -86,7 +89,8 @@ export interface Platform extends AsyncDisposable {
 
 export async function startPlatform(scenario: ScenarioFile): Promise<Platform> {
   const home = await mkdtemp(join(tmpdir(), "stigmer-runner-"));
-  const server = await startServer({ home, port: 0, engine: { reattachMs: 200 } });
+  const engine = { reattachMs: 200 };
+  let server = await startServer({ home, port: 0, engine });
   const model = await startScriptedModel({ scenario });
   const client = createClient({ endpoint: server.endpoint, apiKey: server.apiKey });
   const runners: RunnerProcess[] = [];
@@ -94,7 +98,15 @@ export async function startPlatform(scenario: ScenarioFile): Promise<Platform> {
 
   const platform: Platform = {
     home,
-    server,
+    get server() {
+      return server;
+    },
+    async restartServer(meanwhile) {
+      const { port } = server;
+      await server.close();
+      await meanwhile?.();
+      server = await startServer({ home, port, engine });
+    },
     client,
     async runner(env = {}) {
       const runner = startRunner(

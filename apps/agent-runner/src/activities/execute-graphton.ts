@@ -1,19 +1,27 @@
 import { create } from "@bufbuild/protobuf";
-import { ClientError, createStatusSender, sendStatus, type ResourceClients, type StigmerClient } from "@stigmer/client";
-import { ActivityStop, type Activities, type ActivityContext } from "@stigmer/engine";
+import { AgentError, type SqliteLedger, type SteeringMessage } from "@stigmer/agent";
+import { ClientError, createStatusSender, sendStatus, type StigmerClient } from "@stigmer/client";
+import { ActivityStop, type Activities, type ActivityContext, type Inbox } from "@stigmer/engine";
 import {
   AgentExecutionStatusSchema,
+  ExecutionPhase,
+  StatusChangeSchema,
   type AgentExecution,
   type AgentExecutionStatus,
+  type StatusChange,
 } from "@stigmer/protos/agentexecution/v1";
-import { createReducer, isTerminal, type RunOutcome, type Reducer } from "@stigmer/status";
+import { createReducer, isTerminal, type RunOutcome } from "@stigmer/status";
 import type { Logger } from "../logger.ts";
 import type { PrepareAgent } from "../run/prepare-agent.ts";
+import { maskRecorded } from "../run/mask-recorded.ts";
+import { createRemoteLedger } from "../run/remote-ledger.ts";
 import { resolveRun } from "../run/resolve-chain.ts";
 
 export interface ExecuteGraphtonDependencies {
-  readonly client: Pick<StigmerClient, "underFence">;
+  readonly client: StigmerClient;
   readonly prepareAgent: PrepareAgent;
+  /** This machine's ledger, for servers that keep none. */
+  readonly localLedger: Pick<SqliteLedger, "forRun" | "deleteRun">;
   readonly statusUpdateEveryEvents: number;
   readonly logger: Logger;
   readonly clock: () => Date;
@@ -22,22 +30,35 @@ export interface ExecuteGraphtonDependencies {
 // How long the last delta may take to be acknowledged: a server restart fits in, a lost one must not hold the slot for ever.
 const FINAL_STATUS_DEADLINE_MS = 60_000;
 
+// A status travels through an engine's history; what is longer stands in the stored one.
+const LONGEST_ERROR = 4_000;
+
 /**
  * Runs one turn of an agent: resolve → prepare → stream → report. What goes wrong in the run is the run's result (FAILED,
- * with `error` and a system message); only a stop that hands the run back is thrown.
+ * with `error` and a system message, stored before it is returned). Thrown is only what is no result: a stop that hands the run
+ * back, the stop `paused` once PAUSED is stored, and a fault of the way to the server.
  */
 export function createExecuteGraphton(dependencies: ExecuteGraphtonDependencies): Activities["executeGraphton"] {
+  const { logger } = dependencies;
   return async (execution, threadId, context) => {
-    const executionId = execution.metadata?.id ?? "";
-    const sessionId = execution.spec?.sessionId ?? "";
-    const log = { executionId, sessionId, threadId, fence: context.fence, attempt: context.attempt };
-    dependencies.logger.info(log, "run begins");
-    const status = await runOnce({ ...dependencies, execution, threadId, context });
-    dependencies.logger.info(
-      { ...log, phase: status.phase, ...(status.error && { error: status.error }) },
-      "run ended",
-    );
-    return status;
+    const log = {
+      executionId: execution.metadata?.id ?? "",
+      sessionId: execution.spec?.sessionId ?? "",
+      agentId: execution.spec?.agentId ?? "",
+      threadId,
+      fence: context.fence,
+      attempt: context.attempt,
+    };
+    logger.info(log, "run begins");
+    try {
+      const status = await runOnce({ ...dependencies, execution, threadId, context });
+      logger.info({ ...log, phase: status.phase, ...(status.error && { error: status.error }) }, "run ended");
+      return status;
+    } catch (error) {
+      if (ActivityStop.is(error)) logger.info({ ...log, stop: error.kind, reason: error.message }, "run stopped here");
+      else logger.warn({ ...log, err: error }, "run could not be reported");
+      throw error;
+    }
   };
 }
 
@@ -47,72 +68,132 @@ interface RunOnce extends ExecuteGraphtonDependencies {
   readonly context: ActivityContext;
 }
 
+/** What the streaming came to: an outcome to store, or for a run at rest the stop to throw once that is stored. */
+type Ending = RunOutcome | { readonly kind: "paused"; readonly stop: ActivityStop };
+
 async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const { execution, threadId, context, logger, clock } = run;
+  const { fence } = context;
   const executionId = execution.metadata?.id ?? "";
-  const clients = run.client.underFence({ executionId, fence: context.fence });
-  const fenced = new AbortController();
+  const clients = fence > 0 ? run.client.underFence({ executionId, fence }) : run.client;
   // What the server holds, so that a run which goes on elsewhere continues its status instead of starting it over.
   const current = await clients.executions.get(executionId);
-  if (current.status && isTerminal(current.status.phase)) return bounded(current.status);
+  if (current.status && isTerminal(current.status.phase)) {
+    forgetCalls();
+    return bounded(current.status);
+  }
+
+  const fenced = new AbortController();
+  const signal = AbortSignal.any([context.signal, fenced.signal]);
   const reducer = createReducer({ executionId, message: execution.spec?.message ?? "", resumeFrom: current.status });
   const sender = createStatusSender({
-    send: sendStatus({
-      executions: clients.executions,
-      executionId,
-      fence: context.fence,
-      wholeStatus: () => reducer.status,
-    }),
+    send: sendStatus({ executions: clients.executions, executionId, fence, wholeStatus: () => reducer.status }),
     flushEveryEvents: run.statusUpdateEveryEvents,
     onFenced: (error) => fenced.abort(new ActivityStop("lease-lost", error.message)),
     onError: (error) => logger.warn({ executionId, err: error }, "status update failed, trying again"),
   });
-  const signal = AbortSignal.any([context.signal, fenced.signal]);
-
-  const push = (changes: ReturnType<Reducer["start"]>): void => sender.push(changes);
+  const push = (changes: StatusChange[]): void => sender.push(changes);
 
   const outcome = await attempt();
-  push(reducer.finish(outcome, clock()));
-  await sender.finish({ deadlineMs: FINAL_STATUS_DEADLINE_MS });
+  push(outcome.kind === "paused" ? [restingPhase()] : reducer.finish(outcome, clock()));
+  await acknowledged();
+  if (outcome.kind === "paused") throw outcome.stop;
+  forgetCalls();
   return bounded(reducer.status);
 
-  async function attempt(): Promise<RunOutcome> {
+  async function attempt(): Promise<Ending> {
     try {
       push(reducer.start(clock()));
-      await streamAgent(clients);
+      await streamAgent();
       return { kind: "completed" };
     } catch (error) {
-      const stop = signal.aborted ? signal.reason : error;
-      if (ActivityStop.is(stop)) {
-        if (stop.kind === "cancelled") return { kind: "cancelled", reason: stop.message };
+      const stop = stopOf(error, signal);
+      if (stop?.kind === "cancelled") return { kind: "cancelled", reason: stop.message };
+      if (stop?.kind === "paused") return { kind: "paused", stop };
+      if (stop || (ClientError.is(error) && error.code === "unavailable")) {
+        // Another runner has the run, or will have it; or the way to the server is broken, not the run: the engine tries again.
         sender.abandon();
-        throw stop;
-      }
-      if (ClientError.is(error) && error.code === "unavailable") {
-        // The way to the server is broken, not the run: the engine tries it again.
-        sender.abandon();
-        throw error;
+        throw stop ?? error;
       }
       logger.error({ executionId, err: error }, "run failed");
       return { kind: "failed", error: error instanceof Error ? error.message : String(error) };
     }
   }
 
-  async function streamAgent(from: ResourceClients): Promise<void> {
-    const resolved = await resolveRun(from, current);
+  async function streamAgent(): Promise<void> {
+    const resolved = await resolveRun(clients, current);
     signal.throwIfAborted();
-    const agentRun = await run.prepareAgent({ resolved, clients: from, threadId });
+    const agentRun = await run.prepareAgent({
+      resolved,
+      clients,
+      threadId,
+      createLedger: (mask) =>
+        createRemoteLedger({
+          runner: run.client.runner,
+          executionId,
+          fence,
+          signal,
+          mask: (result) => maskRecorded(result, mask),
+          onFenced: (stop) => fenced.abort(stop),
+          local: run.localLedger.forRun(executionId),
+          logger,
+        }),
+    });
     // Also when the thread knows nothing of the run: a runner that died before its first checkpoint left half a turn.
     push(reducer.resume(agentRun.messages, clock()));
     logger.info(
-      { executionId, position: agentRun.position, sandbox: agentRun.sandboxId, model: agentRun.model },
+      {
+        executionId,
+        sessionId: resolved.session.metadata?.id,
+        agentId: resolved.agent.metadata?.id,
+        position: agentRun.position,
+        sandbox: agentRun.sandboxId,
+        model: agentRun.model,
+      },
       "agent is ready",
     );
-    for await (const event of agentRun.events({ signal })) push(reducer.reduce(event, clock()));
+    const control = { signal, pause: context.pause, messages: () => messagesOf(context.inbox) };
+    for await (const event of agentRun.events(control)) push(reducer.reduce(event, clock()));
   }
+
+  /** The server does the same with its own ledger when the run ends. */
+  function forgetCalls(): void {
+    try {
+      run.localLedger.deleteRun(executionId);
+    } catch (error) {
+      logger.warn({ executionId, err: error }, "the run's tool calls were not deleted");
+    }
+  }
+
+  async function acknowledged(): Promise<void> {
+    try {
+      await sender.finish({ deadlineMs: FINAL_STATUS_DEADLINE_MS });
+    } catch (error) {
+      fenced.signal.throwIfAborted();
+      throw error;
+    }
+  }
+}
+
+/** Why the activity stops, when it does: told by the engine, asked for by a person, or wanted by the run itself. */
+function stopOf(error: unknown, signal: AbortSignal): ActivityStop | undefined {
+  if (ActivityStop.is(signal.reason)) return signal.reason;
+  if (ActivityStop.is(error)) return error;
+  return AgentError.is(error) && error.code === "paused" ? new ActivityStop("paused", error.message) : undefined;
+}
+
+function restingPhase(): StatusChange {
+  const value = { phase: ExecutionPhase.EXECUTION_PAUSED };
+  return create(StatusChangeSchema, { change: { case: "run", value } });
+}
+
+/** What people said to the run. Decisions on tool calls stay in the inbox, for whoever asks for them. */
+function messagesOf(inbox: Inbox): SteeringMessage[] {
+  return inbox.items.flatMap(({ id, item }) => (item.case === "message" ? [{ id, text: item.value.text }] : []));
 }
 
 /** What goes back through the engine: small, whatever the run did. */
 function bounded({ phase, error, startedAt, completedAt, revision }: AgentExecutionStatus): AgentExecutionStatus {
-  return create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
+  const short = error.length > LONGEST_ERROR ? `${error.slice(0, LONGEST_ERROR).toWellFormed()}…` : error;
+  return create(AgentExecutionStatusSchema, { phase, error: short, startedAt, completedAt, revision });
 }

@@ -1,6 +1,8 @@
-import { createAgent, type AgentOptions, type AgentRun, type ModelConfig } from "@stigmer/agent";
+import { createAgent, type AgentOptions, type AgentRun, type ModelConfig, type ToolCallLedger } from "@stigmer/agent";
 import type { ResourceClients } from "@stigmer/client";
+import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import type { Logger } from "../logger.ts";
+import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
 import type { SessionWorkspaces } from "./session-workspaces.ts";
@@ -17,6 +19,8 @@ export interface PrepareRequest {
   readonly resolved: ResolvedRun;
   readonly clients: ResourceClients;
   readonly threadId: string;
+  /** Makes the run's ledger, with the mask for what must not be written down. */
+  readonly createLedger: (mask: SecretMask) => ToolCallLedger;
 }
 
 export type PrepareAgent = (request: PrepareRequest) => Promise<PreparedRun>;
@@ -32,7 +36,7 @@ export interface PrepareAgentDependencies {
 
 /** Sandbox, skills, environment, model, agent: everything that must stand before the first model call. */
 export function createPrepareAgent(dependencies: PrepareAgentDependencies): PrepareAgent {
-  return async ({ resolved, clients, threadId }) => {
+  return async ({ resolved, clients, threadId, createLedger }) => {
     const { execution, session, agent, environments, skills } = resolved;
     const model = await dependencies.resolveModel(execution.spec?.executionConfig?.modelName || undefined);
     const workspace = await dependencies.workspaces.get(session);
@@ -59,6 +63,9 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         description,
         instructions,
       })),
+      ledger: createLedger(maskSecrets(environment.secrets)),
+      unknownOutcome:
+        execution.spec?.executionConfig?.unknownOutcome === UnknownOutcomePolicy.PAUSE ? "pause" : "tell-agent",
       checkpointer: dependencies.checkpointer,
       spillDirectory: workspace.spillDirectory,
     });
