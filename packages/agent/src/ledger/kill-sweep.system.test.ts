@@ -1,0 +1,3 @@
+import { allKillPoints, sweep } from "../__fixtures__/kill-sweep.ts";
+
+sweep(allKillPoints);
