@@ -1,6 +1,8 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { fromBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
+import { CleanupSandboxTaskSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
@@ -9,6 +11,31 @@ beforeEach(() => {
   server = openTestServer();
 });
 afterEach(() => server.dispose());
+
+/** How many rows of each table are about these runs. */
+function rows(ids: readonly string[]): Record<string, number> {
+  const columns = {
+    executions: "id",
+    execution_bodies: "execution_id",
+    execution_snapshots: "execution_id",
+    execution_deltas: "execution_id",
+    tool_calls: "execution_id",
+    tasks: "id",
+    task_inbox: "task_id",
+  };
+  const database = new DatabaseSync(join(server.dataDir, "stigmer.db"), { readOnly: true });
+  const count = (table: string, column: string): number => {
+    const marks = ids.map(() => "?").join();
+    return Number(
+      database.prepare(`SELECT count(*) AS n FROM ${table} WHERE ${column} IN (${marks})`).get(...ids)?.["n"],
+    );
+  };
+  try {
+    return Object.fromEntries(Object.entries(columns).map(([table, column]) => [table, count(table, column)]));
+  } finally {
+    database.close();
+  }
+}
 
 async function newAgent(name = "a"): Promise<{ agentId: string; instanceId: string }> {
   const { metadata, status } = await server.agents.create(given.agent(name));
@@ -149,6 +176,36 @@ describe("a session", () => {
       sessionId,
       workspaceDir: "/work/dir",
     });
+  });
+
+  it("leaves nothing of its runs behind: no row of theirs, of their tool calls or of what was sent to them", async () => {
+    const { instanceId } = await newAgent();
+    const session = await server.sessions.create(given.session("s", instanceId));
+    const sessionId = session.metadata?.id ?? "";
+    const ids: string[] = [];
+    for (const messageId of ["m1", "m2"]) {
+      const run = await server.executions.create(given.execution({ sessionId }));
+      const executionId = run.metadata?.id ?? "";
+      ids.push(executionId);
+      await server.executions.sendMessage({ executionId, messageId, text: "Hello again" });
+    }
+    const { id: executionId, fence } = await server.lease();
+    const call = { executionId, fence, callKey: "c1", toolClass: ToolCallClass.ONCE, requestId: "q1" };
+    await server.runner.beginToolCall(call);
+    await server.runner.finishToolCall({ ...call, result: new Uint8Array(1000) });
+    expect(rows(ids)).toMatchObject({ executions: 2, tool_calls: 1, task_inbox: 2, tasks: 2 });
+    for (const id of ids) await server.runs.fail(id, "no");
+    await server.sessions.delete({ value: sessionId });
+    expect(rows(ids)).toEqual({
+      executions: 0,
+      execution_bodies: 0,
+      execution_snapshots: 0,
+      execution_deltas: 0,
+      tool_calls: 0,
+      tasks: 0,
+      task_inbox: 0,
+    });
+    expect(rows([`cleanup-${sessionId}`])).toMatchObject({ tasks: 1 });
   });
 
   it("works in a directory of the user only on a local server", async () => {
