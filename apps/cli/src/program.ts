@@ -94,6 +94,12 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
     .option("--secret <name>", "a secret variable, its value taken from this environment; may be repeated", collect, [])
     .option("--model <name>", "the model to use")
     .option("--session <id>", "a session to go on with")
+    .addOption(
+      new Option(
+        "--on-unknown-outcome <who>",
+        "who decides when a lost runner left nobody knowing whether a tool call happened (default: tell-agent)",
+      ).choices(["tell-agent", "pause"]),
+    )
     .option("--json", "print what happens as JSON, one object a line")
     .option("--detach", "print the run's id and return at once")
     .addHelpText("after", "\nExit code: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 waits for approval.")
@@ -233,6 +239,39 @@ function addExecutionCommands(program: Program, run: Run): void {
       run(
         import("./commands/execution/execution.ts").then((m) => m.cancelExecution),
         { id, ...options },
+      ),
+    );
+  group
+    .command("pause")
+    .description("ask a run to come to rest; what is under way is let to its end")
+    .argument("<id>")
+    .option("--reason <text>", "why, for the record")
+    .action((id, options) =>
+      run(
+        import("./commands/execution/execution.ts").then((m) => m.pauseExecution),
+        { id, ...options },
+      ),
+    );
+  group
+    .command("resume")
+    .description("let a paused run go on")
+    .argument("<id>")
+    .action((id) =>
+      run(
+        import("./commands/execution/execution.ts").then((m) => m.resumeExecution),
+        { id },
+      ),
+    );
+  group
+    .command("message")
+    .description("say something to a run, which its agent hears before its next step")
+    .argument("<id>")
+    .argument("<text>", "what is said")
+    .option("--message-id <id>", "names the message: sent again under the same name, it is heard once")
+    .action((id, text, options) =>
+      run(
+        import("./commands/execution/execution.ts").then((m) => m.messageExecution),
+        { id, text, ...options },
       ),
     );
 }

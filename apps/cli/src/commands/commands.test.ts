@@ -7,6 +7,7 @@ import {
   MessageType,
   TextKind,
   ToolCallStatus,
+  UnknownOutcomePolicy,
 } from "@stigmer/protos/agentexecution/v1";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Change, type LocalServer, type Play, startCli, startLocalServer } from "../__fixtures__/local-server.ts";
@@ -156,12 +157,32 @@ describe("run", () => {
       await once(signal, "abort");
       await report(enter(ExecutionPhase.EXECUTION_CANCELLED));
     },
+    async rest(report, execution, { pause }) {
+      const id = execution.metadata?.id ?? "";
+      if (rested.has(id)) return plays["complete"]?.(report, execution, {} as never);
+      rested.add(id);
+      await report(enter(ExecutionPhase.EXECUTION_IN_PROGRESS), ...say("I work.\n"));
+      if (!pause.aborted) await once(pause, "abort");
+      await report(enter(ExecutionPhase.EXECUTION_PAUSED));
+      throw pause.reason;
+    },
+    async listen(report, _, { inbox }) {
+      await report(enter(ExecutionPhase.EXECUTION_IN_PROGRESS), ...say("I listen.\n"));
+      const heard = Promise.withResolvers<void>();
+      const stop = inbox.subscribe(heard.resolve);
+      if (inbox.items.length === 0) await heard.promise;
+      stop();
+      const { item } = inbox.items[0] ?? {};
+      await report(...say(`I heard: ${item?.case === "message" ? item.value.text : "nothing"}\n`));
+      await report(enter(ExecutionPhase.EXECUTION_COMPLETED));
+    },
     async approve(report, _, { signal }) {
       await report(enter(ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL));
       if (!signal.aborted) await once(signal, "abort");
       await report(enter(ExecutionPhase.EXECUTION_CANCELLED));
     },
   };
+  const rested = new Set<string>();
   const seen: AgentExecution[] = [];
   beforeAll(async () => {
     await server.start(["apply", "-f", "-"], { stdin: agentYaml("runner") }).done;
@@ -237,10 +258,57 @@ describe("run", () => {
     expect(err).toContain("Cancelling…\ncancelled");
   });
 
+  test("a run is paused and goes on, and who watches it is told how", async () => {
+    const run = server.start(["run", "runner", "rest"]);
+    await run.printed("I work.");
+    const [{ metadata } = {}] = (await server.client.executions.list()).items.filter(
+      ({ spec }) => spec?.message === "rest",
+    );
+    const id = metadata?.id ?? "";
+    expect(await server.cli("execution", "pause", id, "--reason", "lunch")).toEqual({
+      code: 0,
+      out: `execution ${id} pauses when it comes to rest\n`,
+      err: `Let it go on: stigmer execution resume ${id}\n`,
+    });
+    await run.printed("Is paused.");
+    await run.printed(`Let it go on: stigmer execution resume ${id}`);
+    expect((await server.cli("execution", "list")).out).toMatch(new RegExp(`^${id} +paused`, "m"));
+    expect(await server.cli("execution", "resume", id)).toEqual({
+      code: 0,
+      out: `execution ${id} goes on\n`,
+      err: "",
+    });
+    const { code, out } = await run.done;
+    expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^I work\.[^]*The answer\.\n$/) as string });
+    const { code: refused, err } = await server.cli("execution", "pause", id);
+    expect([refused, err.trimEnd().split("\n").length]).toEqual([1, 1]);
+  });
+
+  test("a run hears what is said to it, once under one name", async () => {
+    const run = server.start(["run", "runner", "listen"]);
+    await run.printed("I listen.");
+    const found = (await server.client.executions.list()).items.find(({ spec }) => spec?.message === "listen");
+    const id = found?.metadata?.id ?? "";
+    const sent = await server.cli("execution", "message", id, "mind the gap", "--message-id", "m-1");
+    expect(sent).toEqual({ code: 0, out: `execution ${id} hears it before its next step\n`, err: "" });
+    expect((await run.done).out).toContain("I heard: mind the gap");
+    expect(await server.cli("execution", "message", id, " ")).toMatchObject({ code: 2, out: "" });
+  });
+
   test("works in the given directory, with the given variables and model", async () => {
     const cwd = await realpath(await folder({}));
     await mkdir(join(cwd, "project"));
-    const args = ["run", "runner", "complete", "--workspace", "project", "--model", "m1"];
+    const args = [
+      "run",
+      "runner",
+      "complete",
+      "--workspace",
+      "project",
+      "--model",
+      "m1",
+      "--on-unknown-outcome",
+      "pause",
+    ];
     const { code } = await server.start([...args, "--env", "A=1=2", "--secret", "TOKEN"], {
       cwd,
       env: { TOKEN: "very-secret" },
@@ -249,7 +317,10 @@ describe("run", () => {
     const execution = seen.at(-1);
     const session = await server.client.sessions.get(execution?.spec?.sessionId ?? "");
     expect(session.spec?.workspaceDir).toBe(join(cwd, "project"));
-    expect(execution?.spec?.executionConfig?.modelName).toBe("m1");
+    expect(execution?.spec?.executionConfig).toMatchObject({
+      modelName: "m1",
+      unknownOutcome: UnknownOutcomePolicy.PAUSE,
+    });
     expect(execution?.spec?.runtimeEnv["A"]).toMatchObject({ value: "1=2", isSecret: false });
     expect(execution?.spec?.runtimeEnv["TOKEN"]).toMatchObject({ isSecret: true });
     // The same session again, and not with another agent.

@@ -87,11 +87,12 @@ test("says in one line what is in the way", async () => {
 });
 
 test.each([
+  [{ STIGMER_DATABASE_URL: "/elsewhere/stigmer.db" }, "unset STIGMER_DATABASE_URL"],
+  [{ STIGMER_ENGINE: "temporal" }, "Missing required environment variable: TEMPORAL_SERVICE_ADDRESS"],
   [
-    { STIGMER_DATABASE_URL: "/elsewhere/stigmer.db" },
-    "unset STIGMER_ENGINE, TEMPORAL_SERVICE_ADDRESS and STIGMER_DATABASE_URL",
+    { TEMPORAL_SERVICE_ADDRESS: "127.0.0.1:1" },
+    "Failed to connect to Temporal: Temporal can't be reached at 127.0.0.1:1 (",
   ],
-  [{ TEMPORAL_SERVICE_ADDRESS: "localhost:7233" }, "unset STIGMER_ENGINE, TEMPORAL_SERVICE_ADDRESS"],
   [{ STIGMER_ENCRYPTION_KEY: "short" }, "STIGMER_ENCRYPTION_KEY"],
 ])("refuses what it can't do: %j", async (env, says) => {
   const server = start({ env });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { ConfigError, readSecretsPipe, readServerConfig } from "@stigmer/config";
-import { type RunningServer, startServer } from "@stigmer/server";
+import { ConfigError, type LocalServerConfig, readSecretsPipe, readServerConfig } from "@stigmer/config";
+import { type EngineChoice, type RunningServer, ServerError, startServer } from "@stigmer/server";
 import type { CommandIo } from "../command-io.ts";
 import type { ChildMessage } from "../daemon/child-process.ts";
 import { createLogStream } from "../daemon/log-stream.ts";
@@ -54,21 +54,32 @@ async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningS
   const { homes } = config;
   // The database is where the data directory is.
   const ownDatabase = config.database.type === "sqlite" && config.database.file === join(homes.dataDir, "stigmer.db");
-  if (!config.isLocalMode || config.engine.type !== "embedded" || !ownDatabase) {
+  if (!config.isLocalMode || !ownDatabase) {
     throw new CliError(
       "failed",
-      "This server works in local mode with the embedded engine and SQLite in its data directory: set MODE=local, and unset STIGMER_ENGINE, TEMPORAL_SERVICE_ADDRESS and STIGMER_DATABASE_URL.",
+      "This server works in local mode with SQLite in its data directory: set MODE=local, and unset STIGMER_DATABASE_URL.",
     );
   }
   for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);
   return startServer({
+    engine: engineOf(config),
     home: homes.home,
     dataDir: homes.dataDir,
     port: options.port ?? config.port,
     ...(config.encryption.type === "key" && { encryptionKey: config.encryption.key }),
     taskQueue: config.runnerTaskQueue,
     logger: createJsonLogger(io.stderr, config.logLevel),
+  }).catch((error: unknown) => {
+    if (!ServerError.is(error) || error.code !== "engine-unavailable") throw error;
+    const advice = "TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it; STIGMER_ENGINE=embedded does without.";
+    throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
   });
+}
+
+function engineOf({ engine, workflowTaskQueue }: LocalServerConfig): EngineChoice | undefined {
+  if (engine.type === "embedded") return undefined;
+  const { type, address, namespace } = engine;
+  return { type, address, namespace, workflowTaskQueue };
 }
 
 function makeUsable(directory: string): void {

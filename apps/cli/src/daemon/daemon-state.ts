@@ -26,7 +26,7 @@ export interface DaemonState {
   readonly logsDir: string;
   /** `127.0.0.1:<port>`; empty until the server has one. */
   readonly endpoint: string;
-  readonly engine: "embedded";
+  readonly engine: "embedded" | "temporal";
   readonly processes: readonly ProcessState[];
 }
 
@@ -37,7 +37,7 @@ const daemonState: z.ZodType<DaemonState> = z.object({
   dataDir: z.string(),
   logsDir: z.string(),
   endpoint: z.string(),
-  engine: z.literal("embedded"),
+  engine: z.enum(["embedded", "temporal"]),
   processes: z.array(
     z.object({
       name: z.enum(["stigmer-server", "agent-runner"]),

@@ -1,4 +1,4 @@
-import type { Homes } from "@stigmer/config";
+import { type Homes, readServerConfig } from "@stigmer/config";
 import { CliError } from "../errors.ts";
 import type { JsonLogger } from "../output/json-logger.ts";
 import { type ChildCommands, childCommands } from "./child-commands.ts";
@@ -62,6 +62,9 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const { stateFile } = daemonFiles(homes);
   const lock = takeLock(homes);
 
+  // A configuration that can't be read is told by the server, which doesn't start then.
+  const config = readServerConfig({ ...options.env, MODE: "local" });
+  const engine = config.ok ? config.config.engine.type : "embedded";
   const startedAt = new Date().toISOString();
   // Also with no child left to wait for: why there is none stays to be seen until somebody stops it.
   const staying = setInterval(() => {}, 2 ** 31 - 1);
@@ -76,7 +79,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     dataDir: homes.dataDir,
     logsDir: homes.logsDir,
     endpoint,
-    engine: "embedded",
+    engine,
     processes: children.map((child) => child.snapshot()),
   });
   const publish = (): void => {

@@ -32,6 +32,7 @@ export function showDaemon(state: DaemonState, io: CommandIo): string {
   const lines = [
     `PID:            ${state.pid}`,
     `Endpoint:       ${state.endpoint || "not listening yet"}`,
+    `Engine:         ${state.engine}`,
     `Data directory: ${state.dataDir}`,
     `Logs:           ${state.logsDir}`,
     "",

@@ -37,7 +37,8 @@ export async function attendRun(options: AttendOptions, io: CommandIo): Promise<
   const follow = async (signal: AbortSignal): Promise<number> => {
     const onLost = (): void => void io.stderr.write("The server is away; waiting for it to come back…\n");
     const canApprove = io.stdin.isTTY === true;
-    const followed = await followRun({ client, executionId, printer, signal, canApprove, onLost });
+    const onPaused = (): void => void io.stderr.write(`Let it go on: stigmer execution resume ${executionId}\n`);
+    const followed = await followRun({ client, executionId, printer, signal, canApprove, onLost, onPaused });
     if (followed.outcome === "stopped") return exitCodes.interrupted;
     if (followed.outcome === "waits") {
       io.stderr.write("Approve or refuse from a terminal: there is none here to ask on.\n");

@@ -13,6 +13,8 @@ export interface FollowOptions {
   readonly canApprove: boolean;
   /** Told once for each time the server is lost. */
   readonly onLost?: () => void;
+  /** Told each time the run has come to rest. It is followed on: somebody may let it go on. */
+  readonly onPaused?: () => void;
 }
 
 /** How the following of a run ended. */
@@ -25,6 +27,8 @@ export async function followRun(options: FollowOptions): Promise<Followed> {
   const { client, executionId, printer, signal, canApprove } = options;
   let status: AgentExecutionStatus | undefined;
   let lost = false;
+  // Apart from the status, which is live.
+  let phase = ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
   try {
     const onReconnect = (): void => {
       if (!lost) options.onLost?.();
@@ -32,8 +36,11 @@ export async function followRun(options: FollowOptions): Promise<Followed> {
     };
     for await (const update of client.executions.watch(executionId, { signal, onReconnect })) {
       lost = false;
+      const before: ExecutionPhase = phase;
       status = update.status;
+      phase = status.phase;
       printer.update(status, update.delta);
+      if (phase === ExecutionPhase.EXECUTION_PAUSED && before !== phase) options.onPaused?.();
       if (status.phase === ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL && !canApprove) break;
     }
   } catch (error) {

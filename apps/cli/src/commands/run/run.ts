@@ -1,3 +1,4 @@
+import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
 import { createRunPrinter } from "../../output/run-view/create-run-printer.ts";
@@ -16,9 +17,15 @@ export interface RunOptions {
   readonly secret: readonly string[];
   readonly model?: string;
   readonly session?: string;
+  readonly onUnknownOutcome?: "tell-agent" | "pause";
   readonly json?: boolean;
   readonly detach?: boolean;
 }
+
+const policies = {
+  "tell-agent": UnknownOutcomePolicy.TELL_AGENT,
+  pause: UnknownOutcomePolicy.PAUSE,
+} as const;
 
 /** Starts a run and shows it to its end. */
 export async function run(options: RunOptions, io: CommandIo): Promise<number> {
@@ -28,7 +35,15 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
   const secrets = Object.values(variables).flatMap(({ value, isSecret }) => (isSecret ? [value] : []));
   return await withClient(io, async ({ client, endpoint }) => {
     const workspaceDir = workspace && (await checkWorkspace(workspace, { cwd: io.cwd, endpoint }));
-    const execution = await startRun(client, { agent, message, workspaceDir, sessionId, model, variables });
+    const execution = await startRun(client, {
+      agent,
+      message,
+      workspaceDir,
+      sessionId,
+      model,
+      variables,
+      unknownOutcome: options.onUnknownOutcome && policies[options.onUnknownOutcome],
+    });
     const executionId = execution.metadata?.id ?? "";
     const started = { sessionId: execution.spec?.sessionId ?? "" };
     if (options.detach) {

@@ -5,7 +5,11 @@ import { ClientError, type StigmerClient } from "@stigmer/client";
 import { isLoopback } from "@stigmer/config";
 import { agenticApiVersion, createId, isId, slugify } from "@stigmer/protos";
 import type { Agent } from "@stigmer/protos/agent/v1";
-import { type AgentExecution, AgentExecutionSchema } from "@stigmer/protos/agentexecution/v1";
+import {
+  type AgentExecution,
+  AgentExecutionSchema,
+  type UnknownOutcomePolicy,
+} from "@stigmer/protos/agentexecution/v1";
 import { SessionSchema } from "@stigmer/protos/session/v1";
 import { CliError } from "../../errors.ts";
 import type { RunVariable } from "./run-environment.ts";
@@ -18,6 +22,8 @@ export interface StartRunOptions {
   /** A session to go on with. */
   readonly sessionId?: string;
   readonly model?: string;
+  /** What to do about a tool call of which a lost runner left nobody knowing whether it happened. Default: the agent is told. */
+  readonly unknownOutcome?: UnknownOutcomePolicy;
   readonly variables?: Readonly<Record<string, RunVariable>>;
 }
 
@@ -40,7 +46,7 @@ export async function prepareRun(client: StigmerClient, options: StartRunOptions
       agentId: sessionId === undefined ? (agent.metadata?.id ?? "") : "",
       sessionId,
       message: options.message,
-      executionConfig: options.model === undefined ? undefined : { modelName: options.model },
+      executionConfig: { modelName: options.model, unknownOutcome: options.unknownOutcome },
       runtimeEnv: { ...options.variables },
     },
   });
