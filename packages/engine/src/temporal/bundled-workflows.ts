@@ -30,7 +30,7 @@ export async function makeWorkflowBundle(): Promise<{ readonly code: string }> {
         ...config,
         // Names in the code are relative to this, so that no machine's paths stand in it.
         context: beside("../.."),
-        output: { ...config.output, devtoolModuleFilenameTemplate: "stigmer-engine://[resource-path]" },
+        output: { ...config.output, devtoolModuleFilenameTemplate: "/@stigmer/engine/[resource-path]" },
         resolve: { ...config.resolve, conditionNames: ["@stigmer/source", "..."] },
       }),
     });

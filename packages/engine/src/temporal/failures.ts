@@ -19,6 +19,8 @@ export const FAILURE_TYPES = {
   infrastructure: "stigmer.Infrastructure",
   /** An activity's: no attempt can succeed. The run fails with this message. */
   refused: "stigmer.Refused",
+  /** A payload could not be read. Of an activity's argument or result it counts as `infrastructure`: the next runner may be newer. */
+  unreadable: "stigmer.UnreadablePayload",
   /** The workflow's own: all attempts were used up. The message is for the run's status. */
   exhausted: "stigmer.Exhausted",
 } as const;
@@ -101,6 +103,7 @@ function kindOf({ type, nonRetryable }: ApplicationFailure): Exclude<AttemptFail
     case FAILURE_TYPES.leaseLost:
       return "lease-lost";
     case FAILURE_TYPES.infrastructure:
+    case FAILURE_TYPES.unreadable:
       return "infrastructure";
     default:
       return nonRetryable ? "refused" : "infrastructure";

@@ -23,6 +23,7 @@ import {
   type PayloadConverter,
   type PayloadConverterWithEncoding,
 } from "@temporalio/common";
+import { FAILURE_TYPES } from "./failures.ts";
 
 // Loaded by path, by Temporal's client and worker and into the isolate that workflows run in: nothing of Node here.
 
@@ -125,5 +126,5 @@ function known(): string {
 }
 
 function unreadable(message: string): ApplicationFailure {
-  return ApplicationFailure.nonRetryable(message, "stigmer.UnreadablePayload");
+  return ApplicationFailure.nonRetryable(message, FAILURE_TYPES.unreadable);
 }

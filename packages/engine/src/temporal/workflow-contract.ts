@@ -69,8 +69,8 @@ export interface CleanupContext {
  * above the limits below is dropped with a line in the log (an update is refused): what has to arrive goes through the server.
  */
 export const SIGNALS: {
-  readonly cancel: SignalDefinition<[reason?: string]>;
-  readonly pause: SignalDefinition<[reason?: string]>;
+  readonly cancel: SignalDefinition<[reason: string]>;
+  readonly pause: SignalDefinition<[reason: string]>;
   readonly resume: SignalDefinition<[]>;
   /** An InboxItem with a message, as `json/protobuf` or as plain JSON of the same form. */
   readonly message: SignalDefinition<[item: InboxItem]>;
@@ -86,8 +86,8 @@ export const SIGNALS: {
 
 /** The same as updates, for who wants an answer: where the run stood when it was asked. Refused (ApplicationFailure) with one line when it is over or the argument is no good. */
 export const UPDATES: {
-  readonly cancel: UpdateDefinition<Standing, [reason?: string]>;
-  readonly pause: UpdateDefinition<Standing, [reason?: string]>;
+  readonly cancel: UpdateDefinition<Standing, [reason: string]>;
+  readonly pause: UpdateDefinition<Standing, [reason: string]>;
   readonly resume: UpdateDefinition<Standing, []>;
   readonly message: UpdateDefinition<Standing, [item: InboxItem]>;
   readonly resolveApproval: UpdateDefinition<Standing, [item: InboxItem]>;

@@ -3,7 +3,7 @@ import { ApplicationFailure } from "@temporalio/common";
 import { attemptFailure, FAILURE_TYPES, type AttemptFailure } from "../failures.ts";
 import { retryDelayMs, type Settings } from "./settings.ts";
 
-/** Handed back so often in a row without having got anywhere, a task is given out again with growing waits. */
+/** Handed back more often than this in a row, a task is given out again with growing waits: it may be what ends its runners. */
 const FREE_HANDBACKS = 3;
 
 /** How often a task was tried, and what comes next. */
@@ -34,12 +34,6 @@ export function createAttempts(
   settings: Settings,
   { attempt, handbacks, waitMs, lastFailure }: CarriedAttempts = { attempt: 0, handbacks: 0, waitMs: 0 },
 ): Attempts {
-  const handedBack = (): undefined => {
-    attempt -= 1;
-    handbacks += 1;
-    waitMs = handbacks > FREE_HANDBACKS ? retryDelayMs(settings, handbacks - FREE_HANDBACKS) : 0;
-  };
-
   return {
     get attempt() {
       return attempt;
@@ -55,7 +49,13 @@ export function createAttempts(
       waitMs = 0;
     },
     failed: ({ kind, message }, what) => {
-      if (kind === "paused" || kind === "draining") return handedBack();
+      if (kind === "paused" || kind === "draining") {
+        attempt -= 1;
+        // A pause has waited for a person already.
+        handbacks = kind === "draining" ? handbacks + 1 : 0;
+        waitMs = handbacks > FREE_HANDBACKS ? retryDelayMs(settings, handbacks - FREE_HANDBACKS) : 0;
+        return undefined;
+      }
       handbacks = 0;
       lastFailure = message;
       if (attempt >= settings.maxAttempts) {

@@ -1,11 +1,12 @@
 import { CancellationScope, proxyActivities, sleep } from "@temporalio/workflow";
 import { ApplicationFailure, type RawValue } from "@temporalio/common";
-import { CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
+import { type CleanupSandboxTask, CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
 import { ACTIVITY_NAMES } from "../../contract.ts";
 import { FAILURE_TYPES } from "../failures.ts";
 import { messageOf } from "../payload-converter.ts";
 import type { CleanupContext, InvokeOptions } from "../workflow-contract.ts";
 import { attempted, createAttempts } from "./attempts.ts";
+import { takesRawArguments, valueOf } from "./raw-values.ts";
 import { activityOptions, settingsOf } from "./settings.ts";
 
 interface RunnerActivities {
@@ -13,9 +14,12 @@ interface RunnerActivities {
 }
 
 /** Frees what a deleted session used. Fails as an execution does, when all its attempts are used up. */
-export async function cleanupSandbox(argument: unknown, options?: InvokeOptions): Promise<void> {
-  const { sandboxId, sessionId, workspaceDir } = messageOf(CleanupSandboxTaskSchema, argument);
-  const settings = settingsOf(options);
+export async function cleanupSandbox(
+  argument?: RawValue<CleanupSandboxTask>,
+  options?: RawValue<InvokeOptions>,
+): Promise<void> {
+  const { sandboxId, sessionId, workspaceDir } = messageOf(CleanupSandboxTaskSchema, valueOf(argument));
+  const settings = settingsOf(valueOf(options));
   const attempts = createAttempts(settings);
   const activities = proxyActivities<RunnerActivities>(activityOptions(settings, { startToCloseTimeout: "1 hour" }));
   while (true) {
@@ -33,3 +37,5 @@ export async function cleanupSandbox(argument: unknown, options?: InvokeOptions)
     if (givenUp) throw givenUp;
   }
 }
+
+takesRawArguments(cleanupSandbox);

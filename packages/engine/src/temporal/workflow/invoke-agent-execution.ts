@@ -26,7 +26,8 @@ import { type AttemptContext, type InvokeOptions, type RunState, STATE_QUERY } f
 import { attempted, type CarriedAttempts, createAttempts } from "./attempts.ts";
 import { listen } from "./listen.ts";
 import { endOf, threadOf } from "./read-result.ts";
-import { type CarriedOrders, createRunOrders } from "./run-orders.ts";
+import { raw, takesRawArguments, valueOf } from "./raw-values.ts";
+import { type CarriedOrders, createOrders } from "./orders.ts";
 import { activityOptions, settingsOf } from "./settings.ts";
 
 /** Attempts, counted or not, after which the workflow goes on with a new history. */
@@ -52,17 +53,18 @@ interface RunnerActivities {
  * Runs one execution to its end, whatever becomes of its runners. What it takes, answers and throws is written down in
  * workflow-contract.ts.
  *
- * @param carried what an earlier history of the same run left; only the workflow itself passes it.
+ * @param carriedRun what an earlier history of the same run left; only the workflow itself passes it.
  */
 export async function invokeAgentExecution(
-  argument: unknown,
-  options?: InvokeOptions,
-  carried?: CarriedRun,
+  argument?: RawValue<AgentExecution>,
+  options?: RawValue<InvokeOptions>,
+  carriedRun?: RawValue<CarriedRun>,
 ): Promise<AgentExecutionStatus> {
-  const execution = messageOf(AgentExecutionSchema, argument);
+  const execution = messageOf(AgentExecutionSchema, valueOf(argument));
   const executionId = execution.metadata?.id || workflowInfo().workflowId;
-  const settings = settingsOf(options);
-  const orders = createRunOrders(carried?.orders);
+  const settings = settingsOf(valueOf(options));
+  const carried = valueOf(carriedRun) as CarriedRun | undefined;
+  const orders = createOrders(carried?.orders);
   const attempts = createAttempts(settings, carried?.attempts);
   let threadId = carried?.threadId;
   let state: RunState["standing"] = "waiting";
@@ -162,7 +164,7 @@ export async function invokeAgentExecution(
       orders: orders.carry(),
       ...(threadId !== undefined && { threadId }),
     };
-    return continueAsNew<typeof invokeAgentExecution>(execution, options, carry);
+    return continueAsNew<typeof invokeAgentExecution>(raw(execution), options, raw(carry));
   }
 
   /** Writes into those search attributes that the namespace has. */
@@ -175,6 +177,8 @@ export async function invokeAgentExecution(
     if (updates.length > 0) upsertSearchAttributes(updates);
   }
 }
+
+takesRawArguments(invokeAgentExecution);
 
 function ended(phase: ExecutionPhase, error: string): AgentExecutionStatus {
   return create(AgentExecutionStatusSchema, { phase, error, completedAt: new Date().toISOString() });

@@ -4,12 +4,12 @@ import { type InboxItem, InboxItemSchema } from "@stigmer/protos/runner/v1";
 import type { SIGNAL_NAMES } from "../../contract.ts";
 import type { Standing } from "../../engine.ts";
 import { messageOf } from "../payload-converter.ts";
-import { valueOf } from "./read-result.ts";
-import type { RunOrders } from "./run-orders.ts";
+import { valueOf } from "./raw-values.ts";
+import type { Orders } from "./orders.ts";
 
 export interface ListenOptions {
   readonly executionId: string;
-  readonly orders: RunOrders;
+  readonly orders: Orders;
   readonly standing: () => Standing;
   /** Called after each order that was given, when the run may have to react. */
   readonly changed: () => void;

@@ -5,7 +5,7 @@ import { MAX_INBOX_BYTES, MAX_INBOX_ITEMS, MAX_ITEM_BYTES, MAX_REASON_LENGTH } f
 const MAX_ID_LENGTH = 128;
 
 /** What people want of a run, as far as its workflow was told. Plain state without a clock: the same calls, the same answers. */
-export interface RunOrders {
+export interface Orders {
   /** The first reason, from the first `cancel` on. */
   readonly cancelReason: string | undefined;
   readonly pause: Rest | undefined;
@@ -32,14 +32,14 @@ export interface Rest {
   readonly itself: boolean;
 }
 
-/** {@link RunOrders} as JSON, for the workflow's next run. */
+/** {@link Orders} as JSON, for the workflow's next run. */
 export interface CarriedOrders {
   readonly cancelReason?: string;
   readonly pause?: Rest;
   readonly inbox: readonly JsonValue[];
 }
 
-export function createRunOrders(carried: CarriedOrders = { inbox: [] }): RunOrders {
+export function createOrders(carried: CarriedOrders = { inbox: [] }): Orders {
   let { cancelReason, pause } = carried;
   const inbox = carried.inbox.map((item) => fromJson(InboxItemSchema, item));
   let inboxBytes = inbox.reduce((sum, item) => sum + sizeOf(item), 0);

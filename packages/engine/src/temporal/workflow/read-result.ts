@@ -4,9 +4,10 @@ import {
   AgentExecutionStatusSchema,
   ExecutionPhase,
 } from "@stigmer/protos/agentexecution/v1";
-import { ApplicationFailure, RawValue } from "@temporalio/common";
+import { ApplicationFailure, type RawValue } from "@temporalio/common";
 import { FAILURE_TYPES } from "../failures.ts";
-import { messageOf, payloadConverter } from "../payload-converter.ts";
+import { messageOf } from "../payload-converter.ts";
+import { valueOf } from "./raw-values.ts";
 
 const MAX_ERROR_LENGTH = 16_384;
 
@@ -17,22 +18,11 @@ const ENDS: ReadonlySet<ExecutionPhase> = new Set([
   ExecutionPhase.EXECUTION_TERMINATED,
 ]);
 
-/** What came from outside, as a value. Throws an ApplicationFailure that says what is wrong with it. */
-export function valueOf(raw: unknown): unknown {
-  if (!(raw instanceof RawValue)) return raw;
-  try {
-    return payloadConverter.fromPayload(raw.payload);
-  } catch (error) {
-    if (error instanceof ApplicationFailure) throw error;
-    throw infrastructure(`A value could not be read: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
 /**
  * How a run ended, without what makes it long: messages and the like are with the server. Throws when it is not an end, which a
  * runner of another origin may return.
  */
-export function endOf(raw: unknown): AgentExecutionStatus {
+export function endOf(raw: RawValue): AgentExecutionStatus {
   const { phase, error, startedAt, completedAt, revision, usage } = messageOf(AgentExecutionStatusSchema, valueOf(raw));
   if (!ENDS.has(phase)) {
     throw infrastructure(
@@ -44,7 +34,7 @@ export function endOf(raw: unknown): AgentExecutionStatus {
 }
 
 /** The thread that EnsureThread named. */
-export function threadOf(raw: unknown): string {
+export function threadOf(raw: RawValue): string {
   const threadId = valueOf(raw);
   if (typeof threadId === "string" && threadId !== "") return threadId;
   throw infrastructure("The runner named no thread.");
