@@ -57,13 +57,13 @@ export async function ledgerCost(): Promise<Figure> {
         context: { workingDirectory: sandbox.root, date: "2026-11-21" },
         spillDirectory: join(folder, "spill"),
       };
-      const ledger = serverLedger(client, { executionId, fence });
       const samples: number[] = [];
       const baseline: number[] = [];
       try {
         // The first of each warms up.
         for (let round = -1; round < ROUNDS; round += 1) {
           const without = await perCall({ ...shared, checkpointer: new MemorySaver() });
+          const ledger = serverLedger(client, { executionId, fence, prefix: `round ${round}` });
           const withBoth = await perCall({ ...shared, checkpointer, ledger });
           if (round < 0) continue;
           baseline.push(without);
@@ -101,21 +101,29 @@ async function perCall(options: AgentOptions): Promise<number> {
   return took / CALLS;
 }
 
-/** The server's ledger as a runner uses it, without what a runner does about a server that is away. */
+/**
+ * The server's ledger as a runner uses it, without what a runner does about a server that is away. The scripted model says the
+ * same in each round; the prefix makes its calls new ones.
+ */
 function serverLedger(
   client: StigmerClient,
-  { executionId, fence }: { readonly executionId: string; readonly fence: number },
+  { executionId, fence, prefix }: { readonly executionId: string; readonly fence: number; readonly prefix: string },
 ): NonNullable<AgentOptions["ledger"]> {
   const classes = { repeatable: ToolCallClass.REPEATABLE, once: ToolCallClass.ONCE };
   return {
     async begin({ callKey, toolName, toolClass }) {
-      const intent = { callKey, toolName, toolClass: classes[toolClass], requestId: randomUUID() };
+      const intent = {
+        callKey: `${prefix}/${callKey}`,
+        toolName,
+        toolClass: classes[toolClass],
+        requestId: randomUUID(),
+      };
       const outcome = await client.runner.beginToolCall({ executionId, fence, ...intent });
       if (outcome.case !== "started") throw new Error(`${callKey} was made before.`);
       return { kind: "started" };
     },
     async finish(callKey, result) {
-      await client.runner.finishToolCall({ executionId, fence, callKey, result });
+      await client.runner.finishToolCall({ executionId, fence, callKey: `${prefix}/${callKey}`, result });
     },
   };
 }
