@@ -4,21 +4,28 @@
 import { writeFile } from "node:fs/promises";
 import { ChatAnthropic } from "@langchain/anthropic";
 import { BaseMessage } from "@langchain/core/messages";
-import { MemorySaver } from "@langchain/langgraph";
+import { HumanMessage, ToolMessage } from "@langchain/core/messages";
+import { isGraphDrained, MemorySaver, RunControl } from "@langchain/langgraph";
 import { startScriptedModel, type Scenario, type ScriptedModel } from "@stigmer/scripted-model";
 import { createDeepAgent } from "deepagents";
 import { todoListMiddleware, tool, toolErrorMiddleware } from "langchain";
 import { z } from "zod";
-import type { RunOutcome } from "../src/index.ts";
+import type { RecordedOutcome } from "../src/__fixtures__/replay.ts";
 
 interface Case {
   /** The turns of the main agent; sub-agents are scenarios of their own, matched by their task. */
   readonly turns: Scenario["turns"];
   readonly subAgents?: readonly Scenario[];
+  /** The turns that follow on `thenSay`. */
+  readonly steered?: Scenario["turns"];
   /** What was said on the thread before, by an earlier run that is not recorded. */
   readonly before?: string;
   /** Aborts the run when this holds for an event. */
   readonly cancelWhen?: (event: Recorded) => boolean;
+  /** Asks the run to rest when this holds for an event. */
+  readonly pauseWhen?: (event: Recorded) => boolean;
+  /** What is said to the run when it would end. */
+  readonly thenSay?: { readonly id: string; readonly text: string };
 }
 
 interface Recorded {
@@ -118,6 +125,43 @@ const cases: Readonly<Record<string, Case>> = {
     cancelWhen: ({ mode, data }) =>
       mode === "updates" && JSON.stringify(data).includes("toolu_2") && JSON.stringify(data).includes('"tools"'),
   },
+  "outcome-unknown": {
+    turns: [
+      { text: "I send it.", toolCalls: [call("lose", { what: "letter" }, "1"), call("add", { a: 1, b: 2 }, "2")] },
+      { text: "I don't know whether it was sent." },
+    ],
+  },
+  steered: {
+    turns: [{ text: "I add.", toolCalls: [call("add", { a: 1, b: 2 }, "1")] }, { text: "Three." }],
+    steered: [{ text: "Four, too.", toolCalls: [call("add", { a: 2, b: 2 }, "2")] }, { text: "Three and four." }],
+    thenSay: { id: "m1", text: "Please add two and two, too." },
+  },
+  "paused-in-sub-agents": {
+    turns: [
+      {
+        text: "I delegate.",
+        toolCalls: [
+          call("task", { description: "Count the apples", subagent_type: "general-purpose" }, "1"),
+          call("task", { description: "Count the pears", subagent_type: "general-purpose" }, "2"),
+          call("add", { a: 1, b: 2 }, "3"),
+        ],
+      },
+      { text: "Never said." },
+    ],
+    subAgents: [
+      {
+        name: "apples",
+        match: { human: "apples" },
+        turns: [{ toolCalls: [call("wait", { ms: 80 }, "4")] }, { text: "Never." }],
+      },
+      {
+        name: "pears",
+        match: { human: "pears" },
+        turns: [{ toolCalls: [call("wait", { ms: 40 }, "5")] }, { text: "Never." }],
+      },
+    ],
+    pauseWhen: ({ mode, data }) => mode === "tools" && JSON.stringify(data).includes("toolu_4"),
+  },
   "multi-turn": {
     before: "Hello",
     turns: [{ text: "As I said before.", toolCalls: [call("add", { a: 2, b: 2 }, "9")] }, { text: "Four." }],
@@ -147,9 +191,24 @@ const wait = tool(
   { name: "wait", description: "Waits.", schema: z.object({ ms: z.number() }) },
 );
 
-async function record(name: string, { turns, subAgents = [], before, cancelWhen }: Case): Promise<void> {
+/** What the agent's tool-call ledger says of a call whose process was lost. */
+const lose = tool(
+  async (_: { what: string }, { toolCall }: { toolCall?: { id?: string } }) =>
+    new ToolMessage({
+      content: "The outcome of this call is unknown. It was NOT repeated.",
+      tool_call_id: toolCall?.id ?? "",
+      name: "lose",
+      status: "error",
+      additional_kwargs: { tool_call_outcome: "unknown" },
+    }),
+  { name: "lose", description: "Sends something, perhaps.", schema: z.object({ what: z.string() }) },
+);
+
+async function record(name: string, example: Case): Promise<void> {
+  const { turns, subAgents = [], before, cancelWhen, pauseWhen, thenSay, steered = [] } = example;
   const message = `Do ${name}`;
   const scenarios: Scenario[] = [...subAgents, { name: "main", match: { human: message }, turns }];
+  if (thenSay !== undefined) scenarios.push({ name: "steered", match: { human: thenSay.text }, turns: steered });
   if (before !== undefined)
     scenarios.push({
       name: "before",
@@ -158,13 +217,14 @@ async function record(name: string, { turns, subAgents = [], before, cancelWhen 
   await using model = await startScriptedModel({ scenario: { name, scenarios } });
   const agent = createAgent(model);
   const stop = new AbortController();
-  const config = { configurable: { thread_id: name }, signal: stop.signal };
+  const control = new RunControl();
+  const config = { configurable: { thread_id: name }, signal: stop.signal, control };
   if (before !== undefined) await agent.invoke(said("earlier", before), config);
 
   const events: Recorded[] = [];
-  let outcome: RunOutcome = { kind: "completed" };
-  try {
-    const stream = await agent.stream(said(`aex-${name}`, message), {
+  let outcome: RecordedOutcome = { kind: "completed" };
+  const listen = async (input: never): Promise<void> => {
+    const stream = await agent.stream(input, {
       ...config,
       streamMode: ["messages", "updates", "tools", "custom"],
       subgraphs: true,
@@ -173,11 +233,22 @@ async function record(name: string, { turns, subAgents = [], before, cancelWhen 
       const event = { namespace, mode, data: pick(data) };
       events.push(event);
       if (cancelWhen?.(event)) stop.abort(new Error("The user pressed Ctrl-C."));
+      if (pauseWhen?.(event)) control.requestDrain();
+    }
+  };
+  try {
+    await listen(said(`aex-${name}`, message));
+    if (thenSay !== undefined) {
+      // As @stigmer/agent does it: the event, then the message as new input of the thread.
+      const id = `aex-${name}/${thenSay.id}`;
+      const heard = { inbox: { messages: [new HumanMessage({ id, content: thenSay.text })] } };
+      events.push({ namespace: [], mode: "updates", data: pick(heard) });
+      await listen(said(id, thenSay.text));
     }
   } catch (error) {
-    outcome = stop.signal.aborted
-      ? { kind: "cancelled", reason: "The user pressed Ctrl-C." }
-      : { kind: "failed", error: rootCause(error) };
+    if (stop.signal.aborted) outcome = { kind: "cancelled", reason: "The user pressed Ctrl-C." };
+    else if (isGraphDrained(error as Error)) outcome = { kind: "paused", reason: "Ada wants to look." };
+    else outcome = { kind: "failed", error: rootCause(error) };
   }
   const lines = [{ executionId: `aex-${name}`, message, outcome }, ...events].map((line) => JSON.stringify(line));
   const file = new URL(`../src/__fixtures__/${name}.events.jsonl`, import.meta.url);
@@ -197,7 +268,7 @@ function createAgent(model: ScriptedModel): ReturnType<typeof createDeepAgent> {
       anthropicApiUrl: model.url,
       maxRetries: 0,
     }),
-    tools: [add, fail, wait],
+    tools: [add, fail, wait, lose],
     middleware: middleware as never,
     checkpointer: new MemorySaver(),
   }) as never;
@@ -225,9 +296,11 @@ function pick(value: unknown): unknown {
       "tool_call_id",
       "status",
     ];
+    const marker = value.additional_kwargs["tool_call_outcome"];
     return {
       type: value.type,
       ...Object.fromEntries(kept.filter((key) => fields[key] !== undefined).map((key) => [key, fields[key]])),
+      ...(marker === undefined ? {} : { additional_kwargs: { tool_call_outcome: marker } }),
     };
   }
   if ("langgraph_node" in fields) {

@@ -5,6 +5,7 @@ import { announceCall } from "./tool-calls.ts";
 import { endsInHalfPair } from "./utf8.ts";
 
 type AiMessage = Extract<StreamedMessage, { kind: "ai" }>;
+type HumanMessage = Extract<StreamedMessage, { kind: "human" }>;
 
 /** A message begins. */
 export function startMessage(
@@ -14,6 +15,17 @@ export function startMessage(
 ): void {
   state.emit({ case: "messageStarted", value: { messageId: id, type: said.type, timestamp: said.at } });
   appendText(state, id, { kind: TextKind.CONTENT, text: (said.text ?? "").toWellFormed() });
+}
+
+/** What somebody said to the run while it was under way has an id that begins with the run's. Its first message has its row. */
+export function hearHuman(state: RunState, { id, text }: HumanMessage, at: string): void {
+  if (!isSaidTo(state, id) || state.fold.message(id) !== undefined) return;
+  startMessage(state, id, { type: MessageType.MESSAGE_HUMAN, at, text });
+}
+
+/** Whether the id is that of a message to this run under way. */
+export function isSaidTo({ executionId }: RunState, id: string): boolean {
+  return id.startsWith(`${executionId}/`);
 }
 
 /** A piece of a message of this attempt; pieces of messages that are complete, or of earlier ones, are nothing new. */

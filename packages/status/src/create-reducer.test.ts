@@ -218,6 +218,20 @@ describe("tool calls", () => {
     });
   });
 
+  test("whose outcome nobody knows say so, with what the model is told", () => {
+    const marker = { status: "error", additional_kwargs: { tool_call_outcome: "unknown" } };
+    const reducer = after(asks("m", toolCall("c", "ls")), tools("start", "c"), result("c", "Not repeated.", marker));
+    expect(call(reducer)).toMatchObject({
+      status: ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN,
+      error: "Not repeated.",
+      result: "",
+      completedAt: moment(3),
+    });
+    expect(reducer.reduce(result("c", "late"), moment(5))).toEqual([]);
+    reducer.finish({ kind: "failed", error: "x" }, moment(6));
+    expect(call(reducer)).toMatchObject({ status: ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN });
+  });
+
   test.each([
     [
       "blocks",
@@ -251,6 +265,68 @@ describe("tool calls", () => {
   test("whose announcement was missed belong to what the model said last", () => {
     const reducer = after(whole("m", "hi"), tools("start", "c", { input: '{"path":"/"}' }), result("c", "a"));
     expect(reducer.status.messages[1]?.toolCalls).toMatchObject([{ id: "c", args: { path: "/" }, result: "a" }]);
+  });
+});
+
+describe("what people say to a run under way", () => {
+  const heard = (...messages: Fields[]): AgentEvent => ({
+    namespace: [],
+    mode: "updates",
+    data: { inbox: { messages } },
+  });
+  const human = (id: string, content: unknown): Fields => ({ type: "human", id, content });
+  const rows = ({ status }: Reducer): string[] =>
+    status.messages.map(({ id, type, content }) => `${MessageType[type]} ${id}: ${content}`);
+
+  test("is a row in its place, once", () => {
+    const once = heard(human("aex-1/a", "Also\ud800"), human("aex-1/b", [{ type: "text", text: "And" }]));
+    const reducer = after(whole("m1", "one"), once, whole("m2", "two"), once);
+    expect(rows(reducer)).toEqual([
+      "MESSAGE_HUMAN aex-1: Go",
+      "MESSAGE_AI m1: one",
+      "MESSAGE_HUMAN aex-1/a: Also\ufffd",
+      "MESSAGE_HUMAN aex-1/b: And",
+      "MESSAGE_AI m2: two",
+    ]);
+  });
+
+  test("is no row when it was said to another run, to a sub-agent, or comes from a node that rewrites its own", () => {
+    const inside = heard(human("aex-1/a", "Also"));
+    const reducer = after(
+      heard(human("aex-2/a", "x"), human("aex-1", "Go, evicted"), human("aex-11/a", "x"), human("", "x")),
+      { ...inside, namespace: ["tools:t"] },
+    );
+    expect(rows(reducer)).toEqual(["MESSAGE_HUMAN aex-1: Go"]);
+  });
+
+  test("is taken from the checkpoint when the runner before had not reported it, and is heard anew without one", () => {
+    const thread = [
+      human("aex-0", "Earlier"),
+      human("aex-0/a", "Earlier, too"),
+      human("aex-1", "Go"),
+      { type: "ai", id: "m1", content: "one" },
+      human("aex-1/a", "Also"),
+      { type: "ai", id: "m2", content: "two" },
+    ];
+    const reported = after(whole("m1", "one"));
+    const reducer = begin(reported.status);
+    reducer.resume(thread, moment(20));
+    const expected = [
+      "MESSAGE_HUMAN aex-1: Go",
+      "MESSAGE_AI m1: one",
+      "MESSAGE_HUMAN aex-1/a: Also",
+      "MESSAGE_AI m2: two",
+    ];
+    expect(rows(reducer)).toEqual(expected);
+    expect(begin(reducer.status).resume(thread, moment(21))).toEqual([]);
+
+    const ahead = after(whole("m1", "one"), heard(human("aex-1/a", "Also")), piece("half", "tw"));
+    const behind = begin(ahead.status);
+    behind.resume(thread.slice(0, 4), moment(20));
+    expect(rows(behind)).toEqual(expected.slice(0, 2));
+    behind.reduce(heard(human("aex-1/a", "Also")), moment(21));
+    behind.reduce(whole("m2", "two"), moment(22));
+    expect(rows(behind)).toEqual(expected);
   });
 });
 
@@ -420,6 +496,40 @@ describe("the end", () => {
       startedAt: moment(0),
       completedAt: moment(9),
     });
+  });
+});
+
+describe("a pause", () => {
+  test("says why in a message each time, leaves the run's error alone, and is over when a runner starts", () => {
+    const first = after(asks("m", toolCall("c", "ls")));
+    first.pause("Ada wants to look.", moment(2));
+    expect(first.status).toMatchObject({ phase: ExecutionPhase.EXECUTION_PAUSED, error: "", completedAt: "" });
+    expect(first.status.toolCalls).toMatchObject([{ status: ToolCallStatus.TOOL_CALL_PENDING }]);
+    const second = begin(first.status);
+    expect(second.status.phase).toBe(ExecutionPhase.EXECUTION_IN_PROGRESS);
+    second.reduce(tools("start", "c"), moment(3));
+    second.reduce(result("c", "a.txt"), moment(4));
+    second.pause("Once more.", moment(5));
+    const third = begin(second.status);
+    third.pause("", moment(6));
+    expect(third.status.phase).toBe(ExecutionPhase.EXECUTION_PAUSED);
+    const last = begin(third.status);
+    last.finish({ kind: "completed" }, moment(7));
+    expect(last.status).toMatchObject({ phase: ExecutionPhase.EXECUTION_COMPLETED, error: "" });
+    const notices = last.status.messages.filter(({ type }) => type === MessageType.MESSAGE_SYSTEM);
+    expect(notices.map(({ id, content }) => [id, content])).toEqual([
+      ["aex-1-paused-1", "Ada wants to look."],
+      ["aex-1-paused-2", "Once more."],
+    ]);
+  });
+
+  test("can be followed by an end, but never follows one", () => {
+    const reducer = after(asks("m", toolCall("c", "ls")), tools("start", "c"));
+    reducer.pause("wait", moment(2));
+    reducer.finish({ kind: "cancelled", reason: "Stopped by Ada" }, moment(3));
+    expect(reducer.status.phase).toBe(ExecutionPhase.EXECUTION_CANCELLED);
+    expect(reducer.status.toolCalls).toMatchObject([{ status: ToolCallStatus.TOOL_CALL_CANCELLED }]);
+    expect(reducer.pause("wait", moment(4))).toEqual([]);
   });
 });
 

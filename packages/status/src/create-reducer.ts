@@ -6,7 +6,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import type { AgentEvent } from "./agent-event.ts";
 import { startMessage } from "./conversation.ts";
-import { finishRun, type RunOutcome } from "./finish-run.ts";
+import { finishRun, pauseRun, type RunOutcome } from "./finish-run.ts";
 import { isTerminal } from "./phase.ts";
 import { reduceMessages } from "./reduce-messages.ts";
 import { reduceTools } from "./reduce-tools.ts";
@@ -30,7 +30,7 @@ export type At = Date | string;
 export interface Reducer {
   /** The status so far. It is the living object: clone it to keep a moment of it. */
   readonly status: AgentExecutionStatus;
-  /** A runner begins, or goes on, to work on the run. Call it once, first. */
+  /** A runner begins, or goes on, to work on the run, also after a pause. Call it once, first. */
   start(at: At): StatusChange[];
   /**
    * Once, after `start`, when another runner worked on the run before: all messages in the state of the agent's thread,
@@ -40,6 +40,11 @@ export interface Reducer {
   resume(checkpointMessages: readonly unknown[], at: At): StatusChange[];
   /** One event of the stream. Never throws for an event's shape: what it cannot read changes nothing. */
   reduce(event: AgentEvent, at: At): StatusChange[];
+  /**
+   * The run has come to rest, for a reason that people are shown, in a message of its own: `""` adds none. It has not ended:
+   * nothing is closed, events change nothing until somebody starts it again, and an end may still come.
+   */
+  pause(reason: string, at: At): StatusChange[];
   /** The run has ended: what still runs is closed with it. Later events and outcomes change nothing. */
   finish(outcome: RunOutcome, at: At): StatusChange[];
 }
@@ -62,12 +67,14 @@ export function createReducer({ executionId, message, resumeFrom }: ReducerOptio
       }, at),
     resume: (messages, at) => step((at) => resumeRun(state, messages, at), at),
     reduce: (event, at) => step((at) => reduceEvent(state, event, at), at),
+    pause: (reason, at) => step((at) => pauseRun(state, reason, at), at),
     finish: (outcome, at) => step((at) => finishRun(state, outcome, at), at),
   };
 }
 
 function reduceEvent(state: RunState, event: AgentEvent, at: string): void {
-  if (isTerminal(state.fold.status.phase)) return;
+  const { phase } = state.fold.status;
+  if (isTerminal(phase) || phase === ExecutionPhase.EXECUTION_PAUSED) return;
   switch (event.mode) {
     case "messages":
       reduceMessages(state, event, at);

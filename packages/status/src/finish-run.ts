@@ -31,6 +31,22 @@ export function finishRun(state: RunState, outcome: RunOutcome, at: string): voi
   state.emit({ case: "run", value: { phase: phases[outcome.kind], error, completedAt: at } });
 }
 
+/**
+ * Brings a run to rest, which is no end: calls that have not begun stay pending, a task whose sub-agent rests with the run stays running. Why it rests is a
+ * message and not the run's error, which nothing could take back when the run goes on.
+ */
+export function pauseRun(state: RunState, reason: string, at: string): void {
+  const { phase, messages } = state.fold.status;
+  if (isTerminal(phase) || phase === ExecutionPhase.EXECUTION_PAUSED) return;
+  closeMessages(state);
+  if (reason !== "") {
+    const before = messages.filter(({ id }) => id.startsWith(`${state.executionId}-paused-`)).length;
+    const id = `${state.executionId}-paused-${before + 1}`;
+    startMessage(state, id, { type: MessageType.MESSAGE_SYSTEM, at, text: reason });
+  }
+  state.emit({ case: "run", value: { phase: ExecutionPhase.EXECUTION_PAUSED } });
+}
+
 function closeCalls(state: RunState, outcome: RunOutcome, at: string): void {
   // Rows of an earlier runner have no live call here, so the status is asked, once, at the end.
   for (const { id, startedAt } of state.fold.status.toolCalls) {

@@ -33,12 +33,14 @@ export type StreamedMessage =
       readonly toolCallId: string;
       readonly name: string;
       readonly text: string;
-      readonly failed: boolean;
-    };
+      /** `unknown`: nobody knows whether the call happened; the text tells the model so. */
+      readonly outcome: "completed" | "failed" | "unknown";
+    }
+  | { readonly kind: "human"; readonly id: string; readonly text: string };
 
 /**
  * Reads a message by its shape: a live LangChain message, a plain pick of its fields, or one that went through JSON
- * (LangChain's `{ lc, id, kwargs }` envelope). Undefined for human and system messages and whatever else comes.
+ * (LangChain's `{ lc, id, kwargs }` envelope). Undefined for system messages and whatever else comes.
  */
 export function readMessage(value: unknown): StreamedMessage | undefined {
   if (!isRecord(value)) return undefined;
@@ -48,7 +50,11 @@ export function readMessage(value: unknown): StreamedMessage | undefined {
     const toolCallId = fields["tool_call_id"];
     if (typeof toolCallId !== "string" || toolCallId === "") return undefined;
     const text = resultText(fields["content"]);
-    return { kind: "tool", toolCallId, name: asString(fields["name"]), text, failed: fields["status"] === "error" };
+    return { kind: "tool", toolCallId, name: asString(fields["name"]), text, outcome: outcomeOf(fields) };
+  }
+  if (type === "human") {
+    const id = asString(fields["id"]);
+    return id === "" ? undefined : { kind: "human", id, text: contentText(fields["content"]).text };
   }
   if (type !== "ai" && type !== "AIMessageChunk") return undefined;
   const id = asString(fields["id"]);
@@ -65,11 +71,19 @@ export function readMessage(value: unknown): StreamedMessage | undefined {
   };
 }
 
+/** The agent's tool-call ledger marks the message of a call that was lost with its process. */
+function outcomeOf(fields: Record<string, unknown>): "completed" | "failed" | "unknown" {
+  const kwargs = fields["additional_kwargs"];
+  if (isRecord(kwargs) && kwargs["tool_call_outcome"] === "unknown") return "unknown";
+  return fields["status"] === "error" ? "failed" : "completed";
+}
+
 function messageType(message: Record<string, unknown>): string {
   if (message["lc"] === 1 && Array.isArray(message["id"])) {
     const name: unknown = message["id"].at(-1);
     if (name === "ToolMessage" || name === "ToolMessageChunk") return "tool";
     if (name === "AIMessage" || name === "AIMessageChunk") return "ai";
+    if (name === "HumanMessage") return "human";
   }
   if (typeof message["type"] === "string") return message["type"];
   for (const method of ["getType", "_getType"]) {

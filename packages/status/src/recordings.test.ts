@@ -10,10 +10,15 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { readRecording, recordings, replay } from "./__fixtures__/replay.ts";
-import { createStatusFold, mergeDeltas } from "./index.ts";
+import { conclude, moment, readRecording, recordings, replay } from "./__fixtures__/replay.ts";
+import { createReducer, createStatusFold, isTerminal, mergeDeltas } from "./index.ts";
 
 const delta = (changes: StatusChange[]): StatusDelta => create(StatusDeltaSchema, { changes });
+
+/** What a row says, without its times. */
+function said(row: object): string {
+  return JSON.stringify(row, (key, value: unknown) => (/At$|^timestamp$/.test(key) ? undefined : value));
+}
 
 function fold(deltas: readonly StatusDelta[], from?: AgentExecutionStatus): AgentExecutionStatus {
   const folded = createStatusFold(from);
@@ -60,16 +65,49 @@ describe.each(recordings)("%s", (name) => {
     expect(withoutTimes(again)).toBe(withoutTimes(reducer.status));
   });
 
-  test("each call is one row, in its message and in the list, and none is left open", () => {
+  test("each call is one row, in its message and in the list, and none is left open by an end", () => {
     const { messages, toolCalls, phase } = reducer.status;
     const inMessages = messages.flatMap((message) => message.toolCalls);
     expect(inMessages.map(({ id }) => id).sort()).toEqual(toolCalls.map(({ id }) => id).sort());
     expect(new Set(toolCalls.map(({ id }) => id)).size).toBe(toolCalls.length);
-    for (const { status, completedAt } of toolCalls) {
-      expect(status).toBeGreaterThan(ToolCallStatus.TOOL_CALL_RUNNING);
-      expect(completedAt).not.toBe("");
+    const open = toolCalls.filter(
+      ({ status, completedAt }) => status <= ToolCallStatus.TOOL_CALL_RUNNING || completedAt === "",
+    );
+    const rests = recording.outcome.kind === "paused";
+    expect(open.map((call) => call.name)).toEqual(rests ? ["task", "task"] : []);
+    expect(isTerminal(phase)).toBe(!rests);
+  });
+
+  test("a pause between any two steps of the agent, in another runner or not, leaves only its notice", () => {
+    const { executionId, message, events, outcome } = recording;
+    const end = moment(events.length + 1);
+    const steps = events.flatMap(({ mode, namespace }, at) =>
+      mode === "updates" && namespace.length === 0 ? [at + 1] : [],
+    );
+    for (const cut of steps) {
+      const before = createReducer({ executionId, message });
+      before.start(moment(0));
+      for (const [at, event] of events.slice(0, cut).entries()) before.reduce(event, moment(at + 1));
+      const calls = structuredClone(before.status.toolCalls);
+      before.pause("Wait.", moment(cut));
+      expect(before.pause("Wait once more.", moment(cut))).toEqual([]);
+      expect(before.reduce(events[cut] ?? events[0]!, moment(cut))).toEqual([]);
+      expect(before.status.phase).toBe(ExecutionPhase.EXECUTION_PAUSED);
+      expect(before.status).toMatchObject({ error: "", completedAt: "" });
+      expect(before.status.toolCalls).toEqual(calls);
+
+      const after = createReducer({ executionId, message, resumeFrom: before.status });
+      after.start(moment(cut));
+      expect(after.status.phase).toBe(ExecutionPhase.EXECUTION_IN_PROGRESS);
+      for (const [at, event] of events.slice(cut).entries()) after.reduce(event, moment(cut + at + 1));
+      conclude(after, outcome, end);
+      const withoutNotice = after.status.messages.filter(({ id }) => id !== `${executionId}-paused-1`);
+      expect(withoutNotice.map(said)).toEqual(
+        reducer.status.messages.map((each) => said({ ...each, id: each.id.replace(/-paused-1$/, "-paused-2") })),
+      );
+      expect(after.status.toolCalls.map(said)).toEqual(reducer.status.toolCalls.map(said));
+      expect(after.status.phase).toBe(reducer.status.phase);
     }
-    expect(phase).toBeGreaterThanOrEqual(ExecutionPhase.EXECUTION_COMPLETED);
   });
 
   test("no delta holds half a character", () => {
@@ -80,12 +118,14 @@ describe.each(recordings)("%s", (name) => {
   test("events that went through LangChain's own JSON read the same", () => {
     const enveloped = JSON.parse(JSON.stringify(recording.events), (_, value: unknown) => {
       if (typeof value !== "object" || value === null || !("type" in value) || !("content" in value)) return value;
-      if (value.type !== "ai" && value.type !== "tool") return value;
+      const names: Record<string, string> = { ai: "AIMessageChunk", tool: "ToolMessage", human: "HumanMessage" };
       const { type, ...kwargs } = value;
+      const name = names[String(type)];
+      if (name === undefined) return value;
       return {
         lc: 1,
         type: "constructor",
-        id: ["langchain_core", "messages", type === "ai" ? "AIMessageChunk" : "ToolMessage"],
+        id: ["langchain_core", "messages", name],
         kwargs,
       };
     }) as typeof recording.events;

@@ -21,6 +21,7 @@ export function reduceMessages(state: RunState, event: AgentEvent, at: string): 
     }
     return;
   }
+  if (message.kind === "human") return;
   // Anthropic's first piece counts one token of output, its last one all of them.
   const streamed = about["ls_provider"] === "anthropic" ? "running" : "piece";
   countTokens(state, message, message.partial ? streamed : "whole");

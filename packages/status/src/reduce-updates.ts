@@ -1,5 +1,5 @@
 import type { AgentEvent } from "./agent-event.ts";
-import { completeMessage, takeBack } from "./conversation.ts";
+import { completeMessage, hearHuman, takeBack } from "./conversation.ts";
 import { isRecord } from "./read-content.ts";
 import { readMessage } from "./read-message.ts";
 import { route } from "./route-namespace.ts";
@@ -43,6 +43,8 @@ function readUpdate(state: RunState, { node, messages, at }: Update): void {
   for (const message of read) {
     if (message.kind === "tool") {
       if (node === "tools" || state.fold.toolCall(message.toolCallId) !== undefined) settleCall(state, message, at);
+    } else if (message.kind === "human") {
+      hearHuman(state, message, at);
     } else if (!rewritten && !state.earlier.has(message.id)) {
       if (node === "model_request") countTokens(state, message, "whole");
       completeMessage(state, message, at);

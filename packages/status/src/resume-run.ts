@@ -1,5 +1,5 @@
 import { MessageType } from "@stigmer/protos/agentexecution/v1";
-import { completeMessage, takeBack } from "./conversation.ts";
+import { completeMessage, hearHuman, isSaidTo, takeBack } from "./conversation.ts";
 import { isRecord } from "./read-content.ts";
 import { readMessage } from "./read-message.ts";
 import type { RunState } from "./run-state.ts";
@@ -9,11 +9,13 @@ import { settleCall } from "./tool-calls.ts";
 export function resumeRun(state: RunState, checkpointMessages: readonly unknown[], at: string): void {
   const start = checkpointMessages.findIndex((message) => idOf(message) === state.executionId);
   const held = checkpointMessages.map(readMessage);
-  const heldIds = new Set(held.map((message) => (message?.kind === "ai" ? message.id : "")));
+  const heldIds = new Set(held.map((message) => (message === undefined || message.kind === "tool" ? "" : message.id)));
   const ours = new Set(state.fold.status.messages.map(({ id }) => id));
 
-  // A half-streamed turn that the checkpoint lacks is said anew, under another id.
-  const lost = state.fold.status.messages.filter(({ id, type }) => type === MessageType.MESSAGE_AI && !heldIds.has(id));
+  // A half-streamed turn that the checkpoint lacks is said anew, under another id; what people said is heard anew.
+  const lost = state.fold.status.messages.filter(
+    ({ id, type }) => (type === MessageType.MESSAGE_AI || isSaidTo(state, id)) && !heldIds.has(id),
+  );
   for (const { id } of lost) takeBack(state, id);
 
   for (const [place, message] of held.entries()) {
@@ -23,6 +25,8 @@ export function resumeRun(state: RunState, checkpointMessages: readonly unknown[
       // What the runner before had not reported any more.
       if (ofThisRun || ours.has(message.id)) completeMessage(state, message, at);
       state.earlier.add(message.id);
+    } else if (message.kind === "human") {
+      if (ofThisRun) hearHuman(state, message, at);
     } else if (ofThisRun || state.fold.toolCall(message.toolCallId) !== undefined) {
       settleCall(state, message, at);
     }

@@ -58,30 +58,32 @@ export function endCall(state: RunState, id: string, { at, error }: { at: string
 }
 
 /** The result as the model gets it. Calls that never started (unknown tool, bad arguments) have only this. */
-export function settleCall(state: RunState, { toolCallId: id, name, text, failed }: ToolMessage, at: string): void {
+export function settleCall(state: RunState, { toolCallId: id, name, text, outcome }: ToolMessage, at: string): void {
   if (state.planning.has(id) || name === "write_todos") return;
   if (state.fold.toolCall(id) === undefined) announceCall(state, owner(state, id), { id, name, args: {} });
   closeCall(state, id, {
     at,
-    ...(failed ? { as: "failed", error: errorText(text) } : { as: "completed", result: text }),
+    ...(outcome === "completed" ? { as: outcome, result: text } : { as: outcome, error: errorText(text) }),
   });
 }
 
 /** How a call ends. */
 export type CallEnd = { readonly at: string } & (
   | { readonly as: "completed"; readonly result: string }
-  | { readonly as: "failed" | "cancelled"; readonly error: string }
+  | { readonly as: "failed" | "cancelled" | "unknown"; readonly error: string }
 );
 
 const callStatus = {
   completed: ToolCallStatus.TOOL_CALL_COMPLETED,
   failed: ToolCallStatus.TOOL_CALL_FAILED,
   cancelled: ToolCallStatus.TOOL_CALL_CANCELLED,
+  unknown: ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN,
 } as const;
 const subAgentStatus = {
   completed: SubAgentStatus.SUB_AGENT_COMPLETED,
   failed: SubAgentStatus.SUB_AGENT_FAILED,
   cancelled: SubAgentStatus.SUB_AGENT_CANCELLED,
+  unknown: SubAgentStatus.SUB_AGENT_FAILED,
 } as const;
 
 /** Ends a call once; a call that has ended stays as it is. */
