@@ -130,6 +130,25 @@ describe("a pause", () => {
     expect(seen).toEqual([[], ["m1"]]);
   });
 
+  it("of its own holds when the run never looked at what was there when it began", async () => {
+    let attempts = 0;
+    const { server, worker } = world({
+      activities: {
+        executeGraphton: async () => {
+          attempts += 1;
+          throw new ActivityStop("paused", "A tool call waits for a decision.");
+        },
+      },
+    });
+    await worker.ready;
+    await server.submit({ id: "aex-1", sessionId: "s" });
+    await server.engine.deliver("aex-1", message("m1"));
+    await server.engine.start("aex-1");
+    await until(isPaused(server), "the rest");
+    await rest();
+    expect(attempts).toBe(1);
+  });
+
   it("of its own holds when the run has seen all that came", async () => {
     let attempts = 0;
     const { server, worker, run } = world({
