@@ -18,7 +18,7 @@ export interface OrdersOptions extends Pick<AgentExecutions, "get"> {
 }
 
 /** How long a run that rests may take to be handed back, in milliseconds from one look to the next. */
-const HAND_BACK_MS = [25, 50, 100, 200, 400] as const;
+const HAND_BACK_MS = [25, 50, 100, 200, 400, 800] as const;
 
 /** What people want of a run under way. */
 export function createOrders(options: OrdersOptions): Pick<AgentExecutions, "pause" | "resume" | "sendMessage"> {
