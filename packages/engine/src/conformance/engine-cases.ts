@@ -60,7 +60,11 @@ export type Run = (
 export function activitiesOf(run: Run): Activities {
   return {
     ensureThread: async (sessionId) => `thread-${sessionId}`,
-    executeGraphton: (execution, threadId, context) => run(execution, context, threadId),
+    executeGraphton: async (execution, threadId, context) => {
+      // As every activity does: what was paused before its runner got it comes to rest before anything is done.
+      context.pause.throwIfAborted();
+      return run(execution, context, threadId);
+    },
     cleanupSandbox: async () => {},
   };
 }

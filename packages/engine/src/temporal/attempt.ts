@@ -1,0 +1,217 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type InboxItem, ReleaseHold, type RunOrders } from "@stigmer/protos/runner/v1";
+import { Context } from "@temporalio/activity";
+import { sleep } from "../clock.ts";
+import type { ActivityContext } from "../contract.ts";
+import { retryDelayMs } from "../embedded/retry-delay.ts";
+import { createRunInbox } from "../embedded/run-inbox.ts";
+import { ActivityStop } from "../errors.ts";
+import type { ActivityCallsOptions } from "./activity-calls.ts";
+import { activityFailure, refusedFailure } from "./failures.ts";
+
+/** For one call to the server. */
+const CALL_TIMEOUT_MS = 5_000;
+
+const NO_REASON = "The execution was cancelled.";
+
+export interface AttemptOptions<T> {
+  /** Of a run: it is claimed before anything is done, and the server asked what is wanted of it. */
+  readonly executionId?: string;
+  readonly attempt: number;
+  /** What the workflow itself was sent. */
+  readonly inbox: readonly InboxItem[];
+  readonly work: (context: ActivityContext) => Promise<T>;
+}
+
+/**
+ * One call of an activity, with all that goes on beside the work: heartbeats by a timer of their own, since neither a silent
+ * tool nor a stalled stream may look like a dead runner; Temporal's cancels; the server's orders. Throws what Temporal is
+ * to carry (failures.ts).
+ */
+export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOptions<T>): Promise<T> {
+  const { heartbeatMs, leaving, logger, clock } = options;
+  const temporal = Context.current();
+  const { executionId } = call;
+  // A foreign workflow leaves retries to Temporal, ours counts by itself: of the two counts one stays at 1.
+  const attemptNumber = Math.max(call.attempt, temporal.info.attempt);
+  const fields = { executionId, activityType: temporal.info.activityType, attempt: attemptNumber };
+  const stop = new AbortController();
+  const pause = new AbortController();
+  const over = new AbortController();
+  const stopWith = (kind: ActivityStop["kind"], message: string): void => {
+    if (stop.signal.aborted) return;
+    logger.info({ ...fields, kind, reason: message }, "An activity has to stop.");
+    stop.abort(new ActivityStop(kind, message));
+  };
+  const inbox = createRunInbox(call.inbox, (error) =>
+    logger.error({ ...fields, err: error }, "A listener of an inbox failed."),
+  );
+  /** How many items the server has told, and how many came from the workflow alone. */
+  let told = 0;
+  const ownItems = inbox.items.length;
+
+  function take({ cancel, pause: wanted, inbox: items }: RunOrders): void {
+    told += items.length;
+    for (const item of items) inbox.add(item);
+    if (wanted) pause.abort(new ActivityStop("paused", wanted.reason || "The execution was paused."));
+    if (cancel) stopWith("cancelled", cancel.reason || NO_REASON);
+  }
+
+  const everyMs = Math.max(1, Math.min(heartbeatMs, (temporal.info.heartbeatTimeoutMs ?? Infinity) / 3));
+  const beating = setInterval(() => temporal.heartbeat(), everyMs);
+  temporal.heartbeat();
+  const onCancel = (): void => void cancelled();
+  const onLeave = (): void => stopWith("draining", (leaving.reason as ActivityStop).message);
+  temporal.cancellationSignal.addEventListener("abort", onCancel, { once: true });
+  leaving.addEventListener("abort", onLeave, { once: true });
+  let fence = 0;
+  try {
+    if (leaving.aborted) onLeave();
+    if (executionId !== undefined) fence = await claim(executionId);
+    logger.info({ ...fields, fence }, "An activity starts.");
+    stop.signal.throwIfAborted();
+    if (executionId !== undefined && fence > 0) void check(executionId);
+    const context = { fence, attempt: attemptNumber, signal: stop.signal, pause: pause.signal, inbox };
+    const result = await Promise.race([call.work(context), stuck()]);
+    logger.info({ ...fields, fence }, "An activity ended.");
+    return result;
+  } catch (error) {
+    const told = stop.signal.aborted ? (stop.signal.reason as ActivityStop) : undefined;
+    if (ActivityStop.is(error) && error.kind === "paused" && !told && !pause.signal.aborted) await rest(error);
+    if (!ActivityStop.is(error) && !told) logger.error({ ...fields, fence, err: error }, "An activity failed.");
+    throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: pause.signal.aborted });
+  } finally {
+    over.abort();
+    clearInterval(beating);
+    temporal.cancellationSignal.removeEventListener("abort", onCancel);
+    leaving.removeEventListener("abort", onLeave);
+  }
+
+  /** Repeats a call to the server until it answers, or the activity has to stop. */
+  async function untilAnswered<R>(request: () => Promise<R>, isFinal: (code: Code) => boolean): Promise<R> {
+    for (let failures = 1; ; failures += 1) {
+      stop.signal.throwIfAborted();
+      try {
+        return await request();
+      } catch (error) {
+        const { code, rawMessage } = ConnectError.from(error);
+        if (isFinal(code)) throw error;
+        const log = failures === 1 ? logger.warn : logger.debug;
+        log.call(
+          logger,
+          { ...fields, code: Code[code], reason: rawMessage },
+          "The server did not answer; asking again.",
+        );
+        await sleep(clock, retryDelayMs(failures), stop.signal);
+      }
+    }
+  }
+
+  async function claim(id: string): Promise<number> {
+    const { workflowExecution, activityId, attempt } = temporal.info;
+    // The same for a repeated call, another one for whoever comes next.
+    const claimId = [workflowExecution?.runId ?? temporal.info.base64TaskToken, activityId, attempt].join("/");
+    const request = { executionId: id, runnerId: options.runnerId, claimId };
+    try {
+      const answer = await untilAnswered(
+        () => options.server.claimExecution(request, { timeoutMs: CALL_TIMEOUT_MS }),
+        (code) => FINAL_CODES.has(code),
+      );
+      if (answer.orders) take(answer.orders);
+      return answer.fence;
+    } catch (error) {
+      if (ActivityStop.is(error)) throw error;
+      const { code, rawMessage } = ConnectError.from(error);
+      // A server of before, or of another origin.
+      if (code === Code.Unimplemented) return 0;
+      if (code === Code.NotFound || code === Code.FailedPrecondition) throw refusedFailure(rawMessage);
+      throw new Error(`The server did not let this runner claim the execution ${id} (${Code[code]}): ${rawMessage}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async function check(id: string): Promise<void> {
+    const ended = AbortSignal.any([over.signal, stop.signal]);
+    while (true) {
+      await sleep(clock, options.checkMs, ended);
+      if (ended.aborted) return;
+      await ask(id);
+    }
+  }
+
+  async function ask(id: string): Promise<void> {
+    try {
+      const request = { executionId: id, fence, inboxSeen: told };
+      const call = { timeoutMs: CALL_TIMEOUT_MS, signal: over.signal };
+      const { orders } = await options.server.checkExecution(request, call);
+      if (orders && !over.signal.aborted) take(orders);
+    } catch (error) {
+      const { code, rawMessage } = ConnectError.from(error);
+      if (LOST_CODES.has(code) && !over.signal.aborted) stopWith("lease-lost", rawMessage);
+      else logger.debug({ ...fields, code: Code[code], reason: rawMessage }, "A check was not answered.");
+    }
+  }
+
+  async function cancelled(): Promise<void> {
+    const details = temporal.cancellationDetails;
+    if (details?.notFound || details?.timedOut) {
+      return stopWith("lease-lost", "Temporal has given this activity up.");
+    }
+    if (details?.workerShutdown || details?.paused || details?.reset) {
+      return stopWith("draining", "Temporal takes this activity back; another runner goes on.");
+    }
+    // Why, the server knows.
+    if (executionId !== undefined && fence > 0) await ask(executionId);
+    stopWith("cancelled", NO_REASON);
+  }
+
+  /**
+   * Lets the server know that the run pauses itself, before its workflow does: a resume that somebody sends from now on is
+   * then told from one that is meant for nothing.
+   */
+  async function rest(reason: ActivityStop): Promise<void> {
+    if (executionId === undefined || fence === 0) return;
+    const request = {
+      runnerId: options.runnerId,
+      lease: { taskId: executionId, fence },
+      reason: reason.message,
+      hold: ReleaseHold.PAUSED_ITSELF,
+      inboxSeen: Math.max(0, inbox.seen - ownItems),
+    };
+    await untilAnswered(
+      () => options.server.releaseLease(request, { timeoutMs: CALL_TIMEOUT_MS }),
+      (code) => FINAL_CODES.has(code),
+    ).catch((error: unknown) => {
+      logger.warn({ ...fields, err: error }, "The server was not told that a run has paused itself.");
+    });
+  }
+
+  /** Work that does not stop can't be waited for when the process ends. Its fence keeps it from doing harm. */
+  async function stuck(): Promise<never> {
+    const ended = AbortSignal.any([over.signal, leaving]);
+    await new Promise<void>((resolve) => {
+      if (ended.aborted) resolve();
+      else ended.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await sleep(clock, options.stopGraceMs, over.signal);
+    if (!over.signal.aborted) logger.warn({ ...fields, fence }, "An activity did not stop in time; it is handed back.");
+    throw leaving.reason ?? new ActivityStop("draining", "over");
+  }
+}
+
+/** Asking again does not change the answer to these. */
+const FINAL_CODES: ReadonlySet<Code> = new Set([
+  Code.InvalidArgument,
+  Code.NotFound,
+  Code.AlreadyExists,
+  Code.Aborted,
+  Code.FailedPrecondition,
+  Code.OutOfRange,
+  Code.PermissionDenied,
+  Code.Unauthenticated,
+  Code.Unimplemented,
+]);
+
+/** The run is another's, or nobody's. */
+const LOST_CODES: ReadonlySet<Code> = new Set([Code.Aborted, Code.NotFound, Code.FailedPrecondition]);

@@ -1,0 +1,102 @@
+import type { Transport } from "@connectrpc/connect";
+import { type Clock, systemClock } from "../clock.ts";
+import { type Activities, DEFAULT_ACTIVITY_QUEUE } from "../contract.ts";
+import type { Logger } from "../engine.ts";
+import { EngineError } from "../errors.ts";
+import { loadTemporal } from "./load-temporal.ts";
+import type { WorkerSession } from "./open-worker.ts";
+
+export interface TemporalWorkerOptions {
+  /** `host:port` of Temporal's frontend. */
+  readonly address: string;
+  readonly namespace: string;
+  /** Default `agent_execution_runner`. */
+  readonly taskQueue?: string;
+  readonly activities: Activities;
+  /** The way to the server, with whatever authentication it asks for: fences, cancels, pauses and messages come from there. */
+  readonly transport: Transport;
+  /** Names this process: the same in all its calls, new with each start. */
+  readonly runnerId: string;
+  /** How many activities to work on at once. */
+  readonly maxConcurrency: number;
+  /** Told to Temporal with the runner's id, for people. */
+  readonly version: string;
+  readonly logger: Logger;
+  /**
+   * Most time between two heartbeats of an activity, in milliseconds. Default 1 000. Temporal's own cancels come with their
+   * answers, and a heartbeat time-out that is short makes them more frequent.
+   */
+  readonly heartbeatMs?: number;
+  /** How often to ask the server what is wanted of a run, in milliseconds. Default 1 000. */
+  readonly checkMs?: number;
+  readonly clock?: Clock;
+}
+
+export interface TemporalWorker {
+  /**
+   * Takes activities and works on them until `drain` is done. Rejects with `EngineError` when Temporal can't be reached at
+   * the start (`unavailable`), has no such namespace or turns this runner away (`refused`). Once it works, a Temporal or a
+   * server that is away is waited for, and work in flight goes on meanwhile.
+   */
+  run(): Promise<void>;
+  /** Resolves when this runner takes work from Temporal. Rejects when `run` ends before that. */
+  readonly ready: Promise<void>;
+  /**
+   * Takes no more activities, lets those in flight end, and after `deadlineMs` milliseconds stops them and hands them back, so
+   * that another runner goes on with them. Resolves when nothing is left. Repeated calls share the first one's deadline.
+   */
+  drain(options: { readonly deadlineMs: number }): Promise<void>;
+}
+
+/** A runner that gets its work from Temporal: activities only. Workflows of any origin, and in any language, may drive it. */
+export function createTemporalWorker(options: TemporalWorkerOptions): TemporalWorker {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const defaults = { taskQueue: DEFAULT_ACTIVITY_QUEUE, heartbeatMs: 1_000, checkMs: 1_000, clock: systemClock };
+  const settings = { ...defaults, ...(Object.fromEntries(given) as typeof options) } as TemporalWorkerSettings;
+  if (settings.runnerId === "") throw new EngineError("invalid-argument", "Expected a runnerId, got an empty one.");
+  for (const name of ["maxConcurrency", "heartbeatMs", "checkMs"] as const) {
+    if (!(settings[name] >= 1))
+      throw new EngineError("invalid-argument", `Expected ${name} of at least 1, got ${String(settings[name])}.`);
+  }
+
+  const ready = Promise.withResolvers<void>();
+  ready.promise.catch(() => {});
+  let opening: Promise<WorkerSession> | undefined;
+  let running: Promise<void> | undefined;
+  let draining: Promise<void> | undefined;
+
+  async function open(): Promise<WorkerSession> {
+    const { openWorker } = await loadTemporal(() => import("./open-worker.ts"));
+    return openWorker(settings);
+  }
+
+  async function run(): Promise<void> {
+    if (draining) return;
+    try {
+      opening = open();
+      const session = await opening;
+      ready.resolve();
+      await session.ended;
+    } catch (error) {
+      ready.reject(error);
+      throw error;
+    }
+  }
+
+  async function drain(deadlineMs: number): Promise<void> {
+    ready.promise.catch(() => {});
+    const session = await opening?.catch(() => undefined);
+    await session?.drain(deadlineMs);
+    await running?.catch(() => {});
+    ready.reject(new EngineError("closed", "The worker was drained before it reached Temporal."));
+  }
+
+  return {
+    ready: ready.promise,
+    run: () => (running ??= run()),
+    drain: ({ deadlineMs }) => (draining ??= drain(deadlineMs)),
+  };
+}
+
+/** The options with their defaults. */
+export type TemporalWorkerSettings = Required<TemporalWorkerOptions>;

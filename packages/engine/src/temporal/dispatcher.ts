@@ -1,0 +1,175 @@
+import type { Clock } from "../clock.ts";
+import { createLock, type Lock } from "../embedded/lock.ts";
+import type { QueuedTask, QueueStore } from "../embedded/queue-store.ts";
+import type { Logger } from "../engine.ts";
+import type { ConnectionWatch } from "./connection-watch.ts";
+import type { Ends } from "./ends.ts";
+import { followRun, type Run, type RunOptions } from "./run.ts";
+
+/** Who holds the leases of what Temporal runs. */
+export const HOLDER = "temporal";
+
+/** When a lease of ours expires: never, as far as a date can say it. Temporal knows better when a runner is lost. */
+const NEVER = 8_640_000_000_000_000;
+/** After a store or a callback failed. */
+const RETRY_AFTER_FAULT_MS = 1_000;
+/** How many workflows are on their way to being started at a time. */
+const MAX_STARTING = 20;
+
+export interface DispatcherOptions extends Omit<RunOptions, "task" | "recovered"> {
+  readonly queue: QueueStore;
+  readonly ends: Ends;
+  readonly watch: ConnectionWatch;
+  readonly runnerTaskQueue: string;
+  readonly maxAttempts: number;
+  readonly closing: AbortSignal;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** Brings tasks to Temporal: after every change of the queue, and when time alone changes something. */
+export interface Dispatcher {
+  /** By task. */
+  readonly runs: ReadonlyMap<string, Run>;
+  /** Looks through the queue soon. */
+  kick(): void;
+  /** Held while the queue and the run of a task change together: a wish must not fall between the two. */
+  readonly handOver: Lock;
+  /** Follows what an earlier process has leased. Before anything else. */
+  recover(): Promise<void>;
+  /** After `closing` was aborted. */
+  closed(): Promise<void>;
+}
+
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { queue, ends, watch, runnerTaskQueue, maxAttempts, closing, logger, clock } = options;
+  const handOver = createLock();
+  const runs = new Map<string, Run>();
+  const starting = new Set<Run>();
+  let running: Promise<void> | undefined;
+  let again = false;
+  let callOffAlarm = (): void => {};
+
+  function kick(): void {
+    again = true;
+    if (closing.aborted || running) return;
+    running = run().finally(() => {
+      running = undefined;
+      // Kicked between the loop's last look and here.
+      if (again) kick();
+    });
+  }
+
+  async function run(): Promise<void> {
+    while (again && !closing.aborted) {
+      again = false;
+      callOffAlarm();
+      try {
+        await takeOver();
+        const settled = await settle();
+        await serve();
+        if (!settled) setAlarm(RETRY_AFTER_FAULT_MS);
+        else await setAlarmByQueue();
+      } catch (error) {
+        logger.error({ err: error }, "The queue could not be served; trying again.");
+        setAlarm(RETRY_AFTER_FAULT_MS);
+      }
+    }
+  }
+
+  function setAlarm(ms: number): void {
+    callOffAlarm();
+    if (!closing.aborted) callOffAlarm = clock.after(ms, kick);
+  }
+
+  async function setAlarmByQueue(): Promise<void> {
+    const now = clock.now();
+    const dueAt = await queue.nextDue({ now });
+    if (dueAt !== undefined && dueAt < NEVER) setAlarm(Math.max(dueAt - now, 1));
+  }
+
+  /** What another engine has leased before this one came, is ours when its time is over. */
+  async function takeOver(): Promise<void> {
+    const expired = await queue.expire({ now: clock.now(), failure: "The server's engine was changed." });
+    for (const { id: taskId, runnerId } of expired) {
+      logger.info({ taskId, runnerId }, "A task that another engine had given out waits again.");
+    }
+  }
+
+  /** Answers whether all that can't be given out is done. */
+  async function settle(): Promise<boolean> {
+    let settled = true;
+    for (const task of await queue.undeliverable({ maxAttempts })) {
+      try {
+        await ends.storeUndelivered(task);
+        await ends.callBack(task);
+        await queue.discard({ taskId: task.id, fence: task.fence });
+        // The session's next one may have waited for it.
+        again = true;
+      } catch (error) {
+        logger.error({ err: error, taskId: task.id }, "The end of a task could not be stored; trying again.");
+        settled = false;
+      }
+    }
+    return settled;
+  }
+
+  // While Temporal is away everything stays where it can be cancelled without it.
+  async function serve(): Promise<void> {
+    while (!closing.aborted && !watch.isAway && starting.size < MAX_STARTING) {
+      const run = await handOver(leaseOne);
+      if (!run) return;
+      starting.add(run);
+      void untilStarted(run);
+    }
+  }
+
+  async function untilStarted(run: Run): Promise<void> {
+    await run.started;
+    const wasFull = starting.size >= MAX_STARTING;
+    starting.delete(run);
+    if (wasFull) kick();
+  }
+
+  async function leaseOne(): Promise<Run | undefined> {
+    const now = clock.now();
+    const task = await queue.lease({
+      queue: runnerTaskQueue,
+      runnerId: HOLDER,
+      now,
+      leaseMs: NEVER - now,
+      maxAttempts,
+    });
+    return task && follow(task, { recovered: false });
+  }
+
+  function follow(task: QueuedTask, { recovered }: { readonly recovered: boolean }): Run {
+    const run = followRun({ ...options, task, recovered });
+    runs.set(task.id, run);
+    void untilSettled(run);
+    return run;
+  }
+
+  async function untilSettled(run: Run): Promise<void> {
+    await run.settled;
+    runs.delete(run.taskId);
+    kick();
+  }
+
+  return {
+    runs,
+    kick,
+    handOver,
+    recover: async () => {
+      const tasks = await queue.leasedTo(HOLDER);
+      for (const task of tasks) follow(task, { recovered: true });
+      if (tasks.length > 0) logger.info({ tasks: tasks.length }, "Tasks of an earlier start are followed again.");
+    },
+    closed: async () => {
+      callOffAlarm();
+      await running;
+      await handOver(async () => {});
+      await Promise.all([...runs.values()].map(({ settled }) => settled));
+    },
+  };
+}

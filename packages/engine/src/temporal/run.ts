@@ -1,0 +1,115 @@
+import { type Clock, sleep } from "../clock.ts";
+import type { QueuedTask, QueueStore } from "../embedded/queue-store.ts";
+import { retryDelayMs } from "../embedded/retry-delay.ts";
+import type { Logger } from "../engine.ts";
+import type { ConnectionWatch } from "./connection-watch.ts";
+import type { Ends } from "./ends.ts";
+import { errorText, isTemporary } from "./grpc-errors.ts";
+import { createRunOrders, type RunOrders } from "./run-orders.ts";
+import type { WorkflowEnd, Workflows } from "./workflows.ts";
+
+/** A task that this engine has leased, from the start of its workflow until its end is stored. */
+export interface Run {
+  readonly taskId: string;
+  /** The present epoch: raised by each claim of a runner. */
+  fence: number;
+  readonly orders: RunOrders;
+  /** Resolves when the workflow was started, or the task is over. */
+  readonly started: Promise<void>;
+  /** Resolves when the task is done, or the engine closes. Never rejects. */
+  readonly settled: Promise<void>;
+}
+
+export interface RunOptions {
+  readonly task: QueuedTask;
+  /** Leased by an earlier process: the workflow may have been started, and what is wanted of it not have been sent. */
+  readonly recovered: boolean;
+  readonly queue: QueueStore;
+  readonly workflows: Workflows;
+  readonly ends: Ends;
+  readonly watch: ConnectionWatch;
+  readonly closing: AbortSignal;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** Takes a task to its end, past every fault on the way: each step is repeated until it worked, and harmless when it did before. */
+export function followRun(options: RunOptions): Run {
+  const { task, recovered, queue, workflows, ends, watch, closing, logger, clock } = options;
+  const taskId = task.id;
+  const started = Promise.withResolvers<void>();
+  const over = new AbortController();
+
+  async function untilDone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    for (let failures = 1; ; failures += 1) {
+      closing.throwIfAborted();
+      try {
+        return await work();
+      } catch (error) {
+        closing.throwIfAborted();
+        if (isTemporary(error)) watch.lost(error);
+        else if (failures === 1) logger.error({ taskId, err: error }, `${what}; trying again.`);
+        else logger.debug({ taskId, failures, reason: errorText(error) }, `${what}; trying again.`);
+        await watch.whenBack();
+        await sleep(clock, retryDelayMs(failures), closing);
+      }
+    }
+  }
+
+  async function follow(): Promise<void> {
+    let isStarted = false;
+    const end = await untilDone("The workflow of a task could not be followed", async () => {
+      while (true) {
+        if (!isStarted) {
+          const early = await start();
+          if (early) return early;
+          isStarted = true;
+          started.resolve();
+        }
+        const reached = await workflows.end(taskId, closing);
+        if (reached) return reached;
+        // Temporal has forgotten it, with its data or after the time that it keeps them: it goes on from its checkpoints.
+        isStarted = false;
+        logger.warn({ taskId }, "Temporal does not know a workflow any more that was started; starting it again.");
+      }
+    });
+    if (end !== "gone") {
+      await untilDone("The end of a task could not be stored", () => ends.store(task, end));
+      await untilDone("The caller of an execution could not be told its end", () => ends.callBack(task));
+    }
+    await untilDone("A task could not be ended in the queue", () => queue.end(taskId));
+    logger.debug({ taskId }, "A task is done.");
+  }
+
+  async function start(): Promise<WorkflowEnd | "gone" | undefined> {
+    const execution = task.kind === "execution" ? await ends.load(taskId) : undefined;
+    if (task.kind === "execution" && !execution) {
+      logger.warn({ taskId }, "A task was dropped: what it is for is no longer there.");
+      return "gone";
+    }
+    return workflows.start(task, execution);
+  }
+
+  const settled = follow()
+    .catch((error: unknown) => {
+      if (!closing.aborted) logger.error({ taskId, err: error }, "A task is no longer followed; restart the server.");
+    })
+    .finally(() => {
+      over.abort();
+      started.resolve();
+    });
+  const { cancelReason, pauseReason, fence } = task;
+  const orders = createRunOrders({
+    taskId,
+    cancelReason,
+    pauseReason,
+    recovered,
+    started: started.promise,
+    over: AbortSignal.any([over.signal, closing]),
+    workflows,
+    watch,
+    logger,
+    clock,
+  });
+  return { taskId, fence, orders, started: started.promise, settled };
+}
