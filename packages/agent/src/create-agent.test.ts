@@ -1,8 +1,11 @@
 import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type StructuredTool, tool } from "@langchain/core/tools";
 import type { Scenario } from "@stigmer/scripted-model";
 import { afterEach, expect, it } from "vitest";
+import { z } from "zod";
+import { openMcpNotes } from "./__fixtures__/mcp-notes.ts";
 import { answer, collect, openWorkbench, toolResults, type Workbench } from "./__fixtures__/workbench.ts";
 
 let bench: Workbench;
@@ -240,6 +243,33 @@ it("says what is wrong with a description", async () => {
   await expect(bench.agent({ subAgents: [twice, twice], recursionLimit: 0 })).rejects.toMatchObject({
     code: "invalid-agent",
     message: expect.stringMatching(/two sub-agents are called "a"; recursionLimit is 0/) as string,
+  });
+});
+
+it("has tools of others beside its own, in sub-agents too, and refuses two of one name", async () => {
+  await using notes = await openMcpNotes();
+  const { tools } = notes;
+  const task = { name: "task", args: { description: "Dig deep", subagent_type: "general-purpose" } };
+  bench = await openWorkbench([
+    script([{ text: "Report." }], { human: "Dig deep" }),
+    script([{ toolCalls: [task] }, { text: "Done." }]),
+  ]);
+  const agent = await bench.agent({ tools });
+  await collect(await agent.open({ threadId: "t", runId: "r", input: "Go." }));
+  const offered = bench.model.requests.map(({ body }) =>
+    (body as { tools: { name: string }[] }).tools.flatMap(({ name }) => (name.startsWith("notes__") ? [name] : [])),
+  );
+  expect(offered).toEqual(Array.from({ length: 3 }, () => ["notes__append", "notes__count"]));
+
+  const named = (name: string): StructuredTool =>
+    tool(async () => "", { name, description: "d", schema: z.object({}) }) as unknown as StructuredTool;
+  await expect(
+    bench.agent({ tools: [...tools, named("task"), tools[0]!, named("write_todos")] }),
+  ).rejects.toMatchObject({
+    code: "invalid-agent",
+    message: expect.stringMatching(
+      /a tool is called "task", as one that every agent has; two tools are called "notes__append"; a tool is called "write_todos"/,
+    ) as string,
   });
 });
 
