@@ -30,6 +30,9 @@ export interface Scenario {
   run(world: WorkflowWorld): Promise<WorkflowHandleWithFirstExecutionRunId>;
 }
 
+/** Stands in what a runner knows and must keep to itself: no history may hold it. */
+export const PLANTED_SECRET = "sk-planted-3f9c27";
+
 type Run = (execution: AgentExecution, threadId: string, context: AttemptContext) => Promise<AgentExecutionStatus>;
 
 const { EXECUTION_COMPLETED, EXECUTION_FAILED, EXECUTION_CANCELLED } = ExecutionPhase;
@@ -233,7 +236,8 @@ export const SCENARIOS: readonly Scenario[] = [
         "aex-given-up",
         running(async (_execution, _threadId, { attempt }) => {
           attempts.push(attempt);
-          throw activityFailure(new Error("the disk was full"), { pauseAsked: false });
+          const cause = new Error(`The provider refused the key ${PLANTED_SECRET}.`);
+          throw activityFailure(new Error("the disk was full", { cause }), { pauseAsked: false });
         }),
       );
       const { cause } = await failureOf(handle);

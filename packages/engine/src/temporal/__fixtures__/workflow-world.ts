@@ -33,7 +33,7 @@ export type RunnerActivities = Readonly<Record<string, (...args: never[]) => Pro
 
 export async function createWorkflowWorld(options: DevServerOptions = {}): Promise<WorkflowWorld> {
   quietRuntime({ debug() {}, info() {}, warn() {}, error() {} });
-  const server = await startDevServer(options);
+  const server = await startDevServer({ namespaces: 0, ...options });
   try {
     return await worldOn(server);
   } catch (error) {
@@ -45,7 +45,7 @@ export async function createWorkflowWorld(options: DevServerOptions = {}): Promi
 async function worldOn(server: DevServer): Promise<WorkflowWorld> {
   const connection = await Connection.connect({ address: server.address });
   const native = await NativeConnection.connect({ address: server.address });
-  const client = new Client({ connection, namespace: server.namespace, dataConverter });
+  const client = new Client({ connection, namespace: server.namespace, identity: "server", dataConverter });
   const workflowQueue = "workflows";
   const runners: Runner[] = [];
   let queues = 0;
@@ -66,6 +66,7 @@ async function worldOn(server: DevServer): Promise<WorkflowWorld> {
       connection: native,
       namespace: server.namespace,
       taskQueue: workflowQueue,
+      identity: "server",
       workflowBundle: await workflowBundle(),
       dataConverter,
     }),
@@ -87,6 +88,7 @@ async function worldOn(server: DevServer): Promise<WorkflowWorld> {
           connection: native,
           namespace: server.namespace,
           taskQueue,
+          identity: "runner",
           activities: activities as Record<string, (...args: unknown[]) => Promise<unknown>>,
           dataConverter,
           shutdownForceTime: "1 second",

@@ -9,11 +9,9 @@ describe("the workflow of an execution, on a real server", () => {
   });
   afterAll(() => world?.dispose());
 
-  for (const { name, run } of SCENARIOS) {
-    it(name, async () => {
-      await run(world);
-    });
-  }
+  it.each(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))("%s", async (_name, { run }) => {
+    await run(world);
+  });
 });
 
 it("goes on in a new history with all it knows, when the server suggests one", async () => {
