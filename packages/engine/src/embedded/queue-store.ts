@@ -7,17 +7,18 @@
  * ```
  *   waiting ──lease──▶ leased ──complete──▶ done
  *      ▲                 │                   ▲
- *      └─release, expire─┘      discard──────┘ (from waiting)
+ *      └─release, expire─┘      discard──────┘ (from waiting; `end`: from either)
  * ```
  * Laws that hold for every sequence of operations, also when they run at once:
  * - Each operation is one transaction: it happens wholly or not at all, and is durable when it resolves.
- * - A task's `fence` starts at 0, grows by 1 with each lease and each new claim of it, and never otherwise. A lease is current while its
- *   task is leased to that runner under that fence; only `complete`, `release` and `expire` end it, never time alone.
+ * - A task's `fence` starts at 0, grows by 1 with each lease and each new claim of it, and never otherwise. A lease is
+ *   current while its task is leased to that runner under that fence; only `complete`, `release`, `expire`, `end` and a new
+ *   claim end that, never time alone.
  * - `attempt` grows by 1 with each lease; a release that is not counted takes it back.
  * - Tasks of one session (`sessionId` not empty) run in the order they were enqueued: one is leased only when all earlier
  *   ones of its session are done. So never two at a time, and a retried task is not overtaken.
  * - What is done stays done, and its inbox is gone.
- * - A paused task is not leased. `resume` ends that; nothing else does but `requestCancel`, which goes before a pause.
+ * - A paused task is not leased until `resume`, whatever becomes of its lease. A cancel goes before a pause.
  *
  * Times are milliseconds since the epoch, given by the caller; the store reads no clock.
  */
