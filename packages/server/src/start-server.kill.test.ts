@@ -33,9 +33,11 @@ afterEach(async () => {
   await rm(home, { recursive: true });
 });
 
-const program = (name: string): string => fileURLToPath(new URL(`./__fixtures__/${name}`, import.meta.url));
-function run(name: string, ...args: string[]): Child {
-  const child = spawn(process.execPath, ["--conditions=@stigmer/source", program(name), ...args], {
+const SERVER = new URL("./__fixtures__/run-server.ts", import.meta.url);
+const DYING_SERVER = new URL("./__fixtures__/die-before-announce.ts", import.meta.url);
+
+function run(program: URL, ...args: string[]): Child {
+  const child = spawn(process.execPath, ["--conditions=@stigmer/source", fileURLToPath(program), ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   children.push(child);
@@ -92,7 +94,7 @@ const idOf = (lease: Lease | undefined): string => lease?.taskId ?? "";
 it("runs what was created, once, when the server died before its engine was told", async () => {
   const encryptionKey = new Uint8Array(32).fill(7);
   const dataDir = join(home, "data");
-  const dying = run("die-before-announce.ts", dataDir, Buffer.from(encryptionKey).toString("base64url"));
+  const dying = run(DYING_SERVER, dataDir, Buffer.from(encryptionKey).toString("base64url"));
   const [said, [code, signal]] = await Promise.all([text(dying.stdout), once(dying, "exit")]);
   expect([said, code, signal]).toEqual(["", null, "SIGKILL"]);
 
@@ -130,7 +132,7 @@ async function createUntilKilled(transport: Transport, kill: () => void, after: 
 }
 
 it("runs everything that it acknowledged, once, when it was killed under load", async () => {
-  const child = run("run-server.ts", home);
+  const child = run(SERVER, home);
   const exited = once(child, "exit");
   const transport = await connectTo(child);
   const acknowledged = await createUntilKilled(transport, () => child.kill("SIGKILL"), 40);
@@ -147,7 +149,7 @@ it("runs everything that it acknowledged, once, when it was killed under load", 
 });
 
 it("knows after kill -9 what was begun and what was finished, and by whom it is refused", async () => {
-  const child = run("run-server.ts", home);
+  const child = run(SERVER, home);
   const exited = once(child, "exit");
   const transport = await connectTo(child);
   const agent = await createClient(AgentCommandController, transport).create(given.agent("a"));
