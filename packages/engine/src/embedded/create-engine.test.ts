@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import { AgentExecutionSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../conformance/until.ts";
@@ -287,6 +287,30 @@ describe("handing out", () => {
     const [taskId = ""] = (await streams[0]?.next())?.replace("lease ", "").split("/") ?? [];
     await first.complete({ taskId, fence: 1 });
     await until(async () => (await given.server.engine.metrics()).waiting === 0, "the fifth lease");
+  });
+
+  it("takes no more out of the queue than runners have room for, however much waits", async () => {
+    const loaded: string[] = [];
+    const given = world({
+      loadExecution: async (id) => {
+        loaded.push(id);
+        return create(AgentExecutionSchema, { metadata: { id } });
+      },
+    });
+    const { server } = given;
+    await given.run(...Array.from({ length: 300 }, (_, index) => `aex-${String(index)}`));
+    const runner = given.runner("r1");
+    const stream = runner.attach({ maxConcurrency: 3 });
+    expect(await stream.next()).toBe("attached");
+    for (const index of [0, 1, 2]) expect(await stream.next()).toBe(`lease aex-${String(index)}/1`);
+    await server.engine.start("aex-299");
+    await rest();
+    expect(await server.engine.metrics()).toMatchObject({ waiting: 297, leased: 3, runners: [{ leased: 3 }] });
+    expect(loaded).toEqual(["aex-0", "aex-1", "aex-2"]);
+    await runner.complete({ taskId: "aex-1", fence: 1 });
+    expect(await stream.next()).toBe("lease aex-3/1");
+    await rest();
+    expect(loaded).toHaveLength(4);
   });
 
   it("gives a runner that handed work back nothing more on that stream", async () => {
