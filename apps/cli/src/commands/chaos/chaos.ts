@@ -119,7 +119,7 @@ async function runTwice(
 }
 
 /** How a repetition came out. */
-export interface RepetitionResult extends Pick<Comparison, "differences" | "unknown"> {
+export interface RepetitionResult extends Pick<Comparison, "differences" | "unknown" | "withoutRow"> {
   readonly statusHash?: string;
   /** From the submission to the end of the run; absent when it did not end. */
   readonly durationMs?: number;
@@ -131,7 +131,7 @@ async function repeat(experiment: Experiment, strike: Strike, undisturbed: Undis
     return { ...compare(undisturbed, disturbed), durationMs: disturbed.durationMs };
   } catch (error) {
     experiment.signal.throwIfAborted();
-    return { differences: [error instanceof Error ? error.message : String(error)], unknown: 0 };
+    return { differences: [error instanceof Error ? error.message : String(error)], unknown: 0, withoutRow: 0 };
   }
 }
 

@@ -5,13 +5,15 @@ import { differingPaths, type ToolEffect, type WorkspaceTree } from "./workspace
 /** All that is known of a run after its end. */
 export interface Observation {
   readonly status: NormalStatus;
+  /** The calls that the status has rows of, by their ids as the model gave them, and whether it tells them as unknown. */
+  readonly rows: ReadonlyMap<string, { readonly isUnknown: boolean }>;
   /** By call key; a key holds the ids of its run. */
   readonly toolCalls: ReadonlyMap<string, RecordedToolCall>;
   readonly tree: WorkspaceTree;
   /** Undefined where it can't be seen. */
   readonly orphans: readonly string[] | undefined;
-  /** Runs and clean-ups that still wait or are leased. */
-  readonly tasksLeft: number;
+  /** What the server still holds of it: tasks that wait or are leased, tool calls in the ledger. */
+  readonly leftovers: readonly string[];
   /** Processes that ended by themselves. */
   readonly crashes: readonly string[];
   /** From the submission to the end. */
@@ -34,8 +36,10 @@ export interface Disturbed extends Observation {
 export interface Comparison {
   /** One line each; none: the run ended as if nothing had happened. */
   readonly differences: readonly string[];
-  /** How many calls are told to be unknown, rightly so. */
+  /** How many calls the agent was told to be unknown, rightly so. */
   readonly unknown: number;
+  /** Of these, the ones that the status has no rows of: those of sub-agents. */
+  readonly withoutRow: number;
   readonly statusHash: string;
 }
 
@@ -44,27 +48,45 @@ export function compare(expected: Undisturbed, actual: Disturbed): Comparison {
   const differences: string[] = [];
   if (!actual.struck) differences.push("the point was not reached");
 
-  const unknown = unknownCalls(actual.status);
-  if (unknown.size > actual.openAtStrike.length) {
-    differences.push(
-      `${unknown.size} tool calls are unknown, and ${actual.openAtStrike.length} were under way when it was killed`,
-    );
-  }
-  const [was, is] = [withoutOutcomes(expected.status, unknown), withoutOutcomes(actual.status, unknown)];
+  const unknown = [...actual.toolCalls].flatMap(([callKey, { isUnknown }]) => (isUnknown ? [callKey] : []));
+  differences.push(...wronglyUnknown(actual, unknown));
+  const names = unknownCalls(actual.status);
+  const [was, is] = [withoutOutcomes(expected.status, names), withoutOutcomes(actual.status, names)];
   if (hashStatus(was) !== hashStatus(is)) differences.push(`status: ${some(differencesOf(was, is))}`);
 
   differences.push(...differentCalls(expected, actual));
 
-  const effects = [...expected.effects.values()];
-  const ofUnknown = unknown.size === 0 ? [] : openEffects(expected, actual.openAtStrike, effects);
-  const paths = differingPaths({ expected: expected.tree, actual: actual.tree }, ofUnknown);
+  const trees = { expected: expected.tree, actual: actual.tree };
+  const paths = differingPaths(trees, effectsOf(expected, unknown));
   if (paths.length > 0) differences.push(`workspace: ${some(paths)}`);
 
   if (actual.orphans !== undefined && actual.orphans.length > 0)
     differences.push(`left running: ${some(actual.orphans)}`);
-  if (actual.tasksLeft > 0) differences.push(`${actual.tasksLeft} tasks left in the queue`);
+  if (actual.leftovers.length > 0) differences.push(`left on the server: ${some(actual.leftovers)}`);
   differences.push(...actual.crashes);
-  return { differences, unknown: unknown.size, statusHash: hashStatus(is) };
+  const withoutRow = unknown.filter((callKey) => !actual.rows.has(toolCallId(callKey))).length;
+  return { differences, unknown: unknown.length, withoutRow, statusHash: hashStatus(is) };
+}
+
+/** A call may be unknown when it was under way at the kill, and then the status has to say so. */
+function wronglyUnknown({ openAtStrike, rows }: Disturbed, unknown: readonly string[]): string[] {
+  const ids = new Set(unknown.map(toolCallId));
+  return [
+    ...unknown
+      .filter((callKey) => !openAtStrike.includes(callKey))
+      .map((callKey) => `tool call ${callKey} is unknown, and was not under way`),
+    ...unknown
+      .filter((callKey) => rows.get(toolCallId(callKey))?.isUnknown === false)
+      .map((callKey) => `tool call ${callKey} is unknown, and the status does not say so`),
+    ...[...rows]
+      .filter(([id, { isUnknown }]) => isUnknown && !ids.has(id))
+      .map(([id]) => `tool call ${id} is unknown in the status alone`),
+  ];
+}
+
+/** A call key is the message that asked, `/`, and the call. */
+function toolCallId(callKey: string): string {
+  return callKey.slice(callKey.lastIndexOf("/") + 1);
 }
 
 function differentCalls(expected: Observation, actual: Observation): string[] {
@@ -80,11 +102,12 @@ function differentCalls(expected: Observation, actual: Observation): string[] {
   ];
 }
 
-/** What the calls that were open do in the undisturbed run, found there by their key, else by their number. */
-function openEffects(expected: Undisturbed, open: readonly string[], all: readonly ToolEffect[]): ToolEffect[] {
-  const keys = [...expected.effects.keys()];
+/** What these calls do in the undisturbed run. */
+function effectsOf({ effects }: Undisturbed, calls: readonly string[]): ToolEffect[] {
   // Ids differ where the model makes new ones each time: then any call may be the one.
-  return open.every((key) => keys.includes(key)) ? open.flatMap((key) => expected.effects.get(key) ?? []) : [...all];
+  return calls.every((key) => effects.has(key))
+    ? calls.flatMap((key) => effects.get(key) ?? [])
+    : [...effects.values()];
 }
 
 function some(items: readonly string[]): string {

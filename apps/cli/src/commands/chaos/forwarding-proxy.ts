@@ -126,21 +126,23 @@ async function forward({ stream, headers, upstream, gatekeeper }: Forward): Prom
   const onMessage = gatekeeper.reads(method)
     ? (message: Uint8Array): Promise<Verdict> => gatekeeper.onAnswer(call, message)
     : undefined;
-  await answer({ stream, request, onMessage });
+  await answer({ stream, request, upstream, onMessage });
 }
 
 interface Answer {
   readonly stream: ServerHttp2Stream;
+  readonly upstream: ClientHttp2Session;
   readonly request: ClientHttp2Stream;
   readonly onMessage?: (message: Uint8Array) => Promise<Verdict>;
 }
 
 /** Passes the answer back. Messages that are looked at are held one by one, in order. */
-async function answer({ stream, request, onMessage }: Answer): Promise<void> {
+async function answer({ stream, request, upstream, onMessage }: Answer): Promise<void> {
   let trailers: IncomingHttpHeaders = {};
   request.on("trailers", (received) => (trailers = received));
   const response = await responseOf(request);
-  if (isBroken(stream, request)) return;
+  // Where a connection is gone, its end tells.
+  if (stream.destroyed || upstream.destroyed) return;
   if (response === undefined) return stream.close(request.rstCode);
   if (response.isAll) return stream.respond(response.headers, { endStream: true });
   stream.respond(response.headers, { waitForTrailers: true });
@@ -162,14 +164,9 @@ async function answer({ stream, request, onMessage }: Answer): Promise<void> {
   } catch {
     // Told by `rstCode`, or by the end of the connection.
   }
-  if (isBroken(stream, request)) return;
+  if (stream.destroyed || upstream.destroyed) return;
   if (request.rstCode === constants.NGHTTP2_NO_ERROR) stream.end();
   else stream.close(request.rstCode);
-}
-
-/** Whether one of the two connections is gone: then there is nothing to pass on. */
-function isBroken(stream: ServerHttp2Stream, request: ClientHttp2Stream): boolean {
-  return stream.destroyed || request.session === undefined || request.session.destroyed;
 }
 
 interface Response {

@@ -24,6 +24,8 @@ export interface RecordedToolCall {
   readonly once: boolean;
   /** How often a runner was told to run it. A question that was repeated because its answer was lost counts once. */
   readonly starts: number;
+  /** Whether a runner was told that nobody knows what came of it. */
+  readonly isUnknown: boolean;
 }
 
 export interface RecorderOptions {
@@ -51,6 +53,7 @@ interface LedgerEntry {
   readonly once: boolean;
   readonly requests: Set<string>;
   isOpen: boolean;
+  isUnknown: boolean;
 }
 
 export function createRecorder({ strike, onToolCall }: RecorderOptions): Recorder {
@@ -79,7 +82,13 @@ export function createRecorder({ strike, onToolCall }: RecorderOptions): Recorde
     const { callKey, toolName, toolClass, requestId } = fromBinary(BeginToolCallRequestSchema, request);
     let entry = ledger.get(callKey);
     if (entry === undefined) {
-      entry = { tool: toolName, once: toolClass === ToolCallClass.ONCE, requests: new Set(), isOpen: false };
+      entry = {
+        tool: toolName,
+        once: toolClass === ToolCallClass.ONCE,
+        requests: new Set(),
+        isOpen: false,
+        isUnknown: false,
+      };
       ledger.set(callKey, entry);
     }
     return { entry, callKey, requestId };
@@ -108,6 +117,7 @@ export function createRecorder({ strike, onToolCall }: RecorderOptions): Recorde
           const { entry, requestId } = entryOf(call.request);
           const { outcome } = fromBinary(BeginToolCallResponseSchema, message);
           if (outcome.case === "started") entry.requests.add(requestId);
+          if (outcome.case === "unknown") entry.isUnknown = true;
           entry.isOpen = outcome.case === "started";
         }
         if (link === "runner" && call.method === "finishToolCall") {
@@ -129,7 +139,10 @@ export function createRecorder({ strike, onToolCall }: RecorderOptions): Recorde
     points,
     toolCalls: () =>
       new Map(
-        [...ledger].map(([callKey, { tool, once, requests }]) => [callKey, { tool, once, starts: requests.size }]),
+        [...ledger].map(([callKey, { tool, once, requests, isUnknown }]) => [
+          callKey,
+          { tool, once, starts: requests.size, isUnknown },
+        ]),
       ),
     get openAtStrike() {
       return openAtStrike;

@@ -4,7 +4,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { ClientError, type StigmerClient } from "@stigmer/client";
-import { type AgentExecution, AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import {
+  type AgentExecution,
+  AgentExecutionStatusSchema,
+  ExecutionPhase,
+  ToolCallStatus,
+} from "@stigmer/protos/agentexecution/v1";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
 import { showPhase } from "../../resources/kinds.ts";
@@ -12,6 +17,7 @@ import { prepareRun } from "../run/start-run.ts";
 import type { AgentSource } from "./agent-source.ts";
 import type { Disturbed, Observation, Undisturbed } from "./compare.ts";
 import type { DurablePoint } from "./durable-points.ts";
+import { findLeftovers } from "./leftovers.ts";
 import { normalStatus } from "./normal-status.ts";
 import { findOrphans } from "./orphans.ts";
 import type { Strike } from "./plan.ts";
@@ -110,16 +116,25 @@ async function observe({ experiment, root, recorder, onPlatform }: Observe): Pro
     const durationMs = Math.round(performance.now() - startedAt);
     const { status } = await platform.client.executions.get(id);
     const tree = await readTree(workspace);
-    const commands = await findOrphans(workspace);
+    const [commands, leftovers] = await Promise.all([
+      findOrphans(workspace),
+      findLeftovers(join(platform.home, "data", "stigmer.db")),
+    ]);
     await platform.stop();
     const left = await findOrphans(root);
     const places = { workspace, home: platform.home, execution: id, session: run.spec?.sessionId ?? "" };
     return {
       status: normalStatus(status ?? create(AgentExecutionStatusSchema), places),
+      rows: new Map(
+        status?.toolCalls.map((call) => [
+          call.id,
+          { isUnknown: call.status === ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN },
+        ]),
+      ),
       toolCalls: recorder.toolCalls(),
       tree,
       orphans: commands && left && [...new Set([...commands, ...left])],
-      tasksLeft: await countTasks(platform.home),
+      leftovers,
       crashes: platform.crashes,
       durationMs,
     };
@@ -172,17 +187,5 @@ async function untilEnded(client: StigmerClient, id: string, aborted: AbortSigna
   } catch (error) {
     if (!late.aborted || aborted.aborted) throw error;
     throw new Error(`no end within ${ENDS_WITHIN_MS / 1_000} s: the run is ${showPhase(phase)}`, { cause: error });
-  }
-}
-
-/** What is left in the queue of a server that was stopped, as a new one finds it. */
-async function countTasks(home: string): Promise<number> {
-  const { startServer } = await import("@stigmer/server");
-  const server = await startServer({ home, port: 0 });
-  try {
-    const { waiting, paused, leased } = await server.metrics();
-    return waiting + paused + leased;
-  } finally {
-    await server.close();
   }
 }

@@ -48,13 +48,14 @@ function jsonReport(io: CommandIo): Report {
         toolCalls: [...undisturbed.toolCalls.values()],
         durationMs: undisturbed.durationMs,
       }),
-    repetition: ({ point, victim }, { differences, unknown, statusHash, durationMs }) =>
+    repetition: ({ point, victim }, { differences, unknown, withoutRow, statusHash, durationMs }) =>
       line({
         type: "repetition",
         point: namePoint(point),
         victim,
         same: differences.length === 0,
         unknown,
+        withoutRow,
         differences,
         statusHash,
         durationMs,
@@ -90,9 +91,10 @@ function tableReport(io: CommandIo): Report {
       ];
       row("POINT", "VICTIM", "TIME", "RESULT");
     },
-    repetition({ point, victim }, { differences, unknown, durationMs }) {
+    repetition({ point, victim }, { differences, unknown, withoutRow, durationMs }) {
       const time = durationMs === undefined ? "-" : formatDuration(durationMs);
-      const honest = unknown === 0 ? "" : `, ${unknown} call${unknown === 1 ? "" : "s"} told as unknown`;
+      const inside = withoutRow === 0 ? "" : ", to a sub-agent";
+      const honest = unknown === 0 ? "" : `, ${unknown} call${unknown === 1 ? "" : "s"} told as unknown${inside}`;
       const result =
         differences.length === 0
           ? paint("green", `same${honest}`)
