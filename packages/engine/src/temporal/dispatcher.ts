@@ -13,6 +13,8 @@ export const HOLDER = "temporal";
 const NEVER = 8_640_000_000_000_000;
 /** After a store or a callback failed. */
 const RETRY_AFTER_FAULT_MS = 1_000;
+/** The longest sleep: timers of a process end at 24 days. */
+const MAX_ALARM_MS = 3_600_000;
 /** How many workflows are on their way to being started at a time. */
 const MAX_STARTING = 20;
 
@@ -79,7 +81,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function setAlarm(ms: number): void {
     callOffAlarm();
-    if (!closing.aborted) callOffAlarm = clock.after(ms, kick);
+    if (!closing.aborted) callOffAlarm = clock.after(Math.min(ms, MAX_ALARM_MS), kick);
   }
 
   async function setAlarmByQueue(): Promise<void> {

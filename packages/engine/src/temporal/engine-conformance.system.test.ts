@@ -12,10 +12,10 @@ afterAll(() => dev.dispose());
 engineConformance({
   name: "temporal",
   describe,
-  it,
+  // Two hundred runs cost Temporal some ten thousand writes to its file, and other suites share the cores.
+  it: (name, body) => it(name, { timeout: 300_000 }, body),
   create: async () => {
-    const system = await startTemporalSystem(dev, { maxAttempts: 3, retryDelayMs: 10, heartbeatTimeoutMs: 1_500 });
-    // A run costs Temporal some forty writes to its file, and all test files share two cores.
-    return Object.assign(system, { patienceMs: 60_000 });
+    const system = await startTemporalSystem(dev, { maxAttempts: 3, retryDelayMs: 10, heartbeatTimeoutMs: 4_000 });
+    return Object.assign(system, { patienceMs: 200_000 });
   },
 });

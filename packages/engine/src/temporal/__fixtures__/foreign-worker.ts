@@ -2,6 +2,8 @@ import { fileURLToPath } from "node:url";
 import { CompleteAsyncError, Context } from "@temporalio/activity";
 import { Client, Connection } from "@temporalio/client";
 import { NativeConnection, Worker } from "@temporalio/worker";
+import { quiet } from "../../embedded/__fixtures__/server.ts";
+import { quietRuntime } from "../quiet-runtime.ts";
 import type { DevServer } from "./dev-server.ts";
 
 const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -17,6 +19,7 @@ export interface ForeignWorker {
 }
 
 export async function startForeignWorker(dev: DevServer, namespace: string): Promise<ForeignWorker> {
+  quietRuntime(quiet);
   const native = await NativeConnection.connect({ address: dev.address });
   const connection = await Connection.connect({ address: dev.address });
   const taskQueue = "foreign";

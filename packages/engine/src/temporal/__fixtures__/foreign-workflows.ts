@@ -1,5 +1,5 @@
 // Another author's workflows. They drive our runner by what is written down about it alone: names, queues, two arguments.
-import { proxyActivities } from "@temporalio/workflow";
+import { ActivityCancellationType, proxyActivities } from "@temporalio/workflow";
 import type { ForeignMessage } from "./foreign-converter.ts";
 
 interface Runner {
@@ -17,6 +17,8 @@ const runner = proxyActivities<Runner>({
   startToCloseTimeout: "10 minutes",
   heartbeatTimeout: "3 seconds",
   retry: { initialInterval: "100 milliseconds", maximumAttempts: 5 },
+  // Else it would end without waiting for the runner, which would find nobody to tell.
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 });
 
 const caller = proxyActivities<Caller>({ startToCloseTimeout: "10 minutes", retry: { maximumAttempts: 1 } });

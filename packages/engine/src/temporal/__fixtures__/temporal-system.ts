@@ -35,6 +35,8 @@ export interface TemporalSystem {
   readonly engine: TemporalEngine;
   readonly ends: ReportedEnd[];
   readonly finished: FinishedExecution[];
+  /** Called before an end is stored; what it throws, the store "throws". */
+  beforeFinish: (executionId: string) => void;
   readonly executions: Map<string, AgentExecution>;
   /** A way to the engine that runs now. */
   readonly transport: () => Transport;
@@ -96,6 +98,7 @@ export async function startTemporalSystem(
       queue,
       loadExecution: async (id) => executions.get(id),
       onFinished: async (execution) => {
+        system.beforeFinish(execution.executionId);
         finished.push(execution);
         finish(execution.executionId, execution.status);
       },
@@ -109,7 +112,8 @@ export async function startTemporalSystem(
   const transport = (): Transport =>
     createRouterTransport(({ service }) => service(RunnerController, engine.runnerService));
 
-  return {
+  const system: TemporalSystem = {
+    beforeFinish: () => {},
     queue,
     namespace,
     executions,
@@ -179,6 +183,7 @@ export async function startTemporalSystem(
       await engine.close();
     },
   };
+  return system;
 }
 
 /** Activities of which only the run matters. */
