@@ -1,7 +1,14 @@
 // The one file that names drivers: everything below it takes contracts.
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { createSqliteCheckpointer, createSqliteLedger, type ModelConfig } from "@stigmer/agent";
+import {
+  createPostgresCheckpointer,
+  createSqliteCheckpointer,
+  createSqliteLedger,
+  type ModelConfig,
+  type PostgresCheckpointer,
+  type SqliteCheckpointer,
+} from "@stigmer/agent";
 import type { StigmerClient } from "@stigmer/client";
 import { type Config, probeOllama, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
@@ -73,7 +80,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
     },
     async close() {
       await workspaces.dispose();
-      checkpointer.close();
+      await checkpointer.close();
       ledger.close();
     },
   };
@@ -90,10 +97,8 @@ function createWorker(
   return { worker, isConnected: () => leases.attached };
 }
 
-async function openCheckpoints({ checkpoints }: Config): Promise<Awaited<ReturnType<typeof createSqliteCheckpointer>>> {
-  if (checkpoints.type !== "sqlite") {
-    throw new Error("STIGMER_CHECKPOINT_URL: this runner keeps checkpoints in SQLite only; unset it, or give a file");
-  }
+async function openCheckpoints({ checkpoints }: Config): Promise<SqliteCheckpointer | PostgresCheckpointer> {
+  if (checkpoints.type === "postgres") return createPostgresCheckpointer({ url: checkpoints.url });
   await mkdir(dirname(checkpoints.file), { recursive: true, mode: 0o700 });
   return createSqliteCheckpointer({ path: checkpoints.file });
 }

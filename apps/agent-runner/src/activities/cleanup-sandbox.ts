@@ -1,6 +1,5 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { SqliteCheckpointer } from "@stigmer/agent";
 import type { Activities } from "@stigmer/engine";
 import type { Logger } from "../logger.ts";
 import type { SessionWorkspaces } from "../run/session-workspaces.ts";
@@ -8,7 +7,7 @@ import { threadOf } from "./ensure-thread.ts";
 
 export interface CleanupSandboxDependencies {
   readonly workspaces: SessionWorkspaces;
-  readonly checkpointer: Pick<SqliteCheckpointer, "deleteThread">;
+  readonly checkpointer: { deleteThread(threadId: string): Promise<void> };
   readonly workspacesDir: string;
   readonly dataDir: string;
   readonly logger: Logger;

@@ -4,8 +4,6 @@ import { ClientError, createStatusSender, sendStatus, type StigmerClient } from 
 import { ActivityStop, type Activities, type ActivityContext, type Inbox } from "@stigmer/engine";
 import {
   AgentExecutionStatusSchema,
-  ExecutionPhase,
-  StatusChangeSchema,
   type AgentExecution,
   type AgentExecutionStatus,
   type StatusChange,
@@ -95,7 +93,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const push = (changes: StatusChange[]): void => sender.push(changes);
 
   const outcome = await attempt();
-  push(outcome.kind === "paused" ? [restingPhase()] : reducer.finish(outcome, clock()));
+  push(outcome.kind === "paused" ? reducer.pause(outcome.stop.message, clock()) : reducer.finish(outcome, clock()));
   await acknowledged();
   if (outcome.kind === "paused") throw outcome.stop;
   forgetCalls();
@@ -180,11 +178,6 @@ function stopOf(error: unknown, signal: AbortSignal): ActivityStop | undefined {
   if (ActivityStop.is(signal.reason)) return signal.reason;
   if (ActivityStop.is(error)) return error;
   return AgentError.is(error) && error.code === "paused" ? new ActivityStop("paused", error.message) : undefined;
-}
-
-function restingPhase(): StatusChange {
-  const value = { phase: ExecutionPhase.EXECUTION_PAUSED };
-  return create(StatusChangeSchema, { change: { case: "run", value } });
 }
 
 /** What people said to the run. Decisions on tool calls stay in the inbox, for whoever asks for them. */
