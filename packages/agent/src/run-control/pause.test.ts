@@ -35,11 +35,15 @@ const open = (agent: Agent, threadId = "t"): Promise<AgentRun> =>
 function watch(
   run: AgentRun,
   control: RunControl,
+  onEvent?: (event: AgentEvent) => void,
 ): { ended: Promise<unknown>; events: AgentEvent[]; settled(): boolean } {
   const events: AgentEvent[] = [];
   let settled = false;
   const read = async (): Promise<void> => {
-    for await (const event of run.events(control)) events.push(event);
+    for await (const event of run.events(control)) {
+      events.push(event);
+      onEvent?.(event);
+    }
   };
   const ended = read().then(
     () => "ended",
@@ -258,5 +262,63 @@ describe("a run that asks for rest itself", () => {
     expect(await ended).toMatchObject({ code: "paused", message: "Nobody knows what became of it." });
     expect(answer(await collect(await open(agent)))).toBe("Done.");
     expect(effects()).toEqual(["a"]);
+  });
+});
+
+describe("paused again and again", () => {
+  const sub = (name: string): Scenario => ({
+    name,
+    match: { human: `Dig ${name}` },
+    turns: [
+      { toolCalls: [quick(`${name}-1`), quick(`${name}-2`)] },
+      { toolCalls: [quick(`${name}-3`)] },
+      { text: "Dug." },
+    ],
+  });
+  const scenarios = [
+    sub("a"),
+    sub("b"),
+    main(
+      { toolCalls: [quick("one"), quick("two")] },
+      { toolCalls: [task("Dig a"), quick("beside"), task("Dig b")] },
+      { toolCalls: [quick("three")] },
+      { text: "Done." },
+    ),
+  ];
+
+  /** A model speaks or a tool runs. What comes before that, a pause would undo any number of times. */
+  const isWork = ({ mode, data }: AgentEvent): boolean => {
+    if (mode === "messages") return (data as [{ type: string }])[0].type === "ai";
+    return mode === "tools" && (data as { name: string }).name !== "task";
+  };
+
+  /** Pauses after so many events of work in each life of the run, until it has ended. */
+  async function lives(eventsEach: number): Promise<number> {
+    bench = await openWorkbench(scenarios);
+    const agent = await bench.agent();
+    for (let life = 1; life < 50; life += 1) {
+      const run = await open(agent);
+      if (run.position === "finished") return life;
+      const pause = new AbortController();
+      let left = eventsEach;
+      const { ended } = watch(run, { pause: pause.signal }, (event) => {
+        if (isWork(event) && (left -= 1) === 0) pause.abort(new Error("wait"));
+      });
+      const end = await ended;
+      if (end !== "ended" && end !== pause.signal.reason) throw end;
+    }
+    throw new Error("The run does not come to its end.");
+  }
+
+  it.each([1, 3, 8])("after each %i events of work it does each thing once", async (eventsEach) => {
+    expect(await lives(eventsEach)).toBeGreaterThan(1);
+    const done = ["a-1", "a-2", "a-3", "b-1", "b-2", "b-3", "beside", "one", "three", "two"];
+    expect(effects().toSorted()).toEqual(done);
+    const asked = bench.model.requests.map(({ scenario, turn }) => `${scenario} ${turn}`);
+    expect(asked.toSorted()).toEqual(
+      ["a", "b"]
+        .flatMap((name) => [0, 1, 2].map((turn) => `${name} ${turn}`))
+        .concat([0, 1, 2, 3].map((turn) => `main ${turn}`)),
+    );
   });
 });
