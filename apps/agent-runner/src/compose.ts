@@ -12,6 +12,7 @@ import {
 import type { StigmerClient } from "@stigmer/client";
 import { type Config, probeOllama, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
+import { createTemporalWorker } from "@stigmer/engine/temporal";
 import type { Activities } from "@stigmer/engine";
 import { createSandbox, type Sandbox } from "@stigmer/sandbox";
 import { createCleanupSandbox } from "./activities/cleanup-sandbox.ts";
@@ -90,8 +91,13 @@ function createWorker(
   { config, client, version, runnerId, logger }: ComposeOptions,
   activities: Activities,
 ): { worker: Worker; isConnected: () => boolean } {
-  const { taskQueue, maxConcurrency } = config;
+  const { engine, taskQueue, maxConcurrency } = config;
   const shared = { taskQueue, maxConcurrency, version, runnerId, logger, activities };
+  if (engine.type === "temporal") {
+    const { address, namespace } = engine;
+    const worker = createTemporalWorker({ ...shared, address, namespace, transport: client.transport });
+    return { worker, isConnected: () => worker.connected };
+  }
   const leases = watchLeases(client.transport);
   const worker = createEmbeddedWorker({ ...shared, transport: leases.transport });
   return { worker, isConnected: () => leases.attached };

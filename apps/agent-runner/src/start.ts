@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { createClient, type StigmerClient } from "@stigmer/client";
 import { ConfigError, describeConfig, loadConfig, secretNames, type Config } from "@stigmer/config";
 import { EngineError } from "@stigmer/engine";
+import { checkTemporal } from "@stigmer/engine/temporal";
 import { compose, type Runner } from "./compose.ts";
 import { greetServer } from "./connections/greet-server.ts";
 import { connectRedis, type RedisConnection } from "./connections/redis.ts";
@@ -31,6 +32,8 @@ export class FatalError extends Error {
 const DRAIN_MS = 8_000;
 // A server that starts beside its runner gets this long.
 const SERVER_WAIT_MS = 5_000;
+// It was there a moment ago; loading Temporal's packages on a busy machine takes its time.
+const READY_WAIT_MS = 15_000;
 
 /** Runs a runner until `shutdown`. Throws `FatalError` when it can't work. */
 export async function start(options: StartOptions): Promise<void> {
@@ -50,6 +53,8 @@ export async function start(options: StartOptions): Promise<void> {
     }
     const redis = await openRedis(config, logger);
     if (redis) closers.push(() => redis.close());
+    if (shutdown.aborted) return;
+    await reachTemporal(config, logger);
     if (shutdown.aborted) return;
     const client = createClient({ endpoint: config.backend.endpoint, apiKey: config.backend.apiKey });
     closers.push(() => client.close());
@@ -123,6 +128,23 @@ async function openRedis(config: Config, logger: Logger): Promise<RedisConnectio
   }
 }
 
+async function reachTemporal({ engine }: Config, logger: Logger): Promise<void> {
+  if (engine.type !== "temporal") return;
+  try {
+    await checkTemporal(engine, logger);
+  } catch (error) {
+    throw temporalFailed(error);
+  }
+}
+
+function temporalFailed(error: unknown): unknown {
+  if (!EngineError.is(error)) return error;
+  return new FatalError(
+    `Failed to connect to Temporal: ${error.message} TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name them.`,
+    { cause: error },
+  );
+}
+
 interface Greet extends Pick<StartOptions, "version" | "shutdown"> {
   readonly client: StigmerClient;
   readonly runnerId: string;
@@ -161,7 +183,7 @@ async function work(life: Life, { config, logger, shutdown, print, parent }: Wor
     worker.drain({ deadlineMs: DRAIN_MS }).catch((error: unknown) => logger.error({ err: error }, "draining failed"));
   };
   try {
-    await settled(worker.ready, shutdown, () => unreachable(config, `not taken in within ${SERVER_WAIT_MS / 1000} s`));
+    await settled(worker.ready, shutdown, () => lateReady(config));
     if (shutdown.aborted) drain();
     else {
       shutdown.addEventListener("abort", drain, { once: true });
@@ -172,7 +194,7 @@ async function work(life: Life, { config, logger, shutdown, print, parent }: Wor
     await working;
   } catch (error) {
     if (!EngineError.is(error)) throw error;
-    throw unreachable(config, error.message, error);
+    throw config.engine.type === "temporal" ? temporalFailed(error) : unreachable(config, error.message, error);
   } finally {
     shutdown.removeEventListener("abort", drain);
     await worker.drain({ deadlineMs: 0 });
@@ -184,7 +206,7 @@ async function work(life: Life, { config, logger, shutdown, print, parent }: Wor
 async function settled(ready: Promise<void>, shutdown: AbortSignal, late: () => FatalError): Promise<void> {
   const over = new AbortController();
   const waiting = new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(late()), SERVER_WAIT_MS);
+    const timer = setTimeout(() => reject(late()), READY_WAIT_MS);
     over.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
     if (shutdown.aborted) resolve();
     else shutdown.addEventListener("abort", () => resolve(), { once: true, signal: over.signal });
@@ -194,6 +216,12 @@ async function settled(ready: Promise<void>, shutdown: AbortSignal, late: () => 
   } finally {
     over.abort();
   }
+}
+
+function lateReady(config: Config): FatalError {
+  const reason = `this runner was not taken in within ${READY_WAIT_MS / 1000} s`;
+  if (config.engine.type === "temporal") return new FatalError(`Failed to connect to Temporal: ${reason}`);
+  return unreachable(config, reason);
 }
 
 function unreachable({ backend }: Config, reason: string, cause?: unknown): FatalError {

@@ -41,6 +41,8 @@ export interface TemporalWorker {
   run(): Promise<void>;
   /** Resolves when this runner takes work from Temporal. Rejects when `run` ends before that. */
   readonly ready: Promise<void>;
+  /** Whether Temporal can give this runner work: it was reached, and answered when it was last asked (every few seconds). */
+  readonly connected: boolean;
   /**
    * Takes no more activities, lets those in flight end, and after `deadlineMs` milliseconds stops them and hands them back, so
    * that another runner goes on with them. Resolves when nothing is left. Repeated calls share the first one's deadline.
@@ -62,6 +64,7 @@ export function createTemporalWorker(options: TemporalWorkerOptions): TemporalWo
   const ready = Promise.withResolvers<void>();
   ready.promise.catch(() => {});
   let opening: Promise<WorkerSession> | undefined;
+  let opened: WorkerSession | undefined;
   let running: Promise<void> | undefined;
   let draining: Promise<void> | undefined;
 
@@ -74,9 +77,9 @@ export function createTemporalWorker(options: TemporalWorkerOptions): TemporalWo
     if (draining) return;
     try {
       opening = open();
-      const session = await opening;
+      opened = await opening;
       ready.resolve();
-      await session.ended;
+      await opened.ended;
     } catch (error) {
       ready.reject(error);
       throw error;
@@ -93,6 +96,9 @@ export function createTemporalWorker(options: TemporalWorkerOptions): TemporalWo
 
   return {
     ready: ready.promise,
+    get connected() {
+      return opened?.connected === true;
+    },
     run: () => (running ??= run()),
     drain: ({ deadlineMs }) => (draining ??= drain(deadlineMs)),
   };

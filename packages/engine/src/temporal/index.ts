@@ -5,5 +5,6 @@ export { createTemporalEngine } from "./create-temporal-engine.ts";
 export type { TemporalEngine, TemporalEngineMetrics, TemporalEngineOptions } from "./create-temporal-engine.ts";
 
 // For runners.
+export { checkTemporal } from "./check-temporal.ts";
 export { createTemporalWorker } from "./create-temporal-worker.ts";
 export type { TemporalWorker, TemporalWorkerOptions } from "./create-temporal-worker.ts";

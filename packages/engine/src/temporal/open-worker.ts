@@ -21,6 +21,8 @@ const NEVER_BY_ITSELF = "365 days";
 export interface WorkerSession {
   /** Resolves when `drain` is done. */
   readonly ended: Promise<void>;
+  /** Temporal answered when it was last asked. */
+  readonly connected: boolean;
   drain(deadlineMs: number): Promise<void>;
 }
 
@@ -70,6 +72,9 @@ export async function openWorker(settings: TemporalWorkerSettings): Promise<Work
 
   return {
     ended: ended.promise,
+    get connected() {
+      return !watch.isAway;
+    },
     drain: async (deadlineMs) => {
       logger.info({ runnerId, inFlight: calls.inFlight, deadlineMs }, "Draining: no more activities are taken.");
       worker.shutdown();
