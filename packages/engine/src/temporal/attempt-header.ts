@@ -24,6 +24,12 @@ interface AttemptHeader {
   readonly workspaceDir?: string;
 }
 
+/** What a runner's activity gets. */
+export interface ReceivedAttempt extends AttemptContext {
+  /** There was no header: the workflow is another author's, leaves retries to Temporal, and knows nothing of runs at rest. */
+  readonly isForeign?: boolean;
+}
+
 /** The workflow's side: a call's last argument becomes its header. */
 export function toHeader(
   activityType: string,
@@ -42,7 +48,7 @@ export function toHeader(
 
 /**
  * The runner's side, for `interceptors.activity` of a worker: each activity gets its header as one more argument, an
- * {@link AttemptContext} or {@link CleanupContext}; also when a foreign workflow called without one.
+ * {@link ReceivedAttempt} or {@link CleanupContext}; also when a foreign workflow called without one.
  */
 export function attemptArgument({ info }: Context): ActivityInterceptors {
   return {
@@ -58,10 +64,11 @@ export function attemptArgument({ info }: Context): ActivityInterceptors {
 }
 
 /** @internal */
-export function fromHeader(headers: Headers): AttemptContext & CleanupContext {
+export function fromHeader(headers: Headers): ReceivedAttempt & CleanupContext {
   const payload = headers[ATTEMPT_HEADER];
   const header = payload ? defaultPayloadConverter.fromPayload<AttemptHeader>(payload) : {};
   return {
+    ...(payload ? {} : { isForeign: true }),
     attempt: header.attempt ?? 1,
     inbox: (header.inbox ?? []).map((item) => fromJson(InboxItemSchema, item, { ignoreUnknownFields: true })),
     sessionId: header.sessionId ?? "",

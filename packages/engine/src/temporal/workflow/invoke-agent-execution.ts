@@ -8,12 +8,10 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from "@temporalio/workflow";
-import { create } from "@bufbuild/protobuf";
 import {
   type AgentExecution,
   AgentExecutionSchema,
   type AgentExecutionStatus,
-  AgentExecutionStatusSchema,
   ExecutionPhase,
 } from "@stigmer/protos/agentexecution/v1";
 import { ApplicationFailure, type RawValue } from "@temporalio/common";
@@ -25,7 +23,7 @@ import { SEARCH_ATTRIBUTES, type SearchAttributeName } from "../search-attribute
 import { type AttemptContext, type InvokeOptions, type RunState, STATE_QUERY } from "../workflow-contract.ts";
 import { attempted, type CarriedAttempts, createAttempts } from "./attempts.ts";
 import { listen } from "./listen.ts";
-import { endOf, threadOf } from "./read-result.ts";
+import { ended, endOf, threadOf } from "./read-result.ts";
 import { raw, takesRawArguments, valueOf } from "./raw-values.ts";
 import { type CarriedOrders, createOrders } from "./orders.ts";
 import { activityOptions, settingsOf } from "./settings.ts";
@@ -179,7 +177,3 @@ export async function invokeAgentExecution(
 }
 
 takesRawArguments(invokeAgentExecution);
-
-function ended(phase: ExecutionPhase, error: string): AgentExecutionStatus {
-  return create(AgentExecutionStatusSchema, { phase, error, completedAt: new Date().toISOString() });
-}

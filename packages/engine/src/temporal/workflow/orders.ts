@@ -1,4 +1,4 @@
-import { fromJson, toBinary, toJson, type JsonValue } from "@bufbuild/protobuf";
+import { fromJson, type JsonValue, toJson, toJsonString } from "@bufbuild/protobuf";
 import { ApprovalDecision, type InboxItem, InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { MAX_INBOX_BYTES, MAX_INBOX_ITEMS, MAX_ITEM_BYTES, MAX_REASON_LENGTH } from "../workflow-contract.ts";
 
@@ -112,8 +112,9 @@ function problemOf({ id, item }: InboxItem, wanted: "message" | "approval"): str
   return isKnown ? undefined : "Its decision is none that is known.";
 }
 
+/** As it travels: text may take six times its length as JSON. */
 function sizeOf(item: InboxItem): number {
-  return toBinary(InboxItemSchema, item).byteLength;
+  return new TextEncoder().encode(toJsonString(InboxItemSchema, item)).byteLength;
 }
 
 function textOf(reason: unknown): string {

@@ -29,8 +29,12 @@ export function endOf(raw: RawValue): AgentExecutionStatus {
       `The runner returned a status of phase ${ExecutionPhase[phase] ?? String(phase)}, which is no end.`,
     );
   }
-  const short = error.length > MAX_ERROR_LENGTH ? `${error.slice(0, MAX_ERROR_LENGTH)}…` : error;
-  return create(AgentExecutionStatusSchema, { phase, error: short, startedAt, completedAt, revision, usage });
+  return create(AgentExecutionStatusSchema, { phase, error: cut(error), startedAt, completedAt, revision, usage });
+}
+
+/** An end that no runner reported. */
+export function ended(phase: ExecutionPhase, error: string): AgentExecutionStatus {
+  return create(AgentExecutionStatusSchema, { phase, error: cut(error), completedAt: new Date().toISOString() });
 }
 
 /** The thread that EnsureThread named. */
@@ -38,6 +42,10 @@ export function threadOf(raw: RawValue): string {
   const threadId = valueOf(raw);
   if (typeof threadId === "string" && threadId !== "") return threadId;
   throw infrastructure("The runner named no thread.");
+}
+
+function cut(error: string): string {
+  return error.length > MAX_ERROR_LENGTH ? `${error.slice(0, MAX_ERROR_LENGTH)}…` : error;
 }
 
 function infrastructure(message: string): ApplicationFailure {
