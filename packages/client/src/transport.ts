@@ -1,5 +1,6 @@
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { brokenConnections } from "./interceptors/broken-connections.ts";
 import { retryReads } from "./interceptors/retry-reads.ts";
 
 export interface TransportOptions {
@@ -30,7 +31,7 @@ export function openTransport(options: TransportOptions): ClosableTransport {
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
-    interceptors: [withApiKey(options.apiKey), ...(options.interceptors ?? []), retryReads()],
+    interceptors: [withApiKey(options.apiKey), ...(options.interceptors ?? []), retryReads(), brokenConnections()],
   });
   return {
     transport: withUnaryDeadline(transport, options.timeoutMs ?? 30_000),
