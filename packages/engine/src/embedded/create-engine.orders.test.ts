@@ -193,6 +193,22 @@ describe("a run at rest", () => {
     expect(await queueOf(given)).toEqual({ waiting: 0, paused: 1, leased: 0 });
   });
 
+  it("by itself goes on when it was resumed before its runner let go of it, that once", async () => {
+    const given = world();
+    const { runner, stream } = await holding(given);
+    expect(await given.server.engine.resume("aex-1")).toBe("running");
+    await restWith(runner, ReleaseHold.PAUSED_ITSELF);
+    expect(await stream.next()).toBe("lease aex-1/2");
+    await restWith(runner, ReleaseHold.PAUSED_ITSELF, { fence: 2 });
+    expect(await queueOf(given)).toEqual({ waiting: 0, paused: 1, leased: 0 });
+    await given.server.engine.resume("aex-1");
+    expect(await stream.next()).toBe("lease aex-1/3");
+    await given.server.engine.resume("aex-1");
+    await given.server.engine.pause("aex-1", "lunch");
+    await restWith(runner, ReleaseHold.PAUSED_ITSELF, { fence: 3 });
+    expect(await queueOf(given)).toEqual({ waiting: 0, paused: 1, leased: 0 });
+  });
+
   it("ends at once when it is cancelled, also when the cancel crossed its rest", async () => {
     const given = world();
     const { runner, stream } = await holding(given);

@@ -133,11 +133,23 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       await tell(executionId, () => queue.requestCancel(executionId, reason), { case: "cancel", value: { reason } });
     },
 
-    pause: (executionId, reason) =>
-      tell(executionId, () => queue.pause(executionId, reason), { case: "pause", value: { reason } }),
+    pause: (executionId, reason) => {
+      const store = async (): Promise<TaskState> => {
+        dispatcher.resumed.delete(executionId);
+        return queue.pause(executionId, reason);
+      };
+      return tell(executionId, store, { case: "pause", value: { reason } });
+    },
 
     // A holder that is coming to rest need not know: the task is given out again when it hands it back.
-    resume: (executionId) => tell(executionId, () => queue.resume(executionId)),
+    resume: (executionId) => {
+      const store = async (): Promise<TaskState> => {
+        const state = await queue.resume(executionId);
+        if (state === "leased") dispatcher.resumed.add(executionId);
+        return state;
+      };
+      return tell(executionId, store);
+    },
 
     deliver: (executionId, item) => {
       const payload = toBinary(InboxItemSchema, item);

@@ -42,6 +42,11 @@ export interface Dispatcher {
    * an item of the inbox must not fall between the two.
    */
   readonly handOver: Lock;
+  /**
+   * Tasks that somebody resumed under their present lease. One that comes to rest by itself has been told to go on already:
+   * it may be seen at rest before its runner has let go of it. Changed under `handOver` only.
+   */
+  readonly resumed: Set<string>;
   /** Resolves when the leases of an earlier process have got their window. Rejects when the store cannot do so. */
   opened(): Promise<void>;
   close(): Promise<void>;
@@ -50,6 +55,7 @@ export interface Dispatcher {
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { queue, runners, clock, logger, leaseMs, recoverMs, maxAttempts } = options;
   const handOver = createLock();
+  const resumed = new Set<string>();
   let opening: Promise<unknown> | undefined;
   let running: Promise<void> | undefined;
   let again = false;
@@ -132,6 +138,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         if (task.kind === "execution") await tellEnd(task);
         else logger.error({ taskId: task.id, kind: task.kind, failure: task.lastFailure }, "A task was given up.");
         await queue.discard({ taskId: task.id, fence: task.fence });
+        resumed.delete(task.id);
       } catch (error) {
         logger.error({ err: error, taskId: task.id }, "The end of a task could not be stored; trying again.");
         unsettled = true;
@@ -166,6 +173,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const task = await queue.lease({ queue: taskQueue, runnerId, now: clock.now(), leaseMs, maxAttempts });
     if (!task) return false;
     const { id: taskId, fence, attempt } = task;
+    resumed.delete(taskId);
     const content = await contentOf(task);
     if (content === undefined) {
       logger.warn({ taskId }, "A task was dropped: what it is for is no longer there.");
@@ -198,6 +206,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   return {
     kick,
     handOver,
+    resumed,
     opened,
     close: async () => {
       closed = true;

@@ -133,9 +133,9 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
     lease: LeaseKey,
     { runnerId, reason, hold, inboxSeen }: ReleaseLeaseRequest,
   ): Promise<boolean> {
-    // Together with what people send: an item must not come after the look into the inbox, and before the rest.
+    // Together with what people ask: nothing must come after the look at what they asked, and before the rest.
     return dispatcher.handOver(async () => {
-      const byItself = hold === ReleaseHold.PAUSED_ITSELF;
+      const byItself = hold === ReleaseHold.PAUSED_ITSELF && !dispatcher.resumed.has(lease.taskId);
       const waits = byItself && (await queue.inbox(lease.taskId, { seen: inboxSeen })).length === 0;
       const pause = waits ? { pauseReason: reason } : {};
       return queue.release(lease, { runnerId, counted: false, availableAt: clock.now(), ...pause });
@@ -183,6 +183,7 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
       const task = await claim(lease, runnerId);
       if (task) await finish(task, request);
       runners.forget(lease, runnerId);
+      if (task) dispatcher.resumed.delete(lease.taskId);
       dispatcher.kick({ settle: request.outcome.case === "failure" });
       // Not current: right only when this is a repetition of the call that ended it.
       if (!task && !(await queue.complete(lease, runnerId))) throw leaseIsGone(lease);
