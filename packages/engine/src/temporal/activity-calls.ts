@@ -7,11 +7,12 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import type { RunnerController } from "@stigmer/protos/runner/v1";
 import { ACTIVITY_NAMES } from "../contract.ts";
+import type { ReceivedAttempt } from "./attempt-header.ts";
 import { attempt, type AttemptOptions } from "./attempt.ts";
 import type { TemporalWorkerSettings } from "./create-temporal-worker.ts";
 import { refusedFailure } from "./failures.ts";
 import { messageOf } from "./payload-converter.ts";
-import type { AttemptContext, CleanupContext } from "./workflow-contract.ts";
+import type { CleanupContext } from "./workflow-contract.ts";
 
 export interface ActivityCallsOptions extends TemporalWorkerSettings {
   readonly server: Client<typeof RunnerController>;
@@ -23,11 +24,11 @@ export interface ActivityCallsOptions extends TemporalWorkerSettings {
 /** What Temporal's worker calls. The last argument of each is from a header, and there for workflows of any origin. */
 export interface ActivityCalls {
   readonly activities: {
-    [ACTIVITY_NAMES.ensureThread](sessionId: unknown, agentId: unknown, attempt: AttemptContext): Promise<string>;
+    [ACTIVITY_NAMES.ensureThread](sessionId: unknown, agentId: unknown, attempt: ReceivedAttempt): Promise<string>;
     [ACTIVITY_NAMES.executeGraphton](
       execution: unknown,
       threadId: unknown,
-      attempt: AttemptContext,
+      attempt: ReceivedAttempt,
     ): Promise<AgentExecutionStatus>;
     [ACTIVITY_NAMES.cleanupSandbox](sandboxId: unknown, cleanup: CleanupContext): Promise<void>;
   };
@@ -62,7 +63,7 @@ export function createActivityCalls(options: ActivityCallsOptions): ActivityCall
         });
       },
 
-      [ACTIVITY_NAMES.executeGraphton]: async (argument, threadId, { attempt, inbox }) => {
+      [ACTIVITY_NAMES.executeGraphton]: async (argument, threadId, { attempt, inbox, isForeign = false }) => {
         const execution = executionOf(argument);
         const executionId = execution.metadata?.id ?? "";
         if (executionId === "") throw refusedFailure("ExecuteGraphton was called with an execution without an id.");
@@ -71,6 +72,7 @@ export function createActivityCalls(options: ActivityCallsOptions): ActivityCall
           executionId,
           attempt,
           inbox,
+          isForeign,
           work: (context) => activities.executeGraphton(execution, thread, context),
         });
       },

@@ -20,6 +20,8 @@ export interface AttemptOptions<T> {
   readonly attempt: number;
   /** What the workflow itself was sent. */
   readonly inbox: readonly InboxItem[];
+  /** The workflow knows nothing of runs at rest: a run that pauses waits here, heartbeating, until it may go on. */
+  readonly isForeign?: boolean;
   readonly work: (context: ActivityContext) => Promise<T>;
 }
 
@@ -36,7 +38,8 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   const attemptNumber = Math.max(call.attempt, temporal.info.attempt);
   const fields = { executionId, activityType: temporal.info.activityType, attempt: attemptNumber };
   const stop = new AbortController();
-  const pause = new AbortController();
+  let pause = new AbortController();
+  let isPauseWanted = false;
   const over = new AbortController();
   const stopWith = (kind: ActivityStop["kind"], message: string): void => {
     if (stop.signal.aborted) return;
@@ -53,6 +56,7 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   function take({ cancel, pause: wanted, inbox: items }: RunOrders): void {
     told += items.length;
     for (const item of items) inbox.add(item);
+    isPauseWanted = wanted !== undefined;
     if (wanted) pause.abort(new ActivityStop("paused", wanted.reason || "The execution was paused."));
     if (cancel) stopWith("cancelled", cancel.reason || NO_REASON);
   }
@@ -71,13 +75,12 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     logger.info({ ...fields, fence }, "An activity starts.");
     stop.signal.throwIfAborted();
     if (executionId !== undefined && fence > 0) void check(executionId);
-    const context = { fence, attempt: attemptNumber, signal: stop.signal, pause: pause.signal, inbox };
-    const result = await Promise.race([call.work(context), stuck()]);
+    const result = await Promise.race([untilEnd(), stuck()]);
     logger.info({ ...fields, fence }, "An activity ended.");
     return result;
   } catch (error) {
     const told = stop.signal.aborted ? (stop.signal.reason as ActivityStop) : undefined;
-    if (ActivityStop.is(error) && error.kind === "paused" && !told && !pause.signal.aborted) await rest(error);
+    if (isRest(error) && !pause.signal.aborted) await tellRest(error);
     if (!ActivityStop.is(error) && !told) logger.error({ ...fields, fence, err: error }, "An activity failed.");
     throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: pause.signal.aborted });
   } finally {
@@ -85,6 +88,34 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     clearInterval(beating);
     temporal.cancellationSignal.removeEventListener("abort", onCancel);
     leaving.removeEventListener("abort", onLeave);
+  }
+
+  async function untilEnd(): Promise<T> {
+    while (true) {
+      try {
+        const number = attemptNumber;
+        return await call.work({ fence, attempt: number, signal: stop.signal, pause: pause.signal, inbox });
+      } catch (error) {
+        if (!call.isForeign || executionId === undefined || fence === 0 || !isRest(error)) throw error;
+        if (!pause.signal.aborted) await tellRest(error);
+        await untilResumed(executionId);
+        pause = new AbortController();
+      }
+    }
+  }
+
+  function isRest(error: unknown): error is ActivityStop {
+    return ActivityStop.is(error) && error.kind === "paused" && !stop.signal.aborted;
+  }
+
+  async function untilResumed(id: string): Promise<void> {
+    logger.info({ ...fields, fence }, "A run rests here, since its workflow knows nothing of that.");
+    do {
+      await sleep(clock, options.checkMs, stop.signal);
+      stop.signal.throwIfAborted();
+      await ask(id);
+    } while (isPauseWanted);
+    stop.signal.throwIfAborted();
   }
 
   /** Repeats a call to the server until it answers, or the activity has to stop. */
@@ -170,7 +201,7 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
    * Lets the server know that the run pauses itself, before its workflow does: a resume that somebody sends from now on is
    * then told from one that is meant for nothing.
    */
-  async function rest(reason: ActivityStop): Promise<void> {
+  async function tellRest(reason: ActivityStop): Promise<void> {
     if (executionId === undefined || fence === 0) return;
     const request = {
       runnerId: options.runnerId,

@@ -255,3 +255,41 @@ test("a run that the server does not know, or that is over, is refused to its ru
     await author.close();
   }
 });
+
+test("a run of another author's workflow rests in its activity, and goes on there", async () => {
+  const own = dev.freshNamespace();
+  const author = await startForeignWorker(dev, own);
+  const system = await startTemporalSystem(dev, { namespace: own, runnerTaskQueue: "of-nobody" });
+  const calls: string[] = [];
+  await system.startRunner({
+    activities: activitiesOf(async (execution, { pause, attempt, fence }) => {
+      calls.push(`${execution.metadata?.id ?? ""} ${String(attempt)} ${String(fence)}`);
+      if (calls.length === 1) throw new ActivityStop("paused", "look at this");
+      if (calls.length === 2) {
+        const rest = await aborted(pause);
+        calls.push((rest as ActivityStop).message);
+        throw rest;
+      }
+      return completed();
+    }),
+  });
+  // The run is this server's, which gives it out by a queue that nobody listens on: it is the other author's to run.
+  await system.submit({ id: "aex-1", sessionId: "ses-1" }, {}, { queue: "of-nobody" });
+  await system.engine.start("aex-1");
+  await until(async () => (await system.queue.find("aex-1"))?.runnerId === "temporal", "the lease");
+  const options = { workflowId: "of-another", taskQueue: author.taskQueue, args: [executionOf("aex-1")] };
+  const handle = await author.client.workflow.start("foreignInvoke", options);
+
+  await until(async () => (await system.queue.find("aex-1"))?.pauseReason === "look at this", "the rest");
+  await system.engine.resume("aex-1");
+  await until(() => calls.length === 2, "the run to go on");
+  await system.engine.pause("aex-1", "lunch");
+  await until(() => calls.length === 3, "the second rest");
+  await system.engine.resume("aex-1");
+  const result: unknown = await handle.result();
+  expect(result).toMatchObject({ json: { phase: "EXECUTION_COMPLETED" } });
+  // One attempt of one activity, under one fence.
+  expect(calls).toEqual(["aex-1 1 2", "aex-1 1 2", "lunch", "aex-1 1 2"]);
+  await system.dispose();
+  await author.close();
+});

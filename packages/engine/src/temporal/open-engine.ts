@@ -22,6 +22,8 @@ import { createWorkflows } from "./workflows.ts";
 /** How long the workflow worker may take to stop. It has nothing of value: what it does is done again from the history. */
 const STOP_WITHIN_MS = 5_000;
 
+const STICKY_MS = 2_000;
+
 const STANDINGS = { waiting: "waiting", leased: "running", done: "over", unknown: "over" } as const;
 
 /** The engine itself; apart from `createTemporalEngine`, so that Temporal's packages are loaded only when one is made. */
@@ -46,6 +48,8 @@ export async function openEngine(settings: TemporalEngineSettings): Promise<Temp
         taskQueue: workflowTaskQueue,
         workflowBundle: await workflowBundle(),
         dataConverter,
+        // How long Temporal waits for a server that has gone before it asks another one: the next step of every run of it.
+        stickyQueueScheduleToStartTimeout: STICKY_MS,
       }),
     what: "workflows",
     logger,

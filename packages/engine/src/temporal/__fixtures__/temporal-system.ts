@@ -43,7 +43,7 @@ export interface TemporalSystem {
   /** What was logged as a warning or an error. */
   readonly complaints: string[];
   /** Stores an execution and its place in the queue. */
-  submit(execution: { readonly id: string; readonly sessionId: string }, spec?: SubmittedSpec): Promise<void>;
+  submit(execution: { readonly id: string; readonly sessionId: string }, spec?: SubmittedSpec, place?: { readonly queue?: string }): Promise<void>;
   startRunner(options: RunnerSetup): Promise<SystemRunner>;
   fenceOf(executionId: string): Promise<number>;
   /** Closes the engine and starts another one on the same data. */
@@ -124,10 +124,10 @@ export async function startTemporalSystem(
     get engine() {
       return engine;
     },
-    submit: async ({ id, sessionId }, more = {}) => {
+    submit: async ({ id, sessionId }, more = {}, { queue: name = DEFAULT_ACTIVITY_QUEUE } = {}) => {
       const spec = create(AgentExecutionSpecSchema, { message: "Hello", ...more, sessionId });
       executions.set(id, create(AgentExecutionSchema, { metadata: { id }, spec }));
-      const place = { queue: DEFAULT_ACTIVITY_QUEUE, payload: new Uint8Array(), createdAt: Date.now() };
+      const place = { queue: name, payload: new Uint8Array(), createdAt: Date.now() };
       await queue.enqueue({ id, kind: "execution", sessionId, ...place });
     },
     startRunner: async ({ activities, maxConcurrency = 1 }) => {
