@@ -83,11 +83,11 @@ describe("Temporal", () => {
     const temporal = process.env["STIGMER_TEST_TEMPORAL"];
     expect(temporal, "STIGMER_TEST_TEMPORAL names Temporal's command line").toBeTruthy();
     const done = await sweep(
-      ...["--engine", "temporal", "--temporal", temporal ?? "", "--victims", "runner,server,engine", "--points", "12"],
+      ...["--engine", "temporal", "--temporal", temporal ?? "", "--victims", "runner,server,engine", "--points", "10"],
     );
     expect(different(done)).toEqual([]);
     expect(done.exitCode).toBe(0);
-    expect(done.repetitions).toHaveLength(12);
+    expect(done.repetitions).toHaveLength(10);
     expect(new Set(done.repetitions.map(({ victim }) => victim))).toEqual(new Set(["runner", "server", "engine"]));
     expect(done.points).toEqual(
       expect.arrayContaining(["after StartWorkflowExecution 1", "after claimExecution 1", "before finishToolCall 3"]),

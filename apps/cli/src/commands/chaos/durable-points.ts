@@ -43,12 +43,13 @@ const ENGINE_CALLS: ReadonlySet<string> = new Set(["StartWorkflowExecution", "Re
  * What a call is, as far as it is the same in each run. How often a status is sent depends on the clock, so those count by
  * the phase that they bring.
  */
-export function kindsOf(link: Link, { service, method, request }: PassingCall): readonly string[] {
+export function kindsOf(link: Link, call: PassingCall): readonly string[] {
+  const { service, method } = call;
   switch (link) {
     case "client":
       return service.endsWith(".AgentExecutionCommandController") && method === "create" ? ["create"] : [];
     case "runner":
-      if (method === "patchStatus") return phasesOf(request).map((phase) => `patchStatus(${phase})`);
+      if (method === "patchStatus") return phasesOf(call.request).map((phase) => `patchStatus(${phase})`);
       return PASSING.test(method) ? [] : [method];
     default:
       return ENGINE_CALLS.has(method) ? [method] : [];

@@ -17,7 +17,7 @@ export interface PassingCall {
   readonly service: string;
   /** As in the .proto file. */
   readonly method: string;
-  /** The one message of the request. */
+  /** The one message of the request. Reading it throws when it is compressed. */
   readonly request: Uint8Array;
 }
 
@@ -113,7 +113,14 @@ interface Forward {
 async function forward({ stream, headers, upstream, gatekeeper }: Forward): Promise<void> {
   const [, service = "", method = ""] = (headers[":path"] ?? "").split("/");
   const body = await readAll(stream);
-  const call: PassingCall = { service, method, request: splitFrames(body).messages[0] ?? new Uint8Array() };
+  const call: PassingCall = {
+    service,
+    method,
+    // Only where it is looked at: Temporal's native client compresses what it sends.
+    get request() {
+      return splitFrames(body).messages[0] ?? new Uint8Array();
+    },
+  };
   if ((await gatekeeper.onRequest(call)) === "drop") return;
   // One of the two is gone, and its end resets the other.
   if (stream.destroyed || upstream.destroyed) return;
