@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startFixtureServer } from "./__fixtures__/fixture-server.ts";
+import { freePort } from "./__fixtures__/free-port.ts";
 import { startPlatform, startRunner, type Platform, type RunnerProcess } from "./__fixtures__/platform.ts";
 
 let home: string;
@@ -19,14 +20,6 @@ function lines(runner: RunnerProcess): string[] {
     .output()
     .split("\n")
     .filter((line) => /^[A-Z][a-z-]+ /.test(line) && !/^(Stigmer Agent Runner|Task queue)/.test(line));
-}
-
-async function freePort(): Promise<number> {
-  const taken = createServer();
-  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
-  const { port } = taken.address() as AddressInfo;
-  await new Promise((resolve) => taken.close(resolve));
-  return port;
 }
 
 const cloud = {
@@ -163,7 +156,7 @@ describe("a runner at a server", () => {
     for (const line of [
       "Stigmer Agent Runner - LOCAL Mode",
       "agent_execution_runner",
-      platform.server.endpoint,
+      platform.endpoint,
       "filesystem",
       "gRPC to the daemon",
       "skipped in local mode",
@@ -179,7 +172,7 @@ describe("a runner at a server", () => {
     const runner = startRunner({
       MODE: "local",
       STIGMER_HOME: platform.home,
-      STIGMER_BACKEND_ENDPOINT: platform.server.endpoint,
+      STIGMER_BACKEND_ENDPOINT: platform.endpoint,
       STIGMER_API_KEY: "not-the-key",
     });
     expect(await runner.exited).toBe(1);
@@ -190,7 +183,7 @@ describe("a runner at a server", () => {
     const runner = startRunner({
       MODE: "local",
       STIGMER_HOME: platform.home,
-      STIGMER_BACKEND_ENDPOINT: platform.server.endpoint,
+      STIGMER_BACKEND_ENDPOINT: platform.endpoint,
       SANDBOX_TYPE: "docker",
     });
     expect(await runner.exited).toBe(1);

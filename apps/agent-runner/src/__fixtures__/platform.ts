@@ -9,7 +9,8 @@ import { AgentSchema, type Agent } from "@stigmer/protos/agent/v1";
 import { AgentExecutionSchema, type AgentExecution, type AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 import { SessionSchema, type Session } from "@stigmer/protos/session/v1";
 import { startScriptedModel, type ScenarioFile } from "@stigmer/scripted-model";
-import { startServer, type RunningServer } from "@stigmer/server";
+import { startServer, type StartServerOptions } from "@stigmer/server";
+import { startChild, type Child } from "./child.ts";
 
 export const header = { apiVersion: "agentic.stigmer.ai/v1" } as const;
 const MAIN = join(import.meta.dirname, "../main.ts");
@@ -71,8 +72,8 @@ export function startRunner(env: Record<string, string>, options: { cwd?: string
 
 export interface Platform extends AsyncDisposable {
   readonly home: string;
-  /** The one that runs now: `restartServer` replaces it. */
-  readonly server: RunningServer;
+  /** Where the server is, also after a restart. */
+  readonly endpoint: string;
   /** Takes the server away, for as long as `meanwhile` takes, and brings it back on the same port. */
   restartServer(meanwhile?: () => Promise<void>): Promise<void>;
   readonly client: StigmerClient;
@@ -87,30 +88,46 @@ export interface Platform extends AsyncDisposable {
   follow(execution: AgentExecution, until?: (status: AgentExecutionStatus) => boolean): Promise<AgentExecutionStatus>;
 }
 
-export async function startPlatform(scenario: ScenarioFile): Promise<Platform> {
+export interface PlatformOptions {
+  /** Default: the embedded one, impatient. */
+  readonly engine?: StartServerOptions["engine"];
+  /** The server is a process of its own, and a restart kills it with SIGKILL. Default: it runs in the test's process, and is closed. */
+  readonly killServer?: boolean;
+}
+
+export async function startPlatform(scenario: ScenarioFile, options: PlatformOptions = {}): Promise<Platform> {
   const home = await mkdtemp(join(tmpdir(), "stigmer-runner-"));
-  const engine = { reattachMs: 200 };
-  let server = await startServer({ home, port: 0, engine });
+  const open = options.killServer ? spawnServer : openServer;
+  const engine = options.engine ?? { reattachMs: 200 };
+  let server = await open({ home, port: 0, engine });
+  const { endpoint, apiKey } = server;
   const model = await startScriptedModel({ scenario });
-  const client = createClient({ endpoint: server.endpoint, apiKey: server.apiKey });
+  const client = createClient({ endpoint, apiKey });
   const runners: RunnerProcess[] = [];
   let sessions = 0;
 
   const platform: Platform = {
     home,
-    get server() {
-      return server;
-    },
+    endpoint,
     async restartServer(meanwhile) {
-      const { port } = server;
-      await server.close();
+      await server.end();
       await meanwhile?.();
-      server = await startServer({ home, port, engine });
+      server = await open({ home, port: Number(endpoint.split(":").at(-1)), engine });
     },
     client,
     async runner(env = {}) {
       const runner = startRunner(
-        { MODE: "local", STIGMER_HOME: home, STIGMER_BACKEND_ENDPOINT: server.endpoint, ANTHROPIC_BASE_URL: model.url, ...env },
+        {
+          MODE: "local",
+          STIGMER_HOME: home,
+          STIGMER_BACKEND_ENDPOINT: endpoint,
+          ANTHROPIC_BASE_URL: model.url,
+          ...(engine.type === "temporal" && {
+            TEMPORAL_SERVICE_ADDRESS: engine.address,
+            TEMPORAL_NAMESPACE: engine.namespace,
+          }),
+          ...env,
+        },
         { secrets: { ANTHROPIC_API_KEY: "scripted-model-key" } },
       );
       runners.push(runner);
@@ -154,10 +171,28 @@ export async function startPlatform(scenario: ScenarioFile): Promise<Platform> {
       for (const runner of runners) runner.process.kill("SIGTERM");
       await Promise.all(runners.map(({ exited }) => exited));
       client.close();
-      await server.close();
+      await server.end();
       await model.close();
       await rm(home, { recursive: true, force: true });
     },
   };
   return platform;
+}
+
+interface Server {
+  readonly endpoint: string;
+  readonly apiKey: string;
+  end(): Promise<void>;
+}
+
+async function openServer(options: StartServerOptions): Promise<Server> {
+  const { endpoint, apiKey, close } = await startServer(options);
+  return { endpoint, apiKey, end: close };
+}
+
+async function spawnServer(options: StartServerOptions): Promise<Server> {
+  const args = ["--conditions=@stigmer/source", join(import.meta.dirname, "run-server.ts"), JSON.stringify(options)];
+  const child: Child & { found: readonly string[] } = await startChild(process.execPath, args, /^ready (\S+) (\S+)$/m);
+  const [endpoint = "", apiKey = ""] = child.found;
+  return { endpoint, apiKey, end: () => child.end("SIGKILL") };
 }

@@ -38,6 +38,7 @@ const LONGEST_ERROR = 4_000;
  */
 export function createExecuteGraphton(dependencies: ExecuteGraphtonDependencies): Activities["executeGraphton"] {
   const { logger } = dependencies;
+  const sequences: RunOnce["sequences"] = new Map();
   return async (execution, threadId, context) => {
     const log = {
       executionId: execution.metadata?.id ?? "",
@@ -49,7 +50,7 @@ export function createExecuteGraphton(dependencies: ExecuteGraphtonDependencies)
     };
     logger.info(log, "run begins");
     try {
-      const status = await runOnce({ ...dependencies, execution, threadId, context });
+      const status = await runOnce({ ...dependencies, sequences, execution, threadId, context });
       logger.info({ ...log, phase: status.phase, ...(status.error && { error: status.error }) }, "run ended");
       return status;
     } catch (error) {
@@ -64,6 +65,11 @@ interface RunOnce extends ExecuteGraphtonDependencies {
   readonly execution: AgentExecution;
   readonly threadId: string;
   readonly context: ActivityContext;
+  /**
+   * The last sequence that was sent under a fence, by run, for runs at rest: one that is driven by a workflow which knows no
+   * pauses goes on under the same fence, and the server counts on.
+   */
+  readonly sequences: Map<string, { readonly fence: number; readonly last: number }>;
 }
 
 /** What the streaming came to: an outcome to store, or for a run at rest the stop to throw once that is stored. */
@@ -84,8 +90,16 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const fenced = new AbortController();
   const signal = AbortSignal.any([context.signal, fenced.signal]);
   const reducer = createReducer({ executionId, message: execution.spec?.message ?? "", resumeFrom: current.status });
+  const before = run.sequences.get(executionId);
+  const sent = before?.fence === fence ? before.last : 0;
+  run.sequences.delete(executionId);
+  let last = sent;
+  const send = sendStatus({ executions: clients.executions, executionId, fence, wholeStatus: () => reducer.status });
   const sender = createStatusSender({
-    send: sendStatus({ executions: clients.executions, executionId, fence, wholeStatus: () => reducer.status }),
+    send: (delta, sequence) => {
+      last = sent + sequence;
+      return send(delta, last);
+    },
     flushEveryEvents: run.statusUpdateEveryEvents,
     onFenced: (error) => fenced.abort(new ActivityStop("lease-lost", error.message)),
     onError: (error) => logger.warn({ executionId, err: error }, "status update failed, trying again"),
@@ -95,7 +109,10 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const outcome = await attempt();
   push(outcome.kind === "paused" ? reducer.pause(outcome.stop.message, clock()) : reducer.finish(outcome, clock()));
   await acknowledged();
-  if (outcome.kind === "paused") throw outcome.stop;
+  if (outcome.kind === "paused") {
+    run.sequences.set(executionId, { fence, last });
+    throw outcome.stop;
+  }
   forgetCalls();
   return bounded(reducer.status);
 
