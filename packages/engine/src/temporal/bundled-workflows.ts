@@ -17,7 +17,11 @@ export function workflowBundle(): Promise<WorkflowBundleOption> {
   return made;
 }
 
-/** Bundles the workflows from their source. The same source makes the same code, on every machine. */
+/**
+ * Bundles the workflows from their source, for the build. The same source makes the same code, on every machine.
+ *
+ * @internal
+ */
 export async function makeWorkflowBundle(): Promise<{ readonly code: string }> {
   const said: string[] = [];
   try {

@@ -84,7 +84,12 @@ export const SIGNALS: {
   resolveApproval: defineSignal(SIGNAL_NAMES.resolveApproval),
 };
 
-/** The same as updates, for who wants an answer: where the run stood when it was asked. Refused (ApplicationFailure) with one line when it is over or the argument is no good. */
+/**
+ * The same as updates, for who wants an answer: where the run stood when it was asked. Refused with one line
+ * (ApplicationFailure) when the run is over or the argument is no good.
+ *
+ * @internal the server keeps its orders in its own store and signals; this is how tests of ours speak to the workflow.
+ */
 export const UPDATES: {
   readonly cancel: UpdateDefinition<Standing, [reason: string]>;
   readonly pause: UpdateDefinition<Standing, [reason: string]>;

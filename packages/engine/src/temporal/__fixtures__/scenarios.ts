@@ -324,7 +324,7 @@ export const NEW_HISTORY_SCENARIO: Scenario = {
   },
 };
 
-export async function begin(
+async function begin(
   world: WorkflowWorld,
   executionId: string,
   activities: RunnerActivities,
@@ -335,7 +335,7 @@ export async function begin(
 }
 
 /** Activities of a runner that shows signs of life in time. */
-export function running(run: Run): RunnerActivities {
+function running(run: Run): RunnerActivities {
   return {
     ExecuteGraphton: async (execution: AgentExecution, threadId: string, context: AttemptContext) => {
       const beat = setInterval(() => heartbeat(), 100);
@@ -383,11 +383,11 @@ export async function inState(handle: WorkflowHandle, standing: RunState["standi
   return state;
 }
 
-export function message(id: string, text: string): InboxItem {
+function message(id: string, text: string): InboxItem {
   return create(InboxItemSchema, { id, item: { case: "message", value: { text } } });
 }
 
-export function approval(id: string, toolCallId: string): InboxItem {
+function approval(id: string, toolCallId: string): InboxItem {
   return create(InboxItemSchema, { id, item: { case: "approval", value: { toolCallId, decision: 1 } } });
 }
 
