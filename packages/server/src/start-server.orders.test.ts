@@ -17,6 +17,7 @@ import { RunnerController } from "@stigmer/protos/runner/v1";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { silentLogger } from "./logger.ts";
 import { given } from "./services/__fixtures__/open-test-server.ts";
+import type { ServerMetrics } from "./open-engine.ts";
 import { type RunningServer, startServer } from "./start-server.ts";
 
 const { EXECUTION_PENDING, EXECUTION_IN_PROGRESS, EXECUTION_PAUSED, EXECUTION_COMPLETED, EXECUTION_CANCELLED } =
@@ -67,6 +68,9 @@ const phaseOf = async (id: string): Promise<number | undefined> =>
 const reaches = (id: string, phase: ExecutionPhase): Promise<void> =>
   vi.waitFor(async () => expect(await phaseOf(id)).toBe(phase), { timeout: 20_000, interval: 20 });
 
+const settles = (metrics: Partial<ServerMetrics>): Promise<void> =>
+  vi.waitFor(async () => expect(await server.metrics()).toMatchObject(metrics), { timeout: 20_000, interval: 20 });
+
 /** What a runner tells of a run under its fence. */
 async function tell(id: string, fence: number, phase: ExecutionPhase, sequence: number): Promise<void> {
   const delta = { changes: [{ change: { case: "run" as const, value: { phase, startedAt: "t0" } } }] };
@@ -116,7 +120,7 @@ it("rests where its runner left it, over a restart, goes on, and ends when it is
   await reaches(id, EXECUTION_IN_PROGRESS);
   await executions().pause({ executionId: id, reason: "lunch" });
   await reaches(id, EXECUTION_PAUSED);
-  await vi.waitFor(async () => expect(await server.metrics()).toMatchObject({ paused: 1, leased: 0, waiting: 0 }));
+  await settles({ paused: 1, leased: 0, waiting: 0 });
   await stopRunners();
   await server.close();
   server = await start();
@@ -128,7 +132,7 @@ it("rests where its runner left it, over a restart, goes on, and ends when it is
   await reaches(id, EXECUTION_PAUSED);
   await executions().cancel({ executionId: id, reason: "enough" });
   await reaches(id, EXECUTION_CANCELLED);
-  await vi.waitFor(async () => expect(await server.metrics()).toMatchObject({ paused: 0, leased: 0, waiting: 0 }));
+  await settles({ paused: 0, leased: 0, waiting: 0 });
 });
 
 it("goes on at once when it paused by itself and somebody who watched said so", async () => {

@@ -86,7 +86,7 @@ async function createRun(): Promise<{ id: string; sessionId: string }> {
 const phaseOf = async (id: string): Promise<number | undefined> =>
   (await executions().get({ value: id })).status?.phase;
 const reaches = (id: string, phase: ExecutionPhase): Promise<void> =>
-  vi.waitFor(async () => expect(await phaseOf(id)).toBe(phase), { timeout: 30_000, interval: 50 });
+  vi.waitFor(async () => expect(await phaseOf(id)).toBe(phase), { timeout: 60_000, interval: 50 });
 
 /** What a runner tells of a run under its fence. */
 async function tell(id: string, { fence }: ActivityContext, phase: ExecutionPhase, sequence: number): Promise<void> {
@@ -137,11 +137,13 @@ describe("a server on Temporal", () => {
     await startRunner(async (run, { fence, attempt }) => void seen.push(`${run} ${fence > 0} ${attempt}`), cleaned);
     await reaches(id, EXECUTION_COMPLETED);
     expect(seen).toEqual([`${id} true 1`]);
-    await vi.waitFor(async () => expect(await server.metrics()).toMatchObject({ waiting: 0, leased: 0 }));
+    await vi.waitFor(async () => expect(await server.metrics()).toMatchObject({ waiting: 0, leased: 0 }), {
+      timeout: 60_000,
+    });
 
     await createClient(SessionCommandController, transport()).delete({ value: sessionId });
     await vi.waitFor(() => expect(cleaned).toMatchObject([{ sessionId, sandboxId: "", workspaceDir: "" }]), {
-      timeout: 30_000,
+      timeout: 60_000,
     });
     expect(await server.metrics()).toMatchObject({ paused: 0, oldestWaitingMs: 0, runners: [] });
   });
@@ -213,7 +215,7 @@ describe("a server on Temporal", () => {
     await executions().cancel({ executionId: id, reason: "enough" });
     await reaches(id, EXECUTION_CANCELLED);
     await vi.waitFor(async () => expect(await server.metrics()).toMatchObject({ waiting: 0, leased: 0, paused: 0 }), {
-      timeout: 30_000,
+      timeout: 60_000,
     });
   });
 });

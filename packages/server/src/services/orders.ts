@@ -33,18 +33,15 @@ export function createOrders(options: OrdersOptions): Pick<AgentExecutions, "pau
   }
 
   async function resume(id: string, principal: Principal): Promise<AgentExecution> {
-    const { ended } = await findOwn(id, principal);
-    let restsAt: number | undefined;
+    const { ended, revision: restsAt } = await findOwn(id, principal);
     for (let looks = 0; ; looks++) {
       const standing = ended ? "over" : await engine.resume(id);
       const execution = await get(id, principal);
       if (standing === "over") throw tooLate(execution, "it can't go on any more");
-      const revision = execution.status?.revision;
-      restsAt ??= revision;
       // Stored as paused, but its runner has not let go of it yet: one that paused by itself would miss the word.
       const letsGo = standing === "running" && phaseOf(execution) === ExecutionPhase.EXECUTION_PAUSED;
       const waitMs = HAND_BACK_MS[looks];
-      if (!letsGo || revision !== restsAt || waitMs === undefined) return execution;
+      if (!letsGo || execution.status?.revision !== restsAt || waitMs === undefined) return execution;
       await sleep(waitMs);
     }
   }
