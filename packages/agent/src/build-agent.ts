@@ -13,7 +13,7 @@ import { toolErrors } from "./middleware/tool-errors.ts";
 import { createToolLedger } from "./middleware/tool-ledger.ts";
 import { createModel } from "./models/create-model.ts";
 import { type AgentGraph, openRun } from "./open-run.ts";
-import { runGate } from "./run-control/gate-middleware.ts";
+import { restBetweenAttempts, runGate } from "./run-control/gate-middleware.ts";
 import { requestOwnPause } from "./run-control/run-gate.ts";
 import { withSpill } from "./spill-backend.ts";
 import { composeSystemPrompt } from "./system-prompt.ts";
@@ -39,6 +39,7 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
     fileTools(backend, execute.tool),
     todoListMiddleware() as AgentMiddleware,
     portableContent(),
+    restBetweenAttempts(),
     modelRetryMiddleware({
       maxRetries: modelConfig.maxRetries ?? 4,
       retryOn: isRetryable,

@@ -61,7 +61,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
       return "ended";
     } catch (error) {
       if (!(error instanceof Error) || !isGraphDrained(error)) throw error;
-      return gate.resting ? "resting" : "news";
+      return gate.rest.aborted ? "resting" : "news";
     }
   }
 
@@ -86,7 +86,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         const news = at === "resting" ? [] : inbox.take().map(({ id, text }) => options.newMessage(id, text));
         input.push(...news);
         if (at === "ended" && input.length === 0) return;
-        if (gate.resting) break;
+        if (gate.rest.aborted) break;
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
         at = yield* advance(input, gate, stop);

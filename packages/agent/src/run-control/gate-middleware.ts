@@ -1,10 +1,20 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { type AgentMiddleware, createMiddleware } from "langchain";
-import { passGate } from "./run-gate.ts";
+import { passGate, restOf, RestNow } from "./run-gate.ts";
 
 export interface GateMiddlewareOptions {
   /** Whether people speak to this agent: true for the root, whose model calls wait until what was said is in the thread. */
   readonly listens: boolean;
 }
+
+/** A model call with all its attempts. */
+interface ModelCall {
+  underWay: boolean;
+  /** Called when an attempt has failed. */
+  onFailure?: () => void;
+}
+
+const calls = new AsyncLocalStorage<ModelCall>();
 
 /**
  * Lets no model call and no tool begin once the run shall rest. Stands inside of the retries, so that a further attempt is a
@@ -15,11 +25,45 @@ export function runGate({ listens }: GateMiddlewareOptions): AgentMiddleware {
     name: "runGate",
     wrapModelCall: async (request, handler) => {
       passGate(request.runtime as object, { listens });
-      return handler(request);
+      const call = calls.getStore();
+      if (call !== undefined) call.underWay = true;
+      try {
+        return await handler(request);
+      } catch (error) {
+        if (call !== undefined) call.underWay = false;
+        call?.onFailure?.();
+        throw error;
+      }
     },
     wrapToolCall: async (request, handler) => {
       passGate(request.runtime as object, { listens: false });
       return handler(request);
+    },
+  });
+}
+
+/** Stands outside of the retries: a run that shall rest does not wait until a failed model call would be tried again. */
+export function restBetweenAttempts(): AgentMiddleware {
+  return createMiddleware({
+    name: "restBetweenAttempts",
+    wrapModelCall: async (request, handler) => {
+      const rest = restOf(request.runtime as object);
+      if (rest === undefined) return handler(request);
+      const call: ModelCall = { underWay: false };
+      const over = new AbortController();
+      const rested = new Promise<never>((_, reject) => {
+        const leave = (): void => {
+          if (rest.aborted && !call.underWay) reject(new RestNow());
+        };
+        rest.addEventListener("abort", leave, { signal: over.signal });
+        // After the retries have had their say: a call that will not be tried again fails.
+        call.onFailure = () => void setImmediate(leave);
+      });
+      try {
+        return await Promise.race([calls.run(call, async () => handler(request)), rested]);
+      } finally {
+        over.abort();
+      }
     },
   });
 }

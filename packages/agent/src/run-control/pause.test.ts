@@ -147,6 +147,16 @@ it("tries no failed model call again before it rests", async () => {
   expect(answer(await collect(await open(agent)))).toBe("Done.");
 });
 
+it("fails when its last attempt does", async () => {
+  const failing = { status: 529, message: "Overloaded", afterChunks: 5 };
+  bench = await openWorkbench([main({ text: "I begin to say something.", chunkDelayMs: 20, error: failing })]);
+  const pause = new AbortController();
+  const { ended, events } = watch(await open(await bench.agent()), { pause: pause.signal });
+  await vi.waitUntil(() => events.some(({ mode }) => mode === "messages"), until);
+  pause.abort(new Error("wait"));
+  expect(await ended).toMatchObject({ code: "model-overloaded" });
+});
+
 it("can be aborted while it waits for the last call", async () => {
   bench = await openWorkbench([main({ toolCalls: [slow("slow")] })]);
   const pause = new AbortController();

@@ -5,8 +5,8 @@ import { GraphDrained } from "@langchain/langgraph";
 
 /** One run under way. Travels in LangGraph's `configurable`, so that one agent can have many runs open at once. */
 export interface RunGate {
-  /** Whether the run is asked to rest: no call may begin. */
-  readonly resting: boolean;
+  /** Aborted when the run is asked to rest: no call may begin. */
+  readonly rest: AbortSignal;
   /** What the run rests for by its own wish, when that is so. */
   readonly ownPause: string | undefined;
   /** Whether something was said to the run that it has not heard. */
@@ -18,17 +18,17 @@ export interface RunGate {
 const key = "stigmer_run";
 
 export function createRunGate(pause: AbortSignal | undefined, hasNews: () => boolean): RunGate {
+  const own = new AbortController();
   let ownPause: string | undefined;
   return {
-    get resting() {
-      return ownPause !== undefined || pause?.aborted === true;
-    },
+    rest: pause === undefined ? own.signal : AbortSignal.any([pause, own.signal]),
     get ownPause() {
       return ownPause;
     },
     hasNews,
     requestOwnPause(message) {
       ownPause ??= message;
+      own.abort();
     },
   };
 }
@@ -48,11 +48,23 @@ export function requestOwnPause(runtime: GateRuntime, message: string): void {
   gateOf(runtime)?.requestOwnPause(message);
 }
 
+/** Ends the graph where it stands, as a drain of LangGraph's own would. */
+export class RestNow extends GraphDrained {
+  constructor() {
+    super("the run is coming to rest");
+  }
+}
+
 /** Before a call begins. Throws when it has to wait until the run goes on, or until its thread has what was said. */
 export function passGate(runtime: GateRuntime, { listens }: { readonly listens: boolean }): void {
   const gate = gateOf(runtime);
-  if (gate?.resting === true) throw new GraphDrained("the run is coming to rest");
+  if (gate?.rest.aborted === true) throw new RestNow();
   if (listens && gate?.hasNews() === true) throw new GraphDrained("somebody spoke to the run");
+}
+
+/** Aborted when the run of this call is asked to rest. */
+export function restOf(runtime: GateRuntime): AbortSignal | undefined {
+  return gateOf(runtime)?.rest;
 }
 
 function gateOf({ configurable }: GateRuntime): RunGate | undefined {
