@@ -162,7 +162,7 @@ export async function invokeAgentExecution(
       orders: orders.carry(),
       ...(threadId !== undefined && { threadId }),
     };
-    return continueAsNew<typeof invokeAgentExecution>(raw(execution), options, raw(carry));
+    return continueAsNew<typeof invokeAgentExecution>(raw(execution), options ?? raw(undefined), raw(carry));
   }
 
   /** Writes into those search attributes that the namespace has. */
