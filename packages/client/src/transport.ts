@@ -28,14 +28,23 @@ export function openTransport(options: TransportOptions): ClosableTransport {
     pingTimeoutMs: 10_000,
     idleConnectionTimeoutMs: 15 * 60_000,
   });
+  let closed = false;
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
-    interceptors: [withApiKey(options.apiKey), ...(options.interceptors ?? []), retryReads(), brokenConnections()],
+    interceptors: [
+      withApiKey(options.apiKey),
+      ...(options.interceptors ?? []),
+      retryReads(),
+      brokenConnections(() => closed),
+    ],
   });
   return {
     transport: withUnaryDeadline(transport, options.timeoutMs ?? 30_000),
-    close: () => sessionManager.abort(),
+    close: () => {
+      closed = true;
+      sessionManager.abort();
+    },
   };
 }
 

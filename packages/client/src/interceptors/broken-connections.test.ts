@@ -10,8 +10,16 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** A server whose connection is reset, as by a kill with bytes unread, `when` a call is under way. */
-async function resetting(when: "before its headers" | "after them"): Promise<ReturnType<typeof createClient>> {
+type Break = (socket: Socket | undefined) => void;
+// As by a kill with bytes unread, and by one without.
+const reset: Break = (socket) => socket?.resetAndDestroy();
+const end: Break = (socket) => socket?.destroy();
+
+/** A server whose connection breaks `when` a call is under way. */
+async function breaking(
+  when: "before its headers" | "after them" | "never",
+  how: Break = reset,
+): Promise<ReturnType<typeof createClient>> {
   const sockets: Socket[] = [];
   const server = createServer();
   server.on("connection", (socket: Socket) => sockets.push(socket));
@@ -19,7 +27,7 @@ async function resetting(when: "before its headers" | "after them"): Promise<Ret
   server.on("stream", (stream: ServerHttp2Stream) => {
     stream.on("error", () => {});
     if (when === "after them") stream.respond({ ":status": 200, "content-type": "application/grpc+proto" });
-    setTimeout(() => sockets[0]?.resetAndDestroy(), 50);
+    if (when !== "never") setTimeout(() => how(sockets[0]), 50);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -31,17 +39,28 @@ async function resetting(when: "before its headers" | "after them"): Promise<Ret
   return client;
 }
 
-test.each(["before its headers", "after them"] as const)(
-  "a call that is reset %s is unavailable, not refused",
-  async (when) => {
-    const client = await resetting(when);
-    const error: unknown = await client.executions.cancel("aex-1").catch((caught: unknown) => caught);
-    expect(ClientError.is(error) && error.code).toBe("unavailable");
-  },
-);
+test.each<[string, "before its headers" | "after them", Break]>([
+  ["is reset before its headers", "before its headers", reset],
+  ["is reset after them", "after them", reset],
+  ["loses its server before its headers", "before its headers", end],
+  ["loses its server after them", "after them", end],
+])("a call that %s is unavailable: neither refused nor cancelled", async (_, when, how) => {
+  const client = await breaking(when, how);
+  const error: unknown = await client.executions.cancel("aex-1").catch((caught: unknown) => caught);
+  expect(ClientError.is(error) && error.code).toBe("unavailable");
+});
+
+test("a call that its own client ends is not tried again", async () => {
+  const client = await breaking("never");
+  const call = client.agents.get("agt-1").catch((caught: unknown) => caught);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  client.close();
+  const error = await call;
+  expect(ClientError.is(error) && error.code).toBe("cancelled");
+});
 
 test("a watch outlives a reset", async () => {
-  const client = await resetting("after them");
+  const client = await breaking("after them");
   const tried: string[] = [];
   const stop = new AbortController();
   const watch = client.executions.watch("aex-1", {

@@ -1,21 +1,24 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 
 /**
- * A connection that breaks in mid-call is told as `unavailable`. Connect calls a reset one `aborted`, which from a server
- * means that another runner has taken over.
+ * A connection that breaks in mid-call is told as `unavailable`. Connect calls one that was reset `aborted`, which from a
+ * server means that another runner has taken over, and one that just ended `canceled`, as if the caller had wished it.
+ * `isClosed` tells whether the connection was ended by its owner.
  */
-export function brokenConnections(): Interceptor {
+export function brokenConnections(isClosed: () => boolean): Interceptor {
   return (next) => async (request) => {
+    const translate = (error: unknown): unknown =>
+      request.signal.aborted || isClosed() || !isBroken(error) ? error : unavailable(error);
     try {
       const response = await next(request);
-      return response.stream ? { ...response, message: told(response.message) } : response;
+      return response.stream ? { ...response, message: told(response.message, translate) } : response;
     } catch (error) {
       throw translate(error);
     }
   };
 }
 
-async function* told<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+async function* told<T>(messages: AsyncIterable<T>, translate: (error: unknown) => unknown): AsyncGenerator<T> {
   try {
     yield* messages;
   } catch (error) {
@@ -23,14 +26,20 @@ async function* told<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-function translate(error: unknown): unknown {
-  const { code, rawMessage, metadata } = ConnectError.from(error);
-  // What a server says comes without a cause: only an error of this side has one.
-  if ((code !== Code.Aborted && code !== Code.Unknown) || !isBroken(error)) return error;
+function unavailable(error: unknown): ConnectError {
+  const { rawMessage, metadata } = ConnectError.from(error);
   return new ConnectError(rawMessage, Code.Unavailable, metadata, undefined, error);
 }
 
 function isBroken(error: unknown): boolean {
+  const { code, rawMessage } = ConnectError.from(error);
+  // Node's way to end the streams of a connection that the other side has closed.
+  if (code === Code.Canceled) return rawMessage.startsWith("http/2 stream closed with error code CANCEL");
+  // What a server says comes without a cause: only an error of this side has one.
+  return (code === Code.Aborted || code === Code.Unknown) && hasBrokenSocket(error);
+}
+
+function hasBrokenSocket(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     const code = (at as NodeJS.ErrnoException).code;
     if (typeof code === "string" && /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH)/.test(code)) return true;
