@@ -40,9 +40,10 @@ export interface ActivityContext {
   /** Aborted when the activity has to stop; `signal.reason` is then an {@link ActivityStop}. */
   readonly signal: AbortSignal;
   /**
-   * Aborted when somebody asked the run to pause; the reason is an {@link ActivityStop} `paused`. Nothing is to be
-   * interrupted for it: the activity comes to rest where nothing is half done, stores PAUSED, and throws that reason. It may
-   * also throw one of its own, to pause by itself.
+   * Aborted when the activity is to come to rest; the reason is an {@link ActivityStop}. Nothing is to be interrupted for it:
+   * the activity rests where nothing is half done, and throws that reason. `paused`: somebody asked for it, and PAUSED is
+   * stored first. `draining`: the runner is about to leave; the phase stays. It may also throw a `paused` of its own, to
+   * pause by itself.
    */
   readonly pause: AbortSignal;
   readonly inbox: Inbox;

@@ -2,6 +2,8 @@ import { Code } from "@connectrpc/connect";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../conformance/until.ts";
+import type { ActivityContext } from "../contract.ts";
+import type { ActivityStop } from "../errors.ts";
 import { createManualClock } from "./__fixtures__/manual-clock.ts";
 import { rest } from "./__fixtures__/rest.ts";
 import { createFixtureServer, quiet } from "./__fixtures__/server.ts";
@@ -271,7 +273,13 @@ describe("drain", () => {
     await run("aex-1", "aex-2");
     await until(() => work.contexts.length === 2, "the runs");
     const drained = worker.drain({ deadlineMs: 7_000 });
-    clock.advance(6_999);
+    clock.advance(3_499);
+    await rest();
+    expect(work.contexts.map(({ pause }) => pause.aborted)).toEqual([false, false]);
+    clock.advance(1);
+    await rest();
+    expect(work.contexts.map(({ pause }) => (pause.reason as ActivityStop).kind)).toEqual(["draining", "draining"]);
+    clock.advance(3_499);
     await rest();
     expect(work.contexts.map(stopOf)).toEqual(["none", "none"]);
     clock.advance(1);
@@ -280,6 +288,33 @@ describe("drain", () => {
     expect(work.contexts.map(stopOf)).toEqual(["draining", "draining"]);
     expect(await server.engine.metrics()).toMatchObject({ waiting: 2, leased: 0, runners: [] });
     expect(server.ends).toEqual([]);
+  });
+
+  it("hands back before the deadline what came to rest by then", async () => {
+    const clock = createManualClock();
+    let context: ActivityContext | undefined;
+    const { server, worker, run } = world({
+      clock,
+      engine: { clock },
+      activities: {
+        executeGraphton: (_execution, _threadId, given) => {
+          context = given;
+          return new Promise((_resolve, reject) => {
+            given.pause.addEventListener("abort", () => reject(given.pause.reason as Error), { once: true });
+          });
+        },
+      },
+    });
+    await worker.ready;
+    await run("aex-1");
+    await until(() => context !== undefined, "the run");
+    const drained = worker.drain({ deadlineMs: 7_000 });
+    await rest();
+    clock.advance(3_500);
+    await drained;
+    expect(context?.signal.aborted).toBe(false);
+    expect(await server.engine.metrics()).toMatchObject({ waiting: 1, paused: 0, leased: 0 });
+    expect(await server.queue.find("aex-1")).toMatchObject({ attempt: 0 });
   });
 
   it("takes nothing new while work in flight ends", async () => {

@@ -44,8 +44,8 @@ export interface EmbeddedWorker {
   /** Resolves when the server has taken this runner in for the first time. Rejects when `run` ends before that. */
   readonly ready: Promise<void>;
   /**
-   * Takes no more tasks, lets those in flight end, and after `deadlineMs` milliseconds stops them and hands them back, so that
-   * another runner goes on with them. Resolves when nothing is left. Repeated calls share the first one's deadline.
+   * Takes no more tasks and lets those in flight end. After half of `deadlineMs` (milliseconds) they are asked to come to
+   * rest, after all of it they are stopped; either way they are handed back, so that another runner goes on with them. Resolves when nothing is left. Repeated calls share the first one's deadline.
    */
   drain(options: { readonly deadlineMs: number }): Promise<void>;
 }
@@ -215,9 +215,24 @@ export function createEmbeddedWorker(options: EmbeddedWorkerOptions): EmbeddedWo
     }
   }
 
+  /** Half of the time is for coming to an end, the other half for coming to rest where nothing is half done. */
+  async function settledOrRested(deadlineMs: number): Promise<boolean> {
+    const over = new AbortController();
+    const restAtHalf = async (): Promise<void> => {
+      await sleep(clock, deadlineMs / 2, over.signal);
+      for (const { pause } of over.signal.aborted ? [] : works.values()) pause.abort(shuttingDown());
+    };
+    void restAtHalf();
+    try {
+      return await settledWithin([...lastOfSession.values()], deadlineMs);
+    } finally {
+      over.abort();
+    }
+  }
+
   async function drain(deadlineMs: number): Promise<void> {
     logger.info({ runnerId, inFlight: works.size, deadlineMs }, "Draining: no more tasks are taken.");
-    if (!(await settledWithin([...lastOfSession.values()], deadlineMs))) {
+    if (!(await settledOrRested(deadlineMs))) {
       for (const { controller } of works.values()) controller.abort(shuttingDown());
       await settledWithin([...lastOfSession.values()], STOP_GRACE_MS);
       // What does not stop cannot be waited for. Its fence keeps it from doing harm.

@@ -71,7 +71,8 @@ function endOf(error: unknown, { signal, pause }: ActivityContext): TaskEnd {
   if (stop?.kind === "lease-lost" || told?.kind === "lease-lost") return { kind: "lost" };
   if (stop?.kind === "draining") return { kind: "handed-back" };
   if (stop?.kind === "paused") {
-    const hold = pause.aborted ? ReleaseHold.PAUSE_REQUESTED : ReleaseHold.PAUSED_ITSELF;
+    const asked = ActivityStop.is(pause.reason) && pause.reason.kind === "paused";
+    const hold = asked ? ReleaseHold.PAUSE_REQUESTED : ReleaseHold.PAUSED_ITSELF;
     return { kind: "rested", hold, reason: stop.message };
   }
   if (stop) {

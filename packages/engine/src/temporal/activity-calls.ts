@@ -16,7 +16,9 @@ import type { CleanupContext } from "./workflow-contract.ts";
 
 export interface ActivityCallsOptions extends TemporalWorkerSettings {
   readonly server: Client<typeof RunnerController>;
-  /** Aborted, with an `ActivityStop`, when what is in flight has to be handed back. */
+  /** Aborted, with an `ActivityStop` `draining`, when what is in flight should come to rest, to be handed back. */
+  readonly resting: AbortSignal;
+  /** Aborted, with the same, when what is in flight has to be handed back as it is. */
   readonly leaving: AbortSignal;
   readonly stopGraceMs: number;
 }

@@ -31,7 +31,7 @@ export interface AttemptOptions<T> {
  * to carry (failures.ts).
  */
 export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOptions<T>): Promise<T> {
-  const { heartbeatMs, leaving, logger, clock } = options;
+  const { heartbeatMs, resting, leaving, logger, clock } = options;
   const temporal = Context.current();
   const { executionId } = call;
   // A foreign workflow leaves retries to Temporal, ours counts by itself: of the two counts one stays at 1.
@@ -66,10 +66,13 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   temporal.heartbeat();
   const onCancel = (): void => void cancelled();
   const onLeave = (): void => stopWith("draining", (leaving.reason as ActivityStop).message);
+  const onRest = (): void => pause.abort(resting.reason);
   temporal.cancellationSignal.addEventListener("abort", onCancel, { once: true });
+  resting.addEventListener("abort", onRest, { once: true });
   leaving.addEventListener("abort", onLeave, { once: true });
   let fence = 0;
   try {
+    if (resting.aborted) onRest();
     if (leaving.aborted) onLeave();
     if (executionId !== undefined) fence = await claim(executionId);
     logger.info({ ...fields, fence }, "An activity starts.");
@@ -80,13 +83,14 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     return result;
   } catch (error) {
     const told = stop.signal.aborted ? (stop.signal.reason as ActivityStop) : undefined;
-    if (isRest(error) && !pause.signal.aborted) await tellRest(error);
+    if (isRest(error) && !isPauseAsked()) await tellRest(error);
     if (!ActivityStop.is(error) && !told) logger.error({ ...fields, fence, err: error }, "An activity failed.");
-    throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: pause.signal.aborted });
+    throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: isPauseAsked() });
   } finally {
     over.abort();
     clearInterval(beating);
     temporal.cancellationSignal.removeEventListener("abort", onCancel);
+    resting.removeEventListener("abort", onRest);
     leaving.removeEventListener("abort", onLeave);
   }
 
@@ -97,11 +101,17 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
         return await call.work({ fence, attempt: number, signal: stop.signal, pause: pause.signal, inbox });
       } catch (error) {
         if (!call.isForeign || executionId === undefined || fence === 0 || !isRest(error)) throw error;
-        if (!pause.signal.aborted) await tellRest(error);
+        if (!isPauseAsked()) await tellRest(error);
         await untilResumed(executionId);
         pause = new AbortController();
+        if (resting.aborted) onRest();
       }
     }
+  }
+
+  /** By a person; a runner that is about to leave lets its work come to rest too. */
+  function isPauseAsked(): boolean {
+    return ActivityStop.is(pause.signal.reason) && pause.signal.reason.kind === "paused";
   }
 
   function isRest(error: unknown): error is ActivityStop {

@@ -44,8 +44,9 @@ export interface TemporalWorker {
   /** Whether Temporal can give this runner work: it was reached, and answered when it was last asked (every few seconds). */
   readonly connected: boolean;
   /**
-   * Takes no more activities, lets those in flight end, and after `deadlineMs` milliseconds stops them and hands them back, so
-   * that another runner goes on with them. Resolves when nothing is left. Repeated calls share the first one's deadline.
+   * Takes no more activities and lets those in flight end. After half of `deadlineMs` (milliseconds) they are asked to come to
+   * rest, after all of it they are stopped; either way they are handed back, so that another runner goes on with them. Resolves
+   * when nothing is left. Repeated calls share the first one's deadline.
    */
   drain(options: { readonly deadlineMs: number }): Promise<void>;
 }

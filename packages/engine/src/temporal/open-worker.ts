@@ -31,10 +31,12 @@ export async function openWorker(settings: TemporalWorkerSettings): Promise<Work
   const { address, namespace, taskQueue, transport, runnerId, maxConcurrency, version, heartbeatMs } = settings;
   const { logger, clock } = settings;
   const connection = await connect({ address, namespace }, logger);
+  const resting = new AbortController();
   const leaving = new AbortController();
   const calls = createActivityCalls({
     ...settings,
     server: createClient(RunnerController, transport),
+    resting: resting.signal,
     leaving: leaving.signal,
     stopGraceMs: STOP_GRACE_MS,
   });
@@ -78,8 +80,12 @@ export async function openWorker(settings: TemporalWorkerSettings): Promise<Work
     drain: async (deadlineMs) => {
       logger.info({ runnerId, inFlight: calls.inFlight, deadlineMs }, "Draining: no more activities are taken.");
       worker.shutdown();
-      if (!(await within(worker.stopped, deadlineMs))) {
-        leaving.abort(new ActivityStop("draining", "This runner is shutting down; another one goes on."));
+      const stop = new ActivityStop("draining", "This runner is shutting down; another one goes on.");
+      // Half of the time is for coming to an end, the other half for coming to rest where nothing is half done.
+      const isDone = await within(worker.stopped, deadlineMs / 2);
+      if (!isDone) resting.abort(stop);
+      if (!isDone && !(await within(worker.stopped, deadlineMs / 2))) {
+        leaving.abort(stop);
         // Twice: for the work to stop, and for Temporal to be told.
         if (!(await within(worker.stopped, 2 * STOP_GRACE_MS))) {
           logger.warn({ runnerId, inFlight: calls.inFlight }, "Temporal was not told of all that is handed back.");
