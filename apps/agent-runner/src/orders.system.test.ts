@@ -34,7 +34,7 @@ ordersSuite(
     };
 
     describe("a run on Temporal", () => {
-      it("outlives its server, killed in the middle of a tool", { timeout: 120_000 }, async () => {
+      it("outlives its server, killed in the middle of a tool", { timeout: 240_000 }, async () => {
         await world.startRunner();
         const execution = await world.submitAndWait("two effects");
         await world.platform.restartServer(() => world.letGo());
@@ -42,7 +42,7 @@ ordersSuite(
         expect(await world.effects()).toEqual(["one", "two"]);
       });
 
-      it("outlives Temporal itself, killed in the middle of a tool", { timeout: 180_000 }, async () => {
+      it("outlives Temporal itself, killed in the middle of a tool", { timeout: 240_000 }, async () => {
         const runner = await world.startRunner();
         const execution = await world.submitAndWait("two effects");
         await temporal?.kill();

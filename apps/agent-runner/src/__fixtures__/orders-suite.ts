@@ -125,11 +125,12 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
   }
 
   describe("a run that is asked to pause", () => {
-    it("rests when its tool has ended, and goes on with another runner", { timeout: 90_000 }, async () => {
+    it("rests when its tool has ended, and goes on with another runner", { timeout: 180_000 }, async () => {
       const first = await startRunner();
       const execution = await submitAndWait("two effects");
       await platform.client.executions.pause(idOf(execution), "let me look");
       expect((await stored(execution)).phase).toBe(ExecutionPhase.EXECUTION_IN_PROGRESS);
+      await first.printed("run was asked to pause");
       await letGo();
       const paused = await platform.follow(execution, isPaused);
       expect(paused.toolCalls.map(({ status }) => status)).toEqual([ToolCallStatus.TOOL_CALL_COMPLETED]);
@@ -153,10 +154,11 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
       ]);
     });
 
-    it("is cancelled where it rests", { timeout: 60_000 }, async () => {
-      await startRunner();
+    it("is cancelled where it rests", { timeout: 120_000 }, async () => {
+      const runner = await startRunner();
       const execution = await submitAndWait("two effects");
       await platform.client.executions.pause(idOf(execution));
+      await runner.printed("run was asked to pause");
       await letGo();
       await platform.follow(execution, isPaused);
       await platform.client.executions.cancel(idOf(execution), "not needed");
@@ -166,12 +168,13 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
   });
 
   describe("a run that is spoken to", () => {
-    it("hears it before its next model call, once, and shows it", { timeout: 60_000 }, async () => {
-      await startRunner();
+    it("hears it before its next model call, once, and shows it", { timeout: 120_000 }, async () => {
+      const runner = await startRunner();
       const execution = await submitAndWait("two effects");
       for (let time = 0; time < 2; time += 1) {
         await platform.client.executions.sendMessage(idOf(execution), "be quick", { messageId: "m1" });
       }
+      await runner.printed("run was sent something");
       await letGo();
       const status = await platform.follow(execution);
       expect(status.phase).toBe(ExecutionPhase.EXECUTION_COMPLETED);
@@ -181,10 +184,11 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
       expect(await effects()).toEqual(["one"]);
     });
 
-    it("hears also what was said while it rested, with whichever runner", { timeout: 60_000 }, async () => {
+    it("hears also what was said while it rested, with whichever runner", { timeout: 120_000 }, async () => {
       const first = await startRunner();
       const execution = await submitAndWait("two effects");
       await platform.client.executions.pause(idOf(execution));
+      await first.printed("run was asked to pause");
       await letGo();
       await platform.follow(execution, isPaused);
       await first.printed("run stopped here");
@@ -199,7 +203,7 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
   });
 
   describe("a run whose runner is killed with SIGKILL", () => {
-    it("in the middle of a tool: is told that nobody knows, and does not repeat it", { timeout: 60_000 }, async () => {
+    it("in the middle of a tool: is told that nobody knows, and does not repeat it", { timeout: 120_000 }, async () => {
       const first = await startRunner();
       const execution = await submitAndWait("one effect");
       first.process.kill("SIGKILL");
@@ -211,7 +215,7 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
       expect(status.toolCalls.map(({ status }) => status)).toEqual([ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN]);
     });
 
-    it("in the middle of a tool: rests for a person when that is the policy", { timeout: 60_000 }, async () => {
+    it("in the middle of a tool: rests for a person when that is the policy", { timeout: 120_000 }, async () => {
       const first = await startRunner();
       const execution = await submitAndWait("one effect", UnknownOutcomePolicy.PAUSE);
       first.process.kill("SIGKILL");
@@ -231,7 +235,7 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
       expect(status.toolCalls.map(({ status }) => status)).toEqual([ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN]);
     });
 
-    it("between a tool and the answer: repeats nothing", { timeout: 60_000 }, async () => {
+    it("between a tool and the answer: repeats nothing", { timeout: 120_000 }, async () => {
       const first = await startRunner();
       const execution = await submit("slow thought");
       await platform.follow(execution, ({ toolCalls }) => toolCalls[0]?.status === ToolCallStatus.TOOL_CALL_COMPLETED);

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, type StigmerClient } from "@stigmer/client";
 import { AgentSchema, type Agent } from "@stigmer/protos/agent/v1";
@@ -13,6 +14,7 @@ import { startServer, type StartServerOptions } from "@stigmer/server";
 import { startChild, type Child } from "./child.ts";
 
 export const header = { apiVersion: "agentic.stigmer.ai/v1" } as const;
+const SERVER = new URL("./run-server.ts", import.meta.url);
 const MAIN = join(import.meta.dirname, "../main.ts");
 
 /** A runner process and all that it printed. */
@@ -191,7 +193,7 @@ async function openServer(options: StartServerOptions): Promise<Server> {
 }
 
 async function spawnServer(options: StartServerOptions): Promise<Server> {
-  const args = ["--conditions=@stigmer/source", join(import.meta.dirname, "run-server.ts"), JSON.stringify(options)];
+  const args = ["--conditions=@stigmer/source", fileURLToPath(SERVER), JSON.stringify(options)];
   const child: Child & { found: readonly string[] } = await startChild(process.execPath, args, /^ready (\S+) (\S+)$/m);
   const [endpoint = "", apiKey = ""] = child.found;
   return { endpoint, apiKey, end: () => child.end("SIGKILL") };

@@ -168,7 +168,12 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       "agent is ready",
     );
     const control = { signal, pause: context.pause, messages: () => messagesOf(context.inbox) };
-    for await (const event of agentRun.events(control)) push(reducer.reduce(event, clock()));
+    const quiet = logOrders(context, executionId, logger);
+    try {
+      for await (const event of agentRun.events(control)) push(reducer.reduce(event, clock()));
+    } finally {
+      quiet();
+    }
   }
 
   /** The server does the same with its own ledger when the run ends. */
@@ -195,6 +200,22 @@ function stopOf(error: unknown, signal: AbortSignal): ActivityStop | undefined {
   if (ActivityStop.is(signal.reason)) return signal.reason;
   if (ActivityStop.is(error)) return error;
   return AgentError.is(error) && error.code === "paused" ? new ActivityStop("paused", error.message) : undefined;
+}
+
+/** Says when a run under way is asked for something. Answers the function that ends it. */
+function logOrders({ pause, inbox }: ActivityContext, executionId: string, logger: Logger): () => void {
+  const onPause = (): void => {
+    logger.info({ executionId, reason: (pause.reason as Error).message }, "run was asked to pause");
+  };
+  if (pause.aborted) onPause();
+  else pause.addEventListener("abort", onPause, { once: true });
+  const unsubscribe = inbox.subscribe(() =>
+    logger.info({ executionId, inbox: inbox.items.length }, "run was sent something"),
+  );
+  return () => {
+    pause.removeEventListener("abort", onPause);
+    unsubscribe();
+  };
 }
 
 /** What people said to the run. Decisions on tool calls stay in the inbox, for whoever asks for them. */
