@@ -19,12 +19,11 @@ export interface TemporalAddress {
  */
 export async function connect({ address, namespace }: TemporalAddress, logger: Logger): Promise<NativeConnection> {
   quietRuntime(logger);
-  const connection = await within(address, NativeConnection.connect({ address }), (late) => late.close());
+  const connection = await open(address);
   try {
-    const answer = connection.withDeadline(Date.now() + ANSWER_WITHIN_MS, () =>
+    await connection.withDeadline(Date.now() + ANSWER_WITHIN_MS, () =>
       connection.workflowService.describeNamespace({ namespace }),
     );
-    await answer;
     return connection;
   } catch (error) {
     await connection.close().catch(() => {});
@@ -33,21 +32,20 @@ export async function connect({ address, namespace }: TemporalAddress, logger: L
 }
 
 /** The native client takes its time with an address that swallows what is sent to it. */
-async function within(
-  address: string,
-  opening: Promise<NativeConnection>,
-  discard: (late: NativeConnection) => Promise<void>,
-): Promise<NativeConnection> {
+async function open(address: string): Promise<NativeConnection> {
+  const opening = NativeConnection.connect({ address });
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      opening.then(discard, () => {}).catch(() => {});
-      reject(new Error(`no answer within ${String(ANSWER_WITHIN_MS / 1_000)} s`));
-    }, ANSWER_WITHIN_MS);
+    timer = setTimeout(
+      () => reject(new Error(`no answer within ${String(ANSWER_WITHIN_MS / 1_000)} s`)),
+      ANSWER_WITHIN_MS,
+    );
   });
   try {
     return await Promise.race([opening, late]);
   } catch (error) {
+    // One that comes after all is of no use to anybody.
+    void opening.then((connection) => connection.close()).catch(() => {});
     throw unreachable(address, error);
   } finally {
     clearTimeout(timer);

@@ -18,6 +18,7 @@ import {
   activitiesOf,
   completed,
   startTemporalSystem,
+  type SystemRunner,
   type TemporalSystem,
 } from "./__fixtures__/temporal-system.ts";
 import { createTemporalEngine } from "./create-temporal-engine.ts";
@@ -101,12 +102,13 @@ describe("a run", () => {
   async function startGatedRunner(): Promise<{
     readonly gate: PromiseWithResolvers<void>;
     readonly runs: string[];
+    readonly worker: SystemRunner;
     context(): ActivityContext;
   }> {
     const gate = Promise.withResolvers<void>();
     const runs: string[] = [];
     let last: ActivityContext | undefined;
-    await system.startRunner({
+    const worker = await system.startRunner({
       maxConcurrency: 2,
       activities: activitiesOf(async (execution, context) => {
         runs.push(execution.metadata?.id ?? "");
@@ -118,7 +120,7 @@ describe("a run", () => {
         return create(AgentExecutionStatusSchema, { phase: EXECUTION_CANCELLED, error: stop.message });
       }),
     });
-    return { gate, runs, context: () => last! };
+    return { gate, runs, worker, context: () => last! };
   }
 
   async function leaseAsAKilledServerDid(taskId: string): Promise<void> {
@@ -208,6 +210,25 @@ describe("a run", () => {
     await ended(1);
     expect(system.ends).toEqual([{ executionId: "aex-1", phase: EXECUTION_CANCELLED, error: "too slow" }]);
     expect(runs).toHaveLength(1);
+  });
+
+  test("keeps neither its server nor its runner from closing while Temporal is away", async () => {
+    const { runs, worker } = await startGatedRunner();
+    await system.submit({ id: "aex-1", sessionId: "ses-1" });
+    await system.engine.start("aex-1");
+    await until(() => runs.length > 0, "the run", PATIENCE_MS);
+    await dev.kill();
+    try {
+      await Promise.all([worker.drain({ deadlineMs: 10 }), system.engine.close()]);
+    } finally {
+      await dev.restart();
+    }
+    // Whoever comes next goes on with it.
+    await system.restartServer();
+    const next = await startGatedRunner();
+    next.gate.resolve();
+    await ended(1);
+    expect([system.ends[0]?.phase, next.runs]).toEqual([EXECUTION_COMPLETED, ["aex-1"]]);
   });
 
   test("ends as TERMINATED when its workflow is terminated, and its runner stops", async () => {

@@ -20,10 +20,15 @@ export function errorCode(error: unknown): number | undefined {
   return undefined;
 }
 
-/** Temporal, or the way to it, is away, overloaded or starting: asking again later may work. */
-export function isTemporary(error: unknown): boolean {
+/** Temporal, or the way to it, is away or still starting: asking again later may work. */
+export function isAway(error: unknown): boolean {
   const code = errorCode(error);
-  return code === GRPC.unavailable || code === GRPC.deadlineExceeded || code === GRPC.resourceExhausted;
+  return code === GRPC.unavailable || code === GRPC.deadlineExceeded;
+}
+
+/** Temporal is there, and has more to do than it wants. */
+export function isOverloaded(error: unknown): boolean {
+  return errorCode(error) === GRPC.resourceExhausted;
 }
 
 /** What an error says at its root, in one line and without the debug form of its wrappers. */

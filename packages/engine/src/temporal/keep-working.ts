@@ -30,7 +30,10 @@ export async function keepWorking({ create, what, logger, clock }: KeepWorkingOp
       const startedAt = clock.now();
       try {
         worker ??= await create();
-        await worker.run();
+        const ended = worker.run();
+        // Told so while it was being made.
+        if (stopping.signal.aborted) worker.shutdown();
+        await ended;
         if (stopping.signal.aborted) return;
         logger.warn({ what }, "A worker of Temporal's has ended; making another one.");
       } catch (error) {

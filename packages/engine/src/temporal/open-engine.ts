@@ -112,7 +112,12 @@ export async function openEngine(settings: TemporalEngineSettings): Promise<Temp
   }
 
   const isKnown = async (executionId: string): Promise<boolean> => (await loadExecution(executionId)) !== undefined;
-  await dispatcher.recover();
+  try {
+    await dispatcher.recover();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   dispatcher.kick();
   return {
     type: "temporal",

@@ -2,7 +2,7 @@ import { type Clock, sleep } from "../clock.ts";
 import { retryDelayMs } from "../embedded/retry-delay.ts";
 import type { Logger } from "../engine.ts";
 import type { ConnectionWatch } from "./connection-watch.ts";
-import { errorText, isTemporary } from "./grpc-errors.ts";
+import { errorText, isAway } from "./grpc-errors.ts";
 import type { Workflows } from "./workflows.ts";
 
 /**
@@ -67,7 +67,7 @@ export function createRunOrders(options: RunOrdersOptions): RunOrders {
         if (!(await step())) return;
         failures = 0;
       } catch (error) {
-        if (isTemporary(error)) watch.lost(error);
+        if (isAway(error)) watch.lost(error);
         else logger.debug({ taskId, reason: errorText(error) }, "A workflow could not be told what is wanted of it.");
         failures += 1;
         await Promise.race([watch.whenBack(), aborted(over)]);

@@ -4,7 +4,7 @@ import { retryDelayMs } from "../embedded/retry-delay.ts";
 import type { Logger } from "../engine.ts";
 import type { ConnectionWatch } from "./connection-watch.ts";
 import type { Ends } from "./ends.ts";
-import { errorText, isTemporary } from "./grpc-errors.ts";
+import { errorText, isAway, isOverloaded } from "./grpc-errors.ts";
 import { createRunOrders, type RunOrders } from "./run-orders.ts";
 import type { WorkflowEnd, Workflows } from "./workflows.ts";
 
@@ -47,8 +47,8 @@ export function followRun(options: RunOptions): Run {
         return await work();
       } catch (error) {
         closing.throwIfAborted();
-        if (isTemporary(error)) watch.lost(error);
-        else if (failures === 1) logger.error({ taskId, err: error }, `${what}; trying again.`);
+        if (isAway(error)) watch.lost(error);
+        else if (failures === 1 && !isOverloaded(error)) logger.error({ taskId, err: error }, `${what}; trying again.`);
         else logger.debug({ taskId, failures, reason: errorText(error) }, `${what}; trying again.`);
         await watch.whenBack();
         await sleep(clock, retryDelayMs(failures), closing);

@@ -29,7 +29,7 @@ export type WorkflowEnd =
   /** All attempts were lost. */
   | { readonly kind: "exhausted"; readonly message: string };
 
-/** What the engine wants of Temporal, task by task. Calls that found nobody fail with an error that `isTemporary` knows. */
+/** What the engine wants of Temporal, task by task. Calls that found nobody fail with an error that `isAway` knows. */
 export interface Workflows {
   /**
    * Starts a task's workflow, unless it was started before. Answers how it ended when it can't be started at all (too large, say),
