@@ -6,6 +6,7 @@ import { interruption, noticeInterruption } from "./system/interruption.ts";
 import { postgres } from "./system/postgres.ts";
 import { redis } from "./system/redis.ts";
 import { provideAll } from "./system/requirement.ts";
+import { NOBODY } from "./system/service.ts";
 import { temporal } from "./system/temporal.ts";
 import { vitest } from "./vitest-gate.ts";
 
@@ -13,8 +14,6 @@ import { vitest } from "./vitest-gate.ts";
 // suite whose needs can't be met has failed.
 
 const root = dirname(import.meta.dirname);
-// Debian's `nobody`: root passes every permission test, so those run as a user without rights.
-const NOBODY = 65_534;
 
 noticeInterruption();
 conclude(
@@ -41,7 +40,7 @@ async function installed(command: string, otherwise: string): Promise<void> {
   });
 }
 
-/** Root drops to `nobody`, in a copy of the checkout where that user can't read the original; anyone else stays who they are. */
+/** Root passes every permission test: it drops to `nobody`, in a copy of the checkout where that user can't read the original; anyone else stays who they are. */
 async function unprivileged(): Promise<Evidence> {
   interruption.throwIfAborted();
   // The usual loader writes a bundle of the configuration beside it, which this user may not.
