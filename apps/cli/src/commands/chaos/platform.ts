@@ -62,6 +62,8 @@ export async function startPlatform(options: PlatformOptions): Promise<ChaosPlat
   };
   const run = async (victim: Victim, start: () => ManagedProcess): Promise<ManagedProcess> => {
     signal.throwIfAborted();
+    // Who is killed at the very end is not started again.
+    if (stopping !== undefined) throw new Error("the platform is being stopped");
     const child = start();
     processes.set(victim, child);
     void noteCrash(victim, child);

@@ -40,6 +40,8 @@ export interface Experiment {
 }
 
 const ENDS_WITHIN_MS = 180_000;
+// From the end of a run to its last durable point, and from a kill to a process that is ready again.
+const STRIKES_WITHIN_MS = 30_000;
 
 /** Runs the agent on a platform of its own, and lets it be. */
 export async function runUndisturbed(
@@ -65,9 +67,11 @@ export async function runDisturbed(experiment: Experiment, { point, victim }: St
   return await withFolder(async (root) => {
     let platform: ChaosPlatform | undefined;
     const trouble = new AbortController();
+    const restarted = Promise.withResolvers<void>();
     const kill = async (): Promise<void> => {
       await platform?.kill(victim);
-      platform?.restart(victim).catch((error: unknown) => trouble.abort(error));
+      // The call goes on meanwhile: nobody waits for a victim to come back.
+      platform?.restart(victim).then(restarted.resolve, (error: unknown) => trouble.abort(error));
     };
     const recorder = createRecorder({ strike: { point, victim, kill } });
     const signal = AbortSignal.any([experiment.signal, trouble.signal]);
@@ -76,6 +80,8 @@ export async function runDisturbed(experiment: Experiment, { point, victim }: St
       root,
       recorder,
       onPlatform: (started) => (platform = started),
+      // Some points come after the run has ended for those who watch it.
+      onEnded: () => Promise.race([restarted.promise, sleep(STRIKES_WITHIN_MS, undefined, { signal })]),
     });
     return { ...observation, struck: recorder.struck, openAtStrike: recorder.openAtStrike };
   });
@@ -98,9 +104,11 @@ interface Observe {
   readonly root: string;
   readonly recorder: Recorder;
   readonly onPlatform?: (platform: ChaosPlatform) => void;
+  /** Waited for between the end of the run and the look at what came of it. */
+  readonly onEnded?: () => Promise<void>;
 }
 
-async function observe({ experiment, root, recorder, onPlatform }: Observe): Promise<Observation> {
+async function observe({ experiment, root, recorder, onPlatform, onEnded }: Observe): Promise<Observation> {
   const workspace = join(root, WORKSPACE);
   if (experiment.workspace === undefined) await mkdir(workspace);
   else await cp(experiment.workspace, workspace, { recursive: true, verbatimSymlinks: true });
@@ -114,6 +122,7 @@ async function observe({ experiment, root, recorder, onPlatform }: Observe): Pro
     const id = run.metadata?.id ?? "";
     await untilEnded(platform.client, id, experiment.signal);
     const durationMs = Math.round(performance.now() - startedAt);
+    await onEnded?.();
     const { status } = await platform.client.executions.get(id);
     const tree = await readTree(workspace);
     const [commands, leftovers] = await Promise.all([
