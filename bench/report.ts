@@ -39,7 +39,7 @@ export function judge(figure: Figure): Judged {
 }
 
 /** The sample below which this part of them lies; of two neighbours the upper one. */
-export function quantile(samples: readonly number[], part: number): number {
+function quantile(samples: readonly number[], part: number): number {
   if (samples.length === 0) throw new Error("There are no samples: the suite measured nothing.");
   const sorted = samples.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;

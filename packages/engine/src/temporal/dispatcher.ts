@@ -6,7 +6,11 @@ import type { ConnectionWatch } from "./connection-watch.ts";
 import type { Ends } from "./ends.ts";
 import { followRun, type Run, type RunOptions } from "./run.ts";
 
-/** Who holds the leases of what Temporal runs. */
+/**
+ * Who holds the leases of what Temporal runs.
+ *
+ * @internal
+ */
 export const HOLDER = "temporal";
 
 /** When a lease of ours expires: never, as far as a date can say it. Temporal knows better when a runner is lost. */
