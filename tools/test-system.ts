@@ -20,7 +20,7 @@ conclude(
   await runGates([
     {
       name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis)",
-      atLeast: 10,
+      atLeast: 60,
       run: async () => {
         await installed("go", "Go fetches buf/validate/validate.proto: apt-get install golang-go");
         await using environment = await provideAll([temporal, postgres, redis], interruption);
@@ -30,7 +30,7 @@ conclude(
         });
       },
     },
-    { name: "permission suites, as an unprivileged user", atLeast: 3, run: unprivileged },
+    { name: "permission suites, as an unprivileged user", atLeast: 12, run: unprivileged },
   ]),
 );
 

@@ -112,7 +112,11 @@ async function runTwice(
   experiment: Experiment,
   report: Report,
 ): Promise<{ undisturbed: Undisturbed; points: readonly DurablePoint[] }> {
-  const [first, second] = await Promise.all([runUndisturbed(experiment), runUndisturbed(experiment)]);
+  const runs: Awaited<ReturnType<typeof runUndisturbed>>[] = [];
+  await inParallel([0, 1], 2, async () => {
+    runs.push(await runUndisturbed(experiment));
+  });
+  const [first, second] = runs as [(typeof runs)[0], (typeof runs)[0]];
   const { differences } = compare(first.undisturbed, { ...second.undisturbed, struck: true, openAtStrike: [] });
   if (differences.length > 0) report.unrepeatable(differences);
   return first;

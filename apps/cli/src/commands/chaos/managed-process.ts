@@ -32,7 +32,7 @@ export function startManaged(command: ManagedCommand): ManagedProcess {
       else said ??= message.message;
     },
     onExit: (reason) => {
-      ready.reject(new Error(said ?? `${command.command} ${reason}: see ${command.logFile}`));
+      ready.reject(new Error(said ?? `${command.command} ${reason}`));
       gone.resolve(said ?? reason);
     },
   });
