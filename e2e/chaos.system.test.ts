@@ -7,10 +7,8 @@ import { repository, start, type Started } from "./stigmer.ts";
 // A run is killed at each of its durable points, with real processes, and ends as if nothing had happened.
 
 const files = join(repository, "e2e/chaos");
-const ARGS = [
-  ...["chaos", "run", join(files, "agent.yaml"), "Keep the books"],
-  ...["--scenario", join(files, "scenario.yaml"), "--workspace", join(files, "workspace"), "--json"],
-];
+const AGENT = ["chaos", "run", join(files, "agent.yaml"), "Keep the books"];
+const ARGS = [...AGENT, "--scenario", join(files, "scenario.yaml"), "--workspace", join(files, "workspace")];
 
 interface Repetition {
   readonly type: "repetition";
@@ -29,7 +27,7 @@ interface Sweep {
 }
 
 async function sweep(...more: string[]): Promise<Sweep> {
-  const { exitCode, stdout, stderr } = await start([...ARGS, ...more], { env: { HOME: tmpdir() } }).result;
+  const { exitCode, stdout, stderr } = await start([...ARGS, "--json", ...more], { env: { HOME: tmpdir() } }).result;
   const lines = stdout.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line) as { type: string }]));
   const begin = lines.find(({ type }) => type === "undisturbed") as unknown as Pick<Sweep, "points" | "toolCalls">;
   expect(begin, stdout + stderr).toBeDefined();
@@ -82,9 +80,8 @@ describe("Temporal", () => {
   it("a sample of its points, killing runner, server and Temporal", { timeout: 20 * 60_000 }, async () => {
     const temporal = process.env["STIGMER_TEST_TEMPORAL"];
     expect(temporal, "STIGMER_TEST_TEMPORAL names Temporal's command line").toBeTruthy();
-    const done = await sweep(
-      ...["--engine", "temporal", "--temporal", temporal ?? "", "--victims", "runner,server,engine", "--points", "10"],
-    );
+    const engine = ["--engine", "temporal", "--temporal", temporal ?? "", "--victims", "runner,server,engine"];
+    const done = await sweep(...engine, "--points", "10");
     expect(different(done)).toEqual([]);
     expect(done.exitCode).toBe(0);
     expect(done.repetitions).toHaveLength(10);
@@ -96,7 +93,7 @@ describe("Temporal", () => {
 });
 
 it("Ctrl-C in the middle leaves nothing behind", { timeout: 5 * 60_000 }, async () => {
-  const started: Started = start([...ARGS.filter((arg) => arg !== "--json")], { env: { HOME: tmpdir() } });
+  const started: Started = start(ARGS, { env: { HOME: tmpdir() } });
   await started.printed("POINT");
   process.kill(-(started.process.pid ?? Number.NaN), "SIGINT");
   expect(await started.result).toMatchObject({ exitCode: 130 });
