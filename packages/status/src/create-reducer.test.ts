@@ -232,6 +232,25 @@ describe("tool calls", () => {
     expect(call(reducer)).toMatchObject({ status: ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN });
   });
 
+  test("of a sub-agent have a row when nobody knows their outcome, and belong to no message", () => {
+    const inside = { langgraph_node: "tools" };
+    const marker = { status: "error", additional_kwargs: { tool_call_outcome: "unknown" } };
+    const said = (id: string, more: Fields): AgentEvent => ({
+      namespace: ["tools:task", `tools:${id}`],
+      mode: "messages",
+      data: [{ type: "tool", tool_call_id: id, name: "execute", content: `About ${id}.`, ...more }, inside],
+    });
+    const reducer = after(asks("m", toolCall("t", "task")), said("known", {}), said("lost", marker));
+    expect(reducer.status.toolCalls.map(({ id }) => id)).toEqual(["t", "lost"]);
+    expect(reducer.status.toolCalls[1]).toMatchObject({
+      name: "execute",
+      status: ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN,
+      error: "About lost.",
+    });
+    expect(reducer.status.messages.flatMap(({ toolCalls }) => toolCalls.map(({ id }) => id))).toEqual(["t"]);
+    expect(reducer.reduce(said("lost", marker), moment(9))).toEqual([]);
+  });
+
   test.each([
     [
       "blocks",

@@ -4,7 +4,7 @@ import { isRecord } from "./read-content.ts";
 import { readMessage } from "./read-message.ts";
 import { route } from "./route-namespace.ts";
 import type { RunState } from "./run-state.ts";
-import { settleCall } from "./tool-calls.ts";
+import { settleCall, tellUnknownCall } from "./tool-calls.ts";
 import { countTokens } from "./usage.ts";
 
 /** `messages`: `[message, metadata]`, a piece of what a model says, or a tool's result. */
@@ -18,6 +18,8 @@ export function reduceMessages(state: RunState, event: AgentEvent, at: string): 
   if (message.kind === "tool") {
     if (ofRoot && (about["langgraph_node"] === "tools" || state.fold.toolCall(message.toolCallId) !== undefined)) {
       settleCall(state, message, at);
+    } else if (!ofRoot && message.outcome === "unknown") {
+      tellUnknownCall(state, message, at);
     }
     return;
   }

@@ -67,6 +67,15 @@ export function settleCall(state: RunState, { toolCallId: id, name, text, outcom
   });
 }
 
+/**
+ * A sub-agent's call of which nobody knows whether it happened. Its other calls have no rows; of this one whoever reads the
+ * status has to learn.
+ */
+export function tellUnknownCall(state: RunState, { toolCallId: id, name, text }: ToolMessage, at: string): void {
+  if (state.fold.toolCall(id) === undefined) announceCall(state, "", { id, name, args: {} });
+  closeCall(state, id, { at, as: "unknown", error: errorText(text) });
+}
+
 /** How a call ends. */
 export type CallEnd = { readonly at: string } & (
   | { readonly as: "completed"; readonly result: string }

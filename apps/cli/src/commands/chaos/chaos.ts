@@ -123,7 +123,7 @@ async function runTwice(
 }
 
 /** How a repetition came out. */
-export interface RepetitionResult extends Pick<Comparison, "differences" | "unknown" | "withoutRow"> {
+export interface RepetitionResult extends Pick<Comparison, "differences" | "unknown"> {
   readonly statusHash?: string;
   /** From the submission to the end of the run; absent when it did not end. */
   readonly durationMs?: number;
@@ -135,7 +135,7 @@ async function repeat(experiment: Experiment, strike: Strike, undisturbed: Undis
     return { ...compare(undisturbed, disturbed), durationMs: disturbed.durationMs };
   } catch (error) {
     experiment.signal.throwIfAborted();
-    return { differences: [error instanceof Error ? error.message : String(error)], unknown: 0, withoutRow: 0 };
+    return { differences: [error instanceof Error ? error.message : String(error)], unknown: 0 };
   }
 }
 

@@ -38,8 +38,6 @@ export interface Comparison {
   readonly differences: readonly string[];
   /** How many calls the agent was told to be unknown, rightly so. */
   readonly unknown: number;
-  /** Of these, the ones that the status has no rows of: those of sub-agents. */
-  readonly withoutRow: number;
   readonly statusHash: string;
 }
 
@@ -64,8 +62,7 @@ export function compare(expected: Undisturbed, actual: Disturbed): Comparison {
     differences.push(`left running: ${some(actual.orphans)}`);
   if (actual.leftovers.length > 0) differences.push(`left on the server: ${some(actual.leftovers)}`);
   differences.push(...actual.crashes);
-  const withoutRow = unknown.filter((callKey) => !actual.rows.has(toolCallId(callKey))).length;
-  return { differences, unknown: unknown.length, withoutRow, statusHash: hashStatus(is) };
+  return { differences, unknown: unknown.length, statusHash: hashStatus(is) };
 }
 
 /** A call may be unknown when it was under way at the kill, and then the status has to say so. */
@@ -76,7 +73,7 @@ function wronglyUnknown({ openAtStrike, rows }: Disturbed, unknown: readonly str
       .filter((callKey) => !openAtStrike.includes(callKey))
       .map((callKey) => `tool call ${callKey} is unknown, and was not under way`),
     ...unknown
-      .filter((callKey) => rows.get(toolCallId(callKey))?.isUnknown === false)
+      .filter((callKey) => rows.get(toolCallId(callKey))?.isUnknown !== true)
       .map((callKey) => `tool call ${callKey} is unknown, and the status does not say so`),
     ...[...rows]
       .filter(([id, { isUnknown }]) => isUnknown && !ids.has(id))

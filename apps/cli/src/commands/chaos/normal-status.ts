@@ -19,14 +19,16 @@ const DROPPED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Drops times, revision, usage and audit; names messages, tool calls and sub-agents by their order; writes `<name>` for each
- * of `places` (a folder, an id) wherever it stands in a text. All else stays as it is: every message, its text, each tool
+ * Drops times, revision, usage, audit and the rows of sub-agents' calls (which have one only when their outcome is unknown);
+ * names messages, tool calls and sub-agents by their order; writes `<name>` for each of `places` (a folder, an id) wherever it stands in a text. All else stays as it is: every message, its text, each tool
  * call with its arguments, result, error and status, sub-agents, todos, phase and error.
  */
 export function normalStatus(
   status: AgentExecutionStatus,
   places: Readonly<Record<string, string>> = {},
 ): NormalStatus {
+  const asked = new Set(status.messages.flatMap(({ toolCalls }) => toolCalls.map(({ id }) => id)));
+  const toolCalls = status.toolCalls.filter(({ id }) => asked.has(id));
   const names = new Map<string, string>();
   const name = (id: string, kind: string): void => {
     if (id !== "" && !names.has(id)) names.set(id, `<${kind} ${names.size + 1}>`);
@@ -35,7 +37,7 @@ export function normalStatus(
     name(message.id, "message");
     for (const call of message.toolCalls) name(call.id, "call");
   }
-  for (const call of status.toolCalls) name(call.id, "call");
+  for (const call of toolCalls) name(call.id, "call");
   for (const subAgent of status.subAgentExecutions) name(subAgent.id, "call");
   for (const id of Object.keys(status.todos)) name(id, "todo");
   // The longest first: one may begin with another.
@@ -54,7 +56,7 @@ export function normalStatus(
         .map(([key, inner]) => [replace(key), walk(inner)]),
     );
   };
-  return walk(toJson(AgentExecutionStatusSchema, status)) as NormalStatus;
+  return walk(toJson(AgentExecutionStatusSchema, { ...status, toolCalls })) as NormalStatus;
 }
 
 /** The names of the calls that ended with an unknown outcome. */

@@ -48,14 +48,13 @@ function jsonReport(io: CommandIo): Report {
         toolCalls: [...undisturbed.toolCalls.values()],
         durationMs: undisturbed.durationMs,
       }),
-    repetition: ({ point, victim }, { differences, unknown, withoutRow, statusHash, durationMs }) =>
+    repetition: ({ point, victim }, { differences, unknown, statusHash, durationMs }) =>
       line({
         type: "repetition",
         point: namePoint(point),
         victim,
         same: differences.length === 0,
         unknown,
-        withoutRow,
         differences,
         statusHash,
         durationMs,
@@ -91,10 +90,9 @@ function tableReport(io: CommandIo): Report {
       ];
       row("POINT", "VICTIM", "TIME", "RESULT");
     },
-    repetition({ point, victim }, { differences, unknown, withoutRow, durationMs }) {
+    repetition({ point, victim }, { differences, unknown, durationMs }) {
       const time = durationMs === undefined ? "-" : formatDuration(durationMs);
-      const inside = withoutRow === 0 ? "" : ", to a sub-agent";
-      const honest = unknown === 0 ? "" : `, ${unknown} call${unknown === 1 ? "" : "s"} told as unknown${inside}`;
+      const honest = unknown === 0 ? "" : `, ${unknown} call${unknown === 1 ? "" : "s"} told as unknown`;
       const result =
         differences.length === 0
           ? paint("green", `same${honest}`)
