@@ -1,15 +1,17 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { ClientError, type StigmerClient } from "@stigmer/client";
-import { isId, slugify } from "@stigmer/protos";
-import { type Agent, AgentSchema } from "@stigmer/protos/agent/v1";
+import type { StigmerClient } from "@stigmer/client";
+import { AgentSchema } from "@stigmer/protos/agent/v1";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
 import { findFiles } from "../../manifests/find-files.ts";
 import { readManifests } from "../../manifests/read-manifests.ts";
+import { findAgent } from "../../resources/find-agent.ts";
 import { withClient } from "../../server-connection/with-client.ts";
 import { applyManifests } from "../apply/apply-manifests.ts";
+
+const NOWHERE = ", neither here as a file nor on the server: list those with `stigmer list agents`";
 
 /** An agent that can be put on any server, with what it refers to. */
 export interface AgentSource {
@@ -43,7 +45,7 @@ async function fromManifests(path: string, io: CommandIo): Promise<AgentSource> 
 }
 
 async function fromServer(client: StigmerClient, nameOrId: string): Promise<AgentSource> {
-  const agent = await readAgent(client, nameOrId);
+  const agent = await findAgent(client, nameOrId, NOWHERE);
   const { skillRefs = [], subAgents = [] } = agent.spec ?? {};
   const skills = await Promise.all(
     [...skillRefs, ...subAgents.flatMap((subAgent) => subAgent.skillRefs)].map(async ({ slug, version }) => {
@@ -65,19 +67,4 @@ async function fromServer(client: StigmerClient, nameOrId: string): Promise<Agen
       return (await target.agents.apply(copy)).metadata?.slug ?? nameOrId;
     },
   };
-}
-
-async function readAgent(client: StigmerClient, nameOrId: string): Promise<Agent> {
-  try {
-    return isId(nameOrId, "Agent")
-      ? await client.agents.get(nameOrId)
-      : await client.agents.getByReference({ slug: slugify(nameOrId) || nameOrId });
-  } catch (error) {
-    if (!ClientError.is(error) || error.code !== "not-found") throw error;
-    throw new CliError(
-      "failed",
-      `There is no agent "${nameOrId}", neither here as a file nor on the server: list those with \`stigmer list agents\``,
-      { cause: error },
-    );
-  }
 }

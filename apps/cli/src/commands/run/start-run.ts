@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { ClientError, type StigmerClient } from "@stigmer/client";
+import type { StigmerClient } from "@stigmer/client";
 import { isLoopback } from "@stigmer/config";
-import { agenticApiVersion, createId, isId, slugify } from "@stigmer/protos";
+import { agenticApiVersion, createId } from "@stigmer/protos";
 import type { Agent } from "@stigmer/protos/agent/v1";
 import {
   type AgentExecution,
@@ -12,7 +12,10 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { SessionSchema } from "@stigmer/protos/session/v1";
 import { CliError } from "../../errors.ts";
+import { findAgent } from "../../resources/find-agent.ts";
 import type { RunVariable } from "./run-environment.ts";
+
+const ADVICE = ": list them with `stigmer list agents`, add one with `stigmer apply -f FILE`";
 
 export interface StartRunOptions {
   readonly agent: string;
@@ -34,7 +37,7 @@ export async function startRun(client: StigmerClient, options: StartRunOptions):
 
 /** All of `startRun` but the submission. */
 export async function prepareRun(client: StigmerClient, options: StartRunOptions): Promise<AgentExecution> {
-  const agent = await findAgent(client, options.agent);
+  const agent = await findAgent(client, options.agent, ADVICE);
   const sessionId = await chooseSession(client, agent, options);
   // Ids made here let a person who loses the answer find the run all the same.
   const id = createId("AgentExecution");
@@ -50,18 +53,6 @@ export async function prepareRun(client: StigmerClient, options: StartRunOptions
       runtimeEnv: { ...options.variables },
     },
   });
-}
-
-async function findAgent(client: StigmerClient, nameOrId: string): Promise<Agent> {
-  try {
-    return isId(nameOrId, "Agent")
-      ? await client.agents.get(nameOrId)
-      : await client.agents.getByReference({ slug: slugify(nameOrId) || nameOrId });
-  } catch (error) {
-    if (!ClientError.is(error) || error.code !== "not-found") throw error;
-    const advice = "list them with `stigmer list agents`, add one with `stigmer apply -f FILE`";
-    throw new CliError("failed", `There is no agent "${nameOrId}": ${advice}`, { cause: error });
-  }
 }
 
 async function chooseSession(

@@ -1,0 +1,16 @@
+import { ClientError, type StigmerClient } from "@stigmer/client";
+import { isId, slugify } from "@stigmer/protos";
+import type { Agent } from "@stigmer/protos/agent/v1";
+import { CliError } from "../errors.ts";
+
+/** The agent that a person names, by name or id. Throws a `CliError` with the advice when the server has none. */
+export async function findAgent(client: StigmerClient, nameOrId: string, advice: string): Promise<Agent> {
+  try {
+    return isId(nameOrId, "Agent")
+      ? await client.agents.get(nameOrId)
+      : await client.agents.getByReference({ slug: slugify(nameOrId) || nameOrId });
+  } catch (error) {
+    if (!ClientError.is(error) || error.code !== "not-found") throw error;
+    throw new CliError("failed", `There is no agent "${nameOrId}"${advice}`, { cause: error });
+  }
+}
