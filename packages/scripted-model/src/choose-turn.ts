@@ -1,6 +1,6 @@
 import { locate, type Conversation, type Position } from "./conversation.ts";
 import { ScriptedModelError } from "./errors.ts";
-import type { Match, Scenario, ScenarioFile, TextMatch, Turn } from "./scenario/scenario.ts";
+import type { Match, Scenario, ScenarioFile, ScriptedToolCall, TextMatch, Turn } from "./scenario/scenario.ts";
 
 /** The turn that answers a request, and what is needed to write the answer. */
 export interface ChosenTurn {
@@ -15,7 +15,7 @@ export function chooseTurn(file: ScenarioFile, conversation: Conversation): Chos
   const missed: string[] = [];
   for (const scenario of file.scenarios) {
     const rule = firstUnmet(scenario.match ?? {}, conversation, position);
-    if (rule === undefined) return { scenario, position, turn: turnOf(scenario, position) };
+    if (rule === undefined) return turnOf(scenario, conversation);
     missed.push(`"${scenario.name}" by ${rule}`);
   }
   const said = JSON.stringify(position.human.at(-1)?.slice(0, 200) ?? "");
@@ -25,14 +25,27 @@ export function chooseTurn(file: ScenarioFile, conversation: Conversation): Chos
   );
 }
 
-function turnOf(scenario: Scenario, position: Position): Turn {
+function turnOf(scenario: Scenario, conversation: Conversation): ChosenTurn {
+  const { repeatCallsWhen: lost } = scenario;
+  const position = locate(conversation, (result) => lost !== undefined && meets(lost, result));
   const turn = scenario.turns[position.turn];
-  if (turn !== undefined) return turn;
+  if (turn !== undefined)
+    return { scenario, position, turn: position.repeat ? onlyCalls(turn, position.repeat) : turn };
   throw new ScriptedModelError(
     "past-the-last-turn",
     `Scenario "${scenario.name}" has ${scenario.turns.length} turns and is asked for turn ${position.turn} ` +
       "(counted from 0, by assistant messages since the last human message). Let an earlier turn end without tool calls, or add one.",
   );
+}
+
+/** Nothing is said twice: the calls alone are made again. */
+function onlyCalls(turn: Turn, { calls, count }: NonNullable<Position["repeat"]>): Turn {
+  const toolCalls = calls.flatMap((index) => turn.toolCalls?.[index] ?? []);
+  return { ...turn, thinking: undefined, text: undefined, toolCalls: toolCalls.map((call) => again(call, count)) };
+}
+
+function again(call: ScriptedToolCall, count: number): ScriptedToolCall {
+  return call.id === undefined ? call : { ...call, id: `${call.id}-again-${count}` };
 }
 
 function firstUnmet(match: Match, conversation: Conversation, position: Position): string | undefined {

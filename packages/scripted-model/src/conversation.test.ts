@@ -34,6 +34,32 @@ describe("locate", () => {
     ]);
   });
 
+  describe("with calls whose outcome was lost", () => {
+    const lost = (callId: string): Message => ({ role: "tool", callId, text: "unknown" });
+    const look = (...messages: Message[]) =>
+      locate({ model: "m", system: "", tools: [], size: 0, messages }, (text) => text === "unknown");
+
+    it("stays at their turn, for these calls alone", () => {
+      const asked = [human("a"), assistant("1"), tool("1"), assistant("2", "3", "4")];
+      expect(look(...asked, lost("2"), tool("3"), lost("4"))).toMatchObject({
+        turn: 1,
+        repeat: { calls: [0, 2], count: 1 },
+        results: [{ tool: "tool-1" }, { tool: "tool-3" }],
+      });
+    });
+
+    it("goes on once they have results, and stays for those that are lost again", () => {
+      const asked = [human("a"), assistant("1", "2", "3"), tool("1"), lost("2"), lost("3"), assistant("2b", "3b")];
+      expect(look(...asked, tool("2b"), lost("3b"))).toMatchObject({ turn: 0, repeat: { calls: [2], count: 2 } });
+      const { turn, repeat, results } = look(...asked, tool("2b"), lost("3b"), assistant("3c"), tool("3c"));
+      expect([turn, repeat, results.length]).toEqual([1, undefined, 3]);
+    });
+
+    it("forgets them when a human speaks", () => {
+      expect(look(human("a"), assistant("1"), lost("1"), human("b"))).toMatchObject({ turn: 0, repeat: undefined });
+    });
+  });
+
   it("takes neighbouring human messages as one utterance", () => {
     expect(at(human("a"), human("b"), assistant(), human("c")).human).toEqual(["a\n\nb", "c"]);
   });

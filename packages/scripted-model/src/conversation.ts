@@ -28,20 +28,25 @@ export interface ToolResult {
 
 /** Where a conversation stands, computed from the request alone: a re-sent request stands where it stood. */
 export interface Position {
-  /** Assistant messages since the last human message, which is the index of the turn to answer with. */
+  /** Assistant messages since the last human message, which is the index of the turn to answer with. Repetitions don't count. */
   readonly turn: number;
+  /** Given when calls of that turn have to be made once more: which of them, and how many repetitions that makes. */
+  readonly repeat?: { readonly calls: readonly number[]; readonly count: number };
   /** Results since the last human message, in the order they came. */
   readonly results: readonly ToolResult[];
   /** What humans said, one entry an utterance. */
   readonly human: readonly string[];
 }
 
-/** Human messages with nothing but other human messages between them are one utterance: clients split and add to them. */
-export function locate(conversation: Conversation): Position {
+/**
+ * Human messages with nothing but other human messages between them are one utterance: clients split and add to them.
+ * `isLost` says of a result that its call has to be made once more: it is no result then, and its turn is not over.
+ */
+export function locate(conversation: Conversation, isLost: (result: string) => boolean = () => false): Position {
   const human: string[] = [];
-  let turn = 0;
   let results: ToolResult[] = [];
   let names = new Map<string, string>();
+  let turns = createTurns();
   let previous: Message["role"] | undefined;
   for (const message of conversation.messages) {
     if (message.role === "human") {
@@ -49,16 +54,45 @@ export function locate(conversation: Conversation): Position {
         human.push(`${human.pop()}\n\n${message.text}`);
       } else {
         human.push(message.text);
-        [turn, results, names] = [0, [], new Map()];
+        [turns, results, names] = [createTurns(), [], new Map()];
       }
     } else if (message.role === "assistant") {
-      turn += 1;
+      turns.begin(message.toolCalls);
       for (const call of message.toolCalls) names.set(call.id, call.name);
     } else {
       const tool = names.get(message.callId);
-      if (tool !== undefined) results.push({ tool, text: message.text });
+      if (isLost(message.text)) turns.lose(message.callId);
+      else if (tool !== undefined) results.push({ tool, text: message.text });
     }
     previous = message.role;
   }
-  return { turn, results, human };
+  return { ...turns.next(), results, human };
+}
+
+/** Counts turns, where one whose calls were lost is said again with those calls alone. */
+function createTurns(): {
+  begin(calls: readonly RequestedToolCall[]): void;
+  lose(callId: string): void;
+  next(): Pick<Position, "turn" | "repeat">;
+} {
+  let turn = 0;
+  let count = 0;
+  /** The calls of the last message, by the index that they have in their turn. */
+  let calls = new Map<string, number>();
+  const lost = new Set<number>();
+  return {
+    begin(asked) {
+      const repeated = [...lost].toSorted();
+      if (repeated.length > 0) count += 1;
+      else turn += 1;
+      calls = new Map(asked.map(({ id }, index) => [id, repeated[index] ?? index]));
+      lost.clear();
+    },
+    lose(callId) {
+      const index = calls.get(callId);
+      if (index !== undefined) lost.add(index);
+    },
+    next: () =>
+      lost.size === 0 ? { turn } : { turn: turn - 1, repeat: { calls: [...lost].toSorted(), count: count + 1 } },
+  };
 }

@@ -38,7 +38,8 @@ export function writeReply(chosen: ChosenTurn, conversation: Conversation, optio
 
 /** Names this turn of this conversation. All that humans said is in it, so that a question asked twice is two runs. */
 export function runKey({ scenario, position }: ChosenTurn): string {
-  return digest(scenario.name, position.turn, position.human);
+  const again = position.repeat === undefined ? [] : [position.repeat.count];
+  return digest(scenario.name, position.turn, position.human, ...again);
 }
 
 function digest(...parts: readonly unknown[]): string {

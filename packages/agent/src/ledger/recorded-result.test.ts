@@ -15,7 +15,8 @@ it("gives a tool message back as it was", async () => {
     tool_call_id: text,
     name: text,
     status: fc.constantFrom<"success" | "error">("success", "error"),
-    artifact: fc.jsonValue(),
+    // No key of JSON data that JavaScript would take for a prototype: no serialiser keeps that.
+    artifact: fc.jsonValue().filter((value) => !JSON.stringify(value).includes("__proto__")),
     additional_kwargs: fc.dictionary(fc.stringMatching(/^[a-z_]{1,20}$/), text, { noNullPrototype: true }),
   });
   await fc.assert(

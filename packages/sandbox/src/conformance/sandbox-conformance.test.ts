@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createFilesystemSandbox } from "../filesystem/index.ts";
 import type { ExecuteResult, Sandbox, SandboxFiles } from "../sandbox.ts";
@@ -112,6 +113,8 @@ const faults: readonly [what: string, fault: Fault, caughtBy: string][] = [
     withFiles((files, { root }) => ({
       write: async (path, content) => {
         await files.write(path, "");
+        // Long enough for any reader to see it.
+        await setTimeout(5);
         await writeFile(join(root, path), content);
       },
     })),

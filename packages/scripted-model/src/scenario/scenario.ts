@@ -15,6 +15,11 @@ export interface Scenario {
   readonly match?: Match;
   /** Values taken from the request by name, for `{{ name }}` in templates. */
   readonly capture?: Readonly<Record<string, Capture>>;
+  /**
+   * A tool call whose result matches is made once more, under a new id, and nothing else is said: what a careful model does
+   * about a call whose outcome is unknown and that may be repeated. Such an answer is no turn.
+   */
+  readonly repeatCallsWhen?: TextMatch;
   /** Turn n answers a request with n assistant messages after the last human message. */
   readonly turns: readonly Turn[];
 }

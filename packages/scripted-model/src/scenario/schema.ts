@@ -69,6 +69,9 @@ const scenario = z.strictObject({
     .record(z.string().regex(/^[A-Za-z_][\w-]*$/, "a name starts with a letter"), capture)
     .optional()
     .meta({ description: "Values taken from the request, for {{ name }} in templates." }),
+  repeatCallsWhen: textMatch
+    .optional()
+    .meta({ description: "A tool call whose result matches is made once more; that answer is no turn." }),
   turns: z.array(turn).min(1).meta({
     description: "Turn n answers a request with n assistant messages after the last human message.",
   }),
