@@ -56,7 +56,11 @@ describe("locate", () => {
     });
 
     it("forgets them when a human speaks", () => {
-      expect(look(human("a"), assistant("1"), lost("1"), human("b"))).toEqual({ turn: 0, results: [], human: ["a", "b"] });
+      expect(look(human("a"), assistant("1"), lost("1"), human("b"))).toEqual({
+        turn: 0,
+        results: [],
+        human: ["a", "b"],
+      });
     });
   });
 
