@@ -66,7 +66,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
       return start(
         [options.temporal ?? "temporal", "server", "start-dev", "--headless", ...where, ...file],
         {},
-        "Temporal Server:",
+        "Server:  ",
       );
     },
     async [Symbol.asyncDispose]() {
