@@ -78,9 +78,16 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
       const { principal, view } = await callOf(context);
       return view(await executions.get(value, principal));
     },
-    list: async ({ phase, tags, pageSize, pageToken }, context) => {
+    list: async ({ phase, tags, labels, sessionId, agentId, org, pageSize, pageToken }, context) => {
       const call = await callOf(context);
-      const filter = { tags, phase: phase === ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED ? undefined : phase };
+      const filter = {
+        tags,
+        labels,
+        phase: phase === ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED ? undefined : phase,
+        sessionId: sessionId || undefined,
+        agentId: agentId || undefined,
+        org,
+      };
       return listSummaries(options, { call, filter, page: { pageSize, pageToken } });
     },
     listBySession: async ({ sessionId, pageSize, pageToken }, context) => {
@@ -110,6 +117,9 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
     },
   });
 }
+
+/** How many runs a list counts at most: its cost must not grow with all that ever ran. */
+const MAX_COUNTED = 10_000;
 
 interface ListOptions {
   readonly call: Call;
@@ -148,8 +158,8 @@ async function readRecords(
   { store, access }: AgentExecutionServicesOptions,
   { call, filter, page }: ListOptions,
 ): Promise<{ records: ExecutionRecord[]; nextPageToken: string; totalPages: number }> {
-  const scoped = { ...filter, org: access.listedOrg(call.principal, "") };
+  const scoped = { ...filter, org: access.listedOrg(call.principal, filter.org ?? "") };
   const { items, nextPageToken } = await readPage(page, (query) => store.executions.list(scoped, query));
-  const totalPages = pagesOf(await store.executions.count(scoped), page.pageSize);
+  const totalPages = pagesOf(await store.executions.count(scoped, MAX_COUNTED), page.pageSize);
   return { records: items, nextPageToken, totalPages };
 }

@@ -111,13 +111,14 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     execution.status = create(AgentExecutionStatusSchema, { audit: createdAudit(principal, createdAt) });
     const stored = secrets.seal(execution);
 
-    const { id, org, name, tags } = metadata;
+    const { id, org, name, labels, tags } = metadata;
     const phase = ExecutionPhase.EXECUTION_PENDING;
     const status = create(AgentExecutionStatusSchema, { phase, callbackToken: given.spec?.callbackToken });
     await tx.executions.insert({
       id,
       org,
       name,
+      labels,
       tags,
       sessionId,
       agentId,
@@ -156,7 +157,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     const audit = updatedAudit(previous.status?.audit, principal, clock());
     next.status = create(AgentExecutionStatusSchema, { audit });
     const body = toBinary(AgentExecutionSchema, secrets.seal(next, previous));
-    await tx.executions.replaceBody(id, { name: metadata.name, tags: metadata.tags, body });
+    await tx.executions.replaceBody(id, { name: metadata.name, labels: metadata.labels, tags: metadata.tags, body });
   }
 
   async function requireIdle(tx: StoreTransaction, { id, ended }: ExecutionRecord): Promise<void> {

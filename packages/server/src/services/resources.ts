@@ -68,8 +68,8 @@ export interface Resources<T extends Resource> {
   /** Throws NOT_FOUND. */
   getByReference(reference: ApiResourceReference, principal: Principal): Promise<T>;
   list(request: ListApiResourcesRequest, principal: Principal): Promise<Page<T>>;
-  select(filter: Omit<ResourceFilter, "kind" | "org">, page: PageRequest, principal: Principal): Promise<Page<T>>;
-  count(filter: Omit<ResourceFilter, "kind" | "org">, principal: Principal): Promise<number>;
+  select(filter: Omit<ResourceFilter, "kind">, page: PageRequest, principal: Principal): Promise<Page<T>>;
+  count(filter: Omit<ResourceFilter, "kind">, principal: Principal): Promise<number>;
 }
 
 export interface ResourcesOptions {
@@ -206,8 +206,10 @@ export function createResources<T extends Resource>(
     },
     list: ({ org, pageSize, pageToken, tags, labels }, principal) =>
       select({ org: access.listedOrg(principal, org), tags, labels }, { pageSize, pageToken }),
-    select: (filter, page, principal) => select({ ...filter, org: access.listedOrg(principal, "") }, page),
-    count: (filter, principal) => store.resources.count({ ...filter, kind, org: access.listedOrg(principal, "") }),
+    select: (filter, page, principal) =>
+      select({ ...filter, org: access.listedOrg(principal, filter.org ?? "") }, page),
+    count: (filter, principal) =>
+      store.resources.count({ ...filter, kind, org: access.listedOrg(principal, filter.org ?? "") }),
   };
 }
 

@@ -109,7 +109,7 @@ export function registerSessions(
   const { apply, create: createSession, update, deleteById, get } = handlers;
 
   async function page(
-    filter: Omit<ResourceFilter, "kind" | "org">,
+    filter: Omit<ResourceFilter, "kind">,
     request: PageRequest,
     context: HandlerContext,
   ): Promise<SessionList> {
@@ -131,7 +131,10 @@ export function registerSessions(
   });
   router.service(SessionQueryController, {
     get,
-    list: (request, context) => page({ tags: request.tags }, request, context),
+    list: (request, context) => {
+      const { tags, labels, org } = request;
+      return page({ tags, labels, org }, request, context);
+    },
     listByAgent: (request, context) => page({ grandparentId: request.agentId }, request, context),
   });
 }

@@ -14,6 +14,7 @@ export interface ExecutionRecord extends ExecutionSummary {
   readonly id: string;
   readonly org: string;
   readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
   readonly tags: readonly string[];
   readonly sessionId: string;
   readonly agentId: string;
@@ -42,6 +43,8 @@ export interface ExecutionFilter {
   readonly phase?: number;
   /** All of them must be there. */
   readonly tags?: readonly string[];
+  /** All of them must be there with this value. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** Only those that have not ended. */
   readonly live?: boolean;
 }
@@ -157,9 +160,12 @@ export interface ExecutionStore {
   get(id: string): Promise<ExecutionRecord | undefined>;
   /** Newest first. */
   list(filter: ExecutionFilter, page: PageQuery): Promise<ExecutionRecord[]>;
-  count(filter: ExecutionFilter): Promise<number>;
+  /** Counts no further than `limit`, so that the answer costs the same however many there are. */
+  count(filter: ExecutionFilter, limit?: number): Promise<number>;
   /** Replaces metadata and spec; the status is not touched. */
-  replaceBody(id: string, change: Pick<ExecutionRecord, "name" | "tags" | "body">): Promise<void>;
+  replaceBody(id: string, change: Pick<ExecutionRecord, "name" | "labels" | "tags" | "body">): Promise<void>;
+  /** The revisions of those of the runs that exist, in one reading. */
+  revisions(ids: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** What `refusalOf` decides by, read without waiting for writers: an answer that may be outdated by the time it is used. */
   writeState(id: string): Promise<WriteState | undefined>;
   /** Decides by `refusalOf`, then stores the change, in one step. */

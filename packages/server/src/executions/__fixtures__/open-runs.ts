@@ -49,7 +49,7 @@ export function openRuns(options: Partial<RunStatusesOptions> = {}): OpenRuns {
       const body = toBinary(AgentExecutionSchema, create(AgentExecutionSchema, { metadata: { id } }));
       const snapshot = toBinary(AgentExecutionStatusSchema, create(AgentExecutionStatusSchema, { phase }));
       await store.transaction(async (tx) => {
-        await tx.executions.insert({ id, ...text, tags: [], phase, createdAt: 1, body, snapshot });
+        await tx.executions.insert({ id, ...text, labels: {}, tags: [], phase, createdAt: 1, body, snapshot });
         const payload = new Uint8Array();
         await tx.tasks.enqueue({ id, kind: "execution", queue: "q", sessionId: "", payload, createdAt: 1 });
       });

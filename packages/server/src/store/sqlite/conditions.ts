@@ -30,6 +30,14 @@ export function tagConditions(tags: readonly string[] = []): Condition[] {
   ]);
 }
 
+/** Rows whose JSON object column holds every one of the labels. */
+export function labelConditions(labels: Readonly<Record<string, string>> = {}): Condition[] {
+  return Object.entries(labels).map(([key, value], index) => [
+    `EXISTS (SELECT 1 FROM json_each(labels) WHERE key = :key${index} AND value = :value${index})`,
+    { [`key${index}`]: key, [`value${index}`]: value },
+  ]);
+}
+
 /** The extended result codes of a primary key or unique index that is taken. */
 const UNIQUE_VIOLATIONS: ReadonlySet<unknown> = new Set([1555, 2067, 2579]);
 

@@ -8,13 +8,14 @@ import type {
   StatusAppend,
   WriteState,
 } from "../execution-store.ts";
-import { conditions, isUniqueViolation, tagConditions, type Condition } from "./conditions.ts";
+import { conditions, isUniqueViolation, labelConditions, tagConditions, type Condition } from "./conditions.ts";
 import type { Session, Sql } from "./sql.ts";
 
 interface Row {
   id: string;
   org: string;
   name: string;
+  labels: string;
   tags: string;
   session_id: string;
   agent_id: string;
@@ -33,8 +34,8 @@ interface Row {
 const SELECT = "SELECT executions.*, body FROM executions JOIN execution_bodies ON execution_id = id";
 
 const INSERT = `
-  INSERT INTO executions (id, org, name, tags, session_id, agent_id, phase, error, started_at, completed_at, created_at, revision)
-  VALUES (:id, :org, :name, :tags, :session_id, :agent_id, :phase, :error, :started_at, :completed_at, :created_at, 1)`;
+  INSERT INTO executions (id, org, name, labels, tags, session_id, agent_id, phase, error, started_at, completed_at, created_at, revision)
+  VALUES (:id, :org, :name, :labels, :tags, :session_id, :agent_id, :phase, :error, :started_at, :completed_at, :created_at, 1)`;
 
 const ADVANCE = `
   UPDATE executions SET revision = :revision, last_fence = :fence, last_sequence = :sequence, ended = :ended,
@@ -77,6 +78,7 @@ export function createExecutionStore(session: Session): ExecutionStore {
             name,
             phase,
             error,
+            labels: JSON.stringify(execution.labels),
             tags: JSON.stringify(execution.tags),
             session_id: execution.sessionId,
             agent_id: execution.agentId,
@@ -98,16 +100,24 @@ export function createExecutionStore(session: Session): ExecutionStore {
         const text = `${SELECT} ${where} ORDER BY created_at DESC, id DESC LIMIT :limit`;
         return sql.all<Row>(text, { ...parameters, limit: page.limit }).flatMap((row) => fromRow(row) ?? []);
       }),
-    count: (filter) =>
+    count: (filter, limit = -1) =>
       session.read((sql) => {
         const { where, parameters } = conditions(executionConditions(filter));
-        return sql.get<{ count: number }>(`SELECT count(*) AS count FROM executions ${where}`, parameters)?.count ?? 0;
+        const text = `SELECT count(*) AS count FROM (SELECT 1 FROM executions ${where} LIMIT :limit)`;
+        return sql.get<{ count: number }>(text, { ...parameters, limit })?.count ?? 0;
       }),
-    replaceBody: (id, { name, tags, body }) =>
+    revisions: (ids) =>
+      session.read((sql) => {
+        const text = "SELECT id, revision FROM executions WHERE id IN (SELECT value FROM json_each(:ids))";
+        const rows = sql.all<{ id: string; revision: number }>(text, { ids: JSON.stringify(ids) });
+        return new Map(rows.map(({ id, revision }) => [id, revision]));
+      }),
+    replaceBody: (id, { name, labels, tags, body }) =>
       session.write((sql) => {
-        sql.run("UPDATE executions SET name = :name, tags = :tags WHERE id = :id", {
+        sql.run("UPDATE executions SET name = :name, labels = :labels, tags = :tags WHERE id = :id", {
           id,
           name,
+          labels: JSON.stringify(labels),
           tags: JSON.stringify(tags),
         });
         sql.run("UPDATE execution_bodies SET body = :body WHERE execution_id = :id", { id, body });
@@ -187,6 +197,7 @@ function executionConditions(filter: ExecutionFilter): Condition[] {
     filter.phase !== undefined && ["phase = :phase", { phase: filter.phase }],
     filter.live === true && ["ended = 0", {}],
     ...tagConditions(filter.tags),
+    ...labelConditions(filter.labels),
   ];
 }
 
@@ -196,6 +207,7 @@ function fromRow(row: Row | undefined): ExecutionRecord | undefined {
       id: row.id,
       org: row.org,
       name: row.name,
+      labels: JSON.parse(row.labels) as Record<string, string>,
       tags: JSON.parse(row.tags) as string[],
       sessionId: row.session_id,
       agentId: row.agent_id,

@@ -130,6 +130,10 @@ const MIGRATIONS: readonly string[] = [
     CHECK ((state = 'finished') = (result IS NOT NULL))
   ) STRICT;
   `,
+  `
+  ALTER TABLE executions ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+  CREATE INDEX executions_by_org ON executions (org, created_at, id);
+  `,
 ];
 
 /** Brings the database to this program's schema. Throws `ServerError` `database-newer`. */

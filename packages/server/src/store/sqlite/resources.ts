@@ -1,6 +1,6 @@
 import { StoreError } from "../errors.ts";
 import type { ResourceFilter, ResourceRecord, ResourceStore } from "../resource-store.ts";
-import { conditions, isUniqueViolation, tagConditions, type Condition } from "./conditions.ts";
+import { conditions, isUniqueViolation, labelConditions, tagConditions, type Condition } from "./conditions.ts";
 import type { Session } from "./sql.ts";
 
 interface Row {
@@ -85,10 +85,7 @@ function resourceConditions(filter: ResourceFilter): Condition[] {
       { grandparent_id: filter.grandparentId },
     ],
     ...tagConditions(filter.tags),
-    ...Object.entries(filter.labels ?? {}).map(([key, value], index): Condition => [
-      `EXISTS (SELECT 1 FROM json_each(labels) WHERE key = :key${index} AND value = :value${index})`,
-      { [`key${index}`]: key, [`value${index}`]: value },
-    ]),
+    ...labelConditions(filter.labels),
   ];
 }
 

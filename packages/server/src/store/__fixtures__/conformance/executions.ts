@@ -8,6 +8,7 @@ export function execution(change: Partial<NewExecution> & Pick<NewExecution, "id
   return {
     org: "local",
     name: change.id,
+    labels: {},
     tags: [],
     sessionId: "ses-1",
     agentId: "agt-1",
@@ -172,7 +173,7 @@ export function executionCases(subject: Subject): void {
 
     it("lists newest first by session, agent, phase, tags and life", async () => {
       const { executions } = subject.store;
-      await executions.insert(execution({ id: "aex-1", createdAt: 1, tags: ["x"] }));
+      await executions.insert(execution({ id: "aex-1", createdAt: 1, tags: ["x"], labels: { team: "a" } }));
       await executions.insert(execution({ id: "aex-2", createdAt: 2, sessionId: "ses-2", agentId: "agt-2", phase: 3 }));
       await executions.insert(execution({ id: "aex-3", createdAt: 3, org: "other" }));
       await append({ snapshot: bytes(9), ends: true });
@@ -184,8 +185,17 @@ export function executionCases(subject: Subject): void {
       expect(await ids({ agentId: "agt-1" })).toEqual(["aex-3", "aex-1"]);
       expect(await ids({ phase: 3 })).toEqual(["aex-2"]);
       expect(await ids({ tags: ["x"] })).toEqual(["aex-1"]);
+      expect(await ids({ labels: { team: "a" } })).toEqual(["aex-1"]);
+      expect(await ids({ labels: { team: "b" } })).toEqual([]);
       expect(await ids({ live: true })).toEqual(["aex-3", "aex-2"]);
       expect(await executions.count({ org: "local" })).toBe(2);
+      expect(await executions.count({}, 2)).toBe(2);
+      expect(await executions.revisions(["aex-1", "aex-3", "aex-9"])).toEqual(
+        new Map([
+          ["aex-1", 2],
+          ["aex-3", 1],
+        ]),
+      );
       const after = await executions.list({}, { limit: 9, after: { createdAt: 3, id: "aex-3" } });
       expect(after.map(({ id }) => id)).toEqual(["aex-2", "aex-1"]);
     });
@@ -210,8 +220,9 @@ export function executionCases(subject: Subject): void {
     it("replaces the body and leaves the status", async () => {
       const { executions } = subject.store;
       await executions.insert(execution({ id: "aex-1" }));
-      await executions.replaceBody("aex-1", { name: "new", tags: ["t"], body: bytes(5) });
-      expect(await executions.get("aex-1")).toMatchObject({ name: "new", tags: ["t"], body: bytes(5), revision: 1 });
+      await executions.replaceBody("aex-1", { name: "new", labels: { a: "b" }, tags: ["t"], body: bytes(5) });
+      const changed = { name: "new", labels: { a: "b" }, tags: ["t"], body: bytes(5), revision: 1 };
+      expect(await executions.get("aex-1")).toMatchObject(changed);
       expect(await executions.snapshot("aex-1")).toEqual({ revision: 1, status: bytes(2) });
     });
   });

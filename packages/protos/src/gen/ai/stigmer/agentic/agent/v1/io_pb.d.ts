@@ -23,6 +23,13 @@ export declare type AgentId = Message<"ai.stigmer.agentic.agent.v1.AgentId"> & {
    * @generated from field: string value = 1;
    */
   value: string;
+
+  /**
+   * For `delete` alone: delete although instances or sessions depend on the agent, and take those along.
+   *
+   * @generated from field: bool force = 1000;
+   */
+  force: boolean;
 };
 
 /**

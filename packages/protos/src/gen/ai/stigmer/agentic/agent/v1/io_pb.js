@@ -10,7 +10,7 @@ import { file_buf_validate_validate } from "../../../../../buf/validate/validate
  * Describes the file ai/stigmer/agentic/agent/v1/io.proto.
  */
 export const file_ai_stigmer_agentic_agent_v1_io = /*@__PURE__*/
-  fileDesc("CiRhaS9zdGlnbWVyL2FnZW50aWMvYWdlbnQvdjEvaW8ucHJvdG8SG2FpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudC52MSIhCgdBZ2VudElkEhYKBXZhbHVlGAEgASgJQge6SARyAhABIlcKCUFnZW50TGlzdBIxCgVpdGVtcxgBIAMoCzIiLmFpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudC52MS5BZ2VudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAliBnByb3RvMw", [file_ai_stigmer_agentic_agent_v1_api, file_buf_validate_validate]);
+  fileDesc("CiRhaS9zdGlnbWVyL2FnZW50aWMvYWdlbnQvdjEvaW8ucHJvdG8SG2FpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudC52MSIxCgdBZ2VudElkEhYKBXZhbHVlGAEgASgJQge6SARyAhABEg4KBWZvcmNlGOgHIAEoCCJXCglBZ2VudExpc3QSMQoFaXRlbXMYASADKAsyIi5haS5zdGlnbWVyLmFnZW50aWMuYWdlbnQudjEuQWdlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJYgZwcm90bzM", [file_ai_stigmer_agentic_agent_v1_api, file_buf_validate_validate]);
 
 /**
  * Describes the message ai.stigmer.agentic.agent.v1.AgentId.

@@ -60,7 +60,7 @@ export declare const SessionIdSchema: GenMessage<SessionId>;
  */
 export declare type AgentExecutionList = Message<"ai.stigmer.agentic.agentexecution.v1.AgentExecutionList"> & {
   /**
-   * How many pages of the requested size there are.
+   * How many pages of the requested size there are; no more than 10,000 runs are counted.
    *
    * @generated from field: int32 total_pages = 1;
    */
@@ -120,6 +120,34 @@ export declare type ListAgentExecutionsRequest = Message<"ai.stigmer.agentic.age
    * @generated from field: repeated string tags = 4;
    */
   tags: string[];
+
+  /**
+   * Only those of this session; empty: of all.
+   *
+   * @generated from field: string session_id = 1000;
+   */
+  sessionId: string;
+
+  /**
+   * Only those of this agent; empty: of all.
+   *
+   * @generated from field: string agent_id = 1001;
+   */
+  agentId: string;
+
+  /**
+   * Only those that carry all of these labels with these values.
+   *
+   * @generated from field: map<string, string> labels = 1002;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Only those of this organization; empty: of every one that the caller may see.
+   *
+   * @generated from field: string org = 1003;
+   */
+  org: string;
 };
 
 /**
@@ -225,6 +253,14 @@ export declare type WatchAgentExecutionEvent = Message<"ai.stigmer.agentic.agent
     value: StatusDelta;
     case: "delta";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Now and then: the hash of the status after this event, as `@stigmer/status` makes it. A watcher whose own is another one
+   * has diverged, and watches again from the start.
+   *
+   * @generated from field: string state_hash = 4;
+   */
+  stateHash: string;
 };
 
 /**
@@ -232,4 +268,213 @@ export declare type WatchAgentExecutionEvent = Message<"ai.stigmer.agentic.agent
  * Use `create(WatchAgentExecutionEventSchema)` to create a new message.
  */
 export declare const WatchAgentExecutionEventSchema: GenMessage<WatchAgentExecutionEvent>;
+
+/**
+ * WatchSessionRequest asks to follow all runs of a session, also those that are yet to come.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.WatchSessionRequest
+ */
+export declare type WatchSessionRequest = Message<"ai.stigmer.agentic.agentexecution.v1.WatchSessionRequest"> & {
+  /**
+   * The session's `metadata.id`.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * The latest revision that the watcher has of each run, to resume after a broken stream. Runs that are not named begin with
+   * a snapshot.
+   *
+   * @generated from field: map<string, uint32> after_revisions = 2;
+   */
+  afterRevisions: { [key: string]: number };
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.WatchSessionRequest.
+ * Use `create(WatchSessionRequestSchema)` to create a new message.
+ */
+export declare const WatchSessionRequestSchema: GenMessage<WatchSessionRequest>;
+
+/**
+ * WatchSessionEvent is one step of a followed session.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.WatchSessionEvent
+ */
+export declare type WatchSessionEvent = Message<"ai.stigmer.agentic.agentexecution.v1.WatchSessionEvent"> & {
+  /**
+   * The run that it is about; empty for `caught_up`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * The revision that the run has after this event.
+   *
+   * @generated from field: uint32 revision = 2;
+   */
+  revision: number;
+
+  /**
+   * What the watcher gets to know.
+   *
+   * @generated from oneof ai.stigmer.agentic.agentexecution.v1.WatchSessionEvent.event
+   */
+  event: {
+    /**
+     * The whole run; it replaces what the watcher has of it.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.AgentExecution snapshot = 3;
+     */
+    value: AgentExecution;
+    case: "snapshot";
+  } | {
+    /**
+     * What changed in the run since the event before about it.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.StatusDelta delta = 4;
+     */
+    value: StatusDelta;
+    case: "delta";
+  } | {
+    /**
+     * The run was deleted.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.RunDeleted deleted = 5;
+     */
+    value: RunDeleted;
+    case: "deleted";
+  } | {
+    /**
+     * The watcher has been told of every run that there was when it came. Sent once a stream.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.CaughtUp caught_up = 6;
+     */
+    value: CaughtUp;
+    case: "caughtUp";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Now and then: the hash of the run's status after this event, as in `WatchAgentExecutionEvent`.
+   *
+   * @generated from field: string state_hash = 7;
+   */
+  stateHash: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.WatchSessionEvent.
+ * Use `create(WatchSessionEventSchema)` to create a new message.
+ */
+export declare const WatchSessionEventSchema: GenMessage<WatchSessionEvent>;
+
+/**
+ * RunDeleted says that a run is gone.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.RunDeleted
+ */
+export declare type RunDeleted = Message<"ai.stigmer.agentic.agentexecution.v1.RunDeleted"> & {
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.RunDeleted.
+ * Use `create(RunDeletedSchema)` to create a new message.
+ */
+export declare const RunDeletedSchema: GenMessage<RunDeleted>;
+
+/**
+ * CaughtUp divides what was there from what happens.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.CaughtUp
+ */
+export declare type CaughtUp = Message<"ai.stigmer.agentic.agentexecution.v1.CaughtUp"> & {
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.CaughtUp.
+ * Use `create(CaughtUpSchema)` to create a new message.
+ */
+export declare const CaughtUpSchema: GenMessage<CaughtUp>;
+
+/**
+ * WatchAgentExecutionListRequest asks to follow a list of runs, without what is said in them.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.WatchAgentExecutionListRequest
+ */
+export declare type WatchAgentExecutionListRequest = Message<"ai.stigmer.agentic.agentexecution.v1.WatchAgentExecutionListRequest"> & {
+  /**
+   * Only those of this organization; empty: of every one that the caller may see.
+   *
+   * @generated from field: string org = 1;
+   */
+  org: string;
+
+  /**
+   * Only those of this agent; empty: of all.
+   *
+   * @generated from field: string agent_id = 2;
+   */
+  agentId: string;
+
+  /**
+   * How many of the newest runs to begin with, beside those under way; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.WatchAgentExecutionListRequest.
+ * Use `create(WatchAgentExecutionListRequestSchema)` to create a new message.
+ */
+export declare const WatchAgentExecutionListRequestSchema: GenMessage<WatchAgentExecutionListRequest>;
+
+/**
+ * WatchAgentExecutionListEvent is one step of a followed list. A watcher that lost its stream watches anew: what is not told
+ * before `caught_up` is gone from the list.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.WatchAgentExecutionListEvent
+ */
+export declare type WatchAgentExecutionListEvent = Message<"ai.stigmer.agentic.agentexecution.v1.WatchAgentExecutionListEvent"> & {
+  /**
+   * What the watcher gets to know.
+   *
+   * @generated from oneof ai.stigmer.agentic.agentexecution.v1.WatchAgentExecutionListEvent.event
+   */
+  event: {
+    /**
+     * A run that is new in the list, or whose phase, error or times have changed: metadata and spec, and of the status no more
+     * than these and the revision.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.AgentExecution changed = 1;
+     */
+    value: AgentExecution;
+    case: "changed";
+  } | {
+    /**
+     * The id of a run that was deleted.
+     *
+     * @generated from field: string deleted = 2;
+     */
+    value: string;
+    case: "deleted";
+  } | {
+    /**
+     * The watcher has been told of every run that it begins with. Sent once a stream.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.CaughtUp caught_up = 3;
+     */
+    value: CaughtUp;
+    case: "caughtUp";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.WatchAgentExecutionListEvent.
+ * Use `create(WatchAgentExecutionListEventSchema)` to create a new message.
+ */
+export declare const WatchAgentExecutionListEventSchema: GenMessage<WatchAgentExecutionListEvent>;
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { AgentExecutionIdSchema, AgentExecutionListSchema, ListAgentExecutionsBySessionRequestSchema, ListAgentExecutionsRequestSchema, WatchAgentExecutionEventSchema, WatchAgentExecutionRequestSchema } from "./io_pb.js";
+import type { AgentExecutionIdSchema, AgentExecutionListSchema, ListAgentExecutionsBySessionRequestSchema, ListAgentExecutionsRequestSchema, WatchAgentExecutionEventSchema, WatchAgentExecutionListEventSchema, WatchAgentExecutionListRequestSchema, WatchAgentExecutionRequestSchema, WatchSessionEventSchema, WatchSessionRequestSchema } from "./io_pb.js";
 import type { AgentExecutionSchema } from "./api_pb.js";
 
 /**
@@ -67,6 +67,27 @@ export declare const AgentExecutionQueryController: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchAgentExecutionRequestSchema;
     output: typeof WatchAgentExecutionEventSchema;
+  },
+  /**
+   * Follows all runs of a session, also those that are yet to come, until the watcher leaves: what a conversation's view needs.
+   *
+   * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController.watchSession
+   */
+  watchSession: {
+    methodKind: "server_streaming";
+    input: typeof WatchSessionRequestSchema;
+    output: typeof WatchSessionEventSchema;
+  },
+  /**
+   * Follows the list of runs, of one organization or of all that the caller may see, until the watcher leaves: what a
+   * dashboard needs.
+   *
+   * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController.watchList
+   */
+  watchList: {
+    methodKind: "server_streaming";
+    input: typeof WatchAgentExecutionListRequestSchema;
+    output: typeof WatchAgentExecutionListEventSchema;
   },
 }>;
 

@@ -24,6 +24,13 @@ export declare type AgentInstanceId = Message<"ai.stigmer.agentic.agentinstance.
    * @generated from field: string value = 1;
    */
   value: string;
+
+  /**
+   * For `delete` alone: delete although sessions depend on the instance, and take those along.
+   *
+   * @generated from field: bool force = 1000;
+   */
+  force: boolean;
 };
 
 /**

@@ -111,6 +111,20 @@ export declare type ListSessionsRequest = Message<"ai.stigmer.agentic.session.v1
    * @generated from field: repeated string tags = 3;
    */
   tags: string[];
+
+  /**
+   * Only those that carry all of these labels with these values.
+   *
+   * @generated from field: map<string, string> labels = 1000;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Only those of this organization; empty: of every one that the caller may see.
+   *
+   * @generated from field: string org = 1001;
+   */
+  org: string;
 };
 
 /**
