@@ -1,5 +1,6 @@
 // For everyone who holds a status: servers, clients, user interfaces.
 export { applyDelta, createStatusFold, emptyStatus, type StatusFold } from "./status-fold.ts";
+export { hashesContradict } from "./hashes-contradict.ts";
 export { mergeDeltas } from "./merge-deltas.ts";
 export { mergeWholeStatus } from "./merge-whole-status.ts";
 export { isTerminal } from "./phase.ts";

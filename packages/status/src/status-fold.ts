@@ -19,6 +19,7 @@ import { checkDelta } from "./check-delta.ts";
 import { mergeWholeStatus } from "./merge-whole-status.ts";
 import { patchSubAgent, patchToolCall } from "./patch-row.ts";
 import { moveRun } from "./phase.ts";
+import { createStateHash } from "./state-hash.ts";
 import { indexStatus, indexToolCall, type MessageRow, messageRow, type StatusIndex } from "./status-index.ts";
 import { dropUtf8, utf8Length } from "./utf8.ts";
 
@@ -32,6 +33,13 @@ export interface StatusFold {
    * when the delta does not continue this status.
    */
   apply(delta: StatusDelta): void;
+  /**
+   * The hash of the status now, but for audit, callback token and revision: two folds with the same hash show the same, by
+   * whatever deltas and snapshots they came there. It begins with its rules' number and a colon; hashes by different rules
+   * can't be compared ({@link hashesContradict}). The first call costs as much as the status is large, and from then on
+   * deltas and calls cost what the deltas say.
+   */
+  hash(): string;
 }
 
 /** The status of a run before anything happened. */
@@ -101,6 +109,7 @@ export function createRowFold(status?: AgentExecutionStatus): RowFold {
 
   return {
     status: current,
+    hash: () => (index.hash ??= createStateHash(current)).read(),
     apply(delta) {
       checkDelta(index, delta);
       for (const change of delta.changes) applyChange(change);
@@ -116,6 +125,7 @@ function startMessage(status: AgentExecutionStatus, index: StatusIndex, started:
   const message = create(AgentMessageSchema, { id, type, timestamp, metadata });
   status.messages.push(message);
   index.messages.set(id, messageRow(message));
+  index.hash?.messageAdded(message);
 }
 
 function appendText(index: StatusIndex, { messageId, kind, offset, text }: TextAppended): void {
@@ -129,19 +139,21 @@ function appendText(index: StatusIndex, { messageId, kind, offset, text }: TextA
   if (reasoning) {
     row.message.reasoning += rest;
     row.reasoningBytes = end;
+    index.hash?.appended(row.message, "reasoning", rest);
   } else {
     row.message.content += rest;
     row.contentBytes = end;
+    index.hash?.appended(row.message, "content", rest);
   }
 }
 
 function removeMessage(status: AgentExecutionStatus, index: StatusIndex, messageId: string): void {
   const row = index.messages.get(messageId);
   if (row === undefined) return;
-  status.messages.splice(status.messages.lastIndexOf(row.message), 1);
+  removeAt(index, status.messages, status.messages.lastIndexOf(row.message));
   index.messages.delete(messageId);
   for (const { id } of row.message.toolCalls) {
-    removeById(status.toolCalls, id);
+    removeById(index, status.toolCalls, id);
     index.toolCalls.delete(id);
   }
 }
@@ -151,10 +163,14 @@ function changeToolCall(status: AgentExecutionStatus, index: StatusIndex, { mess
   // A message that is not there is one that this delta takes back again, or the check before would have thrown.
   if (call === undefined || (messageId !== "" && message === undefined)) return;
   const rows = index.toolCalls.get(call.id) ?? [addToolCall(status, index, call)];
-  for (const row of rows) patchToolCall(row, call);
+  for (const row of rows) {
+    patchToolCall(row, call);
+    index.hash?.changed(row);
+  }
   const [row] = rows;
   if (message !== undefined && row !== undefined && !message.toolCalls.some(({ id }) => id === call.id)) {
     message.toolCalls.push(row);
+    index.hash?.toolCallAdded(message.toolCalls, row);
   }
 }
 
@@ -162,14 +178,15 @@ function addToolCall(status: AgentExecutionStatus, index: StatusIndex, call: Too
   const row = clone(ToolCallSchema, call);
   status.toolCalls.push(row);
   indexToolCall(index, row);
+  index.hash?.toolCallAdded(status.toolCalls, row);
   return row;
 }
 
 /** A sub-agent's task goes with the call that handed it over. */
 function removeToolCall(status: AgentExecutionStatus, index: StatusIndex, id: string): void {
-  removeById(status.toolCalls, id);
-  for (const { toolCalls } of status.messages) removeById(toolCalls, id);
-  removeById(status.subAgentExecutions, id);
+  removeById(index, status.toolCalls, id);
+  for (const { toolCalls } of status.messages) removeById(index, toolCalls, id);
+  removeById(index, status.subAgentExecutions, id);
   index.toolCalls.delete(id);
   index.subAgents.delete(id);
 }
@@ -178,14 +195,25 @@ function changeSubAgent(status: AgentExecutionStatus, index: StatusIndex, change
   const row = index.subAgents.get(change.id);
   if (row !== undefined) {
     patchSubAgent(row, change);
+    index.hash?.changed(row);
     return;
   }
   const added = clone(SubAgentExecutionSchema, change);
   status.subAgentExecutions.push(added);
   index.subAgents.set(added.id, added);
+  index.hash?.subAgentAdded(added);
 }
 
-function removeById(rows: { readonly id: string }[], id: string): void {
-  const at = rows.findLastIndex((row) => row.id === id);
-  if (at >= 0) rows.splice(at, 1);
+function removeById(index: StatusIndex, rows: { readonly id: string }[], id: string): void {
+  removeAt(
+    index,
+    rows,
+    rows.findLastIndex((row) => row.id === id),
+  );
+}
+
+function removeAt(index: StatusIndex, rows: object[], at: number): void {
+  if (at < 0) return;
+  rows.splice(at, 1);
+  index.hash?.removed(rows, at);
 }

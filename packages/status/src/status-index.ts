@@ -5,6 +5,7 @@ import type {
   ToolCall,
 } from "@stigmer/protos/agentexecution/v1";
 import { TextKind } from "@stigmer/protos/agentexecution/v1";
+import type { StateHash } from "./state-hash.ts";
 import { utf8Length } from "./utf8.ts";
 
 /** A message and the length of its texts in bytes, kept so that an append costs what it appends. */
@@ -20,6 +21,8 @@ export interface StatusIndex {
   /** A call stands in the list of all calls and in its message: one object when this fold made it, two in a parsed status. */
   readonly toolCalls: Map<string, readonly ToolCall[]>;
   readonly subAgents: Map<string, SubAgentExecution>;
+  /** Kept once somebody has asked for it. */
+  hash?: StateHash;
 }
 
 export function indexStatus(status: AgentExecutionStatus): StatusIndex {
