@@ -21,6 +21,8 @@ export type Format =
   | { readonly type: "path" }
   | { readonly type: "database" }
   | { readonly type: "network" }
+  /** Of web pages, as browsers send them. */
+  | { readonly type: "origins" }
   | { readonly type: "key"; readonly bytes: number };
 
 /** A Postgres database. The URL may carry a password: treat it as a secret. */
@@ -50,9 +52,11 @@ export type ValueOf<F, M extends Mode> = F extends { type: "integer" | "number" 
           : DatabaseLocation
         : F extends { type: "network" }
           ? NetworkPolicy
-          : F extends { type: "key" }
-            ? Uint8Array
-            : string;
+          : F extends { type: "origins" }
+            ? readonly string[]
+            : F extends { type: "key" }
+              ? Uint8Array
+              : string;
 
 /** What reading a value depends on beside its text. */
 export interface FormatContext {
@@ -89,6 +93,8 @@ export function describeFormat(format: Format, mode?: Mode): string {
       return mode === "cloud" ? "a postgres:// URL" : "the path of a SQLite file or a postgres:// URL";
     case "network":
       return "none, all, or host names separated by commas";
+    case "origins":
+      return "origins separated by commas, each scheme, host and port alone, for example https://app.example.com";
     case "key":
       return `${format.bytes} bytes in base64 or hex, for example the output of: openssl rand -base64 ${format.bytes}`;
   }
@@ -131,6 +137,8 @@ export function schemaOf(format: Format, context: FormatContext): z.ZodType<unkn
       return parsed(trimmed, (text) => parseDatabase(text, context));
     case "network":
       return parsed(trimmed, parseNetwork);
+    case "origins":
+      return parsed(trimmed, parseOrigins);
     case "key":
       return parsed(trimmed, (text) => parseKey(text, format.bytes));
   }
@@ -181,6 +189,17 @@ function parseNetwork(text: string): NetworkPolicy | undefined {
   return hosts.every((host) => /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(host))
     ? { type: "allow", hosts }
     : undefined;
+}
+
+function parseOrigins(text: string): readonly string[] | undefined {
+  const origins = text.split(",").map((origin) => origin.trim());
+  return origins.every(isOrigin) ? origins : undefined;
+}
+
+/** Neither `*` nor `null` is one. Browsers write the host of http and https in lower case, without the default port. */
+function isOrigin(text: string): boolean {
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s*]+$/.test(text) || !URL.canParse(text)) return false;
+  return !/^https?:/.test(text) || new URL(text).origin === text;
 }
 
 function parseKey(text: string, bytes: number): Uint8Array | undefined {

@@ -23,6 +23,7 @@ test("local mode", () => {
     config: {
       mode: "local",
       port: 50051,
+      allowedOrigins: [],
       engine: { type: "embedded" },
       database: { type: "sqlite", file: "/home/ada/.stigmer/data/stigmer.db" },
       encryption: { type: "file", path: "/home/ada/.stigmer/data/encryption.key" },
@@ -56,6 +57,29 @@ test("local mode with everything moved", () => {
     },
   });
   expect(result).not.toHaveProperty("config.redis");
+});
+
+test("web pages that may call", () => {
+  const origins = (text: string): Record<string, string> => ({ MODE: "local", STIGMER_ALLOWED_ORIGINS: text });
+  expect(
+    readServerConfig(origins("https://app.example.com, http://localhost:5173,chrome-extension://abcdef"), { home }),
+  ).toMatchObject({
+    config: { allowedOrigins: ["https://app.example.com", "http://localhost:5173", "chrome-extension://abcdef"] },
+  });
+  for (const wrong of [
+    "*",
+    "null",
+    "https://*.example.com",
+    "app.example.com",
+    "https://app.example.com/",
+    "https://APP.example.com",
+    "https://app.example.com:443",
+    "https://app.example.com,",
+  ]) {
+    expect(problems(origins(wrong))).toEqual([
+      `STIGMER_ALLOWED_ORIGINS is ${JSON.stringify(wrong)}: expected origins separated by commas, each scheme, host and port alone, for example https://app.example.com`,
+    ]);
+  }
 });
 
 test("cloud mode", () => {

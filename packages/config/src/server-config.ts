@@ -15,6 +15,8 @@ interface SharedServerConfig {
   readonly homes: Homes;
   /** 0 takes any free port. */
   readonly port: number;
+  /** Whose web pages may call. */
+  readonly allowedOrigins: readonly string[];
   /** The queue that workflows are taken from. */
   readonly workflowTaskQueue: string;
   /** The queue that runners take activities from; named in each workflow's start arguments. */
@@ -108,6 +110,7 @@ function sharedBy(values: Values<"local", "server"> | Values<"cloud", "server">,
     logLevel: values.LOG_LEVEL,
     homes,
     port: values.STIGMER_PORT,
+    allowedOrigins: values.STIGMER_ALLOWED_ORIGINS ?? [],
     workflowTaskQueue: values.TEMPORAL_AGENT_EXECUTION_STIGMER_TASK_QUEUE,
     runnerTaskQueue: values.TEMPORAL_AGENT_EXECUTION_RUNNER_TASK_QUEUE,
   };

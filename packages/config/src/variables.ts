@@ -118,6 +118,15 @@ export const variables = {
     cloud: { use: "default", value: "50051" },
     secret: false,
   },
+  STIGMER_ALLOWED_ORIGINS: {
+    group: "Server",
+    meaning: "The origins whose web pages may call the server. Their calls need a key as all others do.",
+    readers: ["server"],
+    format: { type: "origins" },
+    local: { use: "optional", unset: "no web page may" },
+    cloud: { use: "optional", unset: "no web page may" },
+    secret: false,
+  },
   STIGMER_OIDC_ISSUER: {
     group: "Server",
     meaning: "Issuer of the tokens that the server accepts beside API keys. Set together with the audience.",

@@ -6,6 +6,7 @@ export type ServerErrorCode =
   | "database-newer"
   | "database-corrupt"
   | "bad-key-file"
+  | "bad-origin"
   | "engine-unavailable";
 
 const brand: unique symbol = Symbol.for("@stigmer/server.ServerError") as never;

@@ -12,7 +12,9 @@ import { readExecution } from "./executions/read-execution.ts";
 import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.ts";
 import { settlePhases } from "./executions/settle-phases.ts";
 import { listen, type Listener } from "./http/listen.ts";
+import { readOrigins } from "./http/origins.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
+import { shareWithOrigins } from "./http/share-with-origins.ts";
 import { authenticate, localAuthenticator, principalOf } from "./interceptors/principal.ts";
 import { reportErrors } from "./interceptors/report-errors.ts";
 import { validateRequests } from "./interceptors/validate.ts";
@@ -40,6 +42,10 @@ export interface StartServerOptions {
   readonly encryptionKey?: Uint8Array;
   /** Also takes the literal `dummy-local-key` of older local clients. Default false. */
   readonly allowDummyKey?: boolean;
+  /**
+   * The origins whose web pages may call, as `https://app.example.com`: exactly these, and with a key as everyone. Default none.
+   */
+  readonly allowedOrigins?: readonly string[];
   /** The queue that runners take runs from. Default `agent_execution_runner`. */
   readonly taskQueue?: string;
   /** What keeps runs going over crashes. Default: the embedded engine. */
@@ -70,12 +76,13 @@ const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
  */
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
   const { home, dataDir = join(home, "data") } = options;
+  const origins = readOrigins(options.allowedOrigins ?? []);
   const key = await loadOrCreateKeyFile({ directory: home, name: "local.key", variable: "STIGMER_HOME" });
   const lock = lockDataDir(dataDir);
   try {
     const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
     const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
-    const server = await openServer({ ...options, dataDir, encryptionKey, apiKey: key.toString("base64url") });
+    const server = await openServer({ ...options, origins, dataDir, encryptionKey, apiKey: key.toString("base64url") });
     let closing: Promise<void> | undefined;
     return { ...server, close: () => (closing ??= server.close().finally(() => lock.release())) };
   } catch (error) {
@@ -85,6 +92,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
 }
 
 interface OpenServerOptions extends StartServerOptions {
+  readonly origins: ReadonlySet<string>;
   readonly dataDir: string;
   readonly encryptionKey: Uint8Array;
   readonly apiKey: string;
@@ -92,7 +100,7 @@ interface OpenServerOptions extends StartServerOptions {
 
 /** The server of a data directory that is locked. */
 async function openServer(options: OpenServerOptions): Promise<RunningServer> {
-  const { apiKey, dataDir, port = 50_051, taskQueue, logger = silentLogger } = options;
+  const { apiKey, dataDir, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
   const secrets = createSecrets(options.encryptionKey);
   const store = openSqliteStore({ dataDir });
   const runs = createRunStatuses({ store, logger });
@@ -130,7 +138,8 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
 
   let listener: Listener;
   try {
-    listener = await listen({ host: "127.0.0.1", port, handler: refuseForeign(handler) });
+    const guarded = refuseForeign(shareWithOrigins(handler, origins), { allowedOrigins: origins });
+    listener = await listen({ host: "127.0.0.1", port, handler: guarded });
   } catch (error) {
     await engine.close();
     await store.close();

@@ -66,6 +66,7 @@ async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningS
     home: homes.home,
     dataDir: homes.dataDir,
     port: options.port ?? config.port,
+    allowedOrigins: config.allowedOrigins,
     ...(config.encryption.type === "key" && { encryptionKey: config.encryption.key }),
     taskQueue: config.runnerTaskQueue,
     logger: createJsonLogger(io.stderr, config.logLevel),

@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { connect as connectTcp, createServer, type AddressInfo } from "node:net";
 import { Agent, request as httpRequest } from "node:http";
 import { createClient } from "@connectrpc/connect";
@@ -13,7 +12,6 @@ import { AgentQueryController } from "@stigmer/protos/agent/v1";
 import { afterEach, describe, expect, it } from "vitest";
 import { ServerError } from "../errors.ts";
 import { listen, type Listener } from "./listen.ts";
-import { refuseForeign } from "./refuse-foreign.ts";
 
 const open: Listener[] = [];
 afterEach(async () => {
@@ -26,7 +24,7 @@ async function start(port = 0): Promise<Listener> {
       router.service(AgentQueryController, { get: ({ value }) => ({ metadata: { id: value } }) });
     },
   });
-  const listener = await listen({ host: "127.0.0.1", port, handler: refuseForeign(handler) });
+  const listener = await listen({ host: "127.0.0.1", port, handler });
   open.push(listener);
   return listener;
 }
@@ -128,54 +126,5 @@ describe("one port", () => {
     // With a grace of an hour, this ends only because nothing is under way.
     await listener.close({ graceMs: 3_600_000 });
     agent.destroy();
-  });
-});
-
-describe("a local server", () => {
-  const status = (port: number, headers: Record<string, string>): Promise<number | undefined> =>
-    new Promise((resolve, reject) => {
-      const request = httpRequest({ host: "127.0.0.1", port, method: "POST", path: "/x", headers }, (response) => {
-        response.resume();
-        resolve(response.statusCode);
-      });
-      request.on("error", reject);
-      request.end();
-    });
-
-  it("refuses what a web page could have caused", async () => {
-    const { port } = await start();
-    expect(await status(port, { host: "evil.example" })).toBe(403);
-    expect(await status(port, { host: "127.0.0.1.evil.example" })).toBe(403);
-    expect(await status(port, { host: `localhost:${port}`, origin: "https://evil.example" })).toBe(403);
-    expect(await status(port, { host: `localhost:${port}`, origin: "null" })).toBe(403);
-    expect(await status(port, { host: `localhost:${port}`, origin: "http://localhost:3000" })).toBe(404);
-    expect(await status(port, { host: `localhost:${port}` })).toBe(404);
-  });
-
-  it("refuses a foreign name over HTTP/2 too", async () => {
-    const { port } = await start();
-    for (const [authority, expected] of [
-      ["evil.example", 403],
-      ["localhost", 404],
-    ] as const) {
-      const session = connectHttp2(`http://${authority}:${port}`, {
-        createConnection: () => connectTcp(port, "127.0.0.1"),
-      });
-      const [headers] = (await once(session.request({ ":method": "POST", ":path": "/x" }), "response")) as [
-        IncomingHttpHeaders,
-      ];
-      expect([authority, headers[":status"]]).toEqual([authority, expected]);
-      session.destroy();
-    }
-  });
-
-  it("knows its own names", async () => {
-    const { port } = await start();
-    for (const host of ["localhost", "127.0.0.1", "127.9.8.7", "[::1]"]) {
-      expect([host, await status(port, { host })]).toEqual([host, 404]);
-    }
-    for (const host of ["localhost.evil.example", "127.0.0.1.evil", "0.0.0.0", "example.com"]) {
-      expect([host, await status(port, { host })]).toEqual([host, 403]);
-    }
   });
 });

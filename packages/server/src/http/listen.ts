@@ -1,6 +1,6 @@
-import { createServer as createHttp1Server } from "node:http";
+import { createServer as createHttp1Server, type Server as Http1Server } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
-import { createServer as createNetServer, type AddressInfo, type Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { NodeHandlerFn } from "./node-handler.ts";
 import { ServerError } from "../errors.ts";
 
@@ -17,22 +17,36 @@ export interface ListenOptions {
   /** 0 takes any free port. */
   readonly port: number;
   readonly handler: NodeHandlerFn;
+  /** For how long a client may take over its part. Long answers are no part of it: a stream may be silent for days. */
+  readonly patience?: Partial<Patience>;
+}
+
+/** In milliseconds. */
+export interface Patience {
+  /** Until a connection's first bytes, and until all headers of an HTTP/1.1 request. Default 30 s. */
+  readonly headersMs: number;
+  /** Until the whole of an HTTP/1.1 request, also of a large upload over a slow tunnel. Default 10 minutes. */
+  readonly requestMs: number;
+  /** How often HTTP/1.1 connections are looked at. Default 5 s. */
+  readonly checkMs: number;
 }
 
 // RFC 9113 §3.4: every HTTP/2 connection begins with `PRI * HTTP/2.0`. No HTTP/1.1 method begins with these three bytes.
 const PREFACE_START = "PRI";
-// A client that connects and says nothing is cut off. One that stops amid its HTTP/1.1 headers is not: Node times those only
-// for servers that listen themselves, and only this machine's programs reach the port.
-const FIRST_BYTES_TIMEOUT_MS = 30_000;
 
 /** Throws `ServerError` `port-in-use` or `cannot-listen`. */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const http1 = createHttp1Server(options.handler);
-  // Watch streams and slow uploads last longer than Node's default limit for a whole request.
-  http1.requestTimeout = 0;
+  const { headersMs = 30_000, requestMs = 600_000, checkMs = 5_000 } = options.patience ?? {};
+  // The HTTP/1.1 server is the one that listens: Node times the requests of no other.
+  const http1 = createHttp1Server(
+    { headersTimeout: headersMs, requestTimeout: requestMs, connectionsCheckingInterval: checkMs },
+    options.handler,
+  );
+  const serveHttp1 = http1.listeners("connection") as ((this: Http1Server, socket: Socket) => void)[];
+  http1.removeAllListeners("connection");
   const http2 = createHttp2Server(options.handler);
   const sockets = new Map<Socket, Protocol | "unknown">();
-  // Which HTTP/1.1 connections have a request under way. Node tracks that only for servers that listen themselves.
+  // Which HTTP/1.1 connections have a request under way.
   const busy = new Map<Socket, number>();
   let stopping = false;
   http1.prependListener("request", ({ socket }, response) => {
@@ -50,23 +64,29 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     session.once("close", () => sessions.delete(session));
   });
 
-  const server = createNetServer({ noDelay: true }, (socket) => {
+  http1.on("connection", (socket) => {
     sockets.set(socket, "unknown");
     socket.once("close", () => sockets.delete(socket));
-    onProtocol(socket, (protocol) => {
+    onProtocol(socket, headersMs, (protocol) => {
       sockets.set(socket, protocol);
-      (protocol === "http2" ? http2 : http1).emit("connection", socket);
-      // The HTTP/2 session takes the socket over and reads by itself; the HTTP/1.1 parser waits for the stream to flow.
-      if (protocol === "http1") socket.resume();
+      if (protocol === "http2") {
+        // The session takes the socket over and reads by itself.
+        socket.allowHalfOpen = false;
+        http2.emit("connection", socket);
+      } else {
+        for (const serve of serveHttp1) serve.call(http1, socket);
+        // The parser waits for the stream to flow.
+        socket.resume();
+      }
     });
   });
 
   await new Promise<void>((resolve, reject) => {
     // Stays when the server listens: then it means that a connection could not be accepted, which is that client's trouble.
-    server.on("error", (error: NodeJS.ErrnoException) => reject(listenError(error, options)));
-    server.listen({ host: options.host, port: options.port }, resolve);
+    http1.on("error", (error: NodeJS.ErrnoException) => reject(listenError(error, options)));
+    http1.listen({ host: options.host, port: options.port }, resolve);
   });
-  const { port } = server.address() as AddressInfo;
+  const { port } = http1.address() as AddressInfo;
 
   let closing: Promise<void> | undefined;
   return {
@@ -74,7 +94,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     port,
     close({ graceMs = 2_000 } = {}) {
       closing ??= (async () => {
-        const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+        const stopped = new Promise<void>((resolve) => http1.close(() => resolve()));
         stopping = true;
         for (const session of sessions) session.close();
         for (const [socket, protocol] of sockets) if (protocol !== "http2" && !busy.has(socket)) socket.destroy();
@@ -92,11 +112,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 type Protocol = "http1" | "http2";
 
 /** Looks at a connection's first bytes, puts them back, and tells which protocol the client speaks. The socket is paused then. */
-function onProtocol(socket: Socket, tell: (protocol: Protocol) => void): void {
+function onProtocol(socket: Socket, timeoutMs: number, tell: (protocol: Protocol) => void): void {
   let seen = Buffer.alloc(0);
   const fail = (): void => void socket.destroy();
-  socket.setTimeout(FIRST_BYTES_TIMEOUT_MS, fail);
+  socket.setTimeout(timeoutMs, fail);
   socket.on("error", fail);
+  socket.on("end", fail);
   const onData = (chunk: Buffer): void => {
     seen = Buffer.concat([seen, chunk]);
     const start = seen.toString("latin1", 0, PREFACE_START.length);
@@ -106,6 +127,7 @@ function onProtocol(socket: Socket, tell: (protocol: Protocol) => void): void {
     socket.setTimeout(0);
     socket.off("timeout", fail);
     socket.off("error", fail);
+    socket.off("end", fail);
     socket.unshift(seen);
     tell(start === PREFACE_START ? "http2" : "http1");
   };
