@@ -60,7 +60,8 @@ export interface ResourceStore {
   getByAddress(address: ResourceAddress): Promise<ResourceRecord | undefined>;
   /** Newest first. */
   list(filter: ResourceFilter, page: PageQuery): Promise<ResourceRecord[]>;
-  count(filter: ResourceFilter): Promise<number>;
+  /** Counts no further than `limit`, so that the answer costs the same however many there are. */
+  count(filter: ResourceFilter, limit?: number): Promise<number>;
   /** False when there was none. */
   delete(kind: string, id: string): Promise<boolean>;
 }

@@ -1,41 +1,79 @@
 import type { PagePosition } from "../resource-store.ts";
-import type { Parameters } from "./sql.ts";
+import type { Parameters, Sql } from "./sql.ts";
 
 /** A part of a WHERE clause with its parameters; false leaves it out. */
 export type Condition = readonly [text: string, parameters: Parameters] | false;
 
-/** Joins conditions by AND; `after` goes on where a page that is ordered by creation, newest first, ended. */
-export function conditions(
-  list: readonly Condition[],
+/** A table in a list's order, narrowed by the columns of one of its indexes, and by conditions that each row is held against. */
+export interface Listing {
+  /** What stands behind FROM; `listed` is the table whose `created_at` and `id` make the order. */
+  readonly from: string;
+  readonly conditions: readonly Condition[];
+}
+
+/** A statement's middle: FROM and WHERE. `after` goes on where a page that is ordered by creation, newest first, ended. */
+export function clauses(
+  { from, conditions }: Listing,
   after?: PagePosition,
-): { where: string; parameters: Parameters } {
-  const present = list.filter((condition) => condition !== false);
+): { readonly text: string; readonly parameters: Parameters } {
+  const present = conditions.filter((condition) => condition !== false);
   if (after) {
     present.push([
-      "(created_at, id) < (:after_created_at, :after_id)",
+      "(listed.created_at, listed.id) < (:after_created_at, :after_id)",
       { after_created_at: after.createdAt, after_id: after.id },
     ]);
   }
+  const where = present.length === 0 ? "" : ` WHERE ${present.map(([text]) => text).join(" AND ")}`;
   return {
-    where: present.length === 0 ? "" : `WHERE ${present.map(([text]) => text).join(" AND ")}`,
+    text: `FROM ${from}${where}`,
     parameters: Object.assign({}, ...present.map(([, parameters]) => parameters)) as Parameters,
   };
 }
 
-/** Rows whose JSON array column holds every one of the tags. */
-export function tagConditions(tags: readonly string[] = []): Condition[] {
-  return tags.map((tag, index) => [
-    `EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag${index})`,
-    { [`tag${index}`]: tag },
-  ]);
+/** A page's order and length. */
+export const PAGE = "ORDER BY listed.created_at DESC, listed.id DESC LIMIT :limit";
+
+/** Counts no further than `limit`, or to the end. */
+export function countRows(sql: Sql, listing: Listing, limit = -1): number {
+  const { text, parameters } = clauses(listing);
+  const row = sql.get<{ count: number }>(`SELECT count(*) AS count FROM (SELECT 1 ${text} LIMIT :limit)`, {
+    ...parameters,
+    limit,
+  });
+  return row?.count ?? 0;
 }
 
-/** Rows whose JSON object column holds every one of the labels. */
-export function labelConditions(labels: Readonly<Record<string, string>> = {}): Condition[] {
-  return Object.entries(labels).map(([key, value], index) => [
-    `EXISTS (SELECT 1 FROM json_each(labels) WHERE key = :key${index} AND value = :value${index})`,
-    { [`key${index}`]: key, [`value${index}`]: value },
-  ]);
+/** A tag or a label as the tables of marks hold it: an expression, and its parameters. */
+export interface Mark {
+  readonly text: string;
+  readonly parameters: Parameters;
+}
+
+export function marksOf(tags: readonly string[] = [], labels: Readonly<Record<string, string>> = {}): Mark[] {
+  return [
+    ...tags.map((tag, index) => ({ text: `json_quote(:tag${index})`, parameters: { [`tag${index}`]: tag } })),
+    ...Object.entries(labels).map(([key, value], index) => ({
+      text: `json_array(:key${index}, :value${index})`,
+      parameters: { [`key${index}`]: key, [`value${index}`]: value },
+    })),
+  ];
+}
+
+/** Beyond this many rows a mark is as good as any other to begin with. */
+const RARE_ROWS = 1_000;
+
+/** The mark to begin with when rows must have all of them: the rarest first. `condition` narrows the table beside the mark. */
+export function rarestFirst(
+  sql: Sql,
+  marks: readonly Mark[],
+  { table, condition }: { readonly table: string; readonly condition: Condition },
+): Mark[] {
+  if (marks.length < 2) return [...marks];
+  const counted = marks.map((mark) => ({
+    mark,
+    rows: countRows(sql, { from: table, conditions: [condition, [`mark = ${mark.text}`, mark.parameters]] }, RARE_ROWS),
+  }));
+  return counted.toSorted((a, b) => a.rows - b.rows).map(({ mark }) => mark);
 }
 
 /** The extended result codes of a primary key or unique index that is taken. */

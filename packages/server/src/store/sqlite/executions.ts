@@ -8,7 +8,16 @@ import type {
   StatusAppend,
   WriteState,
 } from "../execution-store.ts";
-import { conditions, isUniqueViolation, labelConditions, tagConditions, type Condition } from "./conditions.ts";
+import {
+  clauses,
+  type Condition,
+  countRows,
+  isUniqueViolation,
+  type Listing,
+  marksOf,
+  PAGE,
+  rarestFirst,
+} from "./conditions.ts";
 import type { Session, Sql } from "./sql.ts";
 
 interface Row {
@@ -37,11 +46,14 @@ const INSERT = `
   INSERT INTO executions (id, org, name, labels, tags, session_id, agent_id, phase, error, started_at, completed_at, created_at, revision)
   VALUES (:id, :org, :name, :labels, :tags, :session_id, :agent_id, :phase, :error, :started_at, :completed_at, :created_at, 1)`;
 
+/** Most changes of a run touch no column that has an index. */
 const ADVANCE = `
-  UPDATE executions SET revision = :revision, last_fence = :fence, last_sequence = :sequence, ended = :ended,
-    phase = coalesce(:phase, phase), error = coalesce(:error, error),
-    started_at = coalesce(:started_at, started_at), completed_at = coalesce(:completed_at, completed_at)
+  UPDATE executions SET revision = :revision, last_fence = :fence, last_sequence = :sequence,
+    error = coalesce(:error, error), started_at = coalesce(:started_at, started_at),
+    completed_at = coalesce(:completed_at, completed_at)
   WHERE id = :id`;
+
+const SET_PHASE = "UPDATE executions SET phase = coalesce(:phase, phase), ended = :ended WHERE id = :id";
 
 /** A task's `TaskPlace`. */
 const PLACE = `
@@ -96,16 +108,14 @@ export function createExecutionStore(session: Session): ExecutionStore {
     get: (id) => session.read((sql) => fromRow(sql.get<Row>(`${SELECT} WHERE id = :id`, { id }))),
     list: (filter, page) =>
       session.read((sql) => {
-        const { where, parameters } = conditions(executionConditions(filter), page.after);
-        const text = `${SELECT} ${where} ORDER BY created_at DESC, id DESC LIMIT :limit`;
-        return sql.all<Row>(text, { ...parameters, limit: page.limit }).flatMap((row) => fromRow(row) ?? []);
+        const { from, conditions } = listingOf(sql, filter, "rows");
+        const joined = `${from} CROSS JOIN execution_bodies ON execution_bodies.execution_id = listed.id`;
+        const { text, parameters } = clauses({ from: joined, conditions }, page.after);
+        const select = `SELECT ${from.includes("execution_marks") ? "executions" : "listed"}.*, body`;
+        const rows = sql.all<Row>(`${select} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
+        return rows.flatMap((row) => fromRow(row) ?? []);
       }),
-    count: (filter, limit = -1) =>
-      session.read((sql) => {
-        const { where, parameters } = conditions(executionConditions(filter));
-        const text = `SELECT count(*) AS count FROM (SELECT 1 FROM executions ${where} LIMIT :limit)`;
-        return sql.get<{ count: number }>(text, { ...parameters, limit })?.count ?? 0;
-      }),
+    count: (filter, limit) => session.read((sql) => countRows(sql, listingOf(sql, filter, "count"), limit)),
     revisions: (ids) =>
       session.read((sql) => {
         const text = "SELECT id, revision FROM executions WHERE id IN (SELECT value FROM json_each(:ids))";
@@ -161,7 +171,7 @@ export function readWriteState(sql: Sql, id: string): WriteState | undefined {
 }
 
 function append(sql: Sql, change: StatusAppend): AppendResult {
-  const { id, fence = 0, sequence = 0, summary = {} } = change;
+  const { id, fence = 0, sequence = 0, summary = {}, ends = false } = change;
   const state = readWriteState(sql, id);
   const refusal = refusalOf(change, state);
   if (refusal || !state) return refusal ?? { kind: "missing" };
@@ -173,13 +183,14 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
     revision,
     fence: counted ? fence : state.lastFence,
     sequence: counted ? sequence : state.lastSequence,
-    ended: state.ended || change.ends ? 1 : 0,
-    phase: summary.phase ?? null,
     error: summary.error ?? null,
     started_at: summary.startedAt ?? null,
     completed_at: summary.completedAt ?? null,
   });
-  if (change.ends) sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });
+  if (ends || summary.phase !== undefined) {
+    sql.run(SET_PHASE, { id, phase: summary.phase ?? null, ended: state.ended || ends ? 1 : 0 });
+  }
+  if (ends) sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });
   if (change.snapshot) {
     sql.run("DELETE FROM execution_deltas WHERE execution_id = :id", { id });
     sql.run(SAVE_SNAPSHOT, { id, revision, status: change.snapshot });
@@ -189,16 +200,49 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
   return { kind: "appended", revision };
 }
 
-function executionConditions(filter: ExecutionFilter): Condition[] {
-  return [
-    filter.org !== undefined && ["org = :org", { org: filter.org }],
-    filter.sessionId !== undefined && ["session_id = :session_id", { session_id: filter.sessionId }],
-    filter.agentId !== undefined && ["agent_id = :agent_id", { agent_id: filter.agentId }],
-    filter.phase !== undefined && ["phase = :phase", { phase: filter.phase }],
-    filter.live === true && ["ended = 0", {}],
-    ...tagConditions(filter.tags),
-    ...labelConditions(filter.labels),
+/**
+ * Where a list is read, so that what is read is what is shown: by one index that has the narrowest column and the list's order.
+ * Named in the text, because SQLite knows no better by itself. To count, marks that say all need no rows.
+ */
+function listingOf(sql: Sql, filter: ExecutionFilter, purpose: "rows" | "count"): Listing {
+  const { org, sessionId, agentId, phase, live = false } = filter;
+  const ofOrg: Condition = org !== undefined && ["listed.org = :org", { org }];
+  const others = (table: "listed" | "executions"): Condition[] => [
+    sessionId !== undefined && [`${table}.session_id = :session_id`, { session_id: sessionId }],
+    agentId !== undefined && [`${table}.agent_id = :agent_id`, { agent_id: agentId }],
+    phase !== undefined && [`${table}.phase = :phase`, { phase }],
+    live && [`${table}.ended = 0`, {}],
   ];
+  const marks = marksOf(filter.tags, filter.labels);
+  if (marks.length === 0) {
+    const index = indexFor(filter);
+    return { from: `executions AS listed INDEXED BY ${index}`, conditions: [ofOrg, ...others("listed")] };
+  }
+  const condition: Condition = org !== undefined && ["org = :org", { org }];
+  const [first, ...further] = rarestFirst(sql, marks, { table: "execution_marks", condition });
+  const held = others("executions");
+  const joined = purpose === "rows" || held.some((one) => one !== false);
+  const index = org === undefined ? "" : " INDEXED BY execution_marks_by_org";
+  return {
+    from: `execution_marks AS listed${index}${joined ? " CROSS JOIN executions ON executions.id = listed.id" : ""}`,
+    conditions: [
+      first !== undefined && [`listed.mark = ${first.text}`, first.parameters],
+      ofOrg,
+      ...held,
+      ...further.map((mark): Condition => [
+        `EXISTS (SELECT 1 FROM execution_marks AS also
+           WHERE also.mark = ${mark.text} AND also.created_at = listed.created_at AND also.id = listed.id)`,
+        mark.parameters,
+      ]),
+    ],
+  };
+}
+
+function indexFor({ org, sessionId, agentId, phase, live = false }: ExecutionFilter): string {
+  if (sessionId !== undefined) return live ? "executions_live" : "executions_by_session";
+  if (agentId !== undefined) return "executions_by_agent";
+  if (phase !== undefined) return org === undefined ? "executions_by_phase" : "executions_by_org_and_phase";
+  return org === undefined ? "executions_by_creation" : "executions_by_org";
 }
 
 function fromRow(row: Row | undefined): ExecutionRecord | undefined {

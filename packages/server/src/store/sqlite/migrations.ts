@@ -1,8 +1,11 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ServerError } from "../../errors.ts";
 
-/** The schema's history. An entry that was released is never edited: add the next. */
-const MIGRATIONS: readonly string[] = [
+/**
+ * The schema's history. An entry that was released is never edited: add the next.
+ * @internal
+ */
+export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE resources (
     kind TEXT NOT NULL,
@@ -134,7 +137,115 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE executions ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
   CREATE INDEX executions_by_org ON executions (org, created_at, id);
   `,
+  `
+  -- A page of a list costs the same however many rows there are: each way to narrow it has an index in the list's order.
+  CREATE INDEX executions_by_phase ON executions (phase, created_at, id);
+  CREATE INDEX executions_by_org_and_phase ON executions (org, phase, created_at, id);
+  -- The organisation at the end lets an index count by itself.
+  DROP INDEX executions_by_session;
+  CREATE INDEX executions_by_session ON executions (session_id, created_at, id, org);
+  DROP INDEX executions_by_agent;
+  CREATE INDEX executions_by_agent ON executions (agent_id, created_at, id, org);
+  DROP INDEX executions_live;
+  CREATE INDEX executions_live ON executions (session_id, created_at, id) WHERE ended = 0;
+
+  CREATE INDEX resources_by_org ON resources (kind, org, created_at, id);
+  DROP INDEX resources_by_parent;
+  CREATE INDEX resources_by_parent ON resources (parent_id, kind, created_at, id, org) WHERE parent_id <> '';
+
+  -- Tags and labels, one row each: a tag as its JSON, a label as the JSON of its pair. Triggers keep them, so that no way to
+  -- write can forget it.
+  CREATE TABLE execution_marks (
+    mark TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    org TEXT NOT NULL,
+    PRIMARY KEY (mark, created_at, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX execution_marks_by_org ON execution_marks (mark, org, created_at, id);
+  CREATE TRIGGER execution_marks_inserted AFTER INSERT ON executions WHEN NEW.tags <> '[]' OR NEW.labels <> '{}' BEGIN
+    INSERT INTO execution_marks (mark, created_at, id, org)
+    SELECT json_quote(value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.tags)
+    UNION SELECT json_array(key, value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.labels);
+  END;
+  CREATE TRIGGER execution_marks_updated AFTER UPDATE OF tags, labels ON executions
+  WHEN NEW.tags <> OLD.tags OR NEW.labels <> OLD.labels BEGIN
+    DELETE FROM execution_marks WHERE created_at = OLD.created_at AND id = OLD.id AND mark IN (
+      SELECT json_quote(value) FROM json_each(OLD.tags) UNION SELECT json_array(key, value) FROM json_each(OLD.labels)
+    );
+    INSERT INTO execution_marks (mark, created_at, id, org)
+    SELECT json_quote(value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.tags)
+    UNION SELECT json_array(key, value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.labels);
+  END;
+  CREATE TRIGGER execution_marks_deleted AFTER DELETE ON executions WHEN OLD.tags <> '[]' OR OLD.labels <> '{}' BEGIN
+    DELETE FROM execution_marks WHERE created_at = OLD.created_at AND id = OLD.id AND mark IN (
+      SELECT json_quote(value) FROM json_each(OLD.tags) UNION SELECT json_array(key, value) FROM json_each(OLD.labels)
+    );
+  END;
+  INSERT INTO execution_marks (mark, created_at, id, org)
+  SELECT json_quote(value), executions.created_at, executions.id, executions.org FROM executions, json_each(executions.tags)
+  UNION SELECT json_array(key, value), executions.created_at, executions.id, executions.org FROM executions, json_each(executions.labels);
+
+  CREATE TABLE resource_marks (
+    kind TEXT NOT NULL,
+    mark TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    org TEXT NOT NULL,
+    PRIMARY KEY (kind, mark, created_at, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX resource_marks_by_org ON resource_marks (kind, mark, org, created_at, id);
+  CREATE TRIGGER resource_marks_inserted AFTER INSERT ON resources WHEN NEW.tags <> '[]' OR NEW.labels <> '{}' BEGIN
+    INSERT INTO resource_marks (kind, mark, created_at, id, org)
+    SELECT NEW.kind, json_quote(value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.tags)
+    UNION SELECT NEW.kind, json_array(key, value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.labels);
+  END;
+  CREATE TRIGGER resource_marks_updated AFTER UPDATE OF tags, labels, org, created_at ON resources
+  WHEN NEW.tags <> OLD.tags OR NEW.labels <> OLD.labels OR NEW.org <> OLD.org OR NEW.created_at <> OLD.created_at BEGIN
+    DELETE FROM resource_marks WHERE kind = OLD.kind AND created_at = OLD.created_at AND id = OLD.id AND mark IN (
+      SELECT json_quote(value) FROM json_each(OLD.tags) UNION SELECT json_array(key, value) FROM json_each(OLD.labels)
+    );
+    INSERT INTO resource_marks (kind, mark, created_at, id, org)
+    SELECT NEW.kind, json_quote(value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.tags)
+    UNION SELECT NEW.kind, json_array(key, value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.labels);
+  END;
+  CREATE TRIGGER resource_marks_deleted AFTER DELETE ON resources WHEN OLD.tags <> '[]' OR OLD.labels <> '{}' BEGIN
+    DELETE FROM resource_marks WHERE kind = OLD.kind AND created_at = OLD.created_at AND id = OLD.id AND mark IN (
+      SELECT json_quote(value) FROM json_each(OLD.tags) UNION SELECT json_array(key, value) FROM json_each(OLD.labels)
+    );
+  END;
+  INSERT INTO resource_marks (kind, mark, created_at, id, org)
+  SELECT resources.kind, json_quote(value), resources.created_at, resources.id, resources.org FROM resources, json_each(resources.tags)
+  UNION SELECT resources.kind, json_array(key, value), resources.created_at, resources.id, resources.org FROM resources, json_each(resources.labels);
+
+  -- The parent's parent stands in the row itself: the sessions of an agent hang at its instances, each in an order of its own.
+  CREATE INDEX resources_with_parent ON resources (id) WHERE parent_id <> '';
+  ALTER TABLE resources ADD COLUMN grandparent_id TEXT NOT NULL DEFAULT '';
+  UPDATE resources SET grandparent_id = coalesce(
+    (SELECT parent.parent_id FROM resources AS parent WHERE parent.id = resources.parent_id AND parent.parent_id <> ''), ''
+  ) WHERE parent_id <> '';
+  CREATE INDEX resources_by_grandparent ON resources (grandparent_id, kind, created_at, id, org)
+    WHERE grandparent_id <> '';
+  CREATE TRIGGER resources_grandparent_inserted AFTER INSERT ON resources WHEN NEW.parent_id <> '' BEGIN
+    UPDATE resources SET grandparent_id = coalesce(
+      (SELECT parent.parent_id FROM resources AS parent WHERE parent.id = NEW.parent_id AND parent.parent_id <> ''), ''
+    ) WHERE kind = NEW.kind AND id = NEW.id;
+    UPDATE resources SET grandparent_id = NEW.parent_id WHERE parent_id = NEW.id AND parent_id <> '';
+  END;
+  CREATE TRIGGER resources_grandparent_updated AFTER UPDATE OF parent_id ON resources WHEN NEW.parent_id <> OLD.parent_id BEGIN
+    UPDATE resources SET grandparent_id = coalesce(
+      (SELECT parent.parent_id FROM resources AS parent WHERE parent.id = NEW.parent_id AND parent.parent_id <> ''), ''
+    ) WHERE kind = NEW.kind AND id = NEW.id;
+    UPDATE resources SET grandparent_id = NEW.parent_id WHERE parent_id = NEW.id AND parent_id <> '';
+  END;
+  CREATE TRIGGER resources_grandparent_deleted AFTER DELETE ON resources WHEN OLD.parent_id <> '' BEGIN
+    UPDATE resources SET grandparent_id = '' WHERE parent_id = OLD.id AND parent_id <> '';
+  END;
+  `,
 ];
+
+/** The version of the schema that this program makes and knows. */
+export const SCHEMA_VERSION: number = MIGRATIONS.length;
 
 /** Brings the database to this program's schema. Throws `ServerError` `database-newer`. */
 export function migrate(database: DatabaseSync, path: string): void {

@@ -1,7 +1,16 @@
 import { StoreError } from "../errors.ts";
 import type { ResourceFilter, ResourceRecord, ResourceStore } from "../resource-store.ts";
-import { conditions, isUniqueViolation, labelConditions, tagConditions, type Condition } from "./conditions.ts";
-import type { Session } from "./sql.ts";
+import {
+  clauses,
+  type Condition,
+  countRows,
+  isUniqueViolation,
+  type Listing,
+  marksOf,
+  PAGE,
+  rarestFirst,
+} from "./conditions.ts";
+import type { Session, Sql } from "./sql.ts";
 
 interface Row {
   kind: string;
@@ -60,33 +69,62 @@ export function createResourceStore(session: Session): ResourceStore {
       ),
     list: (filter, page) =>
       session.read((sql) => {
-        const { where, parameters } = conditions(resourceConditions(filter), page.after);
-        const text = `SELECT * FROM resources ${where} ORDER BY created_at DESC, id DESC LIMIT :limit`;
-        return sql.all<Row>(text, { ...parameters, limit: page.limit }).flatMap((row) => fromRow(row) ?? []);
+        const listing = listingOf(sql, filter, "rows");
+        const { text, parameters } = clauses(listing, page.after);
+        const select = `SELECT ${listing.from.includes("resource_marks") ? "resources" : "listed"}.*`;
+        const rows = sql.all<Row>(`${select} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
+        return rows.flatMap((row) => fromRow(row) ?? []);
       }),
-    count: (filter) =>
-      session.read((sql) => {
-        const { where, parameters } = conditions(resourceConditions(filter));
-        return sql.get<{ count: number }>(`SELECT count(*) AS count FROM resources ${where}`, parameters)?.count ?? 0;
-      }),
+    count: (filter, limit) => session.read((sql) => countRows(sql, listingOf(sql, filter, "count"), limit)),
     delete: (kind, id) =>
       session.write((sql) => sql.run("DELETE FROM resources WHERE kind = :kind AND id = :id", { kind, id }) > 0),
   };
 }
 
-function resourceConditions(filter: ResourceFilter): Condition[] {
-  return [
-    ["kind = :kind", { kind: filter.kind }],
-    filter.org !== undefined && ["org = :org", { org: filter.org }],
-    filter.ownerScope !== undefined && ["owner_scope = :owner_scope", { owner_scope: filter.ownerScope }],
-    filter.parentId !== undefined && ["parent_id = :parent_id", { parent_id: filter.parentId }],
-    filter.grandparentId !== undefined && [
-      "parent_id IN (SELECT id FROM resources WHERE parent_id = :grandparent_id)",
-      { grandparent_id: filter.grandparentId },
+/** As in the lists of executions: by the index that is named here. */
+function listingOf(sql: Sql, filter: ResourceFilter, purpose: "rows" | "count"): Listing {
+  const { kind, org, ownerScope, parentId, grandparentId } = filter;
+  const common: Condition[] = [["listed.kind = :kind", { kind }], org !== undefined && ["listed.org = :org", { org }]];
+  const others = (table: "listed" | "resources"): Condition[] => [
+    ownerScope !== undefined && [`${table}.owner_scope = :owner_scope`, { owner_scope: ownerScope }],
+    // What stands in no partial index has no parent.
+    parentId !== undefined && [`${table}.parent_id = :parent_id AND ${table}.parent_id <> ''`, { parent_id: parentId }],
+    grandparentId !== undefined && [
+      `${table}.grandparent_id = :grandparent_id AND ${table}.grandparent_id <> ''`,
+      { grandparent_id: grandparentId },
     ],
-    ...tagConditions(filter.tags),
-    ...labelConditions(filter.labels),
   ];
+  const marks = marksOf(filter.tags, filter.labels);
+  if (marks.length === 0) {
+    const from = `resources AS listed INDEXED BY ${indexFor(filter)}`;
+    return { from, conditions: [...common, ...others("listed")] };
+  }
+  const condition: Condition =
+    org === undefined ? ["kind = :kind", { kind }] : ["kind = :kind AND org = :org", { kind, org }];
+  const [first, ...further] = rarestFirst(sql, marks, { table: "resource_marks", condition });
+  const held = others("resources");
+  const joined = purpose === "rows" || held.some((one) => one !== false);
+  const index = org === undefined ? "" : " INDEXED BY resource_marks_by_org";
+  const join = " CROSS JOIN resources ON resources.kind = listed.kind AND resources.id = listed.id";
+  return {
+    from: `resource_marks AS listed${index}${joined ? join : ""}`,
+    conditions: [
+      ...common,
+      first !== undefined && [`listed.mark = ${first.text}`, first.parameters],
+      ...held,
+      ...further.map((mark): Condition => [
+        `EXISTS (SELECT 1 FROM resource_marks AS also WHERE also.kind = listed.kind AND also.mark = ${mark.text}
+           AND also.created_at = listed.created_at AND also.id = listed.id)`,
+        mark.parameters,
+      ]),
+    ],
+  };
+}
+
+function indexFor({ org, parentId, grandparentId }: ResourceFilter): string {
+  if (parentId !== undefined) return "resources_by_parent";
+  if (grandparentId !== undefined) return "resources_by_grandparent";
+  return org === undefined ? "resources_by_creation" : "resources_by_org";
 }
 
 function toRow(record: ResourceRecord): Row {

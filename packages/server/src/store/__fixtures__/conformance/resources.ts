@@ -96,6 +96,7 @@ export function resourceCases(subject: Subject): void {
       expect(await ids({ labels: { "a.b": "1" } })).toEqual(["ses-1"]);
       expect(await ids({ labels: { "a.b": "2" } })).toEqual([]);
       expect(await resources.count({ kind: "Session", tags: ["x"] })).toBe(2);
+      expect(await resources.count({ kind: "Session", tags: ["x"] }, 1)).toBe(1);
     });
 
     it("deletes once", async () => {
