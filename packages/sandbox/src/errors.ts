@@ -1,4 +1,7 @@
-/** What went wrong at the boundary of a sandbox. */
+/**
+ * What went wrong at the boundary of a sandbox. `backend-unavailable`: an engine or a program is missing, and the message
+ * says what to install. `unsupported`: this backend can't do what was asked. `process-ended`: it takes no more input.
+ */
 export type SandboxErrorCode =
   | "not-found"
   | "is-directory"
@@ -12,6 +15,9 @@ export type SandboxErrorCode =
   | "no-space"
   | "invalid-argument"
   | "unknown-backend"
+  | "backend-unavailable"
+  | "unsupported"
+  | "process-ended"
   | "sandbox-gone"
   | "backend-error";
 

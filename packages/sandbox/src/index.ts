@@ -6,6 +6,8 @@ export type { SandboxErrorCode } from "./errors.ts";
 
 // The port: what a function that works in any sandbox takes, and what a driver implements.
 export type {
+  CommonSandboxOptions,
+  DisposeOptions,
   EditOptions,
   EditResult,
   ExecuteOptions,
@@ -16,11 +18,19 @@ export type {
   GrepMatch,
   GrepOptions,
   GrepResult,
+  NetworkPolicy,
+  OutputPiece,
+  ProcessOutput,
+  ProcessSignal,
   ReadOptions,
   Sandbox,
   SandboxBackend,
   SandboxCapabilities,
   SandboxFiles,
+  SandboxLimits,
+  SandboxProcess,
+  SpawnOptions,
   UploadFile,
+  WaitOptions,
   WriteOptions,
 } from "./sandbox.ts";

@@ -14,8 +14,67 @@ export interface Sandbox {
    * non-zero exit, a signal and a time-out are results. Throws `SandboxError` only for misuse (after `dispose`, bad options).
    */
   execute(command: string, options?: ExecuteOptions): Promise<ExecuteResult>;
-  /** Ends everything that runs in it. Deletes only what the sandbox itself created. Safe to call twice. */
-  dispose(): Promise<void>;
+  /**
+   * Starts a shell command in the background: a server, a watcher, a long build. It has no time-out unless given one,
+   * outlives the call that started it, and dies with the sandbox. A command that can't be started is a process that has
+   * ended, with the reason in its result. Throws `SandboxError` for misuse, as `execute` does, and `unsupported` where
+   * `capabilities.backgroundProcesses` is false.
+   */
+  spawn(command: string, options?: SpawnOptions): Promise<SandboxProcess>;
+  /**
+   * What was started in the background, oldest first: by `spawn`, and by `execute` as a child that outlived its shell
+   * (`server &`). Those that ended stay listed, the last 100 of them.
+   */
+  processes(): Promise<readonly SandboxProcess[]>;
+  /** One of `processes()`, or undefined when there is none of this id. */
+  process(id: string): Promise<SandboxProcess | undefined>;
+  /**
+   * Ends everything that runs in it, and this way to it. Its files stay, and so does what the backend holds for it: its id
+   * opens it again. Safe to call twice.
+   */
+  dispose(options?: DisposeOptions): Promise<void>;
+}
+
+export interface DisposeOptions {
+  /**
+   * Also deletes what the backend itself made for it, such as a container or a remote disk: the id opens nothing any more.
+   * Never deletes a directory that the caller named. Default false.
+   */
+  readonly remove?: boolean;
+}
+
+/** What every backend's options share. What a backend can't keep is refused as `unsupported`, never passed over. */
+export interface CommonSandboxOptions {
+  /** Opens the sandbox of this id again. Throws `sandbox-gone` when there is none. Default: a new one. */
+  readonly id?: string;
+  /** The environment that the agent is declared to have. Wins over what the backend starts from. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What commands may reach. Default: the first of `capabilities.network`. */
+  readonly network?: NetworkPolicy;
+  /** Default: none. */
+  readonly limits?: SandboxLimits;
+}
+
+/** What commands may reach: anything, nothing but what runs in the sandbox itself, or these domains over HTTP(S). */
+export type NetworkPolicy =
+  | { readonly type: "full" }
+  | { readonly type: "off" }
+  | {
+      readonly type: "allow-list";
+      /** `example.com` is that name alone, `*.example.com` every name below it. */
+      readonly domains: readonly string[];
+    };
+
+/** What the commands of a sandbox may use. Whole numbers above 0. */
+export interface SandboxLimits {
+  /** Seconds of processor time of one process, after which it is killed. */
+  readonly cpuSeconds?: number;
+  /** Memory of all that runs in the sandbox where the backend has control groups, else of each process. */
+  readonly memoryBytes?: number;
+  /** Processes and threads of the whole sandbox at once. */
+  readonly processes?: number;
+  /** What the files in the sandbox may take. */
+  readonly diskBytes?: number;
 }
 
 export type SandboxBackend = "filesystem" | "isolated" | "docker" | "daytona";
@@ -28,6 +87,14 @@ export interface SandboxCapabilities {
   readonly separateStderr: boolean;
   /** Even descendants that left the process group (`setsid`, double fork) are gone after a time-out. */
   readonly tracksEscapes: boolean;
+  /** `spawn`, `processes` and `process` work. */
+  readonly backgroundProcesses: boolean;
+  /** Can start from a prepared snapshot or image. */
+  readonly snapshot: boolean;
+  /** The policies that it keeps, its default first. */
+  readonly network: readonly NetworkPolicy["type"][];
+  /** The limits that it keeps. */
+  readonly limits: readonly (keyof SandboxLimits)[];
 }
 
 export interface ExecuteOptions {
@@ -46,6 +113,76 @@ export interface ExecuteOptions {
   readonly onStderr?: (text: string) => void;
   /** Bytes of stdout and of stderr that are kept, each; the rest is counted as `truncated`. Default 1 MiB. */
   readonly maxOutputBytes?: number;
+}
+
+export interface SpawnOptions extends Pick<ExecuteOptions, "cwd" | "env" | "onStdout" | "onStderr"> {
+  /** Milliseconds until the whole process tree is killed, with `exitCode` 124. Default: no limit. */
+  readonly timeoutMs?: number;
+  /** Bytes of stdout and of stderr that are kept, each: the last ones. Default 1 MiB. */
+  readonly maxOutputBytes?: number;
+}
+
+/** Something that runs in the background of a sandbox. */
+export interface SandboxProcess {
+  /** Names it within its sandbox. */
+  readonly id: string;
+  readonly command: string;
+  readonly startedAt: Date;
+  /** Whether it was spawned, or left running by a command that `execute` ran. The latter takes no input. */
+  readonly origin: "spawn" | "execute";
+  /** Whether anything of it still ran when last seen. Settled for sure once `wait` resolved. */
+  readonly running: boolean;
+  /** The end of what it printed so far. Of one that `execute` left running: since its shell exited. */
+  output(): Promise<ProcessOutput>;
+  /**
+   * What it prints from now on, piece by piece, until it has ended. Never in the middle of a UTF-8 character. Who reads too
+   * slowly loses the oldest pieces, above 1 MiB unread, and is told so in the next.
+   */
+  follow(): AsyncIterable<OutputPiece>;
+  /** Resolves when the input is handed over. Throws `process-ended` when it no longer takes any. */
+  write(input: string | Uint8Array): Promise<void>;
+  /** Ends its input. No error when that is ended already. */
+  closeStdin(): Promise<void>;
+  /**
+   * `SIGKILL`, the default, ends the whole process tree, and resolves when it is gone. Any other signal is sent to the
+   * process group, as a terminal would. No error when it has ended already.
+   */
+  kill(signal?: ProcessSignal): Promise<void>;
+  /** Resolves when its shell has exited, or, for one left by `execute`, when all of it is gone. */
+  wait(): Promise<ExecuteResult>;
+  /** As above, or undefined when the time is up or the signal comes first: the process goes on then. */
+  wait(options: WaitOptions): Promise<ExecuteResult | undefined>;
+}
+
+export type ProcessSignal =
+  | "SIGHUP"
+  | "SIGINT"
+  | "SIGQUIT"
+  | "SIGKILL"
+  | "SIGUSR1"
+  | "SIGUSR2"
+  | "SIGTERM"
+  | "SIGCONT"
+  | "SIGSTOP"
+  | "SIGWINCH";
+
+export interface ProcessOutput {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** There was more than `maxOutputBytes`; the end is kept. */
+  readonly truncated: boolean;
+}
+
+export interface OutputPiece {
+  readonly stream: "stdout" | "stderr";
+  readonly text: string;
+  /** UTF-16 units that were lost right before this piece, since they were read too slowly. Mostly 0. */
+  readonly skipped: number;
+}
+
+export interface WaitOptions {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
 }
 
 /** Why a command did not simply exit by itself. The same words for all backends. */

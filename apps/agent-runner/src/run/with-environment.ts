@@ -1,4 +1,5 @@
 import type { ExecuteOptions, Sandbox, SandboxFiles } from "@stigmer/sandbox";
+import { maskListeners, maskProcess } from "./mask-process.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import type { MergedEnvironment } from "./merge-environment.ts";
 
@@ -29,7 +30,18 @@ export function withEnvironment(sandbox: Sandbox, environment: MergedEnvironment
       stderr?.end();
       return { ...result, stdout: mask.apply(result.stdout), stderr: mask.apply(result.stderr) };
     },
-    dispose: () => sandbox.dispose(),
+    async spawn(command, options) {
+      const masked = maskListeners({ ...options, env: { ...environment.values, ...options?.env } }, mask);
+      const process = await sandbox.spawn(command, masked.options);
+      void process.wait().then(masked.end, masked.end);
+      return maskProcess(process, mask);
+    },
+    processes: async () => (await sandbox.processes()).map((process) => maskProcess(process, mask)),
+    async process(id) {
+      const process = await sandbox.process(id);
+      return process && maskProcess(process, mask);
+    },
+    dispose: (options) => sandbox.dispose(options),
   };
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { filesystemCapabilities } from "../filesystem/capabilities.ts";
 import { createFilesystemSandbox } from "../filesystem/index.ts";
 import type { ExecuteResult, Sandbox, SandboxFiles } from "../sandbox.ts";
 import { sandboxConformance, type ConformanceOptions } from "./index.ts";
@@ -19,7 +20,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-const capabilities = { isolation: false, separateStderr: true, tracksEscapes: false };
+const capabilities = filesystemCapabilities;
 let made = 0;
 
 type Fault = (sandbox: Sandbox) => Partial<Sandbox>;
@@ -29,7 +30,7 @@ const suite = (fault: Fault, options?: Partial<ConformanceOptions>): ReturnType<
     name: "faulty",
     capabilities,
     slackMs: 1000,
-    create: async (id) => {
+    create: async ({ id }) => {
       const rootDir = id?.slice("filesystem:".length) ?? join(directory, `root-${made++}`);
       const sandbox = await createFilesystemSandbox({ rootDir });
       return { ...sandbox, ...fault(sandbox) };

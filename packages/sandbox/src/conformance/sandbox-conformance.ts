@@ -1,6 +1,6 @@
 // The suite: every promise of the port, run over whatever `create` makes.
 import type { Sandbox, SandboxCapabilities } from "../sandbox.ts";
-import type { ConformanceCase } from "./conformance-case.ts";
+import type { ConformanceCase, ConformanceWish } from "./conformance-case.ts";
 import { escapeCases } from "./escape.ts";
 import { executeCases } from "./execute.ts";
 import { filesCases } from "./files.ts";
@@ -20,8 +20,11 @@ export type ConformanceGroup = "execute" | "termination" | "files" | "escape" | 
 export interface ConformanceOptions {
   /** What is tested, as it is to be shown. */
   readonly name: string;
-  /** Makes a sandbox with an empty root; with an id, opens the one of this id again, files and all. */
-  readonly create: (id?: string) => Promise<Sandbox>;
+  /**
+   * Makes a sandbox with an empty root, with the network policy and the limits asked for; with an id, opens the one of this
+   * id again, files and all.
+   */
+  readonly create: (wish: ConformanceWish) => Promise<Sandbox>;
   /** What the backend declares. A test compares it, and those that need more are skipped. */
   readonly capabilities: SandboxCapabilities;
   /** Milliseconds added to the deadlines that are promises (a time-out holds within 250 ms). Default 0. */
@@ -64,7 +67,9 @@ export function sandboxConformance(options: ConformanceOptions): ConformanceTest
       const name = `${group}: ${conformanceCase.name}`;
       const { requires } = conformanceCase;
       const unsupported =
-        requires !== undefined && !options.capabilities[requires] ? `${requires} is not declared` : undefined;
+        requires !== undefined && !requires.metBy(options.capabilities)
+          ? `${requires.name} is not declared`
+          : undefined;
       const skipped = reasons.get(name) ?? unsupported;
       reasons.delete(name);
       return { name, ...(skipped !== undefined && { skipped }), run: () => runCase(conformanceCase, options) };
@@ -85,18 +90,20 @@ export function describeSandboxConformance(options: ConformanceOptions, { descri
 }
 
 async function runCase(conformanceCase: ConformanceCase, options: ConformanceOptions): Promise<void> {
-  const sandbox = await options.create();
+  const sandbox = await options.create({});
   const opened = [sandbox];
+  const create = async (wish: ConformanceWish): Promise<Sandbox> => {
+    const another = await options.create(wish);
+    opened.push(another);
+    return another;
+  };
   try {
     await conformanceCase.run({
       sandbox,
       declared: options.capabilities,
       slackMs: options.slackMs ?? 0,
-      async reopen() {
-        const again = await options.create(sandbox.id);
-        opened.push(again);
-        return again;
-      },
+      create,
+      reopen: () => create({ id: sandbox.id }),
     });
   } finally {
     for (const each of opened) await each.dispose();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ExecuteOptions, ExecuteResult, Sandbox } from "../sandbox.ts";
 import { assertBeating, assertStill, beats, newSession, untilBeating } from "./beating-process.ts";
-import { eventually, promptMs, type ConformanceCase } from "./conformance-case.ts";
+import { declares, eventually, promptMs, type ConformanceCase } from "./conformance-case.ts";
 
 /** Whatever starts a beating process, and how it slips away. All have a parent that lives, or stay in the process group. */
 const trees: Readonly<Record<string, string>> = {
@@ -84,7 +84,7 @@ export const terminationCases: readonly ConformanceCase[] = [
   ...treeCases,
   {
     name: "leaves nothing: one that left session, parent and environment",
-    requires: "tracksEscapes",
+    requires: declares("tracksEscapes"),
     async run({ sandbox }) {
       await abortWhileBeating(sandbox, escaped);
       await assertStill(sandbox, "beat");

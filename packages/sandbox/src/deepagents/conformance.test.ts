@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describeSandboxConformance } from "@stigmer/sandbox/conformance";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { SandboxError, type SandboxErrorCode } from "../errors.ts";
+import { filesystemCapabilities } from "../filesystem/capabilities.ts";
 import { createFilesystemSandbox } from "../filesystem/index.ts";
 import type { Sandbox, SandboxFiles } from "../sandbox.ts";
 import { toDeepAgentsBackend, type DeepAgentsFailure, type DeepAgentsFileError } from "./index.ts";
@@ -86,7 +87,7 @@ describeSandboxConformance(
   {
     name: "the deepagents adapter",
     groups: ["files", "escape"],
-    capabilities: { isolation: false, separateStderr: true, tracksEscapes: false },
+    capabilities: filesystemCapabilities,
     create: async () => throughAdapter(await createFilesystemSandbox({ rootDir: join(directory, `root-${made++}`) })),
     skip: [
       { test: "files: reads no more than it is allowed to", reason: "the protocol has no limit" },

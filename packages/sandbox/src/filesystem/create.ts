@@ -2,9 +2,11 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { assertSupported } from "../capabilities.ts";
 import { SandboxError } from "../errors.ts";
 import { checkEnvironment, toExecuteRequest } from "../execute-options.ts";
-import type { Sandbox } from "../sandbox.ts";
+import type { CommonSandboxOptions, Sandbox } from "../sandbox.ts";
+import { filesystemCapabilities } from "./capabilities.ts";
 import { commandEnvironment, type InheritEnv } from "./environment.ts";
 import { toFileError } from "./file-error.ts";
 import { createFiles } from "./files.ts";
@@ -12,11 +14,9 @@ import { hostGuardian } from "./guardian.ts";
 import { killProcesses } from "./process-tree.ts";
 import { runCommand, type RunningCommand } from "./run-command.ts";
 
-export interface FilesystemSandboxOptions {
+export interface FilesystemSandboxOptions extends CommonSandboxOptions {
   /** The directory that commands run in and files live in. Made when it is missing, and never deleted. */
   readonly rootDir: string;
-  /** The environment that the agent is declared to have. Wins over what is inherited. */
-  readonly env?: Readonly<Record<string, string>>;
   /**
    * What else commands see of the host's environment. `"all"` (default) leaves out Stigmer's own variables and the keys
    * of model providers; `"minimal"` takes PATH, HOME, the locale and the like; `"none"` nothing.
@@ -38,8 +38,13 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
   if (typeof options.rootDir !== "string" || options.rootDir === "") {
     throw new SandboxError("invalid-argument", "Expected rootDir to be the path of a directory, got none.");
   }
+  assertSupported(options, filesystemCapabilities, "filesystem");
   const rootDir = resolve(options.rootDir);
   const root = await prepareRoot(rootDir);
+  const id = `filesystem:${root}`;
+  if (options.id !== undefined && options.id !== id) {
+    throw new SandboxError("sandbox-gone", `There is no sandbox ${options.id} in ${root}. Make a new one.`);
+  }
   const env = commandEnvironment(options.hostEnv ?? hostEnvironment(), {
     inheritEnv: options.inheritEnv ?? "all",
     withheld: options.withheld ?? [],
@@ -70,10 +75,9 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
   };
 
   return {
-    id: `filesystem:${root}`,
+    id,
     backend: "filesystem",
-    // A process that leaves its session, loses its parent and clears its environment is out of sight.
-    capabilities: { isolation: false, separateStderr: true, tracksEscapes: false },
+    capabilities: filesystemCapabilities,
     root,
     files,
 
@@ -99,6 +103,12 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
         if (run.survivors.size > 0 || run.holdsPipes()) leftBehind.add(run);
       }
     },
+
+    spawn: async () => {
+      throw new SandboxError("unsupported", "The filesystem backend has no background processes.");
+    },
+    processes: async () => [],
+    process: async () => undefined,
 
     dispose() {
       disposed ??= end();

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describeSandboxConformance } from "@stigmer/sandbox/conformance";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import type { Sandbox } from "../sandbox.ts";
+import { filesystemCapabilities } from "./capabilities.ts";
 import { createFilesystemSandbox, type FilesystemSandboxOptions } from "./index.ts";
 
 let directory: string;
@@ -34,10 +35,10 @@ async function withSandbox(
 describeSandboxConformance(
   {
     name: "filesystem",
-    capabilities: { isolation: false, separateStderr: true, tracksEscapes: false },
+    capabilities: filesystemCapabilities,
     // Other suites share the machine.
     slackMs: 1000,
-    create: (id) => createFilesystemSandbox({ rootDir: id?.slice("filesystem:".length) ?? newRoot() }),
+    create: ({ id }) => createFilesystemSandbox({ rootDir: id?.slice("filesystem:".length) ?? newRoot() }),
   },
   { describe, it },
 );
