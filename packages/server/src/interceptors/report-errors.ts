@@ -1,10 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "../logger.ts";
+import { StoreError } from "../store/errors.ts";
+import { refusalOfStore } from "./store-refusals.ts";
 
 /**
- * The outermost interceptor: what a handler throws on purpose (a ConnectError) passes; anything else is a defect or a
- * broken disk, is logged whole under a number, and the caller is told the number instead of our internals.
+ * The outermost interceptor: what a handler throws on purpose (a ConnectError) passes, and what the store refuses is told by
+ * its code; anything else is a defect, is logged whole under a number, and the caller is told the number instead of our
+ * internals.
  */
 export function reportErrors(logger: Logger): Interceptor {
   return (next) => async (request) => {
@@ -18,12 +21,22 @@ export function reportErrors(logger: Logger): Interceptor {
   };
 
   function toConnectError(error: unknown, method: string): ConnectError {
-    if (error instanceof ConnectError) return error;
+    if (error instanceof ConnectError) return told(error, method);
     if (error instanceof Error && error.name === "AbortError")
       return new ConnectError("the call was cancelled", Code.Canceled);
+    if (StoreError.is(error)) return told(refusalOfStore(error), method);
     const id = randomUUID().slice(0, 8);
     logger.error({ method, errorId: id, err: error }, "call failed");
     return new ConnectError(`internal error ${id}: see the server's log`, Code.Internal);
+  }
+
+  /** What the machine refuses is for who runs it, too. */
+  function told(refusal: ConnectError, method: string): ConnectError {
+    const { cause } = refusal;
+    if (StoreError.is(cause) && (cause.code === "disk-full" || cause.code === "unavailable")) {
+      logger.error({ method, err: cause }, "the store could not do it");
+    }
+    return refusal;
   }
 }
 

@@ -1,9 +1,12 @@
-/** What a store refuses. Everything else that a store throws is a fault of the machine. */
-export type StoreErrorCode = "already-exists" | "conflict" | "closed";
+/**
+ * Why a store did not do what it was asked to. `disk-full` and `unavailable` are the machine's doing and may pass: nothing of
+ * the call is stored, and the next one may succeed. Everything else that a store throws is a defect.
+ */
+export type StoreErrorCode = "already-exists" | "conflict" | "closed" | "disk-full" | "unavailable";
 
 const brand: unique symbol = Symbol.for("@stigmer/server.StoreError") as never;
 
-/** A write that the store's own rules refuse; the transaction that it happened in is rolled back. */
+/** A call that a store refuses, or that its machine does not let it do; the transaction that it happened in is rolled back. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly code: StoreErrorCode;

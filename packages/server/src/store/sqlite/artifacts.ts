@@ -2,6 +2,12 @@ import { randomBytes } from "node:crypto";
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ArtifactStore } from "../skill-store.ts";
+import { refusalOfDisk } from "./trouble.ts";
+
+/** Where the artifact of a key is, in the directory of artifacts. */
+export function artifactFile(key: string): string {
+  return `${key}.zip`;
+}
 
 /**
  * Artifacts as files beside the database: up to 100 MB each, they would make its log as large and hold up its writer.

@@ -10,6 +10,7 @@ import { createResourceStore } from "./resources.ts";
 import { createSkillVersionStore } from "./skill-versions.ts";
 import { createSql, type Session, type Sql } from "./sql.ts";
 import { createTaskOutbox } from "./tasks.ts";
+import { refusalOfDisk } from "./trouble.ts";
 import { createWriter } from "./writer.ts";
 
 export interface SqliteStoreOptions {
@@ -28,12 +29,19 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
   const readerSql = createSql(databases.reader);
   let closed: Promise<void> | undefined;
 
+  const raise = (error: unknown): never => {
+    throw refusalOfDisk(error, options.dataDir);
+  };
   const session: Session = {
     read: async (work) => {
       if (closed) throw new StoreError("closed", "The store is closed.");
-      return work(readerSql);
+      try {
+        return work(readerSql);
+      } catch (error) {
+        return raise(error);
+      }
     },
-    write: (work) => writer.run(() => work(writerSql)),
+    write: (work) => writer.run(() => work(writerSql)).catch(raise),
   };
 
   async function transact<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T> {
@@ -53,7 +61,7 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
     ...createRoles(session),
     queue: createQueueStore(session),
     artifacts: createArtifactStore(join(options.dataDir, "artifacts")),
-    transaction: (work) => writer.run(() => transact(work)),
+    transaction: (work) => writer.run(() => transact(work)).catch(raise),
     close: () => (closed ??= close()),
   };
 

@@ -1,5 +1,5 @@
 import { StoreError } from "../errors.ts";
-import { refusalOf } from "../execution-store.ts";
+import { EXECUTION_CONTEXT, refusalOf } from "../execution-store.ts";
 import type {
   AppendResult,
   ExecutionFilter,
@@ -159,6 +159,7 @@ export function createExecutionStore(session: Session): ExecutionStore {
     delete: (id) =>
       session.write((sql) => {
         sql.run("DELETE FROM tasks WHERE id = :id", { id });
+        deleteContexts(sql, id);
         return sql.run("DELETE FROM executions WHERE id = :id", { id }) > 0;
       }),
   };

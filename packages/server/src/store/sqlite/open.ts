@@ -52,5 +52,7 @@ function explain(cause: unknown, dataDir: string, path: string): unknown {
       { cause },
     );
   }
-  return trouble === "unwritable" || isSystemError(cause) ? unwritable(dataDir, "STIGMER_DATA_DIR", cause) : cause;
+  return trouble === "unwritable" || trouble === "full" || trouble === "io" || isSystemError(cause)
+    ? unwritable(dataDir, "STIGMER_DATA_DIR", cause)
+    : cause;
 }
