@@ -16,25 +16,34 @@ export function artifactFile(key: string): string {
 export function createArtifactStore(directory: string): ArtifactStore {
   const pathOf = (key: string): string => {
     if (!/^[0-9a-f]{64}$/.test(key)) throw new TypeError(`Not the key of an artifact: ${key}`);
-    return join(directory, `${key}.zip`);
+    return join(directory, artifactFile(key));
   };
+  const onDisk = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw refusalOfDisk(error, directory);
+    }
+  };
+
+  async function put(path: string, artifact: Uint8Array): Promise<void> {
+    if (await exists(path)) return;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const temporary = `${path}.${randomBytes(4).toString("hex")}`;
+    try {
+      await writeFile(temporary, artifact, { mode: 0o600, flush: true });
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+    await flushDirectory(directory);
+  }
+
   return {
-    put: async (key, artifact) => {
-      const path = pathOf(key);
-      if (await exists(path)) return;
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      const temporary = `${path}.${randomBytes(4).toString("hex")}`;
-      try {
-        await writeFile(temporary, artifact, { mode: 0o600, flush: true });
-        await rename(temporary, path);
-      } catch (error) {
-        await rm(temporary, { force: true });
-        throw error;
-      }
-      await flushDirectory(directory);
-    },
-    get: (key) => readFile(pathOf(key)).catch(undefinedWhenMissing),
-    delete: (key) => rm(pathOf(key), { force: true }),
+    put: (key, artifact) => onDisk(() => put(pathOf(key), artifact)),
+    get: (key) => onDisk(() => readFile(pathOf(key)).catch(undefinedWhenMissing)),
+    delete: (key) => onDisk(() => rm(pathOf(key), { force: true })),
   };
 }
 

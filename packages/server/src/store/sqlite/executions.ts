@@ -191,7 +191,10 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
   if (ends || summary.phase !== undefined) {
     sql.run(SET_PHASE, { id, phase: summary.phase ?? null, ended: state.ended || ends ? 1 : 0 });
   }
-  if (ends) sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });
+  if (ends) {
+    sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });
+    deleteContexts(sql, id);
+  }
   if (change.snapshot) {
     sql.run("DELETE FROM execution_deltas WHERE execution_id = :id", { id });
     sql.run(SAVE_SNAPSHOT, { id, revision, status: change.snapshot });
@@ -199,6 +202,11 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
     sql.run(APPEND_DELTA, { id, revision, delta: change.delta });
   }
   return { kind: "appended", revision };
+}
+
+function deleteContexts(sql: Sql, executionId: string): void {
+  const parameters = { kind: EXECUTION_CONTEXT, parent: executionId };
+  sql.run("DELETE FROM resources WHERE kind = :kind AND parent_id = :parent AND parent_id <> ''", parameters);
 }
 
 /**

@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ServerError, unwritable } from "../../errors.ts";
-import { isSystemError, troubleOf } from "./trouble.ts";
+import { isUnwritable, troubleOf } from "./trouble.ts";
 
 /** A data directory that is one server's alone. */
 export interface DataDirLock {
@@ -41,13 +41,12 @@ export function lockDataDir(dataDir: string): DataDirLock {
 }
 
 function explain(cause: unknown, dataDir: string): unknown {
-  const trouble = troubleOf(cause);
-  if (trouble === "busy") {
+  if (troubleOf(cause) === "busy") {
     return new ServerError(
       "already-running",
       `Another Stigmer server uses ${dataDir}: stop it (stigmer local stop), or choose another directory with STIGMER_DATA_DIR.`,
       { cause },
     );
   }
-  return trouble === "unwritable" || isSystemError(cause) ? unwritable(dataDir, "STIGMER_DATA_DIR", cause) : cause;
+  return isUnwritable(cause) ? unwritable(dataDir, "STIGMER_DATA_DIR", cause) : cause;
 }

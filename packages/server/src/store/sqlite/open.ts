@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ServerError, unwritable } from "../../errors.ts";
 import { migrate } from "./migrations.ts";
-import { isSystemError, troubleOf } from "./trouble.ts";
+import { isUnwritable, troubleOf } from "./trouble.ts";
 
 /** How long a statement waits for another process (a backup, a person with the sqlite3 shell) in milliseconds. */
 const BUSY_TIMEOUT_MS = 5_000;
@@ -44,15 +44,12 @@ export function openDatabases(dataDir: string): Databases {
 }
 
 function explain(cause: unknown, dataDir: string, path: string): unknown {
-  const trouble = troubleOf(cause);
-  if (trouble === "corrupt") {
+  if (troubleOf(cause) === "corrupt") {
     return new ServerError(
       "database-corrupt",
       `The database ${path} is damaged (${(cause as Error).message}): restore it from a copy, or move it away to start empty.`,
       { cause },
     );
   }
-  return trouble === "unwritable" || trouble === "full" || trouble === "io" || isSystemError(cause)
-    ? unwritable(dataDir, "STIGMER_DATA_DIR", cause)
-    : cause;
+  return isUnwritable(cause) ? unwritable(dataDir, "STIGMER_DATA_DIR", cause) : cause;
 }

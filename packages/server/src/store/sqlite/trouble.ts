@@ -54,7 +54,13 @@ export function refusalOfDisk(error: unknown, directory: string): unknown {
   return error;
 }
 
+/** Whether a directory, or the disk that it is on, is what does not let itself be written. */
+export function isUnwritable(error: unknown): boolean {
+  const trouble = troubleOf(error);
+  return trouble === "unwritable" || trouble === "full" || trouble === "io" || isSystemError(error);
+}
+
 /** Whether the operating system refused a call of `node:fs`. */
-export function isSystemError(error: unknown): boolean {
+function isSystemError(error: unknown): boolean {
   return typeof (error as NodeJS.ErrnoException).syscall === "string";
 }
