@@ -4,6 +4,7 @@ export type ServerErrorCode =
   | "cannot-listen"
   | "not-writable"
   | "database-newer"
+  | "database-unreachable"
   | "database-corrupt"
   | "bad-key-file"
   | "bad-origin"

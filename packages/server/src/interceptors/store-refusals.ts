@@ -5,6 +5,7 @@ const CODES: Readonly<Record<StoreErrorCode, Code>> = {
   "already-exists": Code.AlreadyExists,
   conflict: Code.Aborted,
   closed: Code.Unavailable,
+  "too-large": Code.InvalidArgument,
   // Runners and clients try again what is unavailable, and give up what exhausts a resource.
   "disk-full": Code.Unavailable,
   unavailable: Code.Unavailable,

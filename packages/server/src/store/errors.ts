@@ -1,8 +1,9 @@
 /**
- * Why a store did not do what it was asked to. `disk-full` and `unavailable` are the machine's doing and may pass: nothing of
- * the call is stored, and the next one may succeed. Everything else that a store throws is a defect.
+ * Why a store did not do what it was asked to. `too-large`: a value is longer than the store can find it by. `disk-full` and
+ * `unavailable` are the machine's doing and may pass: the call is stored whole or, mostly, not at all (where the way to the store
+ * broke while it said which, nobody knows), and the next one may succeed. Everything else that a store throws is a defect.
  */
-export type StoreErrorCode = "already-exists" | "conflict" | "closed" | "disk-full" | "unavailable";
+export type StoreErrorCode = "already-exists" | "conflict" | "closed" | "too-large" | "disk-full" | "unavailable";
 
 const brand: unique symbol = Symbol.for("@stigmer/server.StoreError") as never;
 

@@ -5,6 +5,7 @@ import { ledgerCases } from "./ledger.ts";
 import { resourceCases } from "./resources.ts";
 import { skillCases } from "./skills.ts";
 import { transactionCases } from "./transactions.ts";
+import { valueCases } from "./values.ts";
 
 export interface StoreConformanceOptions {
   readonly name: string;
@@ -47,5 +48,6 @@ export function storeConformance(options: StoreConformanceOptions): void {
     ledgerCases(subject);
     skillCases(subject);
     transactionCases(subject);
+    valueCases(subject);
   });
 }

@@ -1,0 +1,48 @@
+import type { Store, StoreTransaction } from "../store.ts";
+import { createArtifactStore } from "./artifacts.ts";
+import { createConnections } from "./connections.ts";
+import { createExecutionStore } from "./executions.ts";
+import { createLedgerStore } from "./ledger.ts";
+import { openDatabase, type Database, type PostgresOptions } from "./open.ts";
+import { createQueueStore } from "./queue.ts";
+import { createResourceStore } from "./resources.ts";
+import { createSkillVersionStore } from "./skill-versions.ts";
+import type { Session } from "./sql.ts";
+import { createTaskOutbox } from "./tasks.ts";
+
+export interface PostgresStore {
+  readonly store: Store;
+  readonly database: Database;
+}
+
+/**
+ * The store of several servers, in one database of Postgres. Throws `ServerError` `database-unreachable` or
+ * `database-newer`; calls throw `StoreError` `unavailable` while the database is away, and go on when it is back.
+ */
+export async function openPostgresStore(options: PostgresOptions): Promise<PostgresStore> {
+  const database = await openDatabase(options);
+  const connections = createConnections(database.pool);
+  const session: Session = { read: connections.each, write: connections.each };
+  const store: Store = {
+    ...createRoles(session),
+    queue: createQueueStore(session),
+    artifacts: createArtifactStore(connections),
+    // Its work reads what it likes and writes by that, as if nobody else were there.
+    transaction: (work) =>
+      connections.transaction("serializable", (sql) =>
+        work(createRoles({ read: (step) => step(sql), write: (step) => step(sql) })),
+      ),
+    close: connections.close,
+  };
+  return { store, database };
+}
+
+function createRoles(session: Session): StoreTransaction {
+  return {
+    resources: createResourceStore(session),
+    executions: createExecutionStore(session),
+    skillVersions: createSkillVersionStore(session),
+    tasks: createTaskOutbox(session),
+    ledger: createLedgerStore(session),
+  };
+}

@@ -1,0 +1,263 @@
+import type { Client } from "pg";
+import { ServerError } from "../../errors.ts";
+
+/** The schema's history. An entry that was released is never edited: add the next. */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE resources (
+    kind TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    org TEXT COLLATE "C" NOT NULL,
+    owner_scope INTEGER NOT NULL,
+    slug TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    parent_id TEXT COLLATE "C" NOT NULL,
+    -- The parent's parent: the sessions of an agent hang at its instances, each in an order of its own. Kept by triggers.
+    grandparent_id TEXT COLLATE "C" NOT NULL DEFAULT '',
+    labels JSONB NOT NULL,
+    tags JSONB NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    body BYTEA NOT NULL,
+    PRIMARY KEY (kind, id)
+  );
+  CREATE UNIQUE INDEX resources_by_address ON resources (kind, org, owner_scope, slug);
+  CREATE INDEX resources_by_creation ON resources (kind, created_at, id);
+  CREATE INDEX resources_by_org ON resources (kind, org, created_at, id);
+  CREATE INDEX resources_with_parent ON resources (id) WHERE parent_id <> '';
+  CREATE INDEX resources_by_parent ON resources (parent_id, kind, created_at, id) WHERE parent_id <> '';
+  CREATE INDEX resources_by_grandparent ON resources (grandparent_id, kind, created_at, id) WHERE grandparent_id <> '';
+  -- Hashes of what stands in them: a tag may be longer than an index can hold. What is new goes to its place at once, so that
+  -- serializable transactions lock no more of the index than they read.
+  CREATE INDEX resources_by_tags ON resources USING gin (tags jsonb_path_ops) WITH (fastupdate = off);
+  CREATE INDEX resources_by_labels ON resources USING gin (labels jsonb_path_ops) WITH (fastupdate = off);
+
+  CREATE FUNCTION resources_find_grandparent() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    NEW.grandparent_id := coalesce(
+      (SELECT parent.parent_id FROM resources AS parent WHERE parent.id = NEW.parent_id AND parent.parent_id <> '' LIMIT 1), '');
+    RETURN NEW;
+  END $$;
+  CREATE FUNCTION resources_tell_grandchildren() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    IF TG_OP = 'DELETE' THEN
+      UPDATE resources SET grandparent_id = '' WHERE parent_id = OLD.id AND parent_id <> '' AND grandparent_id <> '';
+    ELSE
+      UPDATE resources SET grandparent_id = NEW.parent_id
+      WHERE parent_id = NEW.id AND parent_id <> '' AND grandparent_id <> NEW.parent_id;
+    END IF;
+    RETURN NULL;
+  END $$;
+  CREATE TRIGGER resources_grandparent_inserted BEFORE INSERT ON resources FOR EACH ROW WHEN (NEW.parent_id <> '')
+    EXECUTE FUNCTION resources_find_grandparent();
+  CREATE TRIGGER resources_grandparent_updated BEFORE UPDATE OF parent_id ON resources FOR EACH ROW
+    WHEN (NEW.parent_id <> OLD.parent_id) EXECUTE FUNCTION resources_find_grandparent();
+  CREATE TRIGGER resources_parent_inserted AFTER INSERT ON resources FOR EACH ROW WHEN (NEW.parent_id <> '')
+    EXECUTE FUNCTION resources_tell_grandchildren();
+  CREATE TRIGGER resources_parent_updated AFTER UPDATE OF parent_id ON resources FOR EACH ROW
+    WHEN (NEW.parent_id <> OLD.parent_id) EXECUTE FUNCTION resources_tell_grandchildren();
+  CREATE TRIGGER resources_parent_deleted AFTER DELETE ON resources FOR EACH ROW WHEN (OLD.parent_id <> '')
+    EXECUTE FUNCTION resources_tell_grandchildren();
+
+  CREATE TABLE skill_versions (
+    skill_id TEXT COLLATE "C" NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    body BYTEA NOT NULL,
+    PRIMARY KEY (skill_id, hash)
+  );
+  CREATE INDEX skill_versions_by_hash ON skill_versions (hash);
+  CREATE TABLE skill_tags (
+    skill_id TEXT COLLATE "C" NOT NULL,
+    tag TEXT COLLATE "C" NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (skill_id, tag),
+    FOREIGN KEY (skill_id, hash) REFERENCES skill_versions (skill_id, hash) ON DELETE CASCADE
+  );
+  CREATE INDEX skill_tags_by_version ON skill_tags (skill_id, hash);
+
+  -- In pieces, so that no message is huge. They are compressed already.
+  CREATE TABLE artifacts (key TEXT COLLATE "C" NOT NULL PRIMARY KEY, size BIGINT NOT NULL);
+  CREATE TABLE artifact_pieces (
+    key TEXT COLLATE "C" NOT NULL REFERENCES artifacts (key) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    bytes BYTEA NOT NULL,
+    PRIMARY KEY (key, position)
+  );
+  ALTER TABLE artifact_pieces ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+  -- The row that each status change touches holds no large value: bodies and snapshots stand apart. What a change touches is in
+  -- no index but at the run's end, and its page has room for the next version of it: so a change writes one page, and leaves
+  -- nothing for a vacuum to find.
+  CREATE TABLE executions (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    org TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    labels JSONB NOT NULL,
+    tags JSONB NOT NULL,
+    session_id TEXT COLLATE "C" NOT NULL,
+    agent_id TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    phase INTEGER NOT NULL,
+    error TEXT COLLATE "C" NOT NULL,
+    started_at TEXT COLLATE "C" NOT NULL,
+    completed_at TEXT COLLATE "C" NOT NULL,
+    revision BIGINT NOT NULL,
+    last_fence BIGINT NOT NULL DEFAULT 0,
+    last_sequence BIGINT NOT NULL DEFAULT 0,
+    ended BOOLEAN NOT NULL DEFAULT FALSE
+  ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+  CREATE INDEX executions_by_creation ON executions (created_at, id);
+  CREATE INDEX executions_by_org ON executions (org, created_at, id);
+  CREATE INDEX executions_by_session ON executions (session_id, created_at, id);
+  CREATE INDEX executions_by_agent ON executions (agent_id, created_at, id);
+  CREATE INDEX executions_live ON executions (created_at, id) WHERE NOT ended;
+  CREATE INDEX executions_by_tags ON executions USING gin (tags jsonb_path_ops) WITH (fastupdate = off);
+  CREATE INDEX executions_by_labels ON executions USING gin (labels jsonb_path_ops) WITH (fastupdate = off);
+  CREATE TABLE execution_bodies (
+    execution_id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES executions (id) ON DELETE CASCADE,
+    body BYTEA NOT NULL
+  );
+  CREATE TABLE execution_snapshots (
+    execution_id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES executions (id) ON DELETE CASCADE,
+    revision BIGINT NOT NULL,
+    status BYTEA NOT NULL
+  ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+  CREATE TABLE execution_deltas (
+    execution_id TEXT COLLATE "C" NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
+    revision BIGINT NOT NULL,
+    delta BYTEA NOT NULL,
+    PRIMARY KEY (execution_id, revision)
+  ) WITH (autovacuum_vacuum_scale_factor = 0.05);
+
+  -- A heartbeat changes no index either: those who hold a lease are few, and are looked through.
+  CREATE TABLE tasks (
+    position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL UNIQUE,
+    kind TEXT COLLATE "C" NOT NULL,
+    queue TEXT COLLATE "C" NOT NULL,
+    session_id TEXT COLLATE "C" NOT NULL,
+    payload BYTEA NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('waiting', 'leased', 'done')),
+    fence BIGINT NOT NULL DEFAULT 0,
+    attempt BIGINT NOT NULL DEFAULT 0,
+    runner_id TEXT COLLATE "C" NOT NULL DEFAULT '',
+    claim_id TEXT COLLATE "C" NOT NULL DEFAULT '',
+    expires_at BIGINT NOT NULL DEFAULT 0,
+    available_at BIGINT NOT NULL DEFAULT 0,
+    cancel_reason TEXT COLLATE "C",
+    pause_reason TEXT COLLATE "C",
+    last_failure TEXT COLLATE "C" NOT NULL DEFAULT '',
+    created_at BIGINT NOT NULL
+  ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+  CREATE INDEX tasks_waiting ON tasks (queue, position) WHERE state = 'waiting';
+  CREATE INDEX tasks_leased ON tasks (position) WHERE state = 'leased';
+  CREATE INDEX tasks_open_by_session ON tasks (session_id, position) WHERE state <> 'done';
+  CREATE TABLE task_inbox (
+    position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    task_id TEXT COLLATE "C" NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    id TEXT COLLATE "C" NOT NULL,
+    payload BYTEA NOT NULL,
+    UNIQUE (task_id, id)
+  );
+  CREATE INDEX task_inbox_in_order ON task_inbox (task_id, position);
+  CREATE FUNCTION tasks_forget_inbox() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    DELETE FROM task_inbox WHERE task_id = NEW.id;
+    RETURN NULL;
+  END $$;
+  -- Here, so that no way to end a task can forget it, and what came until then is seen.
+  CREATE TRIGGER tasks_done AFTER UPDATE OF state ON tasks FOR EACH ROW WHEN (NEW.state = 'done')
+    EXECUTE FUNCTION tasks_forget_inbox();
+
+  CREATE TABLE tool_calls (
+    execution_id TEXT COLLATE "C" NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
+    call_key TEXT COLLATE "C" NOT NULL,
+    tool_name TEXT COLLATE "C" NOT NULL,
+    class TEXT COLLATE "C" NOT NULL CHECK (class IN ('repeatable', 'once')),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('open', 'finished', 'unknown')),
+    fence BIGINT NOT NULL,
+    request_id TEXT COLLATE "C" NOT NULL,
+    begun_at BIGINT NOT NULL,
+    result BYTEA,
+    PRIMARY KEY (execution_id, call_key),
+    CHECK ((state = 'finished') = (result IS NOT NULL))
+  ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+  CREATE FUNCTION executions_forget_private() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    DELETE FROM tool_calls WHERE execution_id = OLD.id;
+    DELETE FROM resources WHERE kind = 'ExecutionContext' AND parent_id = OLD.id AND parent_id <> '';
+    RETURN NULL;
+  END $$;
+  -- Here, so that no way to end a run can forget it, and what began while the end waited for it is seen.
+  CREATE TRIGGER executions_ended AFTER UPDATE OF ended ON executions FOR EACH ROW WHEN (NEW.ended AND NOT OLD.ended)
+    EXECUTE FUNCTION executions_forget_private();
+  CREATE TRIGGER executions_deleted AFTER DELETE ON executions FOR EACH ROW EXECUTE FUNCTION executions_forget_private();
+
+  -- Locked by transactions that were broken off for others, so that they come one after the other the next time.
+  CREATE TABLE transaction_turn ();
+  `,
+];
+
+/** This program's part of the database's advisory locks; what is locked comes second. */
+const LOCK_SPACE = 0x57_16_3e;
+
+/** Locks are of the database, tables are of a schema. */
+export const lockOf = (what: string): string => `${LOCK_SPACE}, hashtext('${what} ' || current_schema())`;
+
+/**
+ * Brings the database to this program's schema; servers that start at the same moment do so one after the other. Throws
+ * `ServerError` `database-newer` or `database-unreachable`.
+ */
+export async function migrate(client: Client, address: string): Promise<void> {
+  await refuseUnfit(client, address);
+  await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${lockOf("migrations")})`);
+  const current = await versionOf(client);
+  if (current > MIGRATIONS.length) {
+    throw new ServerError(
+      "database-newer",
+      `The database ${address} has schema version ${current}, this program knows up to ${MIGRATIONS.length}: ` +
+        "use the newer stigmer that wrote it, or choose another database with STIGMER_DATABASE_URL.",
+    );
+  }
+  for (const [index, migration] of MIGRATIONS.entries()) {
+    if (index < current) continue;
+    await client.query(migration);
+    await client.query("INSERT INTO migrations (version, applied_at) VALUES ($1, now())", [index + 1]);
+  }
+  await client.query("COMMIT");
+}
+
+/** The schema's version, 0 in an empty database. Who may not make tables may still use those that are there. */
+async function versionOf(client: Client): Promise<number> {
+  const table = await client.query<{ found: boolean }>("SELECT to_regclass('migrations') IS NOT NULL AS found");
+  if (table.rows[0]?.found !== true) {
+    await client.query(
+      "CREATE TABLE migrations (version INTEGER NOT NULL PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL)",
+    );
+  }
+  const version = await client.query<{ version: number }>(
+    "SELECT coalesce(max(version), 0) AS version FROM migrations",
+  );
+  return version.rows[0]?.version ?? 0;
+}
+
+const OLDEST_VERSION = 130_000;
+
+async function refuseUnfit(client: Client, address: string): Promise<void> {
+  const { rows } = await client.query<{ encoding: string; version: string; number: number }>(
+    `SELECT current_setting('server_encoding') AS encoding, current_setting('server_version') AS version,
+       current_setting('server_version_num')::int AS number`,
+  );
+  const { encoding = "", version = "", number = 0 } = rows[0] ?? {};
+  if (number < OLDEST_VERSION) {
+    throw new ServerError("database-unreachable", `Postgres at ${address} is version ${version}: use 13 or newer.`);
+  }
+  if (encoding !== "UTF8") {
+    throw new ServerError(
+      "database-unreachable",
+      `The database ${address} is encoded in ${encoding}: make one in UTF8 (createdb --encoding=UTF8 --template=template0).`,
+    );
+  }
+}

@@ -1,0 +1,24 @@
+import { storeConformance } from "../__fixtures__/conformance/index.ts";
+import { silentLogger } from "../../logger.ts";
+import { createSchema } from "./__fixtures__/schemas.ts";
+import { openPostgresStore } from "./create-store.ts";
+
+storeConformance({
+  name: "postgres",
+  open: async () => {
+    const schema = await createSchema();
+    const open = async () => (await openPostgresStore({ url: schema.url, logger: silentLogger })).store;
+    let store = await open();
+    return {
+      store,
+      reopen: async () => {
+        await store.close();
+        return (store = await open());
+      },
+      dispose: async () => {
+        await store.close();
+        await schema.drop();
+      },
+    };
+  },
+});

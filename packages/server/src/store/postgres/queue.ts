@@ -1,0 +1,267 @@
+import type { LeaseKey, QueuedItem, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
+import type { Parameters, Session, Sql } from "./sql.ts";
+
+interface Row {
+  position: number;
+  id: string;
+  kind: TaskKind;
+  queue: string;
+  session_id: string;
+  payload: Uint8Array;
+  created_at: number;
+  fence: number;
+  attempt: number;
+  runner_id: string;
+  cancel_reason: string | null;
+  pause_reason: string | null;
+  last_failure: string;
+}
+
+const COLUMN_NAMES = [
+  "position",
+  "id",
+  "kind",
+  "queue",
+  "session_id",
+  "payload",
+  "created_at",
+  "fence",
+  "attempt",
+  "runner_id",
+  "cancel_reason",
+  "pause_reason",
+  "last_failure",
+];
+const COLUMNS = COLUMN_NAMES.map((name) => `tasks.${name}`).join(", ");
+
+/**
+ * What is done stays done, and nothing comes before what is there: what a session's earlier tasks were when the statement
+ * began still decides when the row is locked.
+ */
+const DELIVERABLE = `
+  SELECT position FROM tasks AS candidate
+  WHERE queue = :queue AND state = 'waiting' AND available_at <= :now AND cancel_reason IS NULL AND pause_reason IS NULL
+    AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
+      SELECT 1 FROM tasks AS earlier
+      WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position AND earlier.state <> 'done'
+    ))`;
+
+/** Answers a row without an id when there was no task, and whether there was one that somebody else had locked. */
+const leasing = (others: "SKIP LOCKED" | ""): string => `
+  WITH chosen AS (
+    ${DELIVERABLE} ORDER BY position LIMIT 1 FOR UPDATE OF candidate ${others}
+  ), leased AS (
+    UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
+      expires_at = :expires_at, claim_id = ''
+    FROM chosen WHERE tasks.position = chosen.position RETURNING ${COLUMNS}
+  )
+  SELECT leased.*, EXISTS (${DELIVERABLE}) AS more FROM (SELECT 1) AS one LEFT JOIN leased ON TRUE`;
+
+const LEASE_FREE = leasing("SKIP LOCKED");
+const LEASE_WAITING = leasing("");
+
+/** How often a lease looks again after others were quicker. */
+const MAX_LOOKS = 20;
+
+/** The lease is current: named, and held by this runner. */
+const CURRENT = "tasks.id = :id AND tasks.fence = :fence AND state = 'leased' AND runner_id = :runner_id";
+
+/** Several rows are locked in their order, so that nobody waits for somebody who waits for them. */
+const RENEW = `
+  WITH current AS (
+    SELECT position FROM tasks JOIN unnest(:ids::text[], :fences::bigint[]) AS lease (task_id, lease_fence)
+      ON tasks.id = task_id AND tasks.fence = lease_fence
+    WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position FOR UPDATE OF tasks
+  )
+  UPDATE tasks SET expires_at = :expires_at FROM current WHERE tasks.position = current.position RETURNING ${COLUMNS}`;
+
+const COMPLETE = `UPDATE tasks SET state = 'done' WHERE ${CURRENT}`;
+
+const RELEASE = `
+  UPDATE tasks SET state = 'waiting', available_at = :available_at, attempt = attempt - :uncounted,
+    last_failure = coalesce(:failure, last_failure), pause_reason = coalesce(pause_reason, :pause_reason)
+  WHERE ${CURRENT}`;
+
+const EXPIRE = `
+  WITH due AS (
+    SELECT position FROM tasks WHERE state = 'leased' AND expires_at <= :now ORDER BY position FOR UPDATE
+  )
+  UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure
+  FROM due WHERE tasks.position = due.position RETURNING ${COLUMNS}`;
+
+const RECOVER = `
+  WITH leased AS (SELECT position FROM tasks WHERE state = 'leased' ORDER BY position FOR UPDATE)
+  UPDATE tasks SET expires_at = :expires_at FROM leased WHERE tasks.position = leased.position`;
+
+const CANCEL = `
+  UPDATE tasks SET cancel_reason = coalesce(cancel_reason, :reason) WHERE id = :id AND state <> 'done' RETURNING state`;
+
+const PAUSE = `
+  UPDATE tasks SET pause_reason = coalesce(pause_reason, :reason) WHERE id = :id AND state <> 'done' RETURNING state`;
+
+const RESUME = "UPDATE tasks SET pause_reason = NULL WHERE id = :id AND state <> 'done' RETURNING state";
+
+/** Items come in one after the other: who has seen the first of an inbox has seen what will stay the first. */
+const DELIVER = `
+  WITH open AS (SELECT id, state FROM tasks WHERE id = :id AND state <> 'done' FOR UPDATE), added AS (
+    INSERT INTO task_inbox (task_id, id, payload) SELECT id, :item, :payload::bytea FROM open
+    ON CONFLICT (task_id, id) DO NOTHING
+  )
+  SELECT state FROM open`;
+
+/** What SET reads are the values of before. */
+const CLAIM = `
+  UPDATE tasks SET fence = fence + (claim_id <> :claim_id)::int, claim_id = :claim_id
+  WHERE id = :id AND state = 'leased' RETURNING ${COLUMNS}`;
+
+const NEXT_DUE = `
+  SELECT least(
+    (SELECT min(expires_at) FROM tasks WHERE state = 'leased'),
+    (SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now AND pause_reason IS NULL)
+  ) AS due`;
+
+const COUNTS = `
+  SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(pause_reason) AS paused,
+    count(*) - count(pause_reason) AS waiting, min(created_at) FILTER (WHERE pause_reason IS NULL) AS oldest
+  FROM tasks WHERE state = 'waiting'`;
+
+/** The engine's queue as rows of the server's database, so that a run and its place in the queue are written together. */
+export function createQueueStore(session: Session): QueueStore {
+  return {
+    lease: ({ queue, runnerId, now, leaseMs, maxAttempts }) =>
+      session.write((sql) =>
+        lease(sql, { queue, now, runner_id: runnerId, expires_at: now + leaseMs, max_attempts: maxAttempts }),
+      ),
+    renew: ({ runnerId, leases, expiresAt }) =>
+      session.write(async (sql) => {
+        const rows = await sql.all<Row>(RENEW, {
+          ids: leases.map(({ taskId }) => taskId),
+          fences: leases.map(({ fence }) => fence),
+          runner_id: runnerId,
+          expires_at: expiresAt,
+        });
+        const renewed = new Map(rows.map((row) => [row.id, toTask(row)]));
+        return leases.flatMap(({ taskId, fence }) => {
+          const task = renewed.get(taskId);
+          return task?.fence === fence ? [task] : [];
+        });
+      }),
+    complete: (lease, runnerId) =>
+      session.write(async (sql) => {
+        const parameters = { id: lease.taskId, fence: lease.fence, runner_id: runnerId };
+        return (await sql.run(COMPLETE, parameters)) > 0 || isIn("done", sql, lease);
+      }),
+    release: (lease, { runnerId, counted, availableAt, failure, pauseReason }) =>
+      session.write(async (sql) => {
+        const released = await sql.run(RELEASE, {
+          id: lease.taskId,
+          fence: lease.fence,
+          runner_id: runnerId,
+          available_at: availableAt,
+          uncounted: counted ? 0 : 1,
+          failure: failure ?? null,
+          pause_reason: pauseReason ?? null,
+        });
+        return released > 0 || isIn("waiting", sql, lease);
+      }),
+    expire: ({ now, failure }) => session.write(async (sql) => inOrder(await sql.all<Row>(EXPIRE, { now, failure }))),
+    requestCancel: (taskId, reason) => session.write((sql) => changed(sql, CANCEL, { id: taskId, reason })),
+    pause: (taskId, reason) => session.write((sql) => changed(sql, PAUSE, { id: taskId, reason })),
+    resume: (taskId) => session.write((sql) => changed(sql, RESUME, { id: taskId })),
+    deliver: (taskId, item) =>
+      session.write((sql) => changed(sql, DELIVER, { id: taskId, item: item.id, payload: item.payload })),
+    inbox: (taskId, { seen }) =>
+      session.read((sql) =>
+        sql.all<QueuedItem>("SELECT id, payload FROM task_inbox WHERE task_id = :id ORDER BY position OFFSET :seen", {
+          id: taskId,
+          seen,
+        }),
+      ),
+    leasedTo: (runnerId) =>
+      session.read(async (sql) => {
+        const text = `SELECT ${COLUMNS} FROM tasks WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position`;
+        return (await sql.all<Row>(text, { runner_id: runnerId })).map(toTask);
+      }),
+    claim: ({ taskId, claimId }) =>
+      session.write(async (sql) => {
+        const row = await sql.get<Row>(CLAIM, { id: taskId, claim_id: claimId });
+        return row && toTask(row);
+      }),
+    end: (taskId) =>
+      session.write(
+        async (sql) =>
+          (await sql.run("UPDATE tasks SET state = 'done' WHERE id = :id AND state <> 'done'", { id: taskId })) > 0,
+      ),
+    undeliverable: ({ maxAttempts }) =>
+      session.read(async (sql) => {
+        const text = `SELECT ${COLUMNS} FROM tasks
+          WHERE state = 'waiting' AND (cancel_reason IS NOT NULL OR attempt >= :max) ORDER BY position`;
+        return (await sql.all<Row>(text, { max: maxAttempts })).map(toTask);
+      }),
+    discard: ({ taskId, fence }) =>
+      session.write(async (sql) => {
+        const text = "UPDATE tasks SET state = 'done' WHERE id = :id AND fence = :fence AND state = 'waiting'";
+        return (await sql.run(text, { id: taskId, fence })) > 0;
+      }),
+    recover: ({ expiresAt }) => session.write((sql) => sql.run(RECOVER, { expires_at: expiresAt })),
+    nextDue: ({ now }) =>
+      session.read(async (sql) => (await sql.get<{ due: number | null }>(NEXT_DUE, { now }))?.due ?? undefined),
+    counts: () =>
+      session.read(async (sql) => {
+        const row = await sql.get<{ waiting: number; paused: number; leased: number; oldest: number | null }>(COUNTS);
+        const { waiting = 0, paused = 0, leased = 0, oldest } = row ?? {};
+        return { waiting, paused, leased, oldestWaitingAt: oldest ?? undefined };
+      }),
+  };
+}
+
+/**
+ * A locked task is passed over: most are being leased. But whoever has it locked may only be looking at it, or changing
+ * something else of it; so nobody is told that there is none before those were waited for.
+ */
+async function lease(sql: Sql, parameters: Parameters): Promise<QueuedTask | undefined> {
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const text = look === 0 ? LEASE_FREE : LEASE_WAITING;
+    const row = await sql.get<(Row | { readonly id: null }) & { readonly more: boolean }>(text, parameters);
+    if (row && row.id !== null) return toTask(row);
+    if (row?.more !== true) return undefined;
+  }
+  return undefined;
+}
+
+async function isIn(state: "waiting" | "done", sql: Sql, { taskId, fence }: LeaseKey): Promise<boolean> {
+  const text = "SELECT 1 FROM tasks WHERE id = :id AND fence = :fence AND state = :state";
+  return (await sql.get(text, { id: taskId, fence, state })) !== undefined;
+}
+
+type State = "waiting" | "leased" | "done" | "unknown";
+
+/** The state that the task is in after a change that does not touch what is done. */
+async function changed(sql: Sql, text: string, parameters: Parameters & { readonly id: string }): Promise<State> {
+  const row =
+    (await sql.get<{ state: State }>(text, parameters)) ??
+    (await sql.get<{ state: State }>("SELECT state FROM tasks WHERE id = :id", { id: parameters.id }));
+  return row?.state ?? "unknown";
+}
+
+/** RETURNING promises no order. */
+function inOrder(rows: Row[]): QueuedTask[] {
+  return rows.sort((a, b) => a.position - b.position).map(toTask);
+}
+
+function toTask(row: Row): QueuedTask {
+  return {
+    id: row.id,
+    kind: row.kind,
+    queue: row.queue,
+    sessionId: row.session_id,
+    payload: row.payload,
+    createdAt: row.created_at,
+    fence: row.fence,
+    attempt: row.attempt,
+    runnerId: row.runner_id,
+    cancelReason: row.cancel_reason ?? undefined,
+    pauseReason: row.pause_reason ?? undefined,
+    lastFailure: row.last_failure,
+  };
+}

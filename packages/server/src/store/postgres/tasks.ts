@@ -1,0 +1,24 @@
+import type { TaskOutbox, TaskState } from "../task-store.ts";
+import type { Session } from "./sql.ts";
+
+/**
+ * One transaction at a time puts a task of a session in: the positions of a session's tasks are in the order in which others
+ * come to see them, so that no earlier one turns up after a later one was leased.
+ */
+const ENQUEUE = `
+  WITH turn AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended(:session_id::text, 0)) WHERE :session_id::text <> ''
+  )
+  INSERT INTO tasks (id, kind, queue, session_id, payload, state, created_at)
+  SELECT :id, :kind, :queue, :session_id::text, :payload::bytea, 'waiting', :created_at::bigint FROM (SELECT count(*) FROM turn) AS taken
+  ON CONFLICT (id) DO NOTHING`;
+
+export function createTaskOutbox(session: Session): TaskOutbox {
+  return {
+    enqueue: ({ id, kind, queue, sessionId, payload, createdAt }) =>
+      session.write(async (sql) => {
+        await sql.run(ENQUEUE, { id, kind, queue, session_id: sessionId, payload, created_at: createdAt });
+      }),
+    state: (id) => session.read((sql) => sql.get<TaskState>("SELECT state, fence FROM tasks WHERE id = :id", { id })),
+  };
+}
