@@ -1,5 +1,11 @@
 // To run a server in this process.
 export { startServer, type RunningServer, type StartServerOptions } from "./start-server.ts";
 export type { EmbeddedEngineChoice, EngineChoice, ServerMetrics, TemporalEngineChoice } from "./open-engine.ts";
+export type { PostgresStoreChoice, SqliteStoreChoice, StoreChoice } from "./open-store.ts";
 export { ServerError, type ServerErrorCode } from "./errors.ts";
 export type { Logger } from "./logger.ts";
+
+// To keep what a server has.
+export { createBackup, type CreateBackupOptions, type CreatedBackup } from "./backup/create-backup.ts";
+export { restoreBackup, type RestoreBackupOptions, type RestoredBackup } from "./backup/restore-backup.ts";
+export { BackupError, type BackupErrorCode } from "./backup/errors.ts";

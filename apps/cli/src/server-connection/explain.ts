@@ -7,6 +7,7 @@ export function explain(error: unknown, endpoint: string): unknown {
   const cause = { cause: error };
   switch (error.code) {
     case "unavailable": {
+      if (wasAnswered(error)) return new CliError("failed", error.message, cause);
       const advice = "run `stigmer local start`, or name another server in STIGMER_BACKEND_ENDPOINT";
       return new CliError("failed", `Cannot reach stigmer-server at ${endpoint}: ${advice}`, cause);
     }
@@ -17,4 +18,10 @@ export function explain(error: unknown, endpoint: string): unknown {
     default:
       return new CliError("failed", error.message, cause);
   }
+}
+
+/** Whether a server said so itself, such as one whose disk is full: what it answers has headers. */
+function wasAnswered({ cause }: ClientError): boolean {
+  const { metadata } = (cause ?? {}) as { metadata?: unknown };
+  return metadata instanceof Headers && [...metadata.keys()].length > 0;
 }

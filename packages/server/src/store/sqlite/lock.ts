@@ -1,6 +1,7 @@
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { finishRestore } from "../../backup/finish-restore.ts";
 import { ServerError, unwritable } from "../../errors.ts";
 import { isUnwritable, troubleOf } from "./trouble.ts";
 
@@ -16,7 +17,7 @@ const held = new Set<DatabaseSync>();
 /**
  * Takes a data directory for this server until it releases it or dies: two servers would take each other's runners' leases
  * for lost. The lock is the operating system's, on a file that stays empty, so that it never outlives its process; Node
- * offers such locks through SQLite alone. Throws `ServerError` `already-running` or `not-writable`.
+ * offers such locks through SQLite alone. A restore that was cut off after it was decided is finished. Throws `ServerError` `already-running` or `not-writable`.
  */
 export function lockDataDir(dataDir: string): DataDirLock {
   let opened: DatabaseSync | undefined;
@@ -27,6 +28,7 @@ export function lockDataDir(dataDir: string): DataDirLock {
     // A file that it may only read SQLite opens all the same, and then takes no lock.
     accessSync(path, constants.W_OK);
     opened.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;");
+    finishRestore(dataDir);
   } catch (cause) {
     opened?.close();
     throw explain(cause, dataDir);

@@ -33,6 +33,8 @@ export function openDatabases(dataDir: string): Databases {
     // SQLite opens also what it may only read.
     accessSync(path, constants.W_OK);
     writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+    // What is deleted is overwritten: the secrets of a run, sealed as they are, don't outlive it in free pages.
+    writer.exec("PRAGMA secure_delete = ON;");
     migrate(writer, path);
     const reader = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
     opened.push(reader);
