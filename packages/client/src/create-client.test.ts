@@ -123,7 +123,7 @@ describe("client", () => {
       ["pause", "aex-1", "lunch"],
       ["resume", "aex-1"],
       ["message", "aex-1", "m1", "also the tests"],
-      ["message", "aex-1", "", "too late"],
+      ["message", "aex-1", expect.stringMatching(/^msg-[0-9a-f]{32}$/), "too late"],
     ]);
   });
 

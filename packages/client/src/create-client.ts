@@ -1,35 +1,7 @@
-import type { Transport } from "@connectrpc/connect";
-import { createExecutionClient, type ExecutionClient } from "./executions.ts";
-import {
-  createAgentClient,
-  createAgentInstanceClient,
-  createEnvironmentClient,
-  createMcpServerClient,
-  createSessionClient,
-  createSkillClient,
-  type AgentClient,
-  type AgentInstanceClient,
-  type EnvironmentClient,
-  type McpServerClient,
-  type SessionClient,
-  type SkillClient,
-} from "./resources.ts";
+import { createResourceClients, defaultsOf, type OrgOptions, type ResourceClients } from "./resource-clients.ts";
 import { createRunnerClient, type RunnerClient } from "./runner.ts";
+import { openTransport, toBaseUrl, type TransportOptions } from "./transport.ts";
 import { withFence, type Fence } from "./with-fence.ts";
-import { openTransport, type TransportOptions } from "./transport.ts";
-
-/** Everything a Stigmer server offers, typed. */
-export interface ResourceClients {
-  readonly agents: AgentClient;
-  readonly agentInstances: AgentInstanceClient;
-  readonly sessions: SessionClient;
-  readonly executions: ExecutionClient;
-  readonly skills: SkillClient;
-  readonly environments: EnvironmentClient;
-  readonly mcpServers: McpServerClient;
-  /** For services that have no typed client here. */
-  readonly transport: Transport;
-}
 
 /** The clients over one connection. */
 export interface StigmerClient extends ResourceClients, Disposable {
@@ -41,29 +13,17 @@ export interface StigmerClient extends ResourceClients, Disposable {
   close(): void;
 }
 
-export type ClientOptions = TransportOptions;
+export type ClientOptions = TransportOptions & OrgOptions;
 
 /** Opens no connection before the first call. */
 export function createClient(options: ClientOptions): StigmerClient {
   const { transport, close } = openTransport(options);
+  const defaults = defaultsOf(options, toBaseUrl(options.endpoint));
   return {
-    ...createClients(transport),
+    ...createResourceClients(transport, defaults),
     runner: createRunnerClient(transport),
-    underFence: (fence) => createClients(withFence(transport, fence)),
+    underFence: (fence) => createResourceClients(withFence(transport, fence), defaults),
     close,
     [Symbol.dispose]: close,
-  };
-}
-
-function createClients(transport: Transport): ResourceClients {
-  return {
-    agents: createAgentClient(transport),
-    agentInstances: createAgentInstanceClient(transport),
-    sessions: createSessionClient(transport),
-    executions: createExecutionClient(transport),
-    skills: createSkillClient(transport),
-    environments: createEnvironmentClient(transport),
-    mcpServers: createMcpServerClient(transport),
-    transport,
   };
 }

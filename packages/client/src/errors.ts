@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { findViolations, type FieldViolation } from "./violations.ts";
 
 /** What a caller can do something about; the rest is `internal`. */
 export type ClientErrorCode =
@@ -14,17 +15,33 @@ export type ClientErrorCode =
   | "cancelled"
   | "internal";
 
+export interface ClientErrorOptions {
+  readonly cause?: unknown;
+  readonly violations?: readonly FieldViolation[];
+}
+
 const brand: unique symbol = Symbol.for("@stigmer/client.ClientError") as never;
 
 /** A call that failed. `message` names the resource and the server's reason. */
 export class ClientError extends Error {
   override readonly name = "ClientError";
   readonly code: ClientErrorCode;
+  /** With `invalid-argument`: each field that breaks a rule of the contract. Empty where the server names none. */
+  readonly violations: readonly FieldViolation[];
 
-  constructor(code: ClientErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+  constructor(code: ClientErrorCode, message: string, options: ClientErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
+    this.violations = options.violations ?? [];
     Object.defineProperty(this, brand, { value: true });
+  }
+
+  /**
+   * Whether the same call may succeed a moment later: the server, or the way to it, was not there. Whether it may be made
+   * again is the caller's to know: a write may have happened although its answer was lost.
+   */
+  get retryable(): boolean {
+    return this.code === "unavailable" || this.code === "deadline-exceeded";
   }
 
   static is(value: unknown): value is ClientError {
@@ -35,7 +52,10 @@ export class ClientError extends Error {
   static from(error: unknown, subject: string): ClientError {
     if (ClientError.is(error)) return error;
     const connectError = ConnectError.from(error);
-    return new ClientError(toCode(connectError), `${subject}: ${connectError.rawMessage}`, { cause: error });
+    return new ClientError(toCode(connectError), `${subject}: ${connectError.rawMessage}`, {
+      cause: error,
+      violations: findViolations(connectError),
+    });
   }
 }
 
@@ -74,6 +94,6 @@ function toCode({ code, cause }: ConnectError): ClientErrorCode {
 }
 
 function isBrokenConnection(cause: unknown): boolean {
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  return code !== undefined && /^(ECONN|EPIPE|ERR_HTTP2|ETIMEDOUT|EHOSTUNREACH)/.test(code);
+  const { code } = (cause ?? {}) as { code?: unknown };
+  return typeof code === "string" && /^(ECONN|EPIPE|ERR_HTTP2|ETIMEDOUT|EHOSTUNREACH)/.test(code);
 }

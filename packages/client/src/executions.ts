@@ -1,84 +1,182 @@
 import { createClient as createConnectClient, type Transport } from "@connectrpc/connect";
+import type { Agent } from "@stigmer/protos/agent/v1";
 import {
   AgentExecutionCommandController,
   AgentExecutionQueryController,
   type AgentExecution,
+  AgentExecutionSchema,
   type AgentExecutionStatus,
   type ExecutionPhase,
   type StatusDelta,
 } from "@stigmer/protos/agentexecution/v1";
+import { isId } from "@stigmer/protos";
+import { call, type CallOptions } from "./call.ts";
+import { listOf, type List, type PageInput } from "./pages.ts";
+import { toPhase, type PhaseName } from "./phases.ts";
 import { requireId } from "./require-id.ts";
-import { call, describe, type Page } from "./resource-client.ts";
-import { watchExecution, type ExecutionUpdate, type WatchOptions } from "./watch-execution.ts";
+import { createOnce, toPage, verbsOf, type Defaults, type ListInput, type ReferenceInput } from "./resource-client.ts";
+import { toResource, type ResourceInput } from "./resource-input.ts";
+import type { AgentClient } from "./resources.ts";
+import { retryWhileAway } from "./retry-while-away.ts";
+import { attachRun, startRun, type AttachOptions, type Run, type RunInput } from "./run.ts";
+import { watchExecution, type WatchOptions } from "./watch/watch-execution.ts";
+import type { ExecutionUpdate } from "./watch/followed-run.ts";
+import { watchList, type ListUpdate, type WatchListOptions } from "./watch/watch-list.ts";
+import type { SessionUpdate, WatchSessionOptions } from "./watch/session-run.ts";
+import { watchSession } from "./watch/watch-session.ts";
+
+export type ExecutionInput = ResourceInput<typeof AgentExecutionSchema>;
+
+/** An agent, by its slug or id, by a reference, or as a server answered it. */
+export type AgentChoice = string | ReferenceInput | Agent;
+
+export interface ListExecutionsInput extends ListInput {
+  readonly phase?: PhaseName | ExecutionPhase;
+  readonly sessionId?: string;
+  readonly agentId?: string;
+}
 
 /** Every method throws `ClientError` and refuses an empty id before it calls. */
 export interface ExecutionClient {
-  /** Submits a run: `spec.session_id` joins a session, `spec.agent_id` alone opens a new one. */
-  create(execution: AgentExecution): Promise<AgentExecution>;
-  get(id: string): Promise<AgentExecution>;
-  delete(id: string): Promise<AgentExecution>;
-  list(input?: {
-    phase?: ExecutionPhase;
-    tags?: readonly string[];
-    pageSize?: number;
-    pageToken?: string;
-  }): Promise<Page<AgentExecution>>;
-  listBySession(sessionId: string, input?: { pageSize?: number; pageToken?: string }): Promise<Page<AgentExecution>>;
-  /** Asks a run to stop. A run that waits is cancelled at once, one that runs when its runner has stopped it. */
-  cancel(id: string, reason?: string): Promise<AgentExecution>;
-  /** Asks a run to come to rest where nothing is half done. Throws `failed-precondition` when it has ended. */
-  pause(id: string, reason?: string): Promise<AgentExecution>;
-  /** Lets a paused run go on, also one that paused itself. Throws `failed-precondition` when it has ended. */
-  resume(id: string): Promise<AgentExecution>;
   /**
-   * Says something to a run under way; the agent hears it before its next model call. A call repeated with the same
-   * `messageId` is heard once; without one the server makes a new id each time. Throws `failed-precondition` when the run has ended.
+   * Starts a run and follows it: `for await (const { text } of client.executions.run({ agent: "greeter", message: "Hi" }))`.
+   * It is started once, however often its server goes away meanwhile. Leaving the loop does not stop the run: `cancel` does.
    */
-  sendMessage(id: string, text: string, options?: { messageId?: string }): Promise<AgentExecution>;
+  run(input: RunInput): Run;
+  /** The same for a run that was started before, anywhere. */
+  attach(id: string, options?: AttachOptions): Run;
+  /**
+   * Submits a run: `sessionId` joins a session, `agentId` alone opens a new one. Is repeated while the server is away, and
+   * happens once.
+   */
+  create(execution: ExecutionInput, options?: CallOptions): Promise<AgentExecution>;
+  /** Replaces metadata and spec of a run that has not started. Throws `failed-precondition` when it has. */
+  update(execution: ExecutionInput, options?: CallOptions): Promise<AgentExecution>;
+  get(id: string, options?: CallOptions): Promise<AgentExecution>;
+  /** Throws `failed-precondition` for a run under way: cancel it first. */
+  delete(id: string, options?: CallOptions): Promise<AgentExecution>;
+  /** Newest first, without what was said in them. */
+  list(input?: ListExecutionsInput, options?: CallOptions): List<AgentExecution>;
+  /** Newest first, whole. */
+  listBySession(sessionId: string, input?: PageInput, options?: CallOptions): List<AgentExecution>;
+  /** Asks a run to stop. A run that waits is cancelled at once, one that runs when its runner has stopped it. */
+  cancel(id: string, reason?: string, options?: CallOptions): Promise<AgentExecution>;
+  /** Asks a run to come to rest where nothing is half done. Throws `failed-precondition` when it has ended. */
+  pause(id: string, reason?: string, options?: CallOptions): Promise<AgentExecution>;
+  /** Lets a paused run go on, also one that paused itself. Throws `failed-precondition` when it has ended. */
+  resume(id: string, options?: CallOptions): Promise<AgentExecution>;
+  /**
+   * Says something to a run under way; the agent hears it before its next model call. Is repeated while the server is away,
+   * and heard once: a message is known by its id. Throws `failed-precondition` when the run has ended.
+   */
+  sendMessage(id: string, text: string, options?: SendMessageOptions): Promise<AgentExecution>;
   /** Follows a run to its end, over broken connections: see `watchExecution`. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<ExecutionUpdate, void, undefined>;
+  /** Follows all runs of a session, also those to come, until it is left: what a conversation's view needs. */
+  watchSession(sessionId: string, options?: WatchSessionOptions): AsyncGenerator<SessionUpdate, void, undefined>;
+  /** Follows the list of runs until it is left: what a dashboard needs. */
+  watchList(
+    input?: WatchListOptions & { readonly org?: string; readonly agent?: AgentChoice },
+  ): AsyncGenerator<ListUpdate, void, undefined>;
   /** A runner's delta. Returns the new revision. Throws `failed-precondition` when the fence is not the present one. */
   patchStatus(input: { executionId: string; fence: number; sequence: number; delta: StatusDelta }): Promise<number>;
   /** A whole status, merged by the rules for older runners. */
   updateStatus(executionId: string, status: AgentExecutionStatus): Promise<AgentExecution>;
 }
 
-export function createExecutionClient(transport: Transport): ExecutionClient {
+export interface SendMessageOptions extends CallOptions {
+  /** What the message is known by within the run. Default: made here. */
+  readonly messageId?: string;
+}
+
+export function createExecutionClient(
+  transport: Transport,
+  agents: Pick<AgentClient, "getByReference">,
+  defaults: Defaults,
+): ExecutionClient {
   const command = createConnectClient(AgentExecutionCommandController, transport);
   const query = createConnectClient(AgentExecutionQueryController, transport);
-  return {
-    create: (execution) => call(describe("execution", execution), () => command.create(execution)),
-    get: (id) => call(`execution ${id}`, () => query.get({ value: requireId("execution_id", id) })),
-    delete: (id) => call(`execution ${id}`, () => command.delete({ value: requireId("execution_id", id) })),
-    list: ({ phase, tags = [], pageSize = 0, pageToken = "" } = {}) =>
-      call("executions", async () => {
-        const { entries, nextPageToken } = await query.list({ phase, tags: [...tags], pageSize, pageToken });
-        return { items: entries, nextPageToken };
-      }),
-    listBySession: (sessionId, { pageSize = 0, pageToken = "" } = {}) =>
-      call(`executions of session ${sessionId}`, async () => {
-        const request = { sessionId: requireId("session_id", sessionId), pageSize, pageToken };
-        const { entries, nextPageToken } = await query.listBySession(request);
-        return { items: entries, nextPageToken };
-      }),
-    cancel: (id, reason = "") =>
-      call(`execution ${id}`, () => command.cancel({ executionId: requireId("execution_id", id), reason })),
-    pause: (id, reason = "") =>
-      call(`execution ${id}`, () => command.pause({ executionId: requireId("execution_id", id), reason })),
-    resume: (id) => call(`execution ${id}`, () => command.resume({ executionId: requireId("execution_id", id) })),
-    sendMessage: (id, text, { messageId = "" } = {}) =>
-      call(`message to execution ${id}`, () =>
-        command.sendMessage({ executionId: requireId("execution_id", id), messageId, text }),
+  const kind = { kind: "AgentExecution", schema: AgentExecutionSchema, noun: "execution" } as const;
+  const execution = verbsOf(kind, defaults);
+
+  async function findAgentId(
+    agent: AgentChoice,
+    { org, ...options }: CallOptions & { readonly org?: string },
+  ): Promise<string> {
+    if (typeof agent === "string" && isId(agent, "Agent")) return agent;
+    if (typeof agent === "object" && "$typeName" in agent) return requireId("agent_id", agent.metadata?.id ?? "");
+    const reference = typeof agent === "string" ? { slug: agent } : agent;
+    const found = await agents.getByReference({ ...(org !== undefined && { org }), ...reference }, options);
+    return found.metadata?.id ?? "";
+  }
+
+  /** Each call goes through even when its caller gives up, so that it is known what came of it; only waiting ends. */
+  function createRun(input: ExecutionInput, signal: AbortSignal | undefined): Promise<AgentExecution> {
+    const given = toResource(kind, input);
+    const send = (execution: AgentExecution): Promise<AgentExecution> => command.create(execution);
+    const get = (request: { value: string }): Promise<AgentExecution> => query.get(request);
+    return call(`execution ${given.metadata?.id}`, () =>
+      createOnce(given, { id: given.metadata?.id ?? "", send, get, options: { signal } }),
+    );
+  }
+
+  const executions: ExecutionClient = {
+    run: (input) => startRun({ executions, createOnce: createRun, findAgentId }, input),
+    attach: (id, options) => attachRun(executions, id, options),
+    create: execution.create(command.create, query.get),
+    update: execution.write(command.update),
+    get: execution.byId((value, options) => query.get({ value }, options)),
+    delete: execution.byId((value, options) => command.delete({ value }, options)),
+    list: ({ phase, sessionId, agentId, ...input } = {}, options) =>
+      execution.list((request, options) =>
+        query.list(
+          { ...request, phase: phase === undefined ? undefined : toPhase(phase), sessionId, agentId },
+          options,
+        ),
+      )(input, options),
+    listBySession: (sessionId, { pageSize = 0, pageToken } = {}, options) =>
+      listOf(pageToken, (pageToken) =>
+        call(`executions of session ${sessionId}`, async () => {
+          const request = { sessionId: requireId("session_id", sessionId), pageSize, pageToken };
+          return toPage(await query.listBySession(request, options));
+        }),
       ),
-    watch: (id, options) => watchExecution(query, requireId("execution_id", id), options),
+    cancel: (id, reason = "", options) =>
+      execution.byId((executionId) => command.cancel({ executionId, reason }, options))(id),
+    pause: (id, reason = "", options) =>
+      execution.byId((executionId) => command.pause({ executionId, reason }, options))(id),
+    resume: execution.byId((executionId, options) => command.resume({ executionId }, options)),
+    sendMessage: (id, text, { messageId = newMessageId(), ...options } = {}) =>
+      call(`message to execution ${id}`, async () => {
+        const executionId = requireId("execution_id", id);
+        return retryWhileAway(() => command.sendMessage({ executionId, messageId, text }, options), options.signal);
+      }),
+    async *watch(id, options) {
+      yield* watchExecution(query, requireId("execution_id", id), options);
+    },
+    async *watchSession(id, options) {
+      yield* watchSession(query, requireId("session_id", id), options);
+    },
+    async *watchList({ org = defaults.ownOrg, agent, ...options } = {}) {
+      const agentId = agent === undefined ? "" : await findAgentId(agent, { org, signal: options.signal });
+      yield* watchList(query, { org, agentId }, options);
+    },
     patchStatus: ({ executionId, fence, sequence, delta }) =>
       call(`status of execution ${executionId}`, async () => {
         const request = { executionId: requireId("execution_id", executionId), fence, sequence, delta };
         return (await command.patchStatus(request)).revision;
       }),
     updateStatus: (executionId, status) =>
-      call(`status of execution ${executionId}`, () =>
+      call(`status of execution ${executionId}`, async () =>
         command.updateStatus({ executionId: requireId("execution_id", executionId), status }),
       ),
   };
+  return executions;
+}
+
+/** Unlike `randomUUID`, also there in pages that came without TLS. */
+function newMessageId(): string {
+  return crypto
+    .getRandomValues(new Uint32Array(4))
+    .reduce((id, word) => id + word.toString(16).padStart(8, "0"), "msg-");
 }

@@ -1,18 +1,45 @@
 // For everyone who talks to a Stigmer server.
-export { createClient, type ClientOptions, type ResourceClients, type StigmerClient } from "./create-client.ts";
+export { createClient, type ClientOptions, type StigmerClient } from "./create-client.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
-export type { ExecutionClient } from "./executions.ts";
-export type { ListInput, Page, ReferenceInput } from "./resource-client.ts";
+export type { FieldViolation } from "./violations.ts";
+export type { CallOptions } from "./call.ts";
+export type { List, Page, PageInput } from "./pages.ts";
+export type { DeleteOptions, ListInput, ReferenceInput } from "./resource-client.ts";
+export type { ResourceInput } from "./resource-input.ts";
+export type { OrgOptions, ResourceClients } from "./resource-clients.ts";
 export type {
   AgentClient,
+  AgentInput,
   AgentInstanceClient,
+  AgentInstanceInput,
   EnvironmentClient,
+  EnvironmentInput,
+  ExecutionContextClient,
+  ExecutionContextInput,
   McpServerClient,
+  McpServerInput,
+  PushSkillInput,
   ResourceClient,
   SessionClient,
+  SessionInput,
   SkillClient,
 } from "./resources.ts";
-export type { ExecutionUpdate, WatchOptions } from "./watch-execution.ts";
+export type { ApiKeyClient, ApiKeyInput, CreatedApiKey, OrganizationClient, OrganizationInput } from "./tenancy.ts";
+export type {
+  AgentChoice,
+  ExecutionClient,
+  ExecutionInput,
+  ListExecutionsInput,
+  SendMessageOptions,
+} from "./executions.ts";
+export { phaseName, type PhaseName } from "./phases.ts";
+export type { AttachOptions, Run, RunInput, RunResult } from "./run.ts";
+export type { ExecutionUpdate, Resync } from "./watch/followed-run.ts";
+export type { ReconnectOptions } from "./watch/reconnecting.ts";
+export { finalAnswer } from "./watch/said-text.ts";
+export type { SessionUpdate, WatchSessionOptions } from "./watch/session-run.ts";
+export type { WatchOptions } from "./watch/watch-execution.ts";
+export type { ListUpdate, WatchListOptions } from "./watch/watch-list.ts";
 
 // For runners.
 export { createStatusSender, type StatusSender, type StatusSenderOptions } from "./status-sender.ts";

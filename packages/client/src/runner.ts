@@ -6,7 +6,7 @@ import {
   type ToolCallClass,
 } from "@stigmer/protos/runner/v1";
 import { requireId } from "./require-id.ts";
-import { call } from "./resource-client.ts";
+import { call } from "./call.ts";
 import type { Fence } from "./with-fence.ts";
 
 export interface HelloInput {

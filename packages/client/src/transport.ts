@@ -1,7 +1,9 @@
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { withApiKey } from "./interceptors/api-key.ts";
 import { brokenConnections } from "./interceptors/broken-connections.ts";
 import { retryReads } from "./interceptors/retry-reads.ts";
+import { withUnaryDeadline } from "./unary-deadline.ts";
 
 export interface TransportOptions {
   /** `host:port`, or a URL. Without a scheme: TLS when the port is 443, else plain text. */
@@ -40,20 +42,11 @@ export function openTransport(options: TransportOptions): ClosableTransport {
     ],
   });
   return {
-    transport: withUnaryDeadline(transport, options.timeoutMs ?? 30_000),
+    transport: withUnaryDeadline(transport, options.timeoutMs),
     close: () => {
       closed = true;
       sessionManager.abort();
     },
-  };
-}
-
-/** Connect's own default deadline would end long-lived streams too. */
-function withUnaryDeadline(transport: Transport, deadlineMs: number): Transport {
-  return {
-    unary: (...[method, signal, timeoutMs, ...rest]) =>
-      transport.unary(method, signal, timeoutMs ?? deadlineMs, ...rest),
-    stream: (...args) => transport.stream(...args),
   };
 }
 
@@ -64,11 +57,4 @@ function withUnaryDeadline(transport: Transport, deadlineMs: number): Transport 
 export function toBaseUrl(endpoint: string): string {
   if (/^https?:\/\//.test(endpoint)) return endpoint;
   return endpoint.endsWith(":443") ? `https://${endpoint}` : `http://${endpoint}`;
-}
-
-function withApiKey(apiKey: string): Interceptor {
-  return (next) => (request) => {
-    request.header.set("authorization", `Bearer ${apiKey}`);
-    return next(request);
-  };
 }

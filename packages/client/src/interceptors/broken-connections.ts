@@ -1,4 +1,5 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { translateErrors } from "./translate-errors.ts";
 
 /**
  * A connection that breaks in mid-call is told as `unavailable`. Connect calls one that was reset `aborted`, which from a
@@ -6,24 +7,9 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
  * `isClosed` tells whether the connection was ended by its owner.
  */
 export function brokenConnections(isClosed: () => boolean): Interceptor {
-  return (next) => async (request) => {
-    const translate = (error: unknown): unknown =>
-      request.signal.aborted || isClosed() || !isBroken(error) ? error : unavailable(error);
-    try {
-      const response = await next(request);
-      return response.stream ? { ...response, message: told(response.message, translate) } : response;
-    } catch (error) {
-      throw translate(error);
-    }
-  };
-}
-
-async function* told<T>(messages: AsyncIterable<T>, translate: (error: unknown) => unknown): AsyncGenerator<T> {
-  try {
-    yield* messages;
-  } catch (error) {
-    throw translate(error);
-  }
+  return translateErrors((error, signal) =>
+    signal.aborted || isClosed() || !isBroken(error) ? error : unavailable(error),
+  );
 }
 
 function unavailable(error: unknown): ConnectError {

@@ -94,7 +94,9 @@ describe("watchExecution", () => {
     expect(result.revisions).toEqual([1, 2, 3, 4, 5, 6]);
     expect(result.text).toBe("Hello, you");
     expect(asked).toEqual([0, 3, 4]);
-    expect(waits).toEqual([50, 50]);
+    expect(waits).toHaveLength(2);
+    for (const wait of waits) expect(wait).toBeGreaterThanOrEqual(25);
+    for (const wait of waits) expect(wait).toBeLessThanOrEqual(50);
   });
 
   it("goes on where an earlier watch stopped", async () => {

@@ -1,0 +1,67 @@
+import type { Transport } from "@connectrpc/connect";
+import { createExecutionClient, type ExecutionClient } from "./executions.ts";
+import type { Defaults } from "./resource-client.ts";
+import {
+  createAgentClient,
+  createAgentInstanceClient,
+  createEnvironmentClient,
+  createExecutionContextClient,
+  createMcpServerClient,
+  createSessionClient,
+  createSkillClient,
+  type AgentClient,
+  type AgentInstanceClient,
+  type EnvironmentClient,
+  type ExecutionContextClient,
+  type McpServerClient,
+  type SessionClient,
+  type SkillClient,
+} from "./resources.ts";
+import { createApiKeyClient, createOrganizationClient, type ApiKeyClient, type OrganizationClient } from "./tenancy.ts";
+
+/** Everything a Stigmer server offers, typed. */
+export interface ResourceClients {
+  readonly agents: AgentClient;
+  readonly agentInstances: AgentInstanceClient;
+  readonly sessions: SessionClient;
+  readonly executions: ExecutionClient;
+  readonly skills: SkillClient;
+  readonly environments: EnvironmentClient;
+  readonly executionContexts: ExecutionContextClient;
+  readonly mcpServers: McpServerClient;
+  readonly organizations: OrganizationClient;
+  readonly apiKeys: ApiKeyClient;
+  /** For services that have no typed client here. */
+  readonly transport: Transport;
+}
+
+export interface OrgOptions {
+  /**
+   * The organisation to work in: where names are looked up, what lists are limited to, and what new resources belong to,
+   * where a call says nothing else. Default: the key's own, which for a server on this machine is `local`; lists are not limited.
+   */
+  readonly org?: string;
+}
+
+/** The names that calls without an organisation belong to. */
+export function defaultsOf({ org }: OrgOptions, baseUrl: string): Defaults {
+  const isLocal = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/.test(new URL(baseUrl).hostname);
+  return { org: org ?? (isLocal ? "local" : ""), ownOrg: org ?? "" };
+}
+
+export function createResourceClients(transport: Transport, defaults: Defaults): ResourceClients {
+  const agents = createAgentClient(transport, defaults);
+  return {
+    agents,
+    agentInstances: createAgentInstanceClient(transport, defaults),
+    sessions: createSessionClient(transport, defaults),
+    executions: createExecutionClient(transport, agents, defaults),
+    skills: createSkillClient(transport, defaults),
+    environments: createEnvironmentClient(transport, defaults),
+    executionContexts: createExecutionContextClient(transport, defaults),
+    mcpServers: createMcpServerClient(transport, defaults),
+    organizations: createOrganizationClient(transport, defaults),
+    apiKeys: createApiKeyClient(transport, defaults),
+    transport,
+  };
+}
