@@ -1,5 +1,8 @@
 import type { PageQuery } from "./resource-store.ts";
 
+/** The kind of resources that end with the run that they belong to. */
+export const EXECUTION_CONTEXT = "ExecutionContext";
+
 /** What of a run's status is also kept in columns, so that lists need not read the status itself. */
 export interface ExecutionSummary {
   /** Number of `ExecutionPhase`. */
@@ -64,7 +67,7 @@ export interface StatusAppend {
   readonly summary?: Partial<ExecutionSummary>;
   /** The status after the change as protobuf; given, it replaces the log. */
   readonly snapshot?: Uint8Array;
-  /** The change ends the run; `snapshot` must be given. */
+  /** The change ends the run, whose contexts and tool calls go with it; `snapshot` must be given. */
   readonly ends?: boolean;
   /** Lets the change amend a run that has ended; `snapshot` must be given. */
   readonly amends?: boolean;
@@ -154,6 +157,10 @@ export interface StatusLogRow {
   readonly delta: Uint8Array;
 }
 
+/**
+ * The runs. A run's contexts are the resources of kind `EXECUTION_CONTEXT` with the run as their parent: they hold its secrets,
+ * so they go in the same step in which it ends or is deleted, by whatever path.
+ */
 export interface ExecutionStore {
   /** Throws `StoreError` `already-exists` when the id is taken. */
   insert(execution: NewExecution): Promise<void>;
@@ -178,6 +185,6 @@ export interface ExecutionStore {
   misplaced(resting: number): Promise<string[]>;
   /** The log after a revision, oldest first; it begins after the snapshot's revision. */
   log(id: string, afterRevision: number): Promise<StatusLogRow[]>;
-  /** Takes the run's log, ledger and task, with its inbox, along. False when there was none. */
+  /** Takes the run's log, ledger, contexts and task, with its inbox, along. False when there was none. */
   delete(id: string): Promise<boolean>;
 }

@@ -7,7 +7,10 @@ export interface ResourceRecord {
   readonly ownerScope: number;
   readonly slug: string;
   readonly name: string;
-  /** The resource that this one belongs to (instance → agent, session → instance), or "". */
+  /**
+   * What this one belongs to (instance → agent, session → instance, context → run, organisation → who made it), or what else
+   * it is looked up by (API key → its hash), or "".
+   */
   readonly parentId: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly tags: readonly string[];

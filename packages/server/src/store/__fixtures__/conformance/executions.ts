@@ -1,7 +1,8 @@
 import type { NewTask } from "@stigmer/engine/embedded";
 import { describe, expect, it } from "vitest";
-import type { NewExecution, StatusAppend } from "../../execution-store.ts";
+import { EXECUTION_CONTEXT, type NewExecution, type StatusAppend } from "../../execution-store.ts";
 import type { Subject } from "./index.ts";
+import { resource } from "./resources.ts";
 
 /** An execution with everything that a case does not care about. */
 export function execution(change: Partial<NewExecution> & Pick<NewExecution, "id">): NewExecution {
@@ -104,6 +105,28 @@ export function executionCases(subject: Subject): void {
       });
       expect(await executions.snapshot("aex-1")).toEqual({ revision: 4, status: bytes(8) });
       expect(await executions.get("aex-1")).toMatchObject({ ended: true, phase: 3 });
+    });
+
+    it("takes the run's contexts along when it ends or is deleted, and only those", async () => {
+      const { executions, resources } = subject.store;
+      for (const id of ["aex-1", "aex-2", "aex-3"]) {
+        await executions.insert(execution({ id }));
+        for (const part of ["a", "b"]) {
+          await resources.insert(resource({ id: `${id}-${part}`, kind: EXECUTION_CONTEXT, parentId: id, ownerScope: 0 }));
+        }
+        await resources.insert(resource({ id: `${id}-of-another-kind`, kind: "Session", parentId: id }));
+      }
+      const contexts = async (): Promise<string[]> =>
+        (await resources.list({ kind: EXECUTION_CONTEXT }, { limit: 9 })).map(({ parentId }) => parentId).toSorted();
+      const all = ["aex-1", "aex-1", "aex-2", "aex-2", "aex-3", "aex-3"];
+      await append({ id: "aex-1", snapshot: bytes(9) });
+      expect(await append({ id: "aex-1", snapshot: bytes(9), ends: true })).toMatchObject({ kind: "moved" });
+      expect(await contexts()).toEqual(all);
+      await append({ id: "aex-1", expectedRevision: 2, snapshot: bytes(9), ends: true });
+      expect(await contexts()).toEqual(all.slice(2));
+      await subject.store.transaction((tx) => tx.executions.delete("aex-2"));
+      expect(await contexts()).toEqual(all.slice(4));
+      expect(await resources.count({ kind: "Session" })).toBe(3);
     });
 
     it("goes on from a snapshot taken in mid-run", async () => {
