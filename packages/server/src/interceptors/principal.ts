@@ -16,8 +16,14 @@ export interface Principal {
   readonly org: string;
 }
 
-/** Turns a bearer token into the caller, or undefined when it is not one of ours. The one place where a principal is made. */
-export type Authenticator = (token: string) => Principal | undefined;
+/**
+ * Turns a bearer token into the caller, or undefined when it is not one of ours; throws UNAUTHENTICATED when it is one that
+ * is not good any more. The one place where a principal is made.
+ */
+export type Authenticator = (token: string) => Promise<Principal | undefined>;
+
+/** Who can read the key file of a local server. */
+export const LOCAL_OWNER: Principal = { id: "local", org: "local" };
 
 const principalKey: ContextKey<Principal | undefined> = createContextKey<Principal | undefined>(undefined, {
   description: "the call's principal",
@@ -35,7 +41,7 @@ export function authenticate(authenticator: Authenticator): Interceptor {
     if (token === undefined) {
       throw new ConnectError("no API key: send the header `authorization: Bearer <key>`", Code.Unauthenticated);
     }
-    const principal = authenticator(token);
+    const principal = await authenticator(token);
     if (!principal) throw new ConnectError("the API key is not valid for this server", Code.Unauthenticated);
     request.contextValues.set(principalKey, principal);
     return next(request);
@@ -54,9 +60,64 @@ export function principalOf(context: Pick<HandlerContext, "values">): Principal 
  * `allowDummyKey` also takes the literal `dummy-local-key` of older local clients.
  */
 export function localAuthenticator(options: { key: string; allowDummyKey?: boolean }): Authenticator {
-  const owner: Principal = { id: "local", org: "local" };
   const keys = options.allowDummyKey ? [options.key, "dummy-local-key"] : [options.key];
-  return (token) => (keys.some((key) => sameSecret(key, token)) ? owner : undefined);
+  return async (token) => (keys.some((key) => sameSecret(key, token)) ? LOCAL_OWNER : undefined);
+}
+
+/** What API keys that the server makes begin with. */
+export const API_KEY_PREFIX = "stk_";
+
+/** What is kept of an API key: who has the key itself can't be told from it. */
+export function hashOfApiKey(key: string): string {
+  return createHash("sha256").update(key).digest("hex");
+}
+
+/** A key that somebody made with the API. */
+export interface StoredApiKey {
+  /** Who made it: calls with it are made in their name. */
+  readonly owner: string;
+  readonly org: string;
+  /** Milliseconds since 1970; undefined: good until it is deleted. */
+  readonly expiresAt: number | undefined;
+}
+
+export interface ApiKeyBook<K extends StoredApiKey = StoredApiKey> {
+  /** Looks for a key by its hash, every time: one that was deleted is refused by every server at once. */
+  find(hash: string): Promise<K | undefined>;
+  /** A call comes with the key. Takes no time of the call's. */
+  used(key: K): void;
+}
+
+/** Takes the keys that were made with the API, until they expire or are deleted. `clock`: milliseconds since 1970. */
+export function apiKeyAuthenticator<K extends StoredApiKey>(book: ApiKeyBook<K>, clock: () => number): Authenticator {
+  return async (token) => {
+    if (!token.startsWith(API_KEY_PREFIX)) return undefined;
+    const key = await book.find(hashOfApiKey(token));
+    if (!key)
+      throw new ConnectError(
+        "the API key is not known here: it was deleted, or is another server's",
+        Code.Unauthenticated,
+      );
+    if (key.expiresAt !== undefined && key.expiresAt <= clock()) {
+      throw new ConnectError(
+        `the API key has expired on ${new Date(key.expiresAt).toISOString()}: make another`,
+        Code.Unauthenticated,
+      );
+    }
+    book.used(key);
+    return { id: key.owner, org: key.org };
+  };
+}
+
+/** Asks one after the other. */
+export function firstOf(...authenticators: readonly Authenticator[]): Authenticator {
+  return async (token) => {
+    for (const authenticator of authenticators) {
+      const principal = await authenticator(token);
+      if (principal) return principal;
+    }
+    return undefined;
+  };
 }
 
 /** Compares in a time that depends on neither value. */

@@ -5,9 +5,16 @@ import type { Principal } from "../interceptors/principal.ts";
 export interface Owner {
   readonly org: string;
   readonly ownerScope: number;
+  readonly slug?: string;
+  /** As `ResourceRecord.parentId`; undefined before the resource is made. */
+  readonly parentId?: string;
 }
 
-/** Who may see and change what. In local mode the one user owns everything. */
+/**
+ * Who may see and change what. In local mode the one user owns everything, and any name is an organisation: there it
+ * only groups, and manifests name organisations that nobody made. In cloud mode a caller has one organisation, and can name
+ * no other, so that none has to be looked up either.
+ */
 export interface Access {
   canRead(principal: Principal, owner: Owner): boolean;
   /** Throws PERMISSION_DENIED. */
@@ -16,14 +23,14 @@ export interface Access {
   listedOrg(principal: Principal, requested: string): string | undefined;
 }
 
+const everything: Access = {
+  canRead: () => true,
+  requireWrite: () => {},
+  listedOrg: (_principal, requested) => requested || undefined,
+};
+
 export function createAccess(mode: "local" | "cloud"): Access {
-  if (mode === "local") {
-    return {
-      canRead: () => true,
-      requireWrite: () => {},
-      listedOrg: (_principal, requested) => requested || undefined,
-    };
-  }
+  if (mode === "local") return everything;
   const requireOrg = (principal: Principal, org: string): void => {
     if (org === principal.org) return;
     throw new ConnectError(`organization ${org}: this key belongs to ${principal.org}`, Code.PermissionDenied);
@@ -40,5 +47,22 @@ export function createAccess(mode: "local" | "cloud"): Access {
       if (requested !== "") requireOrg(principal, requested);
       return principal.org;
     },
+  };
+}
+
+/** The same for organisations themselves: a caller has its own, and those that it made (which is what they belong to). */
+export function createOrganizationAccess(mode: "local" | "cloud"): Access {
+  if (mode === "local") return everything;
+  const isOwn = (principal: Principal, { slug, parentId }: Owner): boolean =>
+    slug === principal.org || parentId === principal.id;
+  return {
+    canRead: isOwn,
+    requireWrite: (principal, owner) => {
+      // Anyone may make one.
+      if (owner.parentId === undefined || isOwn(principal, owner)) return;
+      throw new ConnectError(`organization ${owner.slug}: this key belongs to ${principal.org}`, Code.PermissionDenied);
+    },
+    // They stand beside each other, not in one another.
+    listedOrg: () => undefined,
   };
 }

@@ -7,6 +7,8 @@ import {
   AgentExecutionQueryController,
   AgentExecutionStatusSchema,
   ExecutionPhase,
+  ListAgentExecutionsBySessionRequestSchema,
+  ListAgentExecutionsRequestSchema,
   PatchStatusOutputSchema,
   StatusDeltaSchema,
   WatchAgentExecutionEventSchema,
@@ -18,7 +20,8 @@ import type { Store } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import type { AgentExecutions } from "./agent-executions.ts";
 import type { Call, CallOf } from "./call.ts";
-import { MAX_PAGE_BYTES, type PageRequest, pagesOf, pageTokenAfter, readPage } from "./pages.ts";
+import { type PagedList, readBoundPage } from "./page-tokens.ts";
+import { MAX_COUNTED, MAX_PAGE_BYTES, type PageRequest, pagesOf, pageTokenAfter, readPage } from "./pages.ts";
 
 export interface AgentExecutionServicesOptions {
   readonly executions: AgentExecutions;
@@ -88,11 +91,17 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
         agentId: agentId || undefined,
         org,
       };
-      return listSummaries(options, { call, filter, page: { pageSize, pageToken } });
+      const paged = { list: "AgentExecution", filter, schema: ListAgentExecutionsRequestSchema };
+      return listSummaries(options, { call, paged, page: { pageSize, pageToken } });
     },
     listBySession: async ({ sessionId, pageSize, pageToken }, context) => {
       const call = await callOf(context);
-      return listWhole(options, { call, filter: { sessionId }, page: { pageSize, pageToken } });
+      const paged = {
+        list: "AgentExecution",
+        filter: { sessionId },
+        schema: ListAgentExecutionsBySessionRequestSchema,
+      };
+      return listWhole(options, { call, paged, page: { pageSize, pageToken } });
     },
     async *subscribe({ value }, context) {
       const { principal, view, signal } = await callOf(context);
@@ -118,45 +127,47 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
   });
 }
 
-/** How many runs a list counts at most: its cost must not grow with all that ever ran. */
-const MAX_COUNTED = 10_000;
-
 interface ListOptions {
   readonly call: Call;
-  readonly filter: ExecutionFilter;
+  readonly paged: PagedList & { readonly filter: ExecutionFilter };
   readonly page: PageRequest;
 }
 
 /** Runs without what was said in them, which a list does not show. */
 async function listSummaries(options: AgentExecutionServicesOptions, list: ListOptions): Promise<AgentExecutionList> {
-  const { records, nextPageToken, totalPages } = await readRecords(options, list);
-  const entries = records.map((record) => {
-    const { phase, error, startedAt, completedAt, revision } = record;
-    const status = create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
-    return list.call.view(assembleExecution(record, status));
+  return readBoundPage(list.paged, list.page, async (page) => {
+    const { records, nextPageToken, totalPages } = await readRecords(options, list, page);
+    const entries = records.map((record) => {
+      const { phase, error, startedAt, completedAt, revision } = record;
+      const status = create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
+      return list.call.view(assembleExecution(record, status));
+    });
+    return create(AgentExecutionListSchema, { entries, nextPageToken, totalPages });
   });
-  return create(AgentExecutionListSchema, { entries, nextPageToken, totalPages });
 }
 
 /** Whole runs, as a conversation is read. */
 async function listWhole(options: AgentExecutionServicesOptions, list: ListOptions): Promise<AgentExecutionList> {
-  const { records, nextPageToken, totalPages } = await readRecords(options, list);
-  const page = create(AgentExecutionListSchema, { nextPageToken, totalPages });
-  let bytes = 0;
-  for (const [index, record] of records.entries()) {
-    const status = await options.runs.read(record.id);
-    if (!status) continue;
-    bytes += toBinary(AgentExecutionStatusSchema, status).length;
-    const previous = records[index - 1];
-    if (bytes > MAX_PAGE_BYTES && previous) return Object.assign(page, { nextPageToken: pageTokenAfter(previous) });
-    page.entries.push(list.call.view(assembleExecution(record, status)));
-  }
-  return page;
+  return readBoundPage(list.paged, list.page, async (page) => {
+    const { records, nextPageToken, totalPages } = await readRecords(options, list, page);
+    const whole = create(AgentExecutionListSchema, { nextPageToken, totalPages });
+    let bytes = 0;
+    for (const [index, record] of records.entries()) {
+      const status = await options.runs.read(record.id);
+      if (!status) continue;
+      bytes += toBinary(AgentExecutionStatusSchema, status).length;
+      const previous = records[index - 1];
+      if (bytes > MAX_PAGE_BYTES && previous) return Object.assign(whole, { nextPageToken: pageTokenAfter(previous) });
+      whole.entries.push(list.call.view(assembleExecution(record, status)));
+    }
+    return whole;
+  });
 }
 
 async function readRecords(
   { store, access }: AgentExecutionServicesOptions,
-  { call, filter, page }: ListOptions,
+  { call, paged: { filter } }: ListOptions,
+  page: PageRequest,
 ): Promise<{ records: ExecutionRecord[]; nextPageToken: string; totalPages: number }> {
   const scoped = { ...filter, org: access.listedOrg(call.principal, filter.org ?? "") };
   const { items, nextPageToken } = await readPage(page, (query) => store.executions.list(scoped, query));

@@ -9,6 +9,7 @@ import {
   ExecutionPhase,
 } from "@stigmer/protos/agentexecution/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import type { ExecutionContext } from "@stigmer/protos/executioncontext/v1";
 import type { Session } from "@stigmer/protos/session/v1";
 import { assembleExecution, readExecution } from "../executions/read-execution.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
@@ -19,14 +20,15 @@ import type { ExecutionRecord } from "../store/execution-store.ts";
 import type { Store, StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import { announceTask } from "./announce-task.ts";
+import { invalidField } from "./field-errors.ts";
 import { createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
 import { createOrders } from "./orders.ts";
 import { createSessionResolver } from "./resolve-session.ts";
 import { notFound, type Resources } from "./resources.ts";
-import { deleteExecution } from "./sessions.ts";
+import { keepRuntimeEnv } from "./runtime-env.ts";
 import { transact } from "./transact.ts";
 
-/** What can be asked about runs, apart from their status. Secrets are sealed in everything that comes out. */
+/** What can be asked about runs, apart from their status. Secrets are masked in everything that comes out. */
 export interface AgentExecutions {
   create(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
   update(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
@@ -56,6 +58,7 @@ export interface AgentExecutionsOptions {
   readonly runs: RunStatuses;
   readonly engine: Pick<Engine, "start" | "cancel" | "pause" | "resume" | "deliver">;
   readonly sessions: Resources<Session>;
+  readonly contexts: Resources<ExecutionContext>;
   readonly secrets: Secrets;
   readonly access: Access;
   /** Where the work of runs goes. */
@@ -68,7 +71,7 @@ export interface AgentExecutionsOptions {
 const KIND = "AgentExecution";
 
 export function createAgentExecutions(options: AgentExecutionsOptions): AgentExecutions {
-  const { store, runs, engine, secrets, access, taskQueue, logger, clock } = options;
+  const { store, runs, engine, contexts, secrets, access, taskQueue, logger, clock } = options;
   const resolveSession = createSessionResolver(options);
 
   async function find(
@@ -100,7 +103,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     const { session, agentId } = await resolveSession(tx, given, principal);
     const execution = clone(AgentExecutionSchema, given);
     const defaultScope = ApiResourceOwnerScope.api_resource_owner_scope_unspecified;
-    const metadata = newMetadata(given.metadata, { kind: KIND, defaultScope, principal });
+    const metadata = newMetadata(given.metadata, { kind: KIND, schema: AgentExecutionSchema, defaultScope, principal });
     const sessionId = session.metadata?.id ?? "";
     metadata.org = session.metadata?.org ?? "";
     access.requireWrite(principal, metadata);
@@ -109,7 +112,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     execution.metadata = metadata;
     if (execution.spec) Object.assign(execution.spec, { sessionId, agentId });
     execution.status = create(AgentExecutionStatusSchema, { audit: createdAudit(principal, createdAt) });
-    const stored = secrets.seal(execution);
+    const stored = secrets.mask(execution);
 
     const { id, org, name, labels, tags } = metadata;
     const phase = ExecutionPhase.EXECUTION_PENDING;
@@ -130,6 +133,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
       body: toBinary(AgentExecutionSchema, stored),
       snapshot: toBinary(AgentExecutionStatusSchema, status),
     });
+    await keepRuntimeEnv(contexts, tx, { execution, principal });
     const payload = new Uint8Array();
     await tx.tasks.enqueue({ id, kind: "execution", queue: taskQueue, sessionId, payload, createdAt });
     stored.status = { ...status, audit: execution.status.audit, revision: 1 };
@@ -138,6 +142,13 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
 
   async function updateIn(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<void> {
     const id = given.metadata?.id ?? "";
+    if (id === "") {
+      throw invalidField({
+        schema: AgentExecutionSchema,
+        field: "metadata.id",
+        message: "is required: a run has no other name",
+      });
+    }
     const record = await find(tx, id, principal);
     access.requireWrite(principal, ownerOf(record));
     const task = await tx.tasks.state(id);
@@ -148,7 +159,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     const previous = fromBinary(AgentExecutionSchema, record.body);
     if (!previous.metadata) throw new Error(`The stored ${id} has no metadata.`);
     const next = clone(AgentExecutionSchema, given);
-    const metadata = replacedMetadata(given.metadata, previous.metadata);
+    const metadata = replacedMetadata(given.metadata, previous.metadata, AgentExecutionSchema);
     const { sessionId, agentId } = record;
     next.apiVersion = previous.apiVersion;
     next.kind = previous.kind;
@@ -156,7 +167,8 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     if (next.spec) Object.assign(next.spec, { sessionId, agentId });
     const audit = updatedAudit(previous.status?.audit, principal, clock());
     next.status = create(AgentExecutionStatusSchema, { audit });
-    const body = toBinary(AgentExecutionSchema, secrets.seal(next, previous));
+    await keepRuntimeEnv(contexts, tx, { execution: next, previous, principal });
+    const body = toBinary(AgentExecutionSchema, secrets.mask(next));
     await tx.executions.replaceBody(id, { name: metadata.name, labels: metadata.labels, tags: metadata.tags, body });
   }
 
@@ -188,7 +200,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
         const record = await find(tx, id, principal);
         access.requireWrite(principal, ownerOf(record));
         await requireIdle(tx, record);
-        await deleteExecution(tx, id);
+        await tx.executions.delete(id);
         return record;
       });
       runs.forget(id);

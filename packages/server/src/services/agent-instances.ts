@@ -8,44 +8,59 @@ import {
   AgentInstanceListSchema,
   AgentInstanceQueryController,
   AgentInstanceSchema,
+  GetAgentInstancesByAgentRequestSchema,
 } from "@stigmer/protos/agentinstance/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import type { Session } from "@stigmer/protos/session/v1";
+import type { StoreTransaction } from "../store/store.ts";
 import { auditStatus } from "./audit-status.ts";
 import type { CallOf } from "./call.ts";
-import { pageSizeOf } from "./pages.ts";
+import { missingReference } from "./field-errors.ts";
+import { readNumberedPage } from "./numbered-pages.ts";
 import type { ResourceHandlers } from "./resource-handlers.ts";
-import { metadataOf, missingReference, type ResourceDefinition, type Resources } from "./resources.ts";
+import { metadataOf, type ResourceDefinition, type Resources } from "./resources.ts";
 
-export const agentInstanceDefinition: ResourceDefinition<AgentInstance> = {
-  kind: "AgentInstance",
-  schema: AgentInstanceSchema,
-  defaultScope: ApiResourceOwnerScope.organization,
-  status: auditStatus,
-  parentOf: ({ spec }) => spec?.agentId ?? "",
-  normalize: ({ spec }) => {
-    // Older clients write workflow execution (52) where they mean environment.
-    for (const reference of spec?.environmentRefs ?? []) reference.kind = kinds.Environment.number;
-  },
-  checkReferences: async (tx, { spec }) => {
-    const agentId = spec?.agentId ?? "";
-    if (!(await tx.resources.get("Agent", agentId))) throw missingReference("spec.agent_id", "Agent", agentId);
-  },
-  beforeDelete: async (tx, instance) => {
-    const { id, slug } = metadataOf(instance);
-    const sessions = await tx.resources.count({ kind: "Session", parentId: id });
-    if (sessions > 0) {
-      throw new ConnectError(
-        `AgentInstance ${slug} has ${sessions} sessions: delete those first`,
-        Code.FailedPrecondition,
-      );
-    }
-    const agent = await tx.resources.get("Agent", instance.spec?.agentId ?? "");
-    if (agent && fromBinary(AgentSchema, agent.body).status?.defaultInstanceId === id) {
-      const text = `AgentInstance ${slug} is the default instance of ${agent.slug}: it goes with its agent`;
-      throw new ConnectError(text, Code.FailedPrecondition);
-    }
-  },
-};
+export function agentInstanceDefinition(sessions: Resources<Session>): ResourceDefinition<AgentInstance> {
+  return {
+    kind: "AgentInstance",
+    schema: AgentInstanceSchema,
+    defaultScope: ApiResourceOwnerScope.organization,
+    status: auditStatus,
+    parentOf: ({ spec }) => spec?.agentId ?? "",
+    normalize: ({ spec }) => {
+      // Older clients write workflow execution (52) where they mean environment.
+      for (const reference of spec?.environmentRefs ?? []) reference.kind = kinds.Environment.number;
+    },
+    checkReferences: async (tx, { spec }, canRead) => {
+      const id = spec?.agentId ?? "";
+      const agent = await tx.resources.get("Agent", id);
+      if (agent && canRead(agent)) return;
+      throw missingReference({ schema: AgentInstanceSchema, field: "spec.agent_id", kind: "Agent", id });
+    },
+    beforeDelete: async (tx, instance, deletion) => {
+      const { id, slug } = metadataOf(instance);
+      if (!deletion.cascade) await refuseDefault(tx, instance);
+      const count = deletion.force ? 0 : await tx.resources.count({ kind: "Session", parentId: id });
+      if (count > 0) {
+        const text = `AgentInstance ${slug} has ${count} sessions: delete those first, or force it`;
+        throw new ConnectError(text, Code.FailedPrecondition);
+      }
+      while (deletion.rows.left > 0) {
+        const [session] = await tx.resources.list({ kind: "Session", parentId: id }, { limit: 1 });
+        if (!session) return;
+        await sessions.removeIn(tx, session, { ...deletion, cascade: true });
+      }
+    },
+  };
+}
+
+async function refuseDefault(tx: StoreTransaction, instance: AgentInstance): Promise<void> {
+  const { id, slug } = metadataOf(instance);
+  const agent = await tx.resources.get("Agent", instance.spec?.agentId ?? "");
+  if (!agent || fromBinary(AgentSchema, agent.body).status?.defaultInstanceId !== id) return;
+  const text = `AgentInstance ${slug} is the default instance of ${agent.slug}: it goes with its agent`;
+  throw new ConnectError(text, Code.FailedPrecondition);
+}
 
 export function registerAgentInstances(
   router: ConnectRouter,
@@ -60,13 +75,13 @@ export function registerAgentInstances(
     list: async (request, context) => create(AgentInstanceListSchema, await list(request, context)),
     getByAgent: async ({ agentId, pageInfo }, context) => {
       const { principal, view } = await callOf(context);
-      const size = pageSizeOf(pageInfo?.size ?? 0);
-      const start = (Math.max(pageInfo?.num ?? 1, 1) - 1) * size;
       const filter = { parentId: agentId };
-      // This older method counts pages, so what is written in between may shift them.
-      const { items } = await instances.select(filter, { pageSize: start + size, pageToken: "" }, principal);
+      const items = await readNumberedPage(
+        { schema: GetAgentInstancesByAgentRequestSchema, field: "page_info", page: pageInfo },
+        (page) => instances.select(filter, page, principal),
+      );
       const totalCount = await instances.count(filter, principal);
-      return create(AgentInstanceListSchema, { totalCount, items: items.slice(start).map((item) => view(item)) });
+      return create(AgentInstanceListSchema, { totalCount, items: items.map((item) => view(item)) });
     },
   });
 }

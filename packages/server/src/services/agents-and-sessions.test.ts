@@ -68,7 +68,7 @@ describe("an agent", () => {
     const session = await server.sessions.create(given.session("s", instanceId));
     await expect(server.agents.delete({ value: agentId })).rejects.toMatchObject({
       code: Code.FailedPrecondition,
-      rawMessage: "Agent a has 1 more instances and 1 sessions: delete those first",
+      rawMessage: "Agent a has 1 more instances and 1 sessions: delete those first, or force it",
     });
     await expect(server.instances.delete({ value: instanceId })).rejects.toMatchObject({
       code: Code.FailedPrecondition,
@@ -101,7 +101,9 @@ describe("an instance", () => {
     const all = await server.instances.getByAgent({ agentId });
     expect(all.totalCount).toBe(3);
     expect(all.items.every(({ spec }) => spec?.agentId === agentId)).toBe(true);
-    const second = await server.instances.getByAgent({ agentId, pageInfo: { num: 2, size: 2 } });
+    const first = await server.instances.getByAgent({ agentId, pageInfo: { num: 0, size: 2 } });
+    expect(first.items).toEqual(all.items.slice(0, 2));
+    const second = await server.instances.getByAgent({ agentId, pageInfo: { num: 1, size: 2 } });
     expect(second.items.map(({ metadata }) => metadata?.id)).toEqual(
       all.items.slice(2).map(({ metadata }) => metadata?.id),
     );

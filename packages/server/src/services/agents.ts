@@ -12,6 +12,7 @@ import {
 import { type AgentInstance, AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import type { StoreTransaction } from "../store/store.ts";
+import { refuseLiveRuns } from "./deletion.ts";
 import type { ResourceHandlers } from "./resource-handlers.ts";
 import { metadataOf, type ResourceDefinition, type Resources } from "./resources.ts";
 
@@ -40,19 +41,26 @@ export function agentDefinition(instances: Resources<AgentInstance>): ResourceDe
       });
       await instances.createIn(tx, instance, principal);
     },
-    beforeDelete: async (tx, agent) => {
+    beforeDelete: async (tx, agent, deletion) => {
       const { id, slug } = metadataOf(agent);
-      const sessions = await tx.resources.count({ kind: "Session", grandparentId: id });
-      const others = (await tx.resources.count({ kind: "AgentInstance", parentId: id })) - 1;
-      if (sessions > 0 || others > 0) {
-        const parts = [others > 0 && `${others} more instances`, sessions > 0 && `${sessions} sessions`].filter(
-          Boolean,
-        );
-        throw new ConnectError(`Agent ${slug} has ${parts.join(" and ")}: delete those first`, Code.FailedPrecondition);
+      if (deletion.force) await refuseLiveRuns(tx, { agentId: id }, `Agent ${slug}`);
+      else await refuseDependents(tx, id, slug);
+      while (deletion.rows.left > 0) {
+        const [instance] = await tx.resources.list({ kind: "AgentInstance", parentId: id }, { limit: 1 });
+        if (!instance) return;
+        await instances.removeIn(tx, instance, { ...deletion, cascade: true });
       }
-      await tx.resources.delete("AgentInstance", agent.status?.defaultInstanceId ?? "");
     },
   };
+}
+
+async function refuseDependents(tx: StoreTransaction, id: string, slug: string): Promise<void> {
+  const sessions = await tx.resources.count({ kind: "Session", grandparentId: id });
+  const others = (await tx.resources.count({ kind: "AgentInstance", parentId: id })) - 1;
+  const parts = [others > 0 && `${others} more instances`, sessions > 0 && `${sessions} sessions`].filter(Boolean);
+  if (parts.length === 0) return;
+  const text = `Agent ${slug} has ${parts.join(" and ")}: delete those first, or force it`;
+  throw new ConnectError(text, Code.FailedPrecondition);
 }
 
 /** Somebody may have an instance of that name already: then a part of the id makes the difference. */

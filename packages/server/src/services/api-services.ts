@@ -2,12 +2,14 @@ import type { DescService } from "@bufbuild/protobuf";
 import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
 import { AgentExecutionCommandController, AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
 import { AgentInstanceCommandController, AgentInstanceQueryController } from "@stigmer/protos/agentinstance/v1";
+import { ApiKeyCommandController, ApiKeyQueryController } from "@stigmer/protos/apikey/v1";
 import { EnvironmentCommandController, EnvironmentQueryController } from "@stigmer/protos/environment/v1";
 import {
   ExecutionContextCommandController,
   ExecutionContextQueryController,
 } from "@stigmer/protos/executioncontext/v1";
 import { McpServerCommandController, McpServerQueryController } from "@stigmer/protos/mcpserver/v1";
+import { OrganizationCommandController, OrganizationQueryController } from "@stigmer/protos/organization/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
 import { SessionCommandController, SessionQueryController } from "@stigmer/protos/session/v1";
 import { SkillCommandController, SkillQueryController } from "@stigmer/protos/skill/v1";
@@ -30,5 +32,9 @@ export const API_SERVICES: readonly DescService[] = [
   ExecutionContextQueryController,
   McpServerCommandController,
   McpServerQueryController,
+  OrganizationCommandController,
+  OrganizationQueryController,
+  ApiKeyCommandController,
+  ApiKeyQueryController,
   RunnerController,
 ];

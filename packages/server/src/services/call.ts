@@ -1,5 +1,6 @@
-import type { Message } from "@bufbuild/protobuf";
+import { isMessage, type Message } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
+import { ExecutionContextSchema } from "@stigmer/protos/executioncontext/v1";
 import type { Principal } from "../interceptors/principal.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Store } from "../store/store.ts";
@@ -24,15 +25,22 @@ export interface CallOptions {
 export function createCallOf({ store, secrets, principalOf }: CallOptions): CallOf {
   return async (context) => {
     const principal = principalOf(context);
-    const holdsRun = await hasCurrentFence(store, context.requestHeader.get("stigmer-fence"));
-    return { principal, signal: context.signal, view: holdsRun ? secrets.open : secrets.mask };
+    const held = await heldRun(store, context.requestHeader.get("stigmer-fence"));
+    const view = <T extends Message>(message: T): T => {
+      if (held === undefined) return secrets.mask(message);
+      // A context is one run's alone; environments and agents are for every run that uses them.
+      const isOthers = isMessage(message, ExecutionContextSchema) && message.spec?.executionId !== held;
+      return isOthers ? secrets.mask(message) : secrets.open(message);
+    };
+    return { principal, signal: context.signal, view };
   };
 }
 
-/** `<execution id>/<fence>`, where the run's task is leased under this fence right now. */
-async function hasCurrentFence(store: Pick<Store, "tasks">, header: string | null): Promise<boolean> {
+/** The run of `<execution id>/<fence>`, when its task is leased under this fence right now. */
+async function heldRun(store: Pick<Store, "tasks">, header: string | null): Promise<string | undefined> {
   const groups = /^(?<id>[a-z0-9-]+)\/(?<fence>\d{1,10})$/.exec(header ?? "")?.groups;
-  if (!groups?.["id"]) return false;
-  const task = await store.tasks.state(groups["id"]);
-  return task?.state === "leased" && task.fence === Number(groups["fence"]);
+  const id = groups?.["id"];
+  if (id === undefined) return undefined;
+  const task = await store.tasks.state(id);
+  return task?.state === "leased" && task.fence === Number(groups?.["fence"]) ? id : undefined;
 }

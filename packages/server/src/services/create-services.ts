@@ -5,17 +5,20 @@ import type { Principal } from "../interceptors/principal.ts";
 import type { Logger } from "../logger.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Store } from "../store/store.ts";
-import { createAccess } from "./access.ts";
+import { createAccess, createOrganizationAccess } from "./access.ts";
 import { agentInstanceDefinition, registerAgentInstances } from "./agent-instances.ts";
 import { createAgentExecutions, type AgentExecutionsOptions } from "./agent-executions.ts";
 import { registerAgentExecutions } from "./agent-execution-services.ts";
 import { agentDefinition, registerAgents } from "./agents.ts";
+import { announceTask } from "./announce-task.ts";
+import { apiKeyDefinition, registerApiKeys } from "./api-keys.ts";
 import { createCallOf } from "./call.ts";
 import { environmentDefinition, registerEnvironments } from "./environments.ts";
 import { executionContextDefinition, registerExecutionContexts } from "./execution-contexts.ts";
 import { mcpServerDefinition, registerMcpServers } from "./mcp-servers.ts";
+import { organizationDefinition, registerOrganizations } from "./organizations.ts";
 import { createResourceHandlers } from "./resource-handlers.ts";
-import { createResources, type Resource, type ResourceDefinition, type Resources } from "./resources.ts";
+import { createResources, type Deleted, type Resource, type ResourceDefinition, type Resources } from "./resources.ts";
 import { registerSessions, sessionDefinition } from "./sessions.ts";
 import { registerSkills, skillDefinition } from "./skills.ts";
 
@@ -44,18 +47,30 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
   const { taskQueue = DEFAULT_ACTIVITY_QUEUE, clock = Date.now } = options;
   const access = createAccess(mode);
   const callOf = createCallOf(options);
-  const resourcesOf = <T extends Resource>(definition: ResourceDefinition<T>): Resources<T> =>
-    createResources(definition, { store, secrets, access, clock });
+  const resourcesOf = <T extends Resource>(definition: ResourceDefinition<T>, by = access): Resources<T> =>
+    createResources(definition, { store, secrets, access: by, onDeleted, clock });
 
-  const instances = resourcesOf(agentInstanceDefinition);
-  const agents = resourcesOf(agentDefinition(instances));
+  async function onDeleted({ kind, id, isGone, principal, reason, runs: gone, tasks }: Deleted): Promise<void> {
+    for (const run of gone) runs.forget(run);
+    for (const task of tasks) await announceTask(engine, task, logger);
+    if (!isGone) return;
+    const along = { ...(gone.length > 0 && { runs: gone.length }), ...(reason !== "" && { reason }) };
+    logger.info({ kind, id, by: principal.id, ...along }, "deleted");
+  }
+
   const sessions = resourcesOf(sessionDefinition({ mode, taskQueue, clock }));
+  const instances = resourcesOf(agentInstanceDefinition(sessions));
+  const agents = resourcesOf(agentDefinition(instances));
   const skills = resourcesOf(skillDefinition);
+  const contexts = resourcesOf(executionContextDefinition);
+  const organizations = resourcesOf(organizationDefinition(mode), createOrganizationAccess(mode));
+  const keys = resourcesOf(apiKeyDefinition(clock));
   const executions = createAgentExecutions({
     store,
     runs,
     engine,
     sessions,
+    contexts,
     secrets,
     access,
     taskQueue,
@@ -67,11 +82,13 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     const handlersOf = <T extends Resource>(resources: Resources<T>) => createResourceHandlers(resources, callOf);
     registerAgents(router, handlersOf(agents));
     registerAgentInstances(router, { instances, handlers: handlersOf(instances), callOf });
-    registerSessions(router, { sessions, handlers: handlersOf(sessions), callOf, engine, logger });
+    registerSessions(router, { sessions, handlers: handlersOf(sessions), callOf });
     registerEnvironments(router, handlersOf(resourcesOf(environmentDefinition)));
     registerMcpServers(router, handlersOf(resourcesOf(mcpServerDefinition)));
-    registerExecutionContexts(router, handlersOf(resourcesOf(executionContextDefinition)));
-    registerSkills(router, { skills, handlers: handlersOf(skills), store, callOf, clock });
+    registerExecutionContexts(router, handlersOf(contexts));
+    registerSkills(router, { skills, handlers: handlersOf(skills), store, callOf, onDeleted, clock });
     registerAgentExecutions(router, { executions, store, runs, access, callOf });
+    registerOrganizations(router, { organizations, store, mode, callOf });
+    registerApiKeys(router, { keys, callOf });
   };
 }

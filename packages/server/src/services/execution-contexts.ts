@@ -1,4 +1,4 @@
-import type { ConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import {
   type ExecutionContext,
@@ -7,19 +7,32 @@ import {
   ExecutionContextSchema,
 } from "@stigmer/protos/executioncontext/v1";
 import { auditStatus } from "./audit-status.ts";
+import { missingReference } from "./field-errors.ts";
 import type { ResourceHandlers } from "./resource-handlers.ts";
-import { missingReference, type ResourceDefinition } from "./resources.ts";
+import type { ResourceDefinition } from "./resources.ts";
+
+const UNOWNED = ApiResourceOwnerScope.api_resource_owner_scope_unspecified;
 
 export const executionContextDefinition: ResourceDefinition<ExecutionContext> = {
   kind: "ExecutionContext",
   schema: ExecutionContextSchema,
   // A context belongs to its run.
-  defaultScope: ApiResourceOwnerScope.api_resource_owner_scope_unspecified,
+  defaultScope: UNOWNED,
   status: auditStatus,
   parentOf: ({ spec }) => spec?.executionId ?? "",
-  checkReferences: async (tx, { spec }) => {
+  checkReferences: async (tx, { spec }, canRead) => {
     const id = spec?.executionId ?? "";
-    if (!(await tx.executions.get(id))) throw missingReference("spec.execution_id", "AgentExecution", id);
+    const run = await tx.executions.get(id);
+    if (!run || !canRead({ org: run.org, ownerScope: UNOWNED })) {
+      throw missingReference({
+        schema: ExecutionContextSchema,
+        field: "spec.execution_id",
+        kind: "AgentExecution",
+        id,
+      });
+    }
+    // Nothing would delete it any more.
+    if (run.ended) throw new ConnectError(`${id} has ended: it needs no context any more`, Code.FailedPrecondition);
   },
 };
 

@@ -1,4 +1,4 @@
-import { clone, create } from "@bufbuild/protobuf";
+import { clone, create, type DescMessage } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createId, isId, type ResourceKind, slugify } from "@stigmer/protos";
@@ -11,9 +11,11 @@ import {
 } from "@stigmer/protos/apiresource";
 import type { ApiResourceAudit, ApiResourceAuditInfo, ApiResourceMetadata } from "@stigmer/protos/apiresource";
 import type { Principal } from "../interceptors/principal.ts";
+import { invalidField } from "./field-errors.ts";
 
 export interface MetadataDefaults {
   readonly kind: ResourceKind;
+  readonly schema: DescMessage;
   readonly defaultScope: ApiResourceOwnerScope;
   readonly principal: Principal;
 }
@@ -21,14 +23,15 @@ export interface MetadataDefaults {
 /** The address that a client's metadata means, empty parts filled in. */
 export function addressOf(
   given: ApiResourceMetadata | undefined,
-  { kind, defaultScope, principal }: MetadataDefaults,
+  { kind, schema, defaultScope, principal }: MetadataDefaults,
 ): { kind: ResourceKind; org: string; ownerScope: ApiResourceOwnerScope; slug: string } {
   const name = given?.name ?? "";
   const slug = given?.slug || slugify(name);
   if (slug === "") {
-    throw new ConnectError(`metadata.slug: can't be made from the name "${name}": give one`, Code.InvalidArgument);
+    throw invalidField({ schema, field: "metadata.slug", message: `can't be made from the name "${name}": give one` });
   }
-  const ownerScope = given?.ownerScope || defaultScope;
+  // Without a default the kind has no owner, whatever is said.
+  const ownerScope = defaultScope && (given?.ownerScope || defaultScope);
   const org = ownerScope === ApiResourceOwnerScope.platform ? "" : given?.org || principal.org;
   return { kind, org, ownerScope, slug };
 }
@@ -44,6 +47,7 @@ export function newMetadata(given: ApiResourceMetadata | undefined, defaults: Me
 export function replacedMetadata(
   given: ApiResourceMetadata | undefined,
   stored: ApiResourceMetadata,
+  schema: DescMessage,
 ): ApiResourceMetadata {
   const storedVersion = stored.version?.id ?? "";
   const expected = given?.version?.id ?? "";
@@ -54,9 +58,9 @@ export function replacedMetadata(
     );
   }
   const { id, org, ownerScope } = stored;
-  if (given?.org && given.org !== org) throw unchangeable("org", org);
+  if (given?.org && given.org !== org) throw unchangeable(schema, "org", org);
   if (given?.ownerScope && given.ownerScope !== ownerScope) {
-    throw unchangeable("owner_scope", ApiResourceOwnerScope[ownerScope] ?? "");
+    throw unchangeable(schema, "owner_scope", ApiResourceOwnerScope[ownerScope] ?? "");
   }
   const slug = given?.slug || stored.slug;
   const version = nextVersion(given, storedVersion);
@@ -75,8 +79,9 @@ function nextVersion(
   return create(ApiResourceMetadataVersionSchema, { id: createId("ApiResourceVersion"), message, previousVersionId });
 }
 
-function unchangeable(field: string, value: string): ConnectError {
-  return new ConnectError(`metadata.${field}: can't be changed from ${value || "none"}`, Code.InvalidArgument);
+/** A part of the metadata that stays as it was made. */
+export function unchangeable(schema: DescMessage, field: string, value: string): ConnectError {
+  return invalidField({ schema, field: `metadata.${field}`, message: `can't be changed from ${value || "none"}` });
 }
 
 /** Who made a resource when. */

@@ -1,15 +1,15 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { createId } from "@stigmer/protos";
 import { AgentSchema } from "@stigmer/protos/agent/v1";
-import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
+import { type AgentExecution, AgentExecutionSchema as schema } from "@stigmer/protos/agentexecution/v1";
 import { AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import { type Session, SessionSchema } from "@stigmer/protos/session/v1";
 import type { Principal } from "../interceptors/principal.ts";
 import type { StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
-import { missingReference, type Resources } from "./resources.ts";
+import { invalidField, missingReference } from "./field-errors.ts";
+import type { Resources } from "./resources.ts";
 
 /** Where a run belongs. */
 export interface ResolvedSession {
@@ -36,14 +36,18 @@ export function createSessionResolver(options: {
 
   async function joined(tx: StoreTransaction, id: string, principal: Principal): Promise<Session> {
     const record = await tx.resources.get("Session", id);
-    if (!record || !access.canRead(principal, record)) throw missingReference("spec.session_id", "Session", id);
+    if (!record || !access.canRead(principal, record)) {
+      throw missingReference({ schema, field: "spec.session_id", kind: "Session", id });
+    }
     return fromBinary(SessionSchema, record.body);
   }
 
   async function started(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<Session> {
     const { agentId = "", message = "" } = given.spec ?? {};
     const record = await tx.resources.get("Agent", agentId);
-    if (!record || !access.canRead(principal, record)) throw missingReference("spec.agent_id", "Agent", agentId);
+    if (!record || !access.canRead(principal, record)) {
+      throw missingReference({ schema, field: "spec.agent_id", kind: "Agent", id: agentId });
+    }
     const agentInstanceId = fromBinary(AgentSchema, record.body).status?.defaultInstanceId ?? "";
     const id = createId("Session");
     const org = record.org || principal.org;
@@ -57,13 +61,13 @@ export function createSessionResolver(options: {
   return async (tx, given, principal) => {
     const { sessionId = "", agentId: asked = "" } = given.spec ?? {};
     if (sessionId === "" && asked === "") {
-      throw new ConnectError("spec: session_id or agent_id is required", Code.InvalidArgument);
+      throw invalidField({ schema, field: "spec", message: "session_id or agent_id is required" });
     }
     const session = sessionId === "" ? await started(tx, given, principal) : await joined(tx, sessionId, principal);
     const agentId = await agentOf(tx, session);
     if (asked !== "" && asked !== agentId) {
-      const text = `spec.agent_id: the session talks with ${agentId}; leave out one of agent_id and session_id`;
-      throw new ConnectError(text, Code.InvalidArgument);
+      const message = `the session talks with ${agentId}; leave out one of agent_id and session_id`;
+      throw invalidField({ schema, field: "spec.agent_id", message });
     }
     return { session, agentId };
   };
@@ -72,7 +76,7 @@ export function createSessionResolver(options: {
 async function agentOf(tx: StoreTransaction, session: Session): Promise<string> {
   const id = session.spec?.agentInstanceId ?? "";
   const instance = await tx.resources.get("AgentInstance", id);
-  if (!instance) throw missingReference("spec.session_id: its agent_instance_id", "AgentInstance", id);
+  if (!instance) throw missingReference({ schema, field: "spec.session_id", kind: "its AgentInstance", id });
   return fromBinary(AgentInstanceSchema, instance.body).spec?.agentId ?? "";
 }
 

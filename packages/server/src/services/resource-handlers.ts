@@ -1,17 +1,22 @@
+import type { Message } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { ApiResourceReference, ListApiResourcesRequest } from "@stigmer/protos/apiresource";
+import type {
+  ApiResourceDeleteInput,
+  ApiResourceReference,
+  ListApiResourcesRequest,
+} from "@stigmer/protos/apiresource";
 import type { CallOf } from "./call.ts";
 import type { Page } from "./pages.ts";
-import type { Resource, Resources } from "./resources.ts";
+import type { DeleteOptions, Resource, Resources } from "./resources.ts";
 
 /** The methods that the services of all kinds share, secrets shown or masked as the caller may see them. */
 export interface ResourceHandlers<T extends Resource> {
   apply(given: T, context: HandlerContext): Promise<T>;
   create(given: T, context: HandlerContext): Promise<T>;
   update(given: T, context: HandlerContext): Promise<T>;
-  deleteById(id: { readonly value: string }, context: HandlerContext): Promise<T>;
+  deleteById(id: { readonly value: string; readonly force?: boolean }, context: HandlerContext): Promise<T>;
   /** For services whose `delete` takes an `ApiResourceDeleteInput`. */
-  deleteByInput(input: { readonly resourceId: string }, context: HandlerContext): Promise<T>;
+  deleteByInput(input: Omit<ApiResourceDeleteInput, keyof Message>, context: HandlerContext): Promise<T>;
   get(id: { readonly value: string }, context: HandlerContext): Promise<T>;
   getByReference(reference: ApiResourceReference, context: HandlerContext): Promise<T>;
   list(request: ListApiResourcesRequest, context: HandlerContext): Promise<Page<T>>;
@@ -21,9 +26,9 @@ export function createResourceHandlers<T extends Resource>(
   resources: Resources<T>,
   callOf: CallOf,
 ): ResourceHandlers<T> {
-  async function remove(id: string, context: HandlerContext): Promise<T> {
+  async function remove(id: string, options: DeleteOptions, context: HandlerContext): Promise<T> {
     const { principal, view } = await callOf(context);
-    return view(await resources.delete(id, principal));
+    return view(await resources.delete(id, principal, options));
   }
   return {
     apply: async (given, context) => {
@@ -38,8 +43,9 @@ export function createResourceHandlers<T extends Resource>(
       const { principal, view } = await callOf(context);
       return view(await resources.update(given, principal));
     },
-    deleteById: ({ value }, context) => remove(value, context),
-    deleteByInput: ({ resourceId }, context) => remove(resourceId, context),
+    deleteById: ({ value, force }, context) => remove(value, { force }, context),
+    deleteByInput: ({ resourceId, force, versionMessage }, context) =>
+      remove(resourceId, { force, reason: versionMessage }, context),
     get: async ({ value }, context) => {
       const { principal, view } = await callOf(context);
       return view(await resources.get(value, principal));

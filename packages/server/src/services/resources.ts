@@ -3,20 +3,23 @@ import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { kinds, type ResourceKind } from "@stigmer/protos";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
-import type {
-  ApiResourceAudit,
-  ApiResourceMetadata,
-  ApiResourceReference,
-  ListApiResourcesRequest,
+import {
+  type ApiResourceAudit,
+  type ApiResourceMetadata,
+  type ApiResourceReference,
+  type ListApiResourcesRequest,
+  ListApiResourcesRequestSchema,
 } from "@stigmer/protos/apiresource";
 import type { Principal } from "../interceptors/principal.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { ResourceFilter, ResourceRecord } from "../store/resource-store.ts";
 import type { Store, StoreTransaction } from "../store/store.ts";
-import type { Access } from "./access.ts";
+import type { Access, Owner } from "./access.ts";
+import { beginDeletion, type Deletion, type TakenAlong } from "./deletion.ts";
 import { addressOf, createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
-import { type Page, type PageRequest, readPage } from "./pages.ts";
-import { transact } from "./transact.ts";
+import { readBoundPage } from "./page-tokens.ts";
+import { MAX_COUNTED, type Page, type PageRequest, readPage } from "./pages.ts";
+import { orAfterLostRace, transact } from "./transact.ts";
 
 /** What all resources have in common. */
 export type Resource = Message & {
@@ -39,11 +42,11 @@ export interface ResourceDefinition<T extends Resource> {
   readonly parentOf?: (resource: T) => string;
   /** Brings the spec into the form that is stored. */
   readonly normalize?: (next: T, previous?: T) => void;
-  /** Refuses what points to something that is not there. */
-  readonly checkReferences?: (tx: StoreTransaction, next: T) => Promise<void>;
+  /** Refuses what points to something that is not there, or that its writer may not see. */
+  readonly checkReferences?: (tx: StoreTransaction, next: T, canRead: (owner: Owner) => boolean) => Promise<void>;
   readonly afterCreate?: (tx: StoreTransaction, created: T, principal: Principal) => Promise<void>;
-  /** Refuses to leave others behind, or takes them along. */
-  readonly beforeDelete?: (tx: StoreTransaction, resource: T) => Promise<void>;
+  /** Refuses to leave others behind, or takes them along; comes back early when the deletion has no rows left. */
+  readonly beforeDelete?: (tx: StoreTransaction, resource: T, deletion: Deletion) => Promise<void>;
 }
 
 /**
@@ -59,8 +62,10 @@ export interface Resources<T extends Resource> {
   apply(given: T, principal: Principal): Promise<T>;
   /** As `apply` in a part of something larger, but replaces also what is equal. */
   putIn(tx: StoreTransaction, given: T, principal: Principal): Promise<T>;
-  delete(id: string, principal: Principal): Promise<T>;
+  delete(id: string, principal: Principal, options?: DeleteOptions): Promise<T>;
   deleteIn(tx: StoreTransaction, id: string, principal: Principal): Promise<T>;
+  /** As a part of the deletion of what it belongs to. */
+  removeIn(tx: StoreTransaction, record: ResourceRecord, deletion: Deletion): Promise<void>;
   /** What has the address of the metadata. */
   find(tx: StoreTransaction, given: T, principal: Principal): Promise<T | undefined>;
   /** Throws NOT_FOUND. */
@@ -68,21 +73,42 @@ export interface Resources<T extends Resource> {
   /** Throws NOT_FOUND. */
   getByReference(reference: ApiResourceReference, principal: Principal): Promise<T>;
   list(request: ListApiResourcesRequest, principal: Principal): Promise<Page<T>>;
+  /** `page` has the token of a position, which is bound to no filter. */
   select(filter: Omit<ResourceFilter, "kind">, page: PageRequest, principal: Principal): Promise<Page<T>>;
+  /** Counts no further than `MAX_COUNTED`. */
   count(filter: Omit<ResourceFilter, "kind">, principal: Principal): Promise<number>;
+}
+
+export interface DeleteOptions {
+  /** Take along what depends on the resource. Default false. */
+  readonly force?: boolean;
+  /** Why, for the server's log. */
+  readonly reason?: string;
+}
+
+/** What was deleted, or what of it went so far. */
+export interface Deleted extends TakenAlong {
+  readonly kind: ResourceKind;
+  readonly id: string;
+  /** False when the resource is still there, because not all that goes along fitted in one transaction. */
+  readonly isGone: boolean;
+  readonly principal: Principal;
+  readonly reason: string;
 }
 
 export interface ResourcesOptions {
   readonly store: Store;
   readonly secrets: Secrets;
   readonly access: Access;
+  /** Told of every deletion, and every part of a large one, once it is stored. Must not throw. */
+  readonly onDeleted: (deleted: Deleted) => Promise<void>;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
 }
 
 export function createResources<T extends Resource>(
   definition: ResourceDefinition<T>,
-  { store, secrets, access, clock }: ResourcesOptions,
+  { store, secrets, access, onDeleted, clock }: ResourcesOptions,
 ): Resources<T> {
   const { kind, schema, defaultScope } = definition;
   const decode = (record: ResourceRecord): T => fromBinary(schema, record.body);
@@ -90,9 +116,9 @@ export function createResources<T extends Resource>(
   async function createIn(tx: StoreTransaction, given: T, principal: Principal): Promise<T> {
     const at = clock();
     const next = clone(schema, given);
-    next.metadata = newMetadata(given.metadata, { kind, defaultScope, principal });
+    next.metadata = newMetadata(given.metadata, { kind, schema, defaultScope, principal });
     access.requireWrite(principal, next.metadata);
-    const stored = await complete(tx, next, createdAudit(principal, at));
+    const stored = await complete(tx, next, { audit: createdAudit(principal, at), principal });
     await tx.resources.insert(recordOf(stored, at, at));
     await definition.afterCreate?.(tx, stored, principal);
     return stored;
@@ -107,20 +133,25 @@ export function createResources<T extends Resource>(
     const previous = decode(current);
     const at = clock();
     const next = clone(schema, given);
-    next.metadata = replacedMetadata(given.metadata, metadataOf(previous));
-    const stored = await complete(tx, next, updatedAudit(previous.status?.audit, principal, at), previous);
+    next.metadata = replacedMetadata(given.metadata, metadataOf(previous), schema);
+    const audit = updatedAudit(previous.status?.audit, principal, at);
+    const stored = await complete(tx, next, { audit, principal, previous });
     if (keepEqual && saysTheSame(stored, previous)) return previous;
     await tx.resources.replace(recordOf(stored, current.createdAt, at), current.version);
     return stored;
   }
 
   /** What the client leaves to the server; secrets are sealed. */
-  async function complete(tx: StoreTransaction, next: T, audit: ApiResourceAudit, previous?: T): Promise<T> {
+  async function complete(
+    tx: StoreTransaction,
+    next: T,
+    { audit, principal, previous }: { audit: ApiResourceAudit; principal: Principal; previous?: T },
+  ): Promise<T> {
     next.apiVersion = kinds[kind].apiVersion;
     next.kind = kind;
     next.status = definition.status(audit, next, previous);
     definition.normalize?.(next, previous);
-    await definition.checkReferences?.(tx, next);
+    await definition.checkReferences?.(tx, next, (owner) => access.canRead(principal, owner));
     return secrets.seal(next, previous);
   }
 
@@ -148,7 +179,7 @@ export function createResources<T extends Resource>(
 
   /** What a client means that gives a whole resource: by address, which is how manifests name it, or else by id. */
   async function findMeant(tx: StoreTransaction, given: T, principal: Principal): Promise<ResourceRecord | undefined> {
-    const address = addressOf(given.metadata, { kind, defaultScope, principal });
+    const address = addressOf(given.metadata, { kind, schema, defaultScope, principal });
     const id = given.metadata?.id ?? "";
     const record =
       (await tx.resources.getByAddress(address)) ?? (id === "" ? undefined : await tx.resources.get(kind, id));
@@ -164,13 +195,38 @@ export function createResources<T extends Resource>(
     return replaceIn(tx, given, { current, principal, keepEqual });
   }
 
-  async function deleteIn(tx: StoreTransaction, id: string, principal: Principal): Promise<T> {
+  async function findDeletable(tx: StoreTransaction, id: string, principal: Principal): Promise<ResourceRecord> {
     const record = await findVisible(tx, id, principal);
     access.requireWrite(principal, record);
-    const resource = decode(record);
-    await definition.beforeDelete?.(tx, resource);
-    await tx.resources.delete(kind, id);
-    return resource;
+    return record;
+  }
+
+  async function removeIn(tx: StoreTransaction, record: ResourceRecord, deletion: Deletion): Promise<void> {
+    await definition.beforeDelete?.(tx, decode(record), deletion);
+    if (deletion.rows.left <= 0) return;
+    await tx.resources.delete(kind, record.id);
+    deletion.rows.left -= 1;
+  }
+
+  async function deleteIn(tx: StoreTransaction, id: string, principal: Principal): Promise<T> {
+    const record = await findDeletable(tx, id, principal);
+    await removeIn(tx, record, beginDeletion(false, Number.POSITIVE_INFINITY));
+    return decode(record);
+  }
+
+  async function deleteWhole(id: string, principal: Principal, options: DeleteOptions = {}): Promise<T> {
+    const { force = false, reason = "" } = options;
+    for (;;) {
+      const { record, isGone, taken } = await transact(store, async (tx) => {
+        const deletion = beginDeletion(force);
+        const record = await findDeletable(tx, id, principal);
+        await removeIn(tx, record, deletion);
+        const isGone = (await tx.resources.get(kind, id)) === undefined;
+        return { record, isGone, taken: deletion.taken };
+      });
+      await onDeleted({ kind, id, isGone, principal, reason, ...taken });
+      if (isGone) return decode(record);
+    }
   }
 
   async function select(filter: Omit<ResourceFilter, "kind">, page: PageRequest): Promise<Page<T>> {
@@ -188,10 +244,12 @@ export function createResources<T extends Resource>(
         if (!current) throw notFound(kind, given.metadata?.slug || given.metadata?.name || "");
         return replaceIn(tx, given, { current, principal, keepEqual: false });
       }),
-    apply: (given, principal) => transact(store, (tx) => put(tx, { given, principal, keepEqual: true })),
+    apply: (given, principal) =>
+      orAfterLostRace(() => transact(store, (tx) => put(tx, { given, principal, keepEqual: true }))),
     putIn: (tx, given, principal) => put(tx, { given, principal, keepEqual: false }),
-    delete: (id, principal) => transact(store, (tx) => deleteIn(tx, id, principal)),
+    delete: deleteWhole,
     deleteIn,
+    removeIn,
     find: async (tx, given, principal) => {
       const record = await findMeant(tx, given, principal);
       return record && decode(record);
@@ -204,12 +262,15 @@ export function createResources<T extends Resource>(
       }
       throw notFound(kind, `${reference.org || principal.org}/${reference.slug}`);
     },
-    list: ({ org, pageSize, pageToken, tags, labels }, principal) =>
-      select({ org: access.listedOrg(principal, org), tags, labels }, { pageSize, pageToken }),
+    list: ({ org, pageSize, pageToken, tags, labels }, principal) => {
+      const filter = { org: access.listedOrg(principal, org), tags, labels };
+      const paged = { list: kind, filter, schema: ListApiResourcesRequestSchema };
+      return readBoundPage(paged, { pageSize, pageToken }, (page) => select(filter, page));
+    },
     select: (filter, page, principal) =>
       select({ ...filter, org: access.listedOrg(principal, filter.org ?? "") }, page),
     count: (filter, principal) =>
-      store.resources.count({ ...filter, kind, org: access.listedOrg(principal, filter.org ?? "") }),
+      store.resources.count({ ...filter, kind, org: access.listedOrg(principal, filter.org ?? "") }, MAX_COUNTED),
   };
 }
 
@@ -219,7 +280,7 @@ function addressesOf(
   { kind, defaultScope, principal }: { kind: ResourceKind; defaultScope: ApiResourceOwnerScope; principal: Principal },
 ): { kind: ResourceKind; org: string; ownerScope: ApiResourceOwnerScope; slug: string }[] {
   const { platform } = ApiResourceOwnerScope;
-  const scopes = scope ? [scope] : [...new Set([defaultScope, platform])];
+  const scopes = scope && defaultScope ? [scope] : [...new Set([defaultScope, platform])];
   return scopes.map((ownerScope) => ({
     kind,
     ownerScope,
@@ -236,9 +297,4 @@ export function metadataOf(resource: Resource): ApiResourceMetadata {
 
 export function notFound(kind: string, what: string): ConnectError {
   return new ConnectError(`${kind} ${what} does not exist`, Code.NotFound);
-}
-
-/** A field that names a resource which is not there. */
-export function missingReference(field: string, kind: string, id: string): ConnectError {
-  return new ConnectError(`${field}: ${kind} ${id} does not exist`, Code.NotFound);
 }

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { finished } from "node:stream/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { PushSkillRequestSchema } from "@stigmer/protos/skill/v1";
 import { parseSkill, SkillError, type SkillFrontmatter } from "@stigmer/skills";
 import { type Entry, fromBufferPromise, type ZipFile } from "yauzl";
+import { invalidField } from "./field-errors.ts";
 
 const MAX_ARCHIVE_BYTES = 100 * 1024 * 1024;
 const MAX_UNPACKED_BYTES = 500 * 1024 * 1024;
@@ -113,7 +115,7 @@ function readFrontmatter(text: string): SkillFrontmatter {
 }
 
 function refused(problem: string): ConnectError {
-  return new ConnectError(`artifact: ${problem}`, Code.InvalidArgument);
+  return invalidField({ schema: PushSkillRequestSchema, field: "artifact", message: problem });
 }
 
 function tooLarge(problem: string): ConnectError {

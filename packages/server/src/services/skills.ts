@@ -4,6 +4,7 @@ import { agenticApiVersion, slugify } from "@stigmer/protos";
 import { ApiResourceOwnerScope, type ApiResourceReference } from "@stigmer/protos/apiresource";
 import {
   type PushSkillRequest,
+  PushSkillRequestSchema,
   type Skill,
   SkillCommandController,
   SkillListSchema,
@@ -16,8 +17,9 @@ import {
 import type { Principal } from "../interceptors/principal.ts";
 import type { Store } from "../store/store.ts";
 import type { CallOf } from "./call.ts";
+import { invalidField } from "./field-errors.ts";
 import type { ResourceHandlers } from "./resource-handlers.ts";
-import { metadataOf, notFound, type ResourceDefinition, type Resources } from "./resources.ts";
+import { metadataOf, notFound, type ResourceDefinition, type Resources, type ResourcesOptions } from "./resources.ts";
 import { readSkillArchive, type SkillArchive } from "./skill-archive.ts";
 import { transact } from "./transact.ts";
 
@@ -39,12 +41,13 @@ export interface SkillServiceOptions {
   readonly handlers: ResourceHandlers<Skill>;
   readonly store: Store;
   readonly callOf: CallOf;
+  readonly onDeleted: ResourcesOptions["onDeleted"];
   /** Milliseconds since 1970. */
   readonly clock: () => number;
 }
 
 export function registerSkills(router: ConnectRouter, options: SkillServiceOptions): void {
-  const { skills, handlers, store, callOf, clock } = options;
+  const { skills, handlers, store, callOf, onDeleted, clock } = options;
   const inTurn = createTurns();
 
   async function push(request: PushSkillRequest, principal: Principal): Promise<Skill> {
@@ -87,6 +90,7 @@ export function registerSkills(router: ConnectRouter, options: SkillServiceOptio
         unused: await tx.skillVersions.deleteAll(id),
       }));
       await Promise.all(unused.map((hash) => store.artifacts.delete(hash)));
+      await onDeleted({ kind: "Skill", id, isGone: true, principal, reason: "", tasks: [], runs: [] });
       return skill;
     });
   }
@@ -126,8 +130,8 @@ function skillOf(
 
 function requireSameName(pushed: string, { name }: SkillArchive): void {
   if (name === pushed || name === slugify(pushed)) return;
-  const text = `name: is "${pushed}", but the frontmatter of SKILL.md says "${name}": make them the same`;
-  throw new ConnectError(text, Code.InvalidArgument);
+  const message = `is "${pushed}", but the frontmatter of SKILL.md says "${name}": make them the same`;
+  throw invalidField({ schema: PushSkillRequestSchema, field: "name", message });
 }
 
 /** A push must not store a file that a deletion is about to remove. */

@@ -12,6 +12,8 @@ import { AgentInstanceCommandController, AgentInstanceQueryController } from "@s
 import { EnvironmentCommandController, EnvironmentQueryController } from "@stigmer/protos/environment/v1";
 import { ExecutionContextCommandController, ExecutionContextQueryController } from "@stigmer/protos/executioncontext/v1";
 import { McpServerCommandController, McpServerQueryController } from "@stigmer/protos/mcpserver/v1";
+import { ApiKeyCommandController, ApiKeyQueryController } from "@stigmer/protos/apikey/v1";
+import { OrganizationCommandController, OrganizationQueryController } from "@stigmer/protos/organization/v1";
 import { InboxItemSchema, RunnerController } from "@stigmer/protos/runner/v1";
 import { SessionCommandController, SessionQueryController } from "@stigmer/protos/session/v1";
 import { SkillCommandController, SkillQueryController } from "@stigmer/protos/skill/v1";
@@ -46,6 +48,8 @@ export interface TestServer {
   readonly mcpServers: Both<typeof McpServerCommandController, typeof McpServerQueryController>;
   readonly skills: Both<typeof SkillCommandController, typeof SkillQueryController>;
   readonly executions: Both<typeof AgentExecutionCommandController, typeof AgentExecutionQueryController>;
+  readonly organizations: Both<typeof OrganizationCommandController, typeof OrganizationQueryController>;
+  readonly apiKeys: Both<typeof ApiKeyCommandController, typeof ApiKeyQueryController>;
   readonly runner: Client<typeof RunnerController>;
   /** Leases the oldest waiting task, as a runner does. */
   lease(now?: number): Promise<{ id: string; fence: number }>;
@@ -61,7 +65,7 @@ export interface TestServerOptions {
   readonly runs?: Partial<RunStatusesOptions>;
 }
 
-/** The services over a real database, called without a network. The header `x-org` says whose key it is; default `local`. */
+/** The services over a real database, called without a network. The header `x-org` says whose key it is; default `local`; `x-user` who calls. */
 export function openTestServer(options: TestServerOptions = {}): TestServer {
   const dataDir = mkdtempSync(join(tmpdir(), "stigmer-server-"));
   return open({ ...options, dataDir, key: randomBytes(32) });
@@ -97,7 +101,7 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
     secrets: createSecrets(key),
     principalOf: (context): Principal => {
       const org = context.requestHeader.get("x-org") ?? "local";
-      return { id: `user of ${org}`, org };
+      return { id: context.requestHeader.get("x-user") ?? `user of ${org}`, org };
     },
     mode,
     logger: silentLogger,
@@ -133,6 +137,8 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
     mcpServers: both(McpServerCommandController, McpServerQueryController),
     skills: both(SkillCommandController, SkillQueryController),
     executions: both(AgentExecutionCommandController, AgentExecutionQueryController),
+    organizations: both(OrganizationCommandController, OrganizationQueryController),
+    apiKeys: both(ApiKeyCommandController, ApiKeyQueryController),
     runner: createClient(RunnerController, transport),
     lease: async (now = Date.now()) => {
       const queue = "agent_execution_runner";

@@ -1,0 +1,154 @@
+import { randomBytes } from "node:crypto";
+import { clone, create } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { createId, isId, slugify } from "@stigmer/protos";
+import {
+  type ApiKey,
+  ApiKeyCommandController,
+  ApiKeyQueryController,
+  ApiKeySchema,
+  ApiKeysSchema,
+  ApiKeySpecSchema,
+  ApiKeyStatusSchema,
+} from "@stigmer/protos/apikey/v1";
+import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import { API_KEY_PREFIX, hashOfApiKey, type Principal } from "../interceptors/principal.ts";
+import type { CallOf } from "./call.ts";
+import { invalidField } from "./field-errors.ts";
+import { metadataOf, notFound, type ResourceDefinition, type Resources } from "./resources.ts";
+
+const KIND = "ApiKey";
+const schema = ApiKeySchema;
+
+/** 256 bits: nobody guesses it, and its plain hash can't be turned back. */
+const KEY_BYTES = 32;
+const FINGERPRINT_LENGTH = 6;
+/** How long a key is good for whose maker says nothing. One that is for ever has to be asked for. */
+const DEFAULT_LIFE_MS = 30 * 24 * 60 * 60 * 1000;
+/** The last moment that a timestamp can tell. */
+const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59);
+
+/** A key belongs to who made it, and is found by its hash. What it opens is decided by `interceptors/principal.ts`. */
+export function apiKeyDefinition(clock: () => number): ResourceDefinition<ApiKey> {
+  return {
+    kind: KIND,
+    schema,
+    defaultScope: ApiResourceOwnerScope.identity_account,
+    status: (audit, _given, previous) =>
+      create(ApiKeyStatusSchema, { audit, lastUsedAt: previous?.status?.lastUsedAt }),
+    parentOf: ({ spec }) => spec?.keyHash ?? "",
+    normalize: (next, previous) => {
+      const spec = (next.spec ??= create(ApiKeySpecSchema));
+      if (previous?.spec) {
+        const { keyHash, fingerprint } = previous.spec;
+        Object.assign(spec, { keyHash, fingerprint });
+      }
+      Object.assign(spec, expiryOf(next, previous, clock()));
+    },
+  };
+}
+
+type Expiry = Pick<NonNullable<ApiKey["spec"]>, "expiresAt" | "neverExpires">;
+
+function expiryOf({ spec }: ApiKey, previous: ApiKey | undefined, now: number): Expiry {
+  const before = previous?.spec?.expiresAt;
+  if (previous && before && timestampMs(before) <= now) {
+    const text = `ApiKey ${previous.metadata?.id} has expired: delete it and make another`;
+    throw new ConnectError(text, Code.FailedPrecondition);
+  }
+  if (spec?.neverExpires) return { neverExpires: true, expiresAt: undefined };
+  if (spec?.expiresAt) return { neverExpires: false, expiresAt: future(spec.expiresAt, now) };
+  if (previous?.spec) return { neverExpires: previous.spec.neverExpires, expiresAt: before };
+  return { neverExpires: false, expiresAt: timestampFromMs(now + DEFAULT_LIFE_MS) };
+}
+
+function future(expiresAt: Timestamp, now: number): Timestamp {
+  const at = timestampMs(expiresAt);
+  const field = "spec.expires_at";
+  if (at <= now) throw invalidField({ schema, field, message: "is past: a key must be good for a while" });
+  if (at > LATEST_MS)
+    throw invalidField({ schema, field, message: "is not a time: set never_expires for a key without end" });
+  return expiresAt;
+}
+
+export interface ApiKeyServicesOptions {
+  readonly keys: Resources<ApiKey>;
+  readonly callOf: CallOf;
+}
+
+export function registerApiKeys(router: ConnectRouter, { keys, callOf }: ApiKeyServicesOptions): void {
+  /** Others' keys are not there for the caller, also within an organisation. */
+  async function findOwn(id: string, principal: Principal): Promise<ApiKey> {
+    const key = await keys.get(id, principal);
+    if (ownerOf(key) !== principal.id) throw notFound(KIND, id);
+    return key;
+  }
+
+  async function allOwn(principal: Principal): Promise<ApiKey[]> {
+    const own: ApiKey[] = [];
+    let pageToken = "";
+    do {
+      const { items, nextPageToken } = await keys.select({}, { pageSize: 1000, pageToken }, principal);
+      own.push(...items.filter((key) => ownerOf(key) === principal.id));
+      pageToken = nextPageToken;
+    } while (pageToken !== "");
+    return own;
+  }
+
+  router.service(ApiKeyCommandController, {
+    create: async (given, context) => {
+      const { principal } = await callOf(context);
+      const key = API_KEY_PREFIX + randomBytes(KEY_BYTES).toString("base64url");
+      const stored = await keys.create(keyToStore(given, key), principal);
+      const shown = clone(schema, stored);
+      if (shown.spec) shown.spec.keyHash = key;
+      return shown;
+    },
+    update: async (given, context) => {
+      const { principal } = await callOf(context);
+      const id = given.metadata?.id ?? "";
+      if (id === "")
+        throw invalidField({ schema, field: "metadata.id", message: "is required: keys may share their names" });
+      await findOwn(id, principal);
+      return keys.update(given, principal);
+    },
+    delete: async ({ value }, context) => {
+      const { principal } = await callOf(context);
+      await findOwn(value, principal);
+      return keys.delete(value, principal);
+    },
+  });
+  router.service(ApiKeyQueryController, {
+    get: async ({ value }, context) => findOwn(value, (await callOf(context)).principal),
+    getByKeyHash: async ({ value }, context) => {
+      const { principal } = await callOf(context);
+      const { items } = await keys.select({ parentId: value }, { pageSize: 1, pageToken: "" }, principal);
+      const [key] = items;
+      if (!key || ownerOf(key) !== principal.id) throw notFound(KIND, "of this hash");
+      return key;
+    },
+    findAll: async (_request, context) =>
+      create(ApiKeysSchema, { entries: await allOwn((await callOf(context)).principal) }),
+  });
+}
+
+/** What is kept of a new key. Names may be shared, which slugs may not: those that are made get a part of the id. */
+function keyToStore(given: ApiKey, key: string): ApiKey {
+  const next = clone(schema, given);
+  const metadata = metadataOf(next);
+  if (metadata.ownerScope === ApiResourceOwnerScope.platform) {
+    const message = "must be identity_account or organization: a key is somebody's";
+    throw invalidField({ schema, field: "metadata.owner_scope", message });
+  }
+  if (!isId(metadata.id, KIND)) metadata.id = createId(KIND);
+  metadata.slug ||= [slugify(metadata.name), metadata.id.slice(-6)].filter(Boolean).join("-");
+  const { expiresAt, neverExpires } = next.spec ?? {};
+  const fingerprint = key.slice(-FINGERPRINT_LENGTH);
+  next.spec = create(ApiKeySpecSchema, { expiresAt, neverExpires, keyHash: hashOfApiKey(key), fingerprint });
+  return next;
+}
+
+function ownerOf({ status }: ApiKey): string | undefined {
+  return status?.audit?.specAudit?.createdBy?.id;
+}
