@@ -43,7 +43,9 @@ beforeAll(async () => {
             toolCalls: [
               {
                 name: "execute",
-                args: { command: "echo $AGENT_ONLY $REF $RUN $TOKEN; env | grep -c '^ANTHROPIC\\|^STIGMER' || true" },
+                args: {
+                  command: "echo $AGENT_ONLY $REF $RUN $TOKEN ${#RUN}; env | grep -c '^ANTHROPIC\\|^STIGMER' || true",
+                },
               },
             ],
           },
@@ -164,18 +166,18 @@ describe("a run", () => {
       },
       "environmental",
     );
-    const instances = await platform.client.agentInstances.listByAgent(agent.metadata?.id ?? "");
-    const instance = instances[0];
+    const { items } = await platform.client.agentInstances.listByAgent(agent.metadata?.id ?? "");
+    const instance = items[0];
     if (!instance?.spec) throw new Error("no default instance");
     instance.spec.environmentRefs = refs;
     await platform.client.agentInstances.update(instance);
     const status = await platform.run({
       agentId: agent.metadata?.id,
       message: "print the environment",
-      runtimeEnv: { RUN: { value: "run" } },
+      runtimeEnv: { RUN: { value: "run-secret-value", isSecret: true } },
     });
-    expect(status.toolCalls[0]?.result).toMatch(/^agent second run \*{8}\n0\n/);
-    expect(toJsonString(AgentExecutionStatusSchema, status)).not.toContain("s3cret-token-value");
+    expect(status.toolCalls[0]?.result).toMatch(/^agent second \*{8} \*{8} 16\n0\n/);
+    expect(toJsonString(AgentExecutionStatusSchema, status)).not.toMatch(/s3cret-token-value|run-secret-value/);
   });
 
   it("fails before the model is asked when a skill is missing, naming the field", async () => {

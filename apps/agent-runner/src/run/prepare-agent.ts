@@ -37,14 +37,14 @@ export interface PrepareAgentDependencies {
 /** Sandbox, skills, environment, model, agent: everything that must stand before the first model call. */
 export function createPrepareAgent(dependencies: PrepareAgentDependencies): PrepareAgent {
   return async ({ resolved, clients, threadId, createLedger }) => {
-    const { execution, session, agent, environments, skills } = resolved;
+    const { execution, session, agent, environments, skills, variables } = resolved;
     const model = await dependencies.resolveModel(execution.spec?.executionConfig?.modelName || undefined);
     const workspace = await dependencies.workspaces.get(session);
     await rememberSandbox(clients, resolved, workspace.sandbox.id, dependencies.logger);
     const environment = mergeEnvironment([
       agent.spec?.envSpec?.data ?? {},
       ...environments.map((each) => each.spec?.data ?? {}),
-      execution.spec?.runtimeEnv ?? {},
+      variables,
     ]);
     const sandbox = withEnvironment(workspace.sandbox, environment);
     const skillsSection = await writeSkills(sandbox, workspace.skillsDirectory, skills);

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { createRouterTransport } from "@connectrpc/connect";
 import { ClientError, type ResourceClients } from "@stigmer/client";
 import { AgentSchema } from "@stigmer/protos/agent/v1";
 import { AgentExecutionSchema } from "@stigmer/protos/agentexecution/v1";
@@ -17,6 +18,8 @@ function clients(failure: ClientError): ResourceClients {
     agentInstances: { get: async () => create(AgentInstanceSchema, { spec: { agentId: "agt-1" } }) },
     agents: { get: async () => create(AgentSchema, { spec: { skillRefs: [{ slug: "one" }] } }) },
     skills: { getByReference: () => Promise.reject(failure) },
+    // One that knows no contexts.
+    transport: createRouterTransport(() => {}),
   } as unknown as ResourceClients;
 }
 

@@ -6,7 +6,9 @@ import type { ApiResourceReference } from "@stigmer/protos/apiresource";
 import type { Environment } from "@stigmer/protos/environment/v1";
 import type { Session } from "@stigmer/protos/session/v1";
 import type { Skill } from "@stigmer/protos/skill/v1";
+import type { EnvironmentLayer } from "./merge-environment.ts";
 import { RunError } from "./run-error.ts";
+import { readRunVariables } from "./run-variables.ts";
 
 /** Everything that a run is made from. */
 export interface ResolvedRun {
@@ -19,6 +21,8 @@ export interface ResolvedRun {
   readonly skills: readonly Skill[];
   /** In the order of the instance's references. */
   readonly environments: readonly Environment[];
+  /** The run's own variables, which override all others. */
+  readonly variables: EnvironmentLayer;
 }
 
 /**
@@ -34,7 +38,7 @@ export async function resolveRun(clients: ResourceClients, execution: AgentExecu
   const org = agent.metadata?.org ?? "";
   const skillRefs = agent.spec?.skillRefs ?? [];
   const environmentRefs = instance.spec?.environmentRefs ?? [];
-  const [skills, environments] = await Promise.all([
+  const [skills, environments, variables] = await Promise.all([
     Promise.all(
       skillRefs.map((ref, at) =>
         named(`spec.skill_refs[${at}]`, () => clients.skills.getByReference(toReference(ref, org))),
@@ -45,8 +49,9 @@ export async function resolveRun(clients: ResourceClients, execution: AgentExecu
         named(`spec.environment_refs[${at}]`, () => clients.environments.getByReference(toReference(ref, org))),
       ),
     ),
+    readRunVariables(clients.transport, execution),
   ]);
-  return { execution, session, instance, agent, skills, environments };
+  return { execution, session, instance, agent, skills, environments, variables };
 }
 
 function toReference(ref: ApiResourceReference, org: string): { slug: string; org: string; version: string } {
