@@ -15,7 +15,13 @@ import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
 import { shareWithOrigins } from "./http/share-with-origins.ts";
-import { authenticate, localAuthenticator, principalOf } from "./interceptors/principal.ts";
+import {
+  apiKeyAuthenticator,
+  authenticate,
+  firstOf,
+  localAuthenticator,
+  principalOf,
+} from "./interceptors/principal.ts";
 import { reportErrors } from "./interceptors/report-errors.ts";
 import { validateRequests } from "./interceptors/validate.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
@@ -23,6 +29,7 @@ import { silentLogger, type Logger } from "./logger.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import type { Secrets } from "./secrets/secrets.ts";
 import { type EngineChoice, openEngine, type OpenEngine, type ServerMetrics } from "./open-engine.ts";
+import { createApiKeyBook } from "./services/api-key-book.ts";
 import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
 import { createRunnerService } from "./services/runner.ts";
@@ -131,7 +138,12 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
     readMaxBytes: MAX_MESSAGE_BYTES,
     interceptors: [
       reportErrors(logger),
-      authenticate(localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey })),
+      authenticate(
+        firstOf(
+          localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey }),
+          apiKeyAuthenticator(createApiKeyBook({ store, logger, clock: Date.now }), Date.now),
+        ),
+      ),
       validateRequests(),
     ],
   });
