@@ -351,7 +351,8 @@ describe("a restore", () => {
       expect(readdirSync(home).filter((name) => name.startsWith("restore."))).toEqual([]);
       const [aside] = readdirSync(home).filter((name) => name.startsWith("before-restore-"));
       expect([ids, aside === undefined]).toEqual(aside === undefined ? [["aex-old"], true] : [["aex-new"], false]);
-      if (aside !== undefined) expect(await idsIn(open(join(home, aside)))).toEqual(["aex-old"]);
+      const before = aside === undefined ? ["aex-old"] : await idsIn(open(join(home, aside)));
+      expect(before).toEqual(["aex-old"]);
       outcomes.push(ids[0] ?? "");
       if (code === 0) break;
       expect(signal).toBe("SIGKILL");

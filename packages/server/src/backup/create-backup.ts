@@ -9,6 +9,7 @@ import { flush, writingTo } from "./disk.ts";
 import { BackupError } from "./errors.ts";
 import { APPLICATION_ID, fingerprintOf, FORMAT, type Manifest, type Part, PIECE_BYTES, TABLES } from "./format.ts";
 import { restoreIsUnfinished } from "./finish-restore.ts";
+import { readKey } from "./read-key.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface CreateBackupOptions {
@@ -18,7 +19,7 @@ export interface CreateBackupOptions {
   readonly file: string;
   /** Replaces a file that is there. Default false: it is refused. */
   readonly overwrite?: boolean;
-  /** The key of the secrets, if there is one yet. It is not put into the backup, only what it is recognised by. */
+  /** The key of the secrets. Default: that in `<dataDir>/encryption.key`. It is not put into the backup, only what it is recognised by. */
   readonly encryptionKey?: Uint8Array;
   /** Ends it before its time; nothing is left then. */
   readonly signal?: AbortSignal;
@@ -84,7 +85,7 @@ function exists(file: string): BackupError {
 /** Undefined when a skill was deleted after the snapshot, which then refers to what is gone. */
 async function pack(
   path: string,
-  { dataDir, encryptionKey, signal }: CreateBackupOptions,
+  { dataDir, encryptionKey = readKey(dataDir), signal }: CreateBackupOptions,
 ): Promise<Omit<CreatedBackup, "bytes"> | undefined> {
   using snapshot = takeSnapshot(dataDir);
   using container = new DatabaseSync(path);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -9,7 +9,7 @@ import { SCHEMA_VERSION } from "../store/sqlite/migrations.ts";
 import { troubleOf } from "../store/sqlite/trouble.ts";
 import { flush, writingTo } from "./disk.ts";
 import { BackupError } from "./errors.ts";
-import { ASIDE, decideRestore, FILES, finishRestore, KEY_FILE, staysOverRestore, UNPACKED } from "./finish-restore.ts";
+import { ASIDE, decideRestore, FILES, finishRestore, staysOverRestore, UNPACKED } from "./finish-restore.ts";
 import {
   APPLICATION_ID,
   DATABASES,
@@ -21,6 +21,7 @@ import {
   SERVER_DATABASE,
 } from "./format.ts";
 import { problemOf } from "./snapshot.ts";
+import { readKey } from "./read-key.ts";
 
 export interface RestoreBackupOptions {
   readonly file: string;
@@ -227,13 +228,4 @@ function compareKeys({ keyFingerprint }: Manifest, key: Uint8Array | undefined):
   if (keyFingerprint === null) return "none";
   if (!key) return "missing";
   return fingerprintOf(key) === keyFingerprint ? "same" : "differs";
-}
-
-function readKey(dataDir: string): Uint8Array | undefined {
-  try {
-    return Buffer.from(readFileSync(join(dataDir, KEY_FILE), "utf8").trim(), "base64url");
-  } catch {
-    // The server says what is wrong with it when it starts.
-    return undefined;
-  }
 }
