@@ -8,7 +8,8 @@ export type ServerErrorCode =
   | "database-corrupt"
   | "bad-key-file"
   | "bad-origin"
-  | "engine-unavailable";
+  | "engine-unavailable"
+  | "fanout-unavailable";
 
 const brand: unique symbol = Symbol.for("@stigmer/server.ServerError") as never;
 

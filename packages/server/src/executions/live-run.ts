@@ -1,16 +1,24 @@
 import { clone, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { AgentExecutionStatusSchema, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
 import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexecution/v1";
-import { createStatusFold, isTerminal, type StatusFold } from "@stigmer/status";
+import { isTerminal } from "@stigmer/status";
+import type { Fanout } from "../fanout/fanout.ts";
 import type { AppendRefusal, ExecutionSummary, StatusAppend } from "../store/execution-store.ts";
 import { refusalOf } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
 import { withEndTime } from "./closing-delta.ts";
-import { createWatcher, type PublishedChange, type RunEvent, type Watcher } from "./watcher.ts";
+import { continues, type LoadedRun, loadRun, MAX_ATTEMPTS } from "./load-run.ts";
+import type { LookUps } from "./look-ups.ts";
+import { deletedExecution, missingExecution } from "./refusals.ts";
+import { createRemoteChanges } from "./remote-changes.ts";
+import { createWatcher, type PublishedChange, type RunEvent, type Watcher, type WatcherOptions } from "./watcher.ts";
 
 export interface LiveRunOptions {
   readonly id: string;
   readonly store: Pick<Store, "executions">;
+  /** Tells others of changes made here, and here of changes made by others. */
+  readonly fanout: Fanout;
+  readonly lookUps: LookUps;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
   /** A log larger than this, and than twice the status, is compacted into a snapshot. In bytes. */
@@ -28,6 +36,11 @@ export type ChangeOutcome =
   | { readonly kind: "unchanged" }
   | AppendRefusal;
 
+export interface WatchOptions extends Pick<WatcherOptions, "mode" | "wake"> {
+  /** The latest revision that the watcher has; 0: none. */
+  readonly afterRevision: number;
+}
+
 /** One run: its status folded in memory, its watchers, and the order of what happens to it. */
 export interface LiveRun {
   /** Applies, stores and publishes what `propose` answers to the current status; nothing when it answers undefined. */
@@ -35,7 +48,7 @@ export interface LiveRun {
   /** Undefined when there is no such run. The status is the caller's own. */
   read(): Promise<{ readonly revision: number; readonly status: AgentExecutionStatus } | undefined>;
   /** Undefined when there is no such run. `unwatch` must be called in the end. */
-  watch(mode: "whole" | "deltas", afterRevision: number): Promise<Watcher | undefined>;
+  watch(options: WatchOptions): Promise<Watcher | undefined>;
   unwatch(watcher: Watcher): void;
   /** Ends all watchers with this error. */
   endWatchers(error: Error): void;
@@ -43,25 +56,29 @@ export interface LiveRun {
   readonly ended: boolean;
 }
 
-interface Loaded {
-  readonly fold: StatusFold;
-  revision: number;
-  ended: boolean;
-  /** Size of the log since the snapshot, in bytes. */
-  logBytes: number;
-  /** Size of the status at the snapshot. */
-  snapshotBytes: number;
-}
-
-/** Another server may write between reading and writing; then all is read again, this often. */
-const MAX_ATTEMPTS = 5;
+/** Every so many revisions watchers are told the hash of the status. */
+const HASH_EVERY = 32;
 
 export function createLiveRun(options: LiveRunOptions): LiveRun {
-  const { id } = options;
+  const { id, fanout } = options;
   const { executions } = options.store;
   const watchers = new Set<Watcher>();
-  let loaded: Loaded | undefined;
+  let loaded: LoadedRun | undefined;
+  /** What every watcher has been told of, at least. */
+  let published = 0;
   let queue: Promise<unknown> = Promise.resolve();
+
+  const remote = createRemoteChanges({
+    id,
+    fanout,
+    lookUps: options.lookUps,
+    revision: () => loaded?.revision ?? published,
+    accept: (changes) => inTurn(() => acceptAll(changes)),
+    gone: () => {
+      loaded = undefined;
+      endWatchers(deletedExecution(id));
+    },
+  });
 
   /** What happens to a run happens one after the other: a watcher that joins misses nothing and sees nothing twice. */
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -70,51 +87,85 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     return turn;
   }
 
-  async function load(): Promise<Loaded | undefined> {
-    loaded ??= await read();
+  /** The run as it is known here, or read anew. */
+  async function load(): Promise<LoadedRun | undefined> {
+    if (loaded) return loaded;
+    loaded = await loadRun(executions, id);
+    if (loaded) await tellMissed(loaded);
+    else endWatchers(deletedExecution(id));
     return loaded;
   }
 
-  async function read(): Promise<Loaded | undefined> {
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const state = await executions.writeState(id);
-      const snapshot = state && (await executions.snapshot(id));
-      if (!snapshot) return undefined;
-      const log = await executions.log(id, snapshot.revision);
-      // Each is read on its own: a compaction in between shows as a gap.
-      if (log.some(({ revision }, index) => revision !== snapshot.revision + index + 1)) continue;
-      const fold = createStatusFold(fromBinary(AgentExecutionStatusSchema, snapshot.status));
-      for (const { delta } of log) fold.apply(fromBinary(StatusDeltaSchema, delta));
-      return {
-        fold,
-        revision: log.at(-1)?.revision ?? snapshot.revision,
-        ended: state.ended,
-        logBytes: log.reduce((sum, { delta }) => sum + delta.length, 0),
-        snapshotBytes: snapshot.status.length,
-      };
+  /** The run as it is in the store: others may have written. */
+  async function loadCurrent(): Promise<LoadedRun | undefined> {
+    if (!fanout.shared || !loaded) return load();
+    return loadUpTo((await executions.revisions([id])).get(id));
+  }
+
+  /** The run at this revision, or a later one; undefined when it is gone. */
+  async function loadUpTo(revision: number | undefined): Promise<LoadedRun | undefined> {
+    // A run that went back is another one under the same id.
+    if (loaded && (revision === undefined || revision < loaded.revision)) loaded = undefined;
+    const current = await load();
+    if (!current || current.revision >= (revision ?? 0)) return current;
+    const rows = await executions.log(id, current.revision);
+    const whole = rows.length > 0 && continues(rows, current.revision);
+    if (whole && rows.every((row) => acceptChange(current, row.revision, row.delta))) return current;
+    loaded = undefined;
+    return load();
+  }
+
+  async function acceptAll({
+    changes,
+    upTo,
+  }: {
+    readonly changes: readonly { readonly revision: number; readonly delta?: Uint8Array }[];
+    readonly upTo: number;
+  }): Promise<void> {
+    const current = await load();
+    if (!current) return;
+    for (const { revision, delta } of changes) {
+      if (revision <= current.revision) continue;
+      if (!delta || revision !== current.revision + 1 || !acceptChange(current, revision, delta)) break;
     }
-    throw new Error(`The status of ${id} changed faster than it could be read.`);
+    if (current.revision < upTo || loaded !== current) await loadUpTo(upTo);
+  }
+
+  /** A change that is stored already. False when it does not fit, and all has to be read again. */
+  function acceptChange(current: LoadedRun, revision: number, bytes: Uint8Array): boolean {
+    const delta = fromBinary(StatusDeltaSchema, bytes);
+    try {
+      current.fold.apply(delta);
+    } catch {
+      loaded = undefined;
+      return false;
+    }
+    current.revision = revision;
+    current.logBytes += bytes.length;
+    current.ended ||= isTerminal(current.fold.status.phase);
+    publish(current, delta, bytes.length);
+    return true;
   }
 
   async function change(propose: (status: AgentExecutionStatus) => ProposedChange | undefined): Promise<ChangeOutcome> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const current = await load();
+      const state = await executions.writeState(id);
+      const current = await loadUpTo(state?.revision);
       if (!current) return { kind: "missing" };
       const proposed = propose(current.fold.status);
       if (!proposed) return { kind: "unchanged" };
       // Decided before the fold is touched, so that a zombie's writes cost nothing; `append` decides for good.
       const attempted = { ...proposed, expectedRevision: current.revision };
-      const refusal = refusalOf(attempted, await executions.writeState(id)) ?? (await store(current, attempted));
+      const refusal = refusalOf(attempted, state) ?? (await store(current, attempted));
       if (!refusal) return { kind: "appended", revision: current.revision };
       if (refusal.kind !== "moved") return refusal;
-      loaded = undefined;
     }
     throw new Error(`The status of ${id} is being changed by another server all the time.`);
   }
 
   /** Folds, appends, publishes. When it does not come to the last, the fold is read anew next time. */
   async function store(
-    current: Loaded,
+    current: LoadedRun,
     proposed: ProposedChange & { readonly expectedRevision: number },
   ): Promise<AppendRefusal | undefined> {
     const { fold } = current;
@@ -123,11 +174,13 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     fold.apply(delta);
     loaded = undefined;
     const after = summaryOf(fold.status);
-    const ends = !current.ended && isTerminal(after.phase);
+    const amended = current.ended;
+    const ends = !amended && isTerminal(after.phase);
     const bytes = toBinary(StatusDeltaSchema, delta);
     const logBytes = current.logBytes + bytes.length;
     const compacts = logBytes > options.compactAfterBytes && logBytes > 2 * current.snapshotBytes;
-    const snapshot = ends || current.ended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
+    const snapshot = ends || amended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
+    const summary = difference(before, after);
     const { fence, sequence, amends, place, expectedRevision } = proposed;
     const result = await executions.append({
       id,
@@ -139,81 +192,129 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       snapshot,
       ends,
       delta: bytes,
-      summary: difference(before, after),
+      summary,
     });
     if (result.kind !== "appended") return result;
 
-    current.revision = result.revision;
+    const { revision } = result;
+    current.revision = revision;
     current.ended ||= ends;
     current.logBytes = snapshot ? 0 : logBytes;
     current.snapshotBytes = snapshot?.length ?? current.snapshotBytes;
     loaded = current;
-    publish({ revision: result.revision, delta, bytes: bytes.length }, current.ended);
+    publish(current, delta, bytes.length);
+    const summaryChanged = Object.keys(summary).length > 0;
+    fanout.publish({
+      ...current.home,
+      kind: "changed",
+      executionId: id,
+      revision,
+      summaryChanged,
+      amended,
+      delta: bytes,
+    });
     return undefined;
   }
 
-  function publish(published: PublishedChange, ended: boolean): void {
+  function publish(current: LoadedRun, delta: StatusDelta, bytes: number): void {
+    const { revision, ended } = current;
+    published = revision;
+    if (watchers.size === 0) return;
+    const stateHash = ended || revision % HASH_EVERY === 0 ? current.fold.hash() : undefined;
     for (const watcher of watchers) {
-      watcher.push(published);
+      watcher.push({ revision, delta, bytes, stateHash });
       if (ended) watcher.end();
     }
   }
 
-  async function readSnapshot(): Promise<(RunEvent & { kind: "snapshot" }) | undefined> {
-    const current = await load();
+  /** What watchers were not told because the run was read anew. */
+  async function tellMissed(current: LoadedRun): Promise<void> {
+    if (watchers.size === 0 || current.revision === published) {
+      published = current.revision;
+      return;
+    }
+    const missed = await changesAfter(current, published);
+    published = current.revision;
+    for (const watcher of watchers) {
+      if (missed) for (const each of missed) watcher.push(each);
+      else watcher.restart();
+      if (current.ended) watcher.end();
+    }
+  }
+
+  function endWatchers(error: Error): void {
+    for (const watcher of watchers) watcher.end(error);
+  }
+
+  async function readSnapshot(read: () => Promise<LoadedRun | undefined>): Promise<ReadSnapshot | undefined> {
+    const current = await read();
     if (!current) return undefined;
     const status = clone(AgentExecutionStatusSchema, current.fold.status);
     status.revision = current.revision;
     return { kind: "snapshot", revision: current.revision, status };
   }
 
-  async function watch(mode: "whole" | "deltas", afterRevision: number): Promise<Watcher | undefined> {
-    const current = await load();
+  async function watch({ mode, afterRevision, wake }: WatchOptions): Promise<Watcher | undefined> {
+    const current = await loadCurrent();
     if (!current) return undefined;
     const missed = mode === "deltas" ? await changesAfter(current, afterRevision) : undefined;
     const watcher = createWatcher({
       mode,
       missed,
+      wake,
       maxPendingBytes: options.maxPendingBytes,
       snapshot: (atRead) =>
         inTurn(async () => {
-          const snapshot = await readSnapshot();
-          if (!snapshot) throw new Error(`The run ${id} is gone.`);
+          const snapshot = await readSnapshot(load);
+          if (!snapshot) throw missingExecution(id);
           atRead();
-          return snapshot;
+          return { ...snapshot, stateHash: loaded?.fold.hash() };
         }),
     });
+    watchers.add(watcher);
     if (current.ended) watcher.end();
-    else watchers.add(watcher);
     return watcher;
   }
 
   /** Undefined when the log does not reach back that far: after a compaction, or for a revision that never was. */
-  async function changesAfter(current: Loaded, revision: number): Promise<PublishedChange[] | undefined> {
+  async function changesAfter(current: LoadedRun, revision: number): Promise<PublishedChange[] | undefined> {
     if (revision === current.revision) return [];
     if (revision < 1 || revision > current.revision) return undefined;
-    const rows = await executions.log(id, revision);
-    if (rows[0]?.revision !== revision + 1) return undefined;
+    const rows = (await executions.log(id, revision)).filter((row) => row.revision <= current.revision);
+    if (rows.at(-1)?.revision !== current.revision || !continues(rows, revision)) return undefined;
     return rows.map((row) => ({
       revision: row.revision,
       delta: fromBinary(StatusDeltaSchema, row.delta),
       bytes: row.delta.length,
+      stateHash: row.revision === current.revision ? current.fold.hash() : undefined,
     }));
   }
 
   return {
     change: (propose) => inTurn(() => change(propose)),
-    read: () => inTurn(readSnapshot),
-    watch: (mode, afterRevision) => inTurn(() => watch(mode, afterRevision)),
-    unwatch: (watcher) => void watchers.delete(watcher),
-    endWatchers: (error) => {
-      for (const watcher of watchers) watcher.end(error);
+    read: () => inTurn(() => readSnapshot(loadCurrent)),
+    watch: async (watchOptions) => {
+      const heard = remote.listen();
+      let watcher: Watcher | undefined;
+      try {
+        await heard;
+        watcher = await inTurn(() => watch(watchOptions));
+        return watcher;
+      } finally {
+        if (!watcher) remote.unlisten();
+      }
     },
+    unwatch: (watcher) => {
+      if (watchers.delete(watcher)) remote.unlisten();
+    },
+    endWatchers,
     get ended() {
       return loaded?.ended ?? false;
     },
   };
 }
+
+type ReadSnapshot = RunEvent & { readonly kind: "snapshot" };
 
 function summaryOf({ phase, error, startedAt, completedAt }: AgentExecutionStatus): ExecutionSummary {
   return { phase, error, startedAt, completedAt };

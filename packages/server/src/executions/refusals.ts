@@ -43,3 +43,8 @@ export function refusalError(
 export function missingExecution(id: string): ConnectError {
   return new ConnectError(`AgentExecution ${id} does not exist`, Code.NotFound);
 }
+
+/** What those are told who followed the run. */
+export function deletedExecution(id: string): ConnectError {
+  return new ConnectError(`AgentExecution ${id} was deleted`, Code.NotFound);
+}

@@ -1,13 +1,21 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { AgentExecutionStatusSchema, ExecutionPhase, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
 import type { AgentExecutionStatus, StatusChange, StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import { isTerminal, StatusError } from "@stigmer/status";
+import type { Fanout, FanoutState, RunNotice } from "../fanout/fanout.ts";
+import { createInProcessFanout } from "../fanout/in-process.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
 import { closingDelta, type Ending } from "./closing-delta.ts";
-import { createLiveRun, type ChangeOutcome, type LiveRun, type ProposedChange } from "./live-run.ts";
-import { missingExecution, refusalError } from "./refusals.ts";
+import { followList, type FollowListOptions, type ListEvent } from "./follow-list.ts";
+import { followRun, type FollowOptions } from "./follow-run.ts";
+import { followSession, type FollowSessionOptions, type SessionEvent } from "./follow-session.ts";
+import { createListFeeds } from "./list-feeds.ts";
+import type { ChangeOutcome, ProposedChange } from "./live-run.ts";
+import { createLiveRuns } from "./live-runs.ts";
+import { createLookUps } from "./look-ups.ts";
+import { deletedExecution, refusalError } from "./refusals.ts";
 import type { RunEvent } from "./watcher.ts";
 
 export interface RunStatusesOptions {
@@ -21,6 +29,12 @@ export interface RunStatusesOptions {
   readonly maxPendingBytes?: number;
   /** How many runs that nobody uses stay in memory. Default 256. */
   readonly maxIdleRuns?: number;
+  /** What goes to and comes from other servers on the same store. Default: there are none. Closed by who made it. */
+  readonly fanout?: Fanout;
+  /** How often the store is asked what others did while the fan-out is away, in milliseconds. Default 500. */
+  readonly pollEveryMs?: number;
+  /** The same while it is there, for notices that are lost all the same. Default 5 000. */
+  readonly checkEveryMs?: number;
 }
 
 export interface StatusPatch {
@@ -31,12 +45,16 @@ export interface StatusPatch {
   readonly delta: StatusDelta;
 }
 
-export interface FollowOptions {
-  /** `whole`: snapshots only. `deltas`: what changed, after a snapshot or after `afterRevision`. */
-  readonly mode: "whole" | "deltas";
-  /** The latest revision that the follower has. Default 0: none. */
-  readonly afterRevision?: number;
-  readonly signal: AbortSignal;
+/** How changes come to those who follow them, at one moment. */
+export interface FanoutMetrics {
+  /** `live`: other servers are heard, or there are none. `polling`: what they do is looked up in the store. */
+  readonly state: FanoutState;
+  /** How many runs, sessions and lists this server listens to. */
+  readonly subscriptions: number;
+  /** How often the store was looked into for what others did. */
+  readonly pollsTotal: number;
+  /** How many notices to other servers were dropped because they could not be sent. */
+  readonly droppedTotal: number;
 }
 
 /** The one place that changes, and shows, the status of runs. Refusals are ConnectErrors. */
@@ -62,8 +80,15 @@ export interface RunStatuses {
   read(executionId: string): Promise<AgentExecutionStatus | undefined>;
   /** Ends without an error once the run has ended. */
   follow(executionId: string, options: FollowOptions): AsyncIterable<RunEvent>;
-  /** The run was deleted: whoever follows it is told so. */
+  /** Ends only with its signal, or when the server closes. */
+  followSession(options: FollowSessionOptions): AsyncIterable<SessionEvent>;
+  /** As {@link followSession}. */
+  followList(options: FollowListOptions): AsyncIterable<ListEvent>;
+  /** The run was deleted: whoever follows it here is told so. */
   forget(executionId: string): void;
+  /** A run came or went, here: everyone who follows it is told so, on every server. */
+  announce(notice: RunNotice): void;
+  metrics(): FanoutMetrics;
   /**
    * Makes good what a crash between two steps left: runs that no task would end fail, phases become what their tasks say.
    * For the start of a server.
@@ -76,63 +101,23 @@ export interface RunStatuses {
 export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
   const { store, logger, clock = Date.now, maxIdleRuns = 256 } = options;
   const { compactAfterBytes = 4 * 1024 * 1024, maxPendingBytes = 1024 * 1024 } = options;
-  const entries = new Map<string, { readonly run: LiveRun; users: number }>();
-  let closed = false;
-
-  /** Keeps the run in memory while it is used, and a while longer: the order of `entries` is that of their last use. */
-  function acquire(id: string): { run: LiveRun; release(): void } {
-    const entry = entries.get(id) ?? {
-      run: createLiveRun({ id, store, clock, compactAfterBytes, maxPendingBytes }),
-      users: 0,
-    };
-    entry.users += 1;
-    entries.delete(id);
-    entries.set(id, entry);
-    const release = (): void => {
-      entry.users -= 1;
-      if (entry.users === 0 && entry.run.ended && entries.get(id) === entry) entries.delete(id);
-      evictIdle();
-    };
-    return { run: entry.run, release };
-  }
-
-  function evictIdle(): void {
-    let excess = entries.size - maxIdleRuns;
-    for (const [id, { users }] of entries) {
-      if (excess <= 0) return;
-      if (users > 0) continue;
-      entries.delete(id);
-      excess -= 1;
-    }
-  }
-
-  /** A run that has ended is read from its snapshot, without taking a place in memory. */
-  async function readEnded(id: string): Promise<AgentExecutionStatus | undefined> {
-    const state = await store.executions.writeState(id);
-    const snapshot = state?.ended ? await store.executions.snapshot(id) : undefined;
-    if (!snapshot) return undefined;
-    const status = fromBinary(AgentExecutionStatusSchema, snapshot.status);
-    status.revision = snapshot.revision;
-    return status;
-  }
-
-  async function using<T>(id: string, work: (run: LiveRun) => Promise<T>): Promise<T> {
-    const { run, release } = acquire(id);
-    try {
-      return await work(run);
-    } finally {
-      release();
-    }
-  }
+  const { fanout = createInProcessFanout(), pollEveryMs = 500, checkEveryMs = 5_000 } = options;
+  const lookUps = createLookUps({ store, fanout, logger, pollEveryMs, checkEveryMs });
+  const closing = new AbortController();
+  const live = createLiveRuns({ store, fanout, lookUps, clock, compactAfterBytes, maxPendingBytes, maxIdleRuns });
+  const feeds = createListFeeds({ store, fanout, lookUps });
+  const parts = { store, fanout, lookUps, live, feeds, closing: closing.signal };
 
   function change(
     id: string,
     propose: (status: AgentExecutionStatus) => ProposedChange | undefined,
   ): Promise<ChangeOutcome> {
-    return using(id, (run) => run.change(propose)).catch((error: unknown) => {
-      if (StatusError.is(error)) throw new ConnectError(`delta: ${error.message}`, Code.InvalidArgument);
-      throw error;
-    });
+    return live
+      .using(id, (run) => run.change(propose))
+      .catch((error: unknown) => {
+        if (StatusError.is(error)) throw new ConnectError(`delta: ${error.message}`, Code.InvalidArgument);
+        throw error;
+      });
   }
 
   async function end(id: string, outcome: Outcome): Promise<void> {
@@ -164,20 +149,8 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     });
   }
 
-  async function* follow(id: string, { mode, afterRevision = 0, signal }: FollowOptions): AsyncGenerator<RunEvent> {
-    const { run, release } = acquire(id);
-    try {
-      const watcher = await run.watch(mode, afterRevision);
-      if (!watcher) throw missingExecution(id);
-      if (closed) watcher.end(shuttingDown());
-      try {
-        yield* watcher.events(signal);
-      } finally {
-        run.unwatch(watcher);
-      }
-    } finally {
-      release();
-    }
+  function forget(executionId: string): void {
+    live.forget(executionId, deletedExecution(executionId));
   }
 
   return {
@@ -198,20 +171,21 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     finish: (executionId, fence, status) => end(executionId, { fence, ...outcomeOf(status) }),
     fail: (executionId, error) => end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error }),
     settle,
-    read: async (executionId) => {
-      if (!entries.has(executionId)) {
-        const ended = await readEnded(executionId);
-        if (ended) return ended;
-      }
-      return (await using(executionId, (run) => run.read()))?.status;
+    read: (executionId) => live.read(executionId),
+    follow: (executionId, followOptions) => followRun(parts, executionId, followOptions),
+    followSession: (followOptions) => followSession(parts, followOptions),
+    followList: (followOptions) => followList(parts, followOptions),
+    forget,
+    announce: (notice) => {
+      if (notice.kind === "deleted") forget(notice.executionId);
+      fanout.publish(notice);
     },
-    follow,
-    forget: (executionId) => {
-      entries
-        .get(executionId)
-        ?.run.endWatchers(new ConnectError(`AgentExecution ${executionId} was deleted`, Code.NotFound));
-      entries.delete(executionId);
-    },
+    metrics: () => ({
+      state: fanout.state,
+      subscriptions: fanout.subscriptions,
+      pollsTotal: lookUps.pollsTotal,
+      droppedTotal: fanout.droppedTotal,
+    }),
     recover: async () => {
       for (const id of await store.executions.orphans()) {
         logger.warn({ executionId: id }, "a run was left without anyone to work on it");
@@ -223,8 +197,8 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       for (const id of await store.executions.misplaced(ExecutionPhase.EXECUTION_PAUSED)) await settle(id);
     },
     close: () => {
-      closed = true;
-      for (const { run } of entries.values()) run.endWatchers(shuttingDown());
+      closing.abort(shuttingDown());
+      lookUps.close();
     },
   };
 }

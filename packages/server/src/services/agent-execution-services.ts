@@ -11,7 +11,6 @@ import {
   ListAgentExecutionsRequestSchema,
   PatchStatusOutputSchema,
   StatusDeltaSchema,
-  WatchAgentExecutionEventSchema,
 } from "@stigmer/protos/agentexecution/v1";
 import { assembleExecution } from "../executions/read-execution.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
@@ -22,10 +21,11 @@ import type { AgentExecutions } from "./agent-executions.ts";
 import type { Call, CallOf } from "./call.ts";
 import { type PagedList, readBoundPage } from "./page-tokens.ts";
 import { MAX_COUNTED, MAX_PAGE_BYTES, type PageRequest, pagesOf, pageTokenAfter, readPage } from "./pages.ts";
+import { createWatchMethods } from "./watch-methods.ts";
 
 export interface AgentExecutionServicesOptions {
   readonly executions: AgentExecutions;
-  readonly store: Pick<Store, "executions">;
+  readonly store: Pick<Store, "executions" | "resources">;
   readonly runs: RunStatuses;
   readonly access: Access;
   readonly callOf: CallOf;
@@ -103,27 +103,7 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
       };
       return listWhole(options, { call, paged, page: { pageSize, pageToken } });
     },
-    async *subscribe({ value }, context) {
-      const { principal, view, signal } = await callOf(context);
-      const record = await executions.find(value, principal);
-      for await (const event of runs.follow(value, { mode: "whole", signal })) {
-        if (event.kind === "snapshot") yield view(assembleExecution(record, event.status));
-      }
-    },
-    async *watch({ executionId, afterRevision }, context) {
-      const { principal, view, signal } = await callOf(context);
-      const record = await executions.find(executionId, principal);
-      for await (const event of runs.follow(executionId, { mode: "deltas", afterRevision, signal })) {
-        const { revision } = event;
-        yield create(WatchAgentExecutionEventSchema, {
-          revision,
-          event:
-            event.kind === "delta"
-              ? { case: "delta", value: event.delta }
-              : { case: "snapshot", value: view(assembleExecution(record, event.status)) },
-        });
-      }
-    },
+    ...createWatchMethods(options),
   });
 }
 

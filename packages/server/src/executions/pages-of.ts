@@ -1,0 +1,20 @@
+import type { ExecutionRecord } from "../store/execution-store.ts";
+import type { PageQuery } from "../store/resource-store.ts";
+
+const PAGE = 50;
+
+/** A list page by page, as far as it is read. */
+export async function* pagesOf(
+  read: (query: PageQuery) => Promise<ExecutionRecord[]>,
+  limit: number = Infinity,
+): AsyncGenerator<ExecutionRecord[], undefined> {
+  let after: ExecutionRecord | undefined;
+  for (let left = limit; left > 0;) {
+    const size = Math.min(PAGE, left);
+    const page = await read({ limit: size, after });
+    if (page.length > 0) yield page;
+    if (page.length < size) return;
+    left -= size;
+    after = page.at(-1);
+  }
+}
