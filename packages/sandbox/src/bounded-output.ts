@@ -19,9 +19,10 @@ export class BoundedOutput {
   #buffer = Buffer.alloc(0);
   #total = 0;
 
-  constructor(limit: number) {
+  /** `keep`: both ends of what is too long, half and half, or all of the limit for its end. */
+  constructor(limit: number, keep: "both-ends" | "end" = "both-ends") {
     this.#limit = limit;
-    this.#headBytes = limit - Math.floor(limit / 2);
+    this.#headBytes = keep === "end" ? 0 : limit - Math.floor(limit / 2);
   }
 
   get truncated(): boolean {

@@ -1,6 +1,6 @@
 // What a caller of `execute` may leave out, and what is refused before anything runs. The same for every backend.
 import { SandboxError } from "./errors.ts";
-import type { ExecuteOptions } from "./sandbox.ts";
+import type { ExecuteOptions, SpawnOptions } from "./sandbox.ts";
 
 const defaultTimeoutMs = 120_000;
 const defaultMaxOutputBytes = 1024 * 1024;
@@ -38,6 +38,20 @@ export function toExecuteRequest(command: string, options: ExecuteOptions = {}):
     cwd: options.cwd ?? "",
     env: checkEnvironment(options.env ?? {}, "env"),
   };
+}
+
+/** `SpawnOptions` with the defaults filled in. */
+export interface SpawnRequest extends SpawnOptions {
+  readonly command: string;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly maxOutputBytes: number;
+}
+
+/** Throws `invalid-argument`, naming the option. */
+export function toSpawnRequest(command: string, options: SpawnOptions = {}): SpawnRequest {
+  const { timeoutMs, ...checked } = toExecuteRequest(command, options);
+  return { ...checked, ...(options.timeoutMs !== undefined && { timeoutMs }) };
 }
 
 /** Throws `invalid-argument` for a name or value that no process could be given. Never repeats a value: it may be secret. */

@@ -20,7 +20,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-const capabilities = filesystemCapabilities;
+const capabilities = filesystemCapabilities();
 let made = 0;
 
 type Fault = (sandbox: Sandbox) => Partial<Sandbox>;
@@ -147,7 +147,7 @@ describe("a sandbox that", () => {
 });
 
 test("every name is different, and those that need more than is declared are skipped", () => {
-  const tests = suite(() => ({}));
+  const tests = suite(() => ({}), { capabilities: { ...capabilities, tracksEscapes: false } });
   expect(new Set(tests.map(({ name }) => name)).size).toBe(tests.length);
   expect(tests.length).toBeGreaterThan(50);
   const escape = "termination: leaves nothing: one that left session, parent and environment";

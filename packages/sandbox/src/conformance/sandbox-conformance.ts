@@ -5,17 +5,19 @@ import { escapeCases } from "./escape.ts";
 import { executeCases } from "./execute.ts";
 import { filesCases } from "./files.ts";
 import { lifecycleCases } from "./lifecycle.ts";
+import { processesCases } from "./processes.ts";
 import { terminationCases } from "./termination.ts";
 
 const allGroups: Readonly<Record<ConformanceGroup, readonly ConformanceCase[]>> = {
   execute: executeCases,
   termination: terminationCases,
+  processes: processesCases,
   files: filesCases,
   escape: escapeCases,
   lifecycle: lifecycleCases,
 };
 
-export type ConformanceGroup = "execute" | "termination" | "files" | "escape" | "lifecycle";
+export type ConformanceGroup = "execute" | "termination" | "processes" | "files" | "escape" | "lifecycle";
 
 export interface ConformanceOptions {
   /** What is tested, as it is to be shown. */

@@ -87,7 +87,7 @@ describeSandboxConformance(
   {
     name: "the deepagents adapter",
     groups: ["files", "escape"],
-    capabilities: filesystemCapabilities,
+    capabilities: filesystemCapabilities(),
     create: async () => throughAdapter(await createFilesystemSandbox({ rootDir: join(directory, `root-${made++}`) })),
     skip: [
       { test: "files: reads no more than it is allowed to", reason: "the protocol has no limit" },

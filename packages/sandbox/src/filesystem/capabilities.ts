@@ -1,13 +1,17 @@
 // What the filesystem driver promises.
 import type { SandboxCapabilities } from "../sandbox.ts";
 
-export const filesystemCapabilities: SandboxCapabilities = {
-  isolation: false,
-  separateStderr: true,
-  // A process that leaves its session, loses its parent and clears its environment is out of sight.
-  tracksEscapes: false,
-  backgroundProcesses: false,
-  snapshot: false,
-  network: ["full"],
-  limits: [],
-};
+/** Escapes are tracked by a resource limit that only Linux passes on and shows, and that the shell must be able to set. */
+export function filesystemCapabilities(
+  found: { readonly tracksEscapes: boolean } = { tracksEscapes: process.platform === "linux" },
+): SandboxCapabilities {
+  return {
+    isolation: false,
+    separateStderr: true,
+    tracksEscapes: found.tracksEscapes,
+    backgroundProcesses: true,
+    snapshot: false,
+    network: ["full"],
+    limits: [],
+  };
+}

@@ -1,18 +1,16 @@
 // The filesystem driver: commands run on the host, in a directory of it. For work that is trusted.
-import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { assertSupported } from "../capabilities.ts";
 import { SandboxError } from "../errors.ts";
-import { checkEnvironment, toExecuteRequest } from "../execute-options.ts";
-import type { CommonSandboxOptions, Sandbox } from "../sandbox.ts";
+import { checkEnvironment } from "../execute-options.ts";
+import type { CommonSandboxOptions, Sandbox, SandboxFiles } from "../sandbox.ts";
 import { filesystemCapabilities } from "./capabilities.ts";
-import { commandEnvironment, type InheritEnv } from "./environment.ts";
-import { toFileError } from "./file-error.ts";
-import { createFiles } from "./files.ts";
-import { hostGuardian } from "./guardian.ts";
-import { killProcesses } from "./process-tree.ts";
-import { runCommand, type RunningCommand } from "./run-command.ts";
+import { createCommandHost } from "../host-processes/command-host.ts";
+import { commandEnvironment, type InheritEnv } from "../host-processes/environment.ts";
+import { toFileError } from "../host-files/file-error.ts";
+import { createFiles } from "../host-files/files.ts";
 
 export interface FilesystemSandboxOptions extends CommonSandboxOptions {
   /** The directory that commands run in and files live in. Made when it is missing, and never deleted. */
@@ -30,15 +28,12 @@ export interface FilesystemSandboxOptions extends CommonSandboxOptions {
   readonly shell?: string;
 }
 
-/** By this variable, which each command has with a value of its own, processes are recognised that left their parents. */
-const markName = "SANDBOX_PROCESS_MARK";
-
 /** Throws `SandboxError` when the directory can't be made or used, and `invalid-argument` for bad options. */
 export async function createFilesystemSandbox(options: FilesystemSandboxOptions): Promise<Sandbox> {
   if (typeof options.rootDir !== "string" || options.rootDir === "") {
     throw new SandboxError("invalid-argument", "Expected rootDir to be the path of a directory, got none.");
   }
-  assertSupported(options, filesystemCapabilities, "filesystem");
+  assertSupported(options, filesystemCapabilities(), "filesystem");
   const rootDir = resolve(options.rootDir);
   const root = await prepareRoot(rootDir);
   const id = `filesystem:${root}`;
@@ -51,69 +46,33 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
     env: checkEnvironment(options.env ?? {}, "env"),
   });
 
-  const token = randomUUID();
-  /** How the marks of all commands of this sandbox begin. */
-  const ownMark = `${markName}=${token}.` as const;
-  const running = new Set<RunningCommand>();
-  const leftBehind = new Set<RunningCommand>();
-  let started = 0;
-  let disposed: Promise<void> | undefined;
-
-  const assertUsable = (): void => {
-    if (disposed) throw new SandboxError("sandbox-gone", `The sandbox in ${root} is disposed. Create it again.`);
-  };
-  const files = createFiles({ roots: root === rootDir ? [root] : [root, rootDir], assertUsable });
-
-  const end = async (): Promise<void> => {
-    for (const command of running) command.stop("sandbox-gone");
-    await Promise.allSettled([...running].map((command) => command.result));
-    if (started === 0) return;
-    const known = new Map([...leftBehind].flatMap((command) => [...command.survivors]));
-    await killProcesses({ leaders: new Set(), known, mark: ownMark });
-    for (const command of leftBehind) command.release();
-    hostGuardian.update({ drop: [ownMark] });
-  };
+  const host = await createCommandHost({
+    name: `in ${root}`,
+    shell: options.shell ?? "/bin/sh",
+    env,
+    async launch(asked) {
+      const cwd = await realDirectory(files.resolve(asked), { root, asked });
+      return { file: options.shell ?? "/bin/sh", args: [], before: "", cwd };
+    },
+    guarded: true,
+    isGone: () => !existsSync(root),
+  });
+  const files: SandboxFiles = createFiles({
+    roots: root === rootDir ? [root] : [root, rootDir],
+    assertUsable: host.assertUsable,
+  });
 
   return {
     id,
     backend: "filesystem",
-    capabilities: filesystemCapabilities,
+    capabilities: filesystemCapabilities({ tracksEscapes: host.tracksEscapes }),
     root,
     files,
-
-    async execute(command, executeOptions) {
-      assertUsable();
-      const request = toExecuteRequest(command, executeOptions);
-      const cwd = await realDirectory(files.resolve(request.cwd), { root, asked: request.cwd });
-      assertUsable();
-      if (started === 0) hostGuardian.update({ hold: [ownMark] });
-      const mark = `${token}.${started++}.`;
-      const run = runCommand(request, {
-        shell: options.shell ?? "/bin/sh",
-        cwd,
-        root,
-        env: { ...env, ...request.env, [markName]: mark },
-        mark: `${markName}=${mark}`,
-      });
-      running.add(run);
-      try {
-        return await run.result;
-      } finally {
-        running.delete(run);
-        if (run.survivors.size > 0 || run.holdsPipes()) leftBehind.add(run);
-      }
-    },
-
-    spawn: async () => {
-      throw new SandboxError("unsupported", "The filesystem backend has no background processes.");
-    },
-    processes: async () => [],
-    process: async () => undefined,
-
-    dispose() {
-      disposed ??= end();
-      return disposed;
-    },
+    execute: host.execute,
+    spawn: host.spawn,
+    processes: host.processes,
+    process: host.process,
+    dispose: () => host.end(),
   };
 }
 

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { describeSandboxConformance } from "@stigmer/sandbox/conformance";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { createFilesystemSandbox } from "./create.ts";
-import { createFiles } from "./files.ts";
+import { createFiles } from "../host-files/files.ts";
+import { filesystemCapabilities } from "./capabilities.ts";
 
 let directory: string;
 
@@ -22,7 +23,7 @@ describeSandboxConformance(
   {
     name: "files without directory handles",
     groups: ["files", "escape"],
-    capabilities: { isolation: false, separateStderr: true, tracksEscapes: false },
+    capabilities: filesystemCapabilities(),
     create: async () => {
       const sandbox = await createFilesystemSandbox({ rootDir: join(directory, `root-${made++}`) });
       return { ...sandbox, files: createFiles({ roots: [sandbox.root], assertUsable: () => {}, byHandle: false }) };

@@ -35,7 +35,7 @@ async function withSandbox(
 describeSandboxConformance(
   {
     name: "filesystem",
-    capabilities: filesystemCapabilities,
+    capabilities: filesystemCapabilities(),
     // Other suites share the machine.
     slackMs: 1000,
     create: ({ id }) => createFilesystemSandbox({ rootDir: id?.slice("filesystem:".length) ?? newRoot() }),

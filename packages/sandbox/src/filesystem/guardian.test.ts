@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { guardianScript, type GuardianEntry } from "./guardian-script.ts";
-import { createGuardian } from "./guardian.ts";
+import { guardianScript, type GuardianEntry } from "../host-processes/guardian-script.ts";
+import { createGuardian } from "../host-processes/guardian.ts";
 import { createFilesystemSandbox } from "./index.ts";
-import { hasProc, readProcessTable, type ProcessEntry } from "./process-table.ts";
+import { hasProc, readProcessTable, type ProcessEntry } from "../host-processes/process-table.ts";
 
 const fixture = fileURLToPath(new URL("__fixtures__/host.ts", import.meta.url));
 
@@ -72,16 +72,22 @@ async function ignoresInterrupts(pid: number): Promise<boolean> {
   return (BigInt(`0x${/SigIgn:\s*(\w+)/.exec(status)?.[1] ?? "0"}`) & 2n) !== 0n;
 }
 
+/** One in a session of its own, and one that also cleared its environment; both without parent. */
+const escapes = `
+  (setsid sh -c 'echo $$ > escaped; exec sleep 1000' &)
+  (setsid env -i sh -c 'echo $$ > vanished; exec sleep 1000' &)
+`;
+
 describe("the host", () => {
   test("dies by SIGKILL: what it runs, what commands left behind and the guardian go with it", async () => {
     const host = startHost(
       "sleep 1000 >/dev/null 2>&1 & echo $! > background",
       "env -i sleep 1000 >/dev/null 2>&1 & echo $! > cleared",
-      `${hasProc ? "(setsid sh -c 'echo $$ > escaped; exec sleep 1000' &); " : ""}echo $$ > shell
+      `${hasProc ? `${escapes} ` : ""}echo $$ > shell
        sh -c 'echo $$ > foreground; exec sleep 1000'`,
     );
     try {
-      const files = ["background", "cleared", "shell", "foreground", ...(hasProc ? ["escaped"] : [])];
+      const files = ["background", "cleared", "shell", "foreground", ...(hasProc ? ["escaped", "vanished"] : [])];
       const processes = await Promise.all(files.map(processIn));
       const shell = processes[2];
       const guardians = groupsOf(host.pid ?? 0).filter(({ pid }) => pid !== shell?.pid);
@@ -231,6 +237,23 @@ describe.each(shells.map((shell) => ({ name: shell.join(" "), shell })))("the sc
     await afterwards(`+ ${held.pid}:${held.startTime} ${reused.pid}:${reused.startTime - 1} 999999999:5\n`);
     await killed(held);
     expect(alive([reused])).toHaveLength(1);
+  });
+
+  test.runIf(hasProc)("kills whatever has a limit of file locks that it holds", async () => {
+    const start = async (limit: string): Promise<ProcessEntry> => {
+      const child = spawn("/bin/sh", ["-c", `ulimit -w ${limit} 2>/dev/null || ulimit -x ${limit}; exec sleep 1000`], {
+        detached: true,
+        stdio: "ignore",
+      });
+      const entry = await processOf(child.pid ?? 0);
+      await eventually(async () => (await readFile(`/proc/${entry.pid}/comm`, "utf8")) === "sleep\n");
+      return entry;
+    };
+    const held = await Promise.all(["9000000000000000000", "9000000000000000007"].map(start));
+    const spared = await Promise.all(["8999999999999999999", "9000000000000000008"].map(start));
+    await afterwards("+ 9000000000000000000..9000000000000000007 77..78\n");
+    await Promise.all(held.map(killed));
+    expect(alive(spared)).toHaveLength(spared.length);
   });
 
   test.runIf(hasProc)("kills whatever carries a mark it holds", async () => {

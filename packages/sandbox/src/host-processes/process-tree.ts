@@ -1,5 +1,6 @@
 // Ends all processes that came of a command, also those that left its process group.
 import { setTimeout as delay } from "node:timers/promises";
+import { isMarked, type LockRange } from "./lock-marks.ts";
 import { hasEnvironmentEntry, readProcessTable, type ProcessEntry } from "./process-table.ts";
 
 /** What is known of the processes to find. Grows with each search, so that a process is found again after its parent died. */
@@ -13,6 +14,10 @@ export interface ProcessScope {
   readonly known: Map<number, number>;
   /** An environment entry (its beginning) that all of them were started with, unless they cleared it. */
   readonly mark: string;
+  /** The resource limit that all of them were started with, where the system has such a thing. */
+  readonly locks?: LockRange;
+  /** Processes looked at and found to carry no mark, by pid with their start time: they get none later. */
+  readonly foreign?: Map<number, number>;
 }
 
 /** Waits this long for what was killed to be gone. SIGKILL takes effect within a few ms, but not in an uninterruptible read. */
@@ -35,11 +40,7 @@ export function findProcesses(scope: ProcessScope): ProcessEntry[] {
     sessions.add(entry.session);
   };
   for (const entry of table) {
-    if (
-      scope.leaders.has(entry.pid) ||
-      scope.known.get(entry.pid) === entry.startTime ||
-      hasEnvironmentEntry(entry.pid, scope.mark)
-    ) {
+    if (scope.leaders.has(entry.pid) || scope.known.get(entry.pid) === entry.startTime || carriesMark(entry, scope)) {
       add(entry);
     }
   }
@@ -54,23 +55,34 @@ export function findProcesses(scope: ProcessScope): ProcessEntry[] {
   return living;
 }
 
+function carriesMark({ pid, startTime }: ProcessEntry, { mark, locks, foreign }: ProcessScope): boolean {
+  if (foreign?.get(pid) === startTime) return false;
+  if (hasEnvironmentEntry(pid, mark)) return true;
+  if (locks === undefined) return false;
+  if (isMarked(pid, locks)) return true;
+  foreign?.set(pid, startTime);
+  return false;
+}
+
 /**
  * Kills all processes in scope and waits until they are gone, `killDeadlineMs` at most. They are stopped first: a stopped
  * process starts no other, and its children keep it as their parent, so that none slips out between search and kill.
  */
-export async function killProcesses(scope: ProcessScope): Promise<void> {
-  for (const leader of scope.leaders) signal(-leader, "SIGSTOP");
+export async function killProcesses(wanted: ProcessScope): Promise<void> {
+  // While a process executes another program its environment can't be read, but its limits can: no look at these errs.
+  const scope = { foreign: new Map<number, number>(), ...wanted };
+  for (const leader of scope.leaders) signalProcess(-leader, "SIGSTOP");
   for (let round = 0; round < freezeRounds; round++) {
     const running = findProcesses(scope).filter((entry) => !halted(entry));
     if (running.length === 0) break;
-    for (const entry of running) signal(entry.pid, "SIGSTOP");
+    for (const entry of running) signalProcess(entry.pid, "SIGSTOP");
     await delay(1);
   }
   const deadline = performance.now() + killDeadlineMs;
-  for (const leader of scope.leaders) signal(-leader, "SIGKILL");
+  for (const leader of scope.leaders) signalProcess(-leader, "SIGKILL");
   for (;;) {
     const living = findProcesses(scope);
-    for (const entry of living) signal(entry.pid, "SIGKILL");
+    for (const entry of living) signalProcess(entry.pid, "SIGKILL");
     if (living.length === 0 || performance.now() > deadline) return;
     await delay(2);
   }
@@ -78,10 +90,11 @@ export async function killProcesses(scope: ProcessScope): Promise<void> {
 
 /** Whether the process group still has a member. */
 export function groupExists(leader: number): boolean {
-  return signal(-leader, 0);
+  return signalProcess(-leader, 0);
 }
 
-function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+/** A negative number is a process group. Whether there is such a process. */
+export function signalProcess(pid: number, name: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, name);
   } catch (error) {

@@ -7,8 +7,10 @@ const pieceLength = 40 * 1024;
 
 const joinAndRun = 'c=; for p do c=$c$p; done; set --; unset p; eval "unset c\n$c"';
 
-export function shellArguments(command: string): string[] {
-  if (Buffer.byteLength(command) < longestArgument) return ["-c", command];
+/** `before` is shell code to run first; it comes on the command's first line, so that line numbers stay. */
+export function shellArguments(command: string, before: string = ""): string[] {
+  const whole = before + command;
+  if (Buffer.byteLength(whole) < longestArgument) return ["-c", whole];
   const pieces: string[] = [];
   for (let start = 0; start < command.length;) {
     let end = Math.min(start + pieceLength, command.length);
@@ -17,5 +19,5 @@ export function shellArguments(command: string): string[] {
     pieces.push(command.slice(start, end));
     start = end;
   }
-  return ["-c", joinAndRun, "sh", ...pieces];
+  return ["-c", before + joinAndRun, "sh", ...pieces];
 }

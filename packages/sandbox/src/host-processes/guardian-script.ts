@@ -5,11 +5,12 @@
  *
  * - `group`: a process group whose leader the host has not seen exit;
  * - `pid:startTime`: a process that outlived its shell; its group is killed if the process is still that one;
- * - `NAME=value`: whatever was started with this in its environment, or an entry that begins so. Without white space.
+ * - `NAME=value`: whatever was started with this in its environment, or an entry that begins so. Without white space;
+ * - `low..high`: whatever was started with a limit of file locks from this to that number.
  *
- * The last two need /proc.
+ * The last three need /proc.
  */
-export type GuardianEntry = `${number}` | `${number}:${number}` | `${string}=${string}`;
+export type GuardianEntry = `${number}` | `${number}:${number}` | `${string}=${string}` | `${bigint}..${bigint}`;
 
 /**
  * Reads lines `+ entry…` and `- entry…` until the pipe ends, as it does however the host ends, and then kills what is still
@@ -38,9 +39,11 @@ kill_group() {
   esac
 }
 patterns=
+ranges=
 for entry in $held; do
   case $entry in
     *=*) patterns="$patterns -e $entry" ;;
+    *..*) ranges="$ranges $entry" ;;
     *:*)
       if read -r stat <"/proc/\${entry%:*}/stat"; then
         set -- \${stat##*') '}
@@ -49,15 +52,26 @@ for entry in $held; do
     *) kill_group "$entry" ;;
   esac
 done
-[ -n "$patterns" ] && [ -r /proc/self/environ ] || exit 0
+[ -n "$patterns$ranges" ] && [ -r /proc/self/environ ] || exit 0
 set +f
+limited() {
+  grep -sH '^Max file locks' /proc/[0-9]*/limits | while read -r file word1 word2 soft hard unit; do
+    case $hard in '' | *[!0-9]*) continue ;; esac
+    for range in $ranges; do
+      [ "$hard" -ge "\${range%..*}" ] && [ "$hard" -le "\${range#*..}" ] && printf '%s\\n' "\${file%%:*}"
+    done
+  done
+}
 round=0
 while [ "$round" -lt 100 ]; do
-  found=$(grep -lszF $patterns /proc/[0-9]*/environ)
+  found=
+  [ -n "$patterns" ] && found=$(grep -lszF $patterns /proc/[0-9]*/environ)
+  [ -n "$ranges" ] && found="$found $(limited)"
+  found=\${found# }
   [ -n "$found" ] || exit 0
   for file in $found; do
     pid=\${file#/proc/}
-    kill -s KILL "\${pid%/environ}"
+    kill -s KILL "\${pid%%/*}"
   done
   round=$((round + 1))
 done

@@ -1,0 +1,239 @@
+// The commands of one sandbox whose processes this machine runs, in whichever way its driver starts them.
+import { randomUUID } from "node:crypto";
+import { createBackgroundProcess, type BackgroundProcess } from "../background-process.ts";
+import { SandboxError } from "../errors.ts";
+import { toExecuteRequest, toSpawnRequest, type ExecuteRequest } from "../execute-options.ts";
+import { createProcessRegistry } from "../process-registry.ts";
+import type { ExecuteResult, FailureReason, Sandbox, SandboxProcess } from "../sandbox.ts";
+import { createExecuteOutput, discard } from "./capture.ts";
+import type { GuardianEntry } from "./guardian-script.ts";
+import { hostGuardian } from "./guardian.ts";
+import { createLockMarks } from "./lock-marks.ts";
+import { killProcesses } from "./process-tree.ts";
+import { runCommand, type CommandContext, type CommandRequest, type RunningCommand } from "./run-command.ts";
+
+export interface CommandHostOptions {
+  /** The sandbox as it is named in errors. */
+  readonly name: string;
+  readonly shell: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** How the shell is started in this directory, given as the caller gave it. Throws what is wrong with it. */
+  launch(cwd: string): Promise<Launch>;
+  readonly guarded: boolean;
+  isGone(): boolean;
+  /** Called as a command starts; answers what explains how it ended. */
+  watch?(): (exitCode: number, reason: FailureReason | undefined) => FailureReason | undefined;
+}
+
+export type Launch = Pick<CommandContext, "file" | "args" | "before" | "cwd">;
+
+export interface CommandHost extends Pick<Sandbox, "execute" | "spawn" | "processes" | "process"> {
+  /** Whether every descendant of a command is found again, whatever it did to get away. */
+  readonly tracksEscapes: boolean;
+  /** Throws `sandbox-gone` after `end`. */
+  assertUsable(): void;
+  /** Ends everything that runs. Safe to call twice. */
+  end(): Promise<void>;
+}
+
+/** By this variable, which each command has with a value of its own, processes are recognised that left their parents. */
+const markName = "SANDBOX_PROCESS_MARK";
+/** What a background child prints after its shell has exited. */
+const leftoverOutputBytes = 1024 * 1024;
+const watchIntervalMs = 100;
+/** Above so many commands that left something behind, those are let go of whose processes have ended. */
+const mostLeftBehind = 100;
+
+export async function createCommandHost(options: CommandHostOptions): Promise<CommandHost> {
+  const locks = await createLockMarks(options.shell);
+  const token = randomUUID();
+  /** How the marks of all commands of this sandbox begin. */
+  const ownMark = `${markName}=${token}.` as const;
+  const ownEntries: readonly GuardianEntry[] = locks ? [ownMark, `${locks.all.low}..${locks.all.high}`] : [ownMark];
+  const commands = new Set<RunningCommand>();
+  const registry = createProcessRegistry();
+  let started = 0;
+  let ended: Promise<void> | undefined;
+
+  const assertUsable = (): void => {
+    if (ended) throw new SandboxError("sandbox-gone", `The sandbox ${options.name} is disposed. Create it again.`);
+  };
+
+  const sweep = (): void => {
+    for (const command of commands) {
+      if (command.isRunning()) continue;
+      command.release();
+      commands.delete(command);
+    }
+  };
+
+  const start = async (
+    request: Omit<CommandRequest, "signal"> & Pick<ExecuteRequest, "cwd" | "env" | "signal">,
+  ): Promise<RunningCommand> => {
+    assertUsable();
+    const launch = await options.launch(request.cwd);
+    assertUsable();
+    if (started === 0 && options.guarded) hostGuardian.update({ hold: ownEntries });
+    const mark = `${token}.${started++}.`;
+    const run = runCommand(request, {
+      ...launch,
+      env: { ...options.env, ...request.env, [markName]: mark },
+      mark: `${markName}=${mark}`,
+      locks: locks?.next(),
+      guarded: options.guarded,
+      isGone: options.isGone,
+      explain: options.watch?.(),
+    });
+    commands.add(run);
+    const forget = (): void => {
+      if (!run.isLeftBehind()) commands.delete(run);
+      if (commands.size > mostLeftBehind) sweep();
+    };
+    run.exit.then(forget, forget);
+    return run;
+  };
+
+  /** What goes on in the background after its shell has exited is listed too. */
+  const listLeftover = (run: RunningCommand, command: string, startedAt: Date, exit: number): void => {
+    const means = meansOf(run);
+    const process: BackgroundProcess = createBackgroundProcess({
+      id: registry.nextId(),
+      command,
+      origin: "execute",
+      startedAt,
+      maxOutputBytes: leftoverOutputBytes,
+      means: {
+        ...means,
+        watch() {
+          const look = (): void => {
+            if (run.isRunning()) return;
+            clearInterval(timer);
+            process.finish(exit);
+          };
+          const timer = setInterval(look, watchIntervalMs);
+          look();
+        },
+      },
+    });
+    run.handOver(process);
+    registry.add(process.handle);
+  };
+
+  const execute = async (request: ExecuteRequest): Promise<ExecuteResult> => {
+    const startedAt = new Date();
+    const begun = performance.now();
+    const output = createExecuteOutput(request);
+    const run = await start({ ...request, sink: output });
+    const exit = await run.exit;
+    if (run.isRunning()) listLeftover(run, request.command, startedAt, exit.exitCode);
+    else run.handOver(discard);
+    return { exitCode: exit.exitCode, ...output.read(), durationMs: performance.now() - begun, ...reasonOf(exit) };
+  };
+
+  const end = async (): Promise<void> => {
+    await Promise.allSettled([...commands].map((command) => command.stop("sandbox-gone")));
+    if (started === 0) return;
+    await killProcesses({ leaders: new Set(), known: new Map(), mark: ownMark, locks: locks?.all });
+    for (const command of commands) command.release();
+    if (options.guarded) hostGuardian.update({ drop: ownEntries });
+  };
+
+  return {
+    tracksEscapes: locks !== undefined,
+    assertUsable,
+
+    async execute(command, executeOptions) {
+      assertUsable();
+      return execute(toExecuteRequest(command, executeOptions));
+    },
+
+    async spawn(command, spawnOptions) {
+      assertUsable();
+      const request = toSpawnRequest(command, spawnOptions);
+      // The process takes output as soon as it runs, and its handle needs what runs.
+      let run: RunningCommand | undefined;
+      const process = createBackgroundProcess({
+        id: registry.nextId(),
+        command,
+        origin: "spawn",
+        startedAt: new Date(),
+        maxOutputBytes: request.maxOutputBytes,
+        onStdout: request.onStdout,
+        onStderr: request.onStderr,
+        means: meansOf({
+          get input() {
+            return run?.input;
+          },
+          isRunning: () => run?.isRunning() ?? true,
+          stop: async (reason) => run?.stop(reason),
+          signal: (name) => run?.signal(name),
+        }),
+      });
+      const begun = await start({ ...request, stdin: { open: true }, sink: process });
+      run = begun;
+      registry.add(process.handle);
+      const tellEnd = async (): Promise<void> => {
+        try {
+          const { exitCode, reason } = await begun.exit;
+          process.finish(exitCode, reason);
+        } catch (error) {
+          process.fail(error);
+        }
+        if (!begun.isLeftBehind()) process.endOutput();
+      };
+      void tellEnd();
+      return process.handle;
+    },
+
+    async processes() {
+      assertUsable();
+      return registry.list();
+    },
+
+    async process(id) {
+      assertUsable();
+      return registry.get(id);
+    },
+
+    end() {
+      ended ??= end();
+      return ended;
+    },
+  };
+}
+
+const reasonOf = ({ reason }: { readonly reason?: FailureReason }): { reason?: FailureReason } => ({
+  ...(reason && { reason }),
+});
+
+function meansOf(run: Pick<RunningCommand, "input" | "isRunning" | "stop" | "signal">): {
+  isRunning(): boolean;
+  write: SandboxProcess["write"];
+  closeStdin(): Promise<void>;
+  kill: SandboxProcess["kill"];
+} {
+  return {
+    isRunning: () => run.isRunning(),
+    async write(input) {
+      const stream = run.input;
+      if (stream === undefined) throw noInput();
+      await new Promise<void>((resolve, reject) => {
+        stream.write(input as string, (error) => (error ? reject(noInput(error)) : resolve()));
+      });
+    },
+    async closeStdin() {
+      const stream = run.input;
+      if (stream === undefined) return;
+      await new Promise<void>((resolve) => stream.end(resolve));
+    },
+    async kill(name = "SIGKILL") {
+      if (name === "SIGKILL") await run.stop("killed");
+      else run.signal(name);
+    },
+  };
+}
+
+function noInput(cause?: unknown): SandboxError {
+  const message = "The process takes no input: it has ended, has closed its input, or was left running by `execute`.";
+  return new SandboxError("process-ended", message, { cause });
+}
