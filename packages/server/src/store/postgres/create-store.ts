@@ -3,27 +3,22 @@ import { createArtifactStore } from "./artifacts.ts";
 import { createConnections } from "./connections.ts";
 import { createExecutionStore } from "./executions.ts";
 import { createLedgerStore } from "./ledger.ts";
-import { openDatabase, type Database, type PostgresOptions } from "./open.ts";
+import { openDatabase, type PostgresOptions } from "./open.ts";
 import { createQueueStore } from "./queue.ts";
 import { createResourceStore } from "./resources.ts";
 import { createSkillVersionStore } from "./skill-versions.ts";
 import type { Session } from "./sql.ts";
 import { createTaskOutbox } from "./tasks.ts";
 
-export interface PostgresStore {
-  readonly store: Store;
-  readonly database: Database;
-}
-
 /**
  * The store of several servers, in one database of Postgres. Throws `ServerError` `database-unreachable` or
  * `database-newer`; calls throw `StoreError` `unavailable` while the database is away, and go on when it is back.
  */
-export async function openPostgresStore(options: PostgresOptions): Promise<PostgresStore> {
-  const database = await openDatabase(options);
-  const connections = createConnections(database.pool);
+export async function openPostgresStore(options: PostgresOptions): Promise<Store> {
+  const { pool, lock } = await openDatabase(options);
+  const connections = createConnections(pool);
   const session: Session = { read: connections.each, write: connections.each };
-  const store: Store = {
+  return {
     ...createRoles(session),
     queue: createQueueStore(session),
     artifacts: createArtifactStore(connections),
@@ -32,9 +27,11 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Postg
       connections.transaction("serializable", (sql) =>
         work(createRoles({ read: (step) => step(sql), write: (step) => step(sql) })),
       ),
-    close: connections.close,
+    close: async () => {
+      await connections.close();
+      await lock?.release();
+    },
   };
-  return { store, database };
 }
 
 function createRoles(session: Session): StoreTransaction {

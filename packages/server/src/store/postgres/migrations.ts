@@ -201,7 +201,7 @@ const MIGRATIONS: readonly string[] = [
 ];
 
 /** This program's part of the database's advisory locks; what is locked comes second. */
-const LOCK_SPACE = 0x57_16_3e;
+export const LOCK_SPACE = 0x57_16_3e;
 
 /** Locks are of the database, tables are of a schema. */
 export const lockOf = (what: string): string => `${LOCK_SPACE}, hashtext('${what} ' || current_schema())`;
@@ -211,7 +211,6 @@ export const lockOf = (what: string): string => `${LOCK_SPACE}, hashtext('${what
  * `ServerError` `database-newer` or `database-unreachable`.
  */
 export async function migrate(client: Client, address: string): Promise<void> {
-  await refuseUnfit(client, address);
   await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${lockOf("migrations")})`);
   const current = await versionOf(client);
   if (current > MIGRATIONS.length) {
@@ -245,7 +244,8 @@ async function versionOf(client: Client): Promise<number> {
 
 const OLDEST_VERSION = 130_000;
 
-async function refuseUnfit(client: Client, address: string): Promise<void> {
+/** Throws `ServerError` `database-unreachable` when this Postgres could not keep what this program stores. */
+export async function refuseUnfit(client: Client, address: string): Promise<void> {
   const { rows } = await client.query<{ encoding: string; version: string; number: number }>(
     `SELECT current_setting('server_encoding') AS encoding, current_setting('server_version') AS version,
        current_setting('server_version_num')::int AS number`,

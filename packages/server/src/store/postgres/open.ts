@@ -1,7 +1,8 @@
 import type { Client, Pool } from "pg";
 import { ServerError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
-import { migrate } from "./migrations.ts";
+import { type DatabaseLock, lockDatabase } from "./lock.ts";
+import { migrate, refuseUnfit } from "./migrations.ts";
 import { isState } from "./trouble.ts";
 import { types } from "./values.ts";
 
@@ -11,15 +12,18 @@ export interface PostgresOptions {
   /** How many connections this server opens at most. Default 10. */
   readonly poolSize?: number;
   readonly logger: Logger;
+  /**
+   * Given: the database's runs become this server's alone, and this is called when another server took them while this one's
+   * connection was broken.
+   */
+  readonly onLost?: () => void;
 }
 
 /** An open database of this program's schema. */
 export interface Database {
   readonly pool: Pool;
-  /** A connection of its own, not yet open. Its loss has to be listened for. */
-  createClient(): Client;
-  /** `host:port/database`, for people. */
-  readonly address: string;
+  /** Of `onLost`. */
+  readonly lock: DatabaseLock | undefined;
 }
 
 /** How long a call waits for a connection, or for one that is free, in milliseconds. */
@@ -38,9 +42,9 @@ const SETTINGS =
 
 /**
  * Connects, and brings the schema up to date. Throws `ServerError` `database-unreachable` or `database-newer`; no message
- * has the password.
+ * has the password. With `onLost` also `already-running`.
  */
-export async function openDatabase({ url, poolSize = 10, logger }: PostgresOptions): Promise<Database> {
+export async function openDatabase({ url, poolSize = 10, logger, onLost }: PostgresOptions): Promise<Database> {
   const pg = await import("pg").catch((cause: unknown) => {
     throw unusable("Postgres needs the package pg: install it beside this one (npm install pg).", cause);
   });
@@ -51,13 +55,18 @@ export async function openDatabase({ url, poolSize = 10, logger }: PostgresOptio
   const address = `${host}:${port}/${database}`;
   // Between two statements nobody else would hear of its loss.
   client.on("error", () => {});
+  let lock: DatabaseLock | undefined;
   try {
     await client.connect();
+    await refuseUnfit(client, address);
+    // Before the schema changes under another server.
+    if (onLost) lock = await lockDatabase({ client, createClient, address, logger, onLost });
     await migrate(client, address);
+    if (!lock) await client.end();
   } catch (cause) {
-    throw ServerError.is(cause) ? cause : explain(cause, { address, database, user });
-  } finally {
+    await lock?.release();
     await client.end().catch(() => {});
+    throw ServerError.is(cause) ? cause : explain(cause, { address, database, user });
   }
 
   const pool = new pg.Pool({
@@ -78,7 +87,7 @@ export async function openDatabase({ url, poolSize = 10, logger }: PostgresOptio
   });
   // One that is in use tells its loss here alone when it has nothing to answer.
   pool.on("connect", (connection) => void connection.on("error", () => {}));
-  return { pool, createClient, address };
+  return { pool, lock };
 }
 
 function withSettings(text: string): string {

@@ -7,7 +7,7 @@ storeConformance({
   name: "postgres",
   open: async () => {
     const schema = await createSchema();
-    const open = async () => (await openPostgresStore({ url: schema.url, logger: silentLogger })).store;
+    const open = () => openPostgresStore({ url: schema.url, logger: silentLogger });
     let store = await open();
     return {
       store,

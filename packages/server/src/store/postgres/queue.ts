@@ -49,7 +49,7 @@ const DELIVERABLE = `
 /** Answers a row without an id when there was no task, and whether there was one that somebody else had locked. */
 const leasing = (others: "SKIP LOCKED" | ""): string => `
   WITH chosen AS (
-    ${DELIVERABLE} ORDER BY position LIMIT 1 FOR UPDATE OF candidate ${others}
+    ${DELIVERABLE} ORDER BY position LIMIT 1 FOR NO KEY UPDATE OF candidate ${others}
   ), leased AS (
     UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
       expires_at = :expires_at, claim_id = ''
@@ -71,7 +71,7 @@ const RENEW = `
   WITH current AS (
     SELECT position FROM tasks JOIN unnest(:ids::text[], :fences::bigint[]) AS lease (task_id, lease_fence)
       ON tasks.id = task_id AND tasks.fence = lease_fence
-    WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position FOR UPDATE OF tasks
+    WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position FOR NO KEY UPDATE OF tasks
   )
   UPDATE tasks SET expires_at = :expires_at FROM current WHERE tasks.position = current.position RETURNING ${COLUMNS}`;
 
@@ -84,13 +84,13 @@ const RELEASE = `
 
 const EXPIRE = `
   WITH due AS (
-    SELECT position FROM tasks WHERE state = 'leased' AND expires_at <= :now ORDER BY position FOR UPDATE
+    SELECT position FROM tasks WHERE state = 'leased' AND expires_at <= :now ORDER BY position FOR NO KEY UPDATE
   )
   UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure
   FROM due WHERE tasks.position = due.position RETURNING ${COLUMNS}`;
 
 const RECOVER = `
-  WITH leased AS (SELECT position FROM tasks WHERE state = 'leased' ORDER BY position FOR UPDATE)
+  WITH leased AS (SELECT position FROM tasks WHERE state = 'leased' ORDER BY position FOR NO KEY UPDATE)
   UPDATE tasks SET expires_at = :expires_at FROM leased WHERE tasks.position = leased.position`;
 
 const CANCEL = `
@@ -103,7 +103,7 @@ const RESUME = "UPDATE tasks SET pause_reason = NULL WHERE id = :id AND state <>
 
 /** Items come in one after the other: who has seen the first of an inbox has seen what will stay the first. */
 const DELIVER = `
-  WITH open AS (SELECT id, state FROM tasks WHERE id = :id AND state <> 'done' FOR UPDATE), added AS (
+  WITH open AS (SELECT id, state FROM tasks WHERE id = :id AND state <> 'done' FOR NO KEY UPDATE), added AS (
     INSERT INTO task_inbox (task_id, id, payload) SELECT id, :item, :payload::bytea FROM open
     ON CONFLICT (task_id, id) DO NOTHING
   )
