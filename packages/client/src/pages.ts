@@ -34,18 +34,12 @@ export function listOf<T>(pageToken: string | undefined, fetch: (pageToken: stri
   });
 }
 
-/** A server that counts pages instead of giving tokens: the token here is how many items came before. */
-export async function pageByCount<T>(
+/** A list that older methods give by the numbers of its pages, from 0: the token here is the number. */
+export async function numberedPage<T>(
   { pageSize, pageToken }: Required<PageInput>,
-  fetch: (size: number) => Promise<readonly T[]>,
+  fetch: (page: { num: number; size: number }) => Promise<{ items: readonly T[]; totalPages: number }>,
 ): Promise<Page<T>> {
-  const start = Number(pageToken) || 0;
-  const size = pageSize || 50;
-  // Always the first page, so large that it holds what is wanted: what is written in between shifts nothing, and nobody has
-  // to know whether pages count from 0 or 1. One more tells whether there is a next page.
-  const items = await fetch(start + size + 1);
-  return {
-    items: items.slice(start, start + size),
-    nextPageToken: items.length > start + size ? String(start + size) : "",
-  };
+  const num = Number(pageToken) || 0;
+  const { items, totalPages } = await fetch({ num, size: Math.min(pageSize || 50, 1_000) });
+  return { items, nextPageToken: num + 1 < totalPages ? String(num + 1) : "" };
 }

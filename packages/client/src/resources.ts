@@ -33,7 +33,7 @@ import {
 } from "@stigmer/protos/session/v1";
 import { SkillCommandController, SkillQueryController, type Skill, SkillSchema } from "@stigmer/protos/skill/v1";
 import { call, type CallOptions } from "./call.ts";
-import { listOf, pageByCount, type List, type PageInput } from "./pages.ts";
+import { listOf, numberedPage, type List, type PageInput } from "./pages.ts";
 import { requireId } from "./require-id.ts";
 import {
   toPage,
@@ -140,8 +140,9 @@ export function createAgentInstanceClient(transport: Transport, defaults: Defaul
       listOf(pageToken, (pageToken) =>
         call(`instances of agent ${agentId}`, async () => {
           requireId("agent_id", agentId);
-          return pageByCount({ pageSize, pageToken }, async (size) => {
-            return (await query.getByAgent({ agentId, pageInfo: { size } }, options)).items;
+          return numberedPage({ pageSize, pageToken }, async (pageInfo) => {
+            const { items, totalCount } = await query.getByAgent({ agentId, pageInfo }, options);
+            return { items, totalPages: Math.ceil(totalCount / pageInfo.size) };
           });
         }),
       ),

@@ -7,7 +7,7 @@ import {
   OrganizationSchema,
 } from "@stigmer/protos/organization/v1";
 import { call, type CallOptions } from "./call.ts";
-import { listOf, pageByCount, type List, type PageInput } from "./pages.ts";
+import { listOf, numberedPage, type List, type PageInput } from "./pages.ts";
 import { requireId } from "./require-id.ts";
 import { describe, verbsOf, type Defaults } from "./resource-client.ts";
 import { toResource, type ResourceInput } from "./resource-input.ts";
@@ -62,7 +62,10 @@ export function createOrganizationClient(transport: Transport, defaults: Default
     list: ({ pageSize = 0, pageToken } = {}, options) =>
       listOf(pageToken, (pageToken) =>
         call("organizations", () =>
-          pageByCount({ pageSize, pageToken }, async (size) => (await query.find({ page: { size } }, options)).entries),
+          numberedPage({ pageSize, pageToken }, async (page) => {
+            const { entries: items, totalPages } = await query.find({ page }, options);
+            return { items, totalPages };
+          }),
         ),
       ),
     listMine: (options) => call("organizations", async () => (await query.findMyOrganizations({}, options)).entries),

@@ -103,6 +103,7 @@ export function createFollowedRun(
         throw startOver(at.revision, `a change does not fit the status (${error.message})`);
       }
       revision = at.revision;
+      fold.status.revision = revision;
       if (at.stateHash !== "" && comparable) {
         if (hashesContradict(fold.hash(), at.stateHash))
           throw startOver(at.revision, "the status differs from the server's");

@@ -15,7 +15,7 @@ export type SessionUpdate =
   | ({
       readonly kind: "run";
       readonly executionId: string;
-      /** The run as it was when it was first seen: what it was asked. How it stands now is in `status`. */
+      /** What the run was asked. How it stands now is in `status`. */
       readonly execution: AgentExecution;
     } & ExecutionUpdate)
   /** The run is gone. */

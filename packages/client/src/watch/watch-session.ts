@@ -48,9 +48,8 @@ export function watchSession(
   }
 
   function meet(execution: AgentExecution, executionId: string): SessionRun {
-    const known = runs.get(executionId);
-    const followed = known?.followed ?? createFollowedRun({ executionId, onResync: options.onResync });
-    const run = { execution: known?.execution ?? execution, followed };
+    const followed = runs.get(executionId)?.followed ?? createFollowedRun({ executionId, onResync: options.onResync });
+    const run = { execution, followed };
     runs.set(executionId, run);
     return run;
   }
