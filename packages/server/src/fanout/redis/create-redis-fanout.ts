@@ -58,16 +58,18 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
   let state: FanoutState = "polling";
   let closed = false;
   let awaySaid = false;
-  let lastError: string | undefined;
+  /** Why it is away, as far as it is known. */
+  let trouble: string | undefined;
   let subscribed = false;
   let unsentBytes = 0;
   let droppedTotal = 0;
 
   for (const client of [publisher, subscriber]) {
     // Without a listener the process would end.
-    client.on("error", (error: Error) => (lastError = error.message));
+    client.on("error", (error: Error) => (trouble = error.message));
     client.on("close", () => {
       if (client === subscriber) subscribed = false;
+      trouble ??= "the connection was closed";
       settle();
     });
   }
@@ -87,16 +89,17 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
     if (closed) return;
     const next: FanoutState = subscribed && publisher.status === "ready" ? "live" : "polling";
     const address = `${host}:${port}`;
-    if (next === "polling" && !awaySaid) {
+    if (next === "polling" && !awaySaid && trouble !== undefined) {
       awaySaid = true;
-      const reason = lastError ?? "the connection was closed";
+      const reason = trouble;
       logger.warn(
         { address, reason },
         "Redis is away: what other servers do is looked up in the store until it is back",
       );
-    } else if (next === "live" && awaySaid) {
+    } else if (next === "live") {
+      if (awaySaid) logger.info({ address }, "Redis is back");
       awaySaid = false;
-      logger.info({ address }, "Redis is back");
+      trouble = undefined;
     }
     if (next === state) return;
     state = next;
