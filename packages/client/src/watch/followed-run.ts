@@ -2,7 +2,7 @@ import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexe
 import { createStatusFold, hashesContradict, type StatusFold, StatusError } from "@stigmer/status";
 import { ClientError } from "../errors.ts";
 import { phaseName, type PhaseName } from "../phases.ts";
-import { Reopen } from "./reconnecting.ts";
+import { GiveUp, Reopen } from "./reconnecting.ts";
 import { createSaidText, type SaidText } from "./said-text.ts";
 
 /** One step of a run as its watcher sees it. */
@@ -75,7 +75,8 @@ export function createFollowedRun(
     revision = 0;
     resyncs += 1;
     if (resyncs > MAX_RESYNCS) {
-      return new ClientError("internal", `execution ${executionId}: ${reason}, also after ${MAX_RESYNCS} fresh starts`);
+      const message = `execution ${executionId}: ${reason}, also after ${MAX_RESYNCS} fresh starts`;
+      return new GiveUp(new ClientError("internal", message));
     }
     onResync?.({ executionId, revision: at, reason });
     return new Reopen(reason);

@@ -14,6 +14,17 @@ export class Reopen extends Error {
   override readonly name = "Reopen";
 }
 
+/** Thrown by a stream that opening it anew would not mend. */
+export class GiveUp extends Error {
+  override readonly name = "GiveUp";
+  readonly error: ClientError;
+
+  constructor(error: ClientError) {
+    super(error.message);
+    this.error = error;
+  }
+}
+
 export interface Reconnecting<T> {
   /** What is watched, for messages. */
   readonly subject: string;
@@ -63,6 +74,7 @@ export async function* reconnecting<T>(
       } catch (cause) {
         if (signal.aborted) throw new ClientError("cancelled", `${subject}: watching was stopped`, { cause });
         if (cause instanceof Reopen) continue;
+        if (cause instanceof GiveUp) throw cause.error;
         const error = ClientError.from(cause, subject);
         if (error.code === "unimplemented" && fallBack?.()) continue;
         if (!mayPass(error)) throw error;

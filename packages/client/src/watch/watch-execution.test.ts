@@ -14,6 +14,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { createStatusFold } from "@stigmer/status";
 import { describe, expect, it } from "vitest";
+import type { Resync } from "./followed-run.ts";
 import { watchExecution, type WatchOptions } from "./watch-execution.ts";
 
 // A run in six revisions.
@@ -157,5 +158,150 @@ describe("watchExecution", () => {
       { signal: controller.signal },
     );
     await expect(run).rejects.toMatchObject({ code: "cancelled" });
+  });
+});
+
+describe("a watcher's picture", () => {
+  const hashAt = (revision: number): string => createStatusFold(statusAt(revision)).hash();
+  const withHash = (told: WatchAgentExecutionEvent, stateHash: string): WatchAgentExecutionEvent =>
+    Object.assign(told, { stateHash });
+
+  it("is held against the server's hashes", async () => {
+    const resyncs: Resync[] = [];
+    const result = await collect(
+      {
+        async *watch() {
+          yield withHash(snapshot(1), hashAt(1));
+          for (const revision of [2, 3, 4, 5, 6]) yield withHash(event(revision), hashAt(revision));
+        },
+      },
+      { onResync: (resync) => resyncs.push(resync) },
+    );
+    expect(result.text).toBe("Hello, you");
+    expect(resyncs).toEqual([]);
+  });
+
+  it("is fetched anew when it is another one than the server's, and a wrong one is not shown", async () => {
+    const asked: number[] = [];
+    const resyncs: Resync[] = [];
+    const shown: string[] = [];
+    const transport = createRouterTransport((router) => {
+      router.service(AgentExecutionQueryController, {
+        async *watch({ afterRevision }) {
+          asked.push(afterRevision);
+          if (asked.length === 1) {
+            yield snapshot(3);
+            // Revision 4 gets lost on the way: what comes next is told by the hash alone.
+            yield withHash(
+              create(WatchAgentExecutionEventSchema, { revision: 5, event: { case: "delta", value: {} } }),
+              hashAt(5),
+            );
+          } else {
+            yield snapshot(5);
+            yield withHash(event(6), hashAt(6));
+          }
+        },
+      });
+    });
+    const client = createClient(AgentExecutionQueryController, transport);
+    const updates = watchExecution(client, "aex-1", { onResync: (resync) => resyncs.push(resync) });
+    for await (const { revision, text, delta } of updates)
+      shown.push(`${revision} ${text} ${delta ? "delta" : "whole"}`);
+    expect(asked).toEqual([0, 0]);
+    expect(resyncs).toEqual([{ executionId: "aex-1", revision: 5, reason: "the status differs from the server's" }]);
+    expect(shown).toEqual(["3 Hel whole", "5 lo, you whole", "6  delta"]);
+  });
+
+  it("is fetched anew when a change does not fit it", async () => {
+    const resyncs: string[] = [];
+    let opened = 0;
+    const result = await collect(
+      {
+        async *watch() {
+          opened += 1;
+          yield snapshot(opened === 1 ? 2 : 4);
+          // Behind text that is not there.
+          yield event(5);
+          yield event(6);
+        },
+      },
+      { onResync: ({ reason }) => resyncs.push(reason) },
+    );
+    expect(result.text).toBe("Hello, you");
+    expect(resyncs).toEqual([expect.stringMatching(/^a change does not fit the status/)]);
+  });
+
+  it("that comes out wrong again and again ends the watch", async () => {
+    let opened = 0;
+    const run = collect({
+      async *watch() {
+        opened += 1;
+        yield snapshot(1);
+        yield withHash(event(2), "1:0000000000000000");
+      },
+    });
+    await expect(run).rejects.toMatchObject({
+      code: "internal",
+      message: "execution aex-1: the status differs from the server's, also after 3 fresh starts",
+    });
+    expect(opened).toBe(4);
+  });
+
+  it("is not held against hashes by rules that it does not know, nor against a server that counts otherwise", async () => {
+    for (const [first, later] of [
+      ["", "2:0000000000000000"],
+      ["1:0000000000000000", "1:0000000000000001"],
+    ] as const) {
+      const result = await collect({
+        async *watch() {
+          yield withHash(snapshot(1), first);
+          for (const revision of [2, 3, 4, 5, 6]) yield withHash(event(revision), later);
+        },
+      });
+      expect(result.revisions).toEqual([1, 2, 3, 4, 5, 6]);
+    }
+  });
+});
+
+describe("said text", () => {
+  it("goes on where an earlier watch stopped, and sets turns apart", async () => {
+    const transport = createRouterTransport((router) => {
+      router.service(AgentExecutionQueryController, {
+        async *watch() {
+          const started = { case: "messageStarted" as const, value: { messageId: "n", type: MessageType.MESSAGE_AI } };
+          const human = { case: "messageStarted" as const, value: { messageId: "h", type: MessageType.MESSAGE_HUMAN } };
+          const said = (messageId: string, offset: number, text: string) => ({
+            case: "textAppended" as const,
+            value: { messageId, kind: TextKind.CONTENT, offset, text },
+          });
+          const changes = [said("m", 7, "you"), human, said("h", 0, "Bye"), started, said("n", 0, "Good")];
+          yield create(WatchAgentExecutionEventSchema, {
+            revision: 5,
+            event: { case: "delta", value: { changes: changes.map((change) => ({ change })) } },
+          });
+          yield create(WatchAgentExecutionEventSchema, {
+            revision: 6,
+            event: {
+              case: "delta",
+              value: {
+                changes: [
+                  said("n", 4, "bye"),
+                  { case: "run" as const, value: { phase: ExecutionPhase.EXECUTION_FAILED } },
+                ].map((change) => ({ change })),
+              },
+            },
+          });
+        },
+      });
+    });
+    const client = createClient(AgentExecutionQueryController, transport);
+    const updates = await Array.fromAsync(
+      watchExecution(client, "aex-1", { afterRevision: 4, status: statusAt(4) }),
+      ({ text, phase }) => [text, phase],
+    );
+    expect(updates).toEqual([
+      ["you\n\nGood", "in-progress"],
+      ["bye", "failed"],
+    ]);
   });
 });
