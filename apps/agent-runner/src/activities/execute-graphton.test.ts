@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { createRouterTransport } from "@connectrpc/connect";
 import { AgentError, type RunControl } from "@stigmer/agent";
 import { ClientError, type StigmerClient } from "@stigmer/client";
 import { ActivityStop, type ActivityContext } from "@stigmer/engine";
@@ -64,6 +65,8 @@ function world({ execution: init, onWrite }: Options = {}): World {
     sessions: { get: async () => ({ metadata: { id: "ses-1" }, spec: { agentInstanceId: "ain-1" } }) },
     agentInstances: { get: async () => ({ spec: { agentId: "agt-1" } }) },
     agents: { get: async () => ({ metadata: { id: "agt-1" }, spec: {} }) },
+    // One that knows no contexts.
+    transport: createRouterTransport(() => {}),
     fence,
   });
   let streams: Streams = async () => {};
