@@ -19,6 +19,7 @@ import { SessionCommandController, SessionQueryController } from "@stigmer/proto
 import { SkillCommandController, SkillQueryController } from "@stigmer/protos/skill/v1";
 import { createRunStatuses, type RunStatuses, type RunStatusesOptions } from "../../executions/run-statuses.ts";
 import { settlePhases } from "../../executions/settle-phases.ts";
+import { announceRuns } from "../../fanout/announce-runs.ts";
 import type { Principal } from "../../interceptors/principal.ts";
 import { validateRequests } from "../../interceptors/validate.ts";
 import { silentLogger } from "../../logger.ts";
@@ -73,8 +74,9 @@ export function openTestServer(options: TestServerOptions = {}): TestServer {
 
 function open(options: TestServerOptions & { readonly dataDir: string; readonly key: Uint8Array }): TestServer {
   const { dataDir, key, mode = "local", clock } = options;
-  const store = openSqliteStore({ dataDir });
-  const runs = createRunStatuses({ store, logger: silentLogger, clock, ...options.runs });
+  const opened = openSqliteStore({ dataDir });
+  const runs = createRunStatuses({ store: opened, logger: silentLogger, clock, ...options.runs });
+  const store = announceRuns(opened, runs);
   const asked: string[] = [];
   const queue = settlePhases({ queue: store.queue, runs, logger: silentLogger });
   const standing = (state: "waiting" | "leased" | "done" | "unknown"): Standing =>
