@@ -34,13 +34,19 @@ export function takeSnapshot(dataDir: string): Snapshot {
     throw new BackupError("no-database", `There is no database in ${dataDir}: nothing to back up.`);
   }
   const readers = new Map<string, DatabaseSync>();
+  const holders: DatabaseSync[] = [];
   const close = (): void => {
-    for (const reader of readers.values()) reader.close();
+    // Who is the last to close a database puts its log away, which these can and readers can't.
+    for (const database of [...readers.values(), ...holders.splice(0)]) database.close();
     readers.clear();
   };
   try {
     const takenAt = holdingStill(
-      databases.map((name) => join(dataDir, name)),
+      databases.map((name) => {
+        const database = new DatabaseSync(join(dataDir, name), { timeout: 0 });
+        holders.push(database);
+        return database;
+      }),
       () => {
         for (const name of databases) {
           const reader = new DatabaseSync(join(dataDir, name), { readOnly: true });
@@ -68,18 +74,13 @@ export function takeSnapshot(dataDir: string): Snapshot {
 }
 
 /** Does something while nobody writes to the databases. */
-function holdingStill<T>(paths: readonly string[], work: () => T): T {
-  const held: DatabaseSync[] = [];
+function holdingStill<T>(databases: readonly DatabaseSync[], work: () => T): T {
   const until = performance.now() + PATIENCE_MS;
   try {
-    for (const path of paths) {
-      const database = new DatabaseSync(path, { timeout: 0 });
-      held.push(database);
-      beginAsSoonAsFree(database, until);
-    }
+    for (const database of databases) beginAsSoonAsFree(database, until);
     return work();
   } finally {
-    for (const database of held) database.close();
+    for (const database of databases) if (database.isTransaction) database.exec("ROLLBACK");
   }
 }
 
