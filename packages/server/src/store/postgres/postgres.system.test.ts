@@ -5,6 +5,7 @@ import { openPostgresStore } from "./create-store.ts";
 
 storeConformance({
   name: "postgres",
+  sequences: 30,
   open: async () => {
     const schema = await createSchema();
     const open = () => openPostgresStore({ url: schema.url, logger: silentLogger });

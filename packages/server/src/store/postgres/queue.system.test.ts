@@ -8,7 +8,7 @@ queueStoreConformance({
   name: "postgres",
   describe,
   it,
-  runs: 30,
+  runs: 15,
   create: async () => {
     const schema = await createSchema();
     const store = await openPostgresStore({ url: schema.url, logger: silentLogger });

@@ -9,6 +9,8 @@ import { valueCases } from "./values.ts";
 
 export interface StoreConformanceOptions {
   readonly name: string;
+  /** How many random sequences of requests to hold against the laws. Default 120. */
+  readonly sequences?: number;
   /** An empty store. */
   readonly open: () => Promise<OpenStore>;
 }
@@ -23,6 +25,7 @@ export interface OpenStore {
 
 /** What a case works on; `store` is the one opened last. */
 export interface Subject {
+  readonly sequences: number;
   readonly store: Store;
   reopen(): Promise<Store>;
 }
@@ -38,6 +41,7 @@ export function storeConformance(options: StoreConformanceOptions): void {
     });
     afterEach(() => open.dispose());
     const subject: Subject = {
+      sequences: options.sequences ?? 120,
       get store() {
         return store;
       },
