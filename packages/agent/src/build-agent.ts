@@ -5,6 +5,7 @@ import { createDeepAgent, GENERAL_PURPOSE_SUBAGENT, type SubAgent } from "deepag
 import { type AgentMiddleware, modelRetryMiddleware, todoListMiddleware } from "langchain";
 import type { Agent, AgentOptions, SubAgentSpec } from "./agent.ts";
 import { AgentError } from "./errors.ts";
+import { createWriteBehind } from "./ledger/run-writes.ts";
 import { isOwnTool } from "./ledger/tool-classes.ts";
 import { createExecuteTool } from "./middleware/execute-tool.ts";
 import { fileTools } from "./middleware/files.ts";
@@ -21,17 +22,19 @@ import { isRetryable, toAgentError } from "./to-agent-error.ts";
 
 export async function buildAgent(options: AgentOptions): Promise<Agent> {
   check(options);
-  const { model: modelConfig, sandbox, checkpointer, context } = options;
+  const { model: modelConfig, sandbox, context } = options;
   const { recursionLimit = 1000, commandTimeoutMs = 120_000 } = options;
   const execute = createExecuteTool(sandbox, { timeoutMs: commandTimeoutMs });
   const backend = withSpill(toDeepAgentsBackend(sandbox), options.spillDirectory);
+  const writes = createWriteBehind(options.checkpointer);
   const ledger =
     options.ledger === undefined
       ? undefined
       : createToolLedger({
           ledger: options.ledger,
-          serde: checkpointer.serde,
+          serde: options.checkpointer.serde,
           requestPause: options.unknownOutcome === "pause" ? requestOwnPause : undefined,
+          writesOf: ({ configurable }) => writes.of(configurable?.["thread_id"]),
         });
 
   // deepagents gives a sub-agent none of its parent's middleware: each gets its own.
@@ -49,7 +52,7 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
     }) as AgentMiddleware,
     runGate({ listens }),
     // Innermost, so that nothing but the tool lies between its intent and its result.
-    ...(ledger === undefined ? [] : [ledger.middleware()]),
+    ...(ledger === undefined ? [] : [ledger()]),
     toolErrors(),
   ];
   const subAgent = ({ name, description, instructions, skillsSection }: SubAgentSpec): SubAgent => ({
@@ -68,15 +71,12 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
       middleware: middleware({ listens: true }),
       subagents: withGeneralPurpose(options).map(subAgent),
       backend,
-      checkpointer,
+      checkpointer: writes.checkpointer,
     });
     const graph = agent.graph as unknown as AgentGraph;
     const newMessage = (id: string, content: string): HumanMessage => new HumanMessage({ id, content });
-    const settle = async (): Promise<void> => {
-      await execute.settleAborted();
-      await ledger?.settle();
-    };
-    return { open: (request) => openRun(graph, request, { recursionLimit, model: modelConfig, newMessage, settle }) };
+    const run = { recursionLimit, model: modelConfig, newMessage, settle: execute.settleAborted, writes };
+    return { open: (request) => openRun(graph, request, run) };
   } catch (error) {
     const { code, message } = toAgentError(error, modelConfig);
     if (code !== "unknown") throw toAgentError(error, modelConfig);

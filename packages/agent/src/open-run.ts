@@ -3,6 +3,7 @@ import type { BaseMessage } from "@langchain/core/messages";
 import { isGraphDrained } from "@langchain/langgraph";
 import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
 import { AgentError } from "./errors.ts";
+import type { WriteBehind } from "./ledger/run-writes.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { createInbox, isSteering } from "./run-control/inbox.ts";
 import { createRunGate, gateConfig, type RunGate } from "./run-control/run-gate.ts";
@@ -34,6 +35,8 @@ export interface OpenRunOptions {
   newMessage(id: string, content: string): BaseMessage;
   /** Resolves when what aborted runs had started is gone. */
   settle(): Promise<void>;
+  /** What a run writes beside going on is waited for before it rests or ends, and ends it when it fails. */
+  readonly writes: WriteBehind;
 }
 
 export async function openRun(graph: AgentGraph, request: RunRequest, options: OpenRunOptions): Promise<AgentRun> {
@@ -75,7 +78,8 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     const inbox = createInbox(runId, messages, said);
     // Aborted also when the reader stops early: nothing runs on unseen.
     const ended = new AbortController();
-    const stop = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
+    const writes = options.writes.open(threadId);
+    const stop = AbortSignal.any([ended.signal, writes.failed, ...(signal === undefined ? [] : [signal])]);
     const gate = createRunGate(pause, inbox.hasNews);
     try {
       let input = position === "fresh" ? [options.newMessage(runId, request.input)] : [];
@@ -90,14 +94,17 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
         at = yield* advance(input, gate, stop);
+        // It has not come to rest, let alone to its end, before what it did is written down.
+        await writes.settled();
         input = [];
       }
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
-      throw toAgentError(error, options.model);
+      throw toAgentError(writes.failed.aborted ? writes.failed.reason : error, options.model);
     } finally {
       ended.abort();
       await options.settle();
+      await writes.close();
     }
     throw gate.ownPause === undefined ? pause?.reason : new AgentError("paused", gate.ownPause);
   }

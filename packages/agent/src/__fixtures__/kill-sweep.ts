@@ -166,12 +166,11 @@ async function goOn(
   return { begun, finished, answer: answer(events) };
 }
 
-/** One for each side of each intent and each result of the whole run. */
-export const allKillPoints: readonly KillPoint[] = ids.flatMap((_, index) =>
-  (["begin", "finish"] as const).flatMap((step) =>
-    (["before", "after"] as const).map((when) => ({ step, when, n: index + 1 })),
-  ),
-);
+/** One for each side of each intent and each result of the whole run, and one for each result that the run runs ahead of. */
+export const allKillPoints: readonly KillPoint[] = ids.flatMap((_, index) => [
+  ...(["before", "after"] as const).map((when) => ({ step: "begin", when, n: index + 1 }) as const),
+  ...(["before", "during", "after"] as const).map((when) => ({ step: "finish", when, n: index + 1 }) as const),
+]);
 
 /** Declares the tests: an undisturbed run, and one that is killed at each of the points. */
 export function sweep(points: readonly KillPoint[]): void {
@@ -204,8 +203,8 @@ export function sweep(points: readonly KillPoint[]): void {
       const atDeath = ledgerRows(directory);
       const effectsOfVictim = calls[victim]!.effects(directory);
       const known = {
-        begin: { before: undefined, after: "open" },
-        finish: { before: "open", after: "recorded" },
+        begin: { before: undefined, during: undefined, after: "open" },
+        finish: { before: "open", during: "open", after: "recorded" },
       } as const;
       expect(atDeath[victim]).toBe(known[point.step][point.when]);
       expect(effectsOfVictim).toBe(point.step === "begin" ? 0 : 1);

@@ -9,10 +9,10 @@ import type { ToolCallLedger } from "../ledger/tool-call-ledger.ts";
 import { openMcpNotes } from "./mcp-notes.ts";
 import { defaults } from "./workbench.ts";
 
-/** Before or after the ledger wrote down the n-th intent, or the n-th result. */
+/** Before or after the ledger wrote down the n-th intent, or the n-th result; `during`: while a slow ledger is at it. */
 export interface KillPoint {
   readonly step: "begin" | "finish";
-  readonly when: "before" | "after";
+  readonly when: "before" | "during" | "after";
   readonly n: number;
 }
 
@@ -25,6 +25,9 @@ function dieAt(point: KillPoint, inner: ToolCallLedger): ToolCallLedger {
       process.kill(process.pid, "SIGKILL");
     };
     if (isPoint && point.when === "before") die();
+    // Long enough for the run to come as far as it may without this result.
+    if (isPoint && point.when === "during") setTimeout(die, 500);
+    if (isPoint && point.when === "during") await new Promise(() => {});
     const result = await work();
     if (isPoint && point.when === "after") die();
     return result;

@@ -10,8 +10,13 @@ export interface SqliteCheckpointerOptions {
   readonly keep?: number;
 }
 
-/** A LangGraph checkpointer in one SQLite file. Several processes may have it open at once. */
+/**
+ * A LangGraph checkpointer in one SQLite file. Several processes may have it open at once. What was put outlives the process;
+ * a power cut may take what was put since the last `flush`. Agents flush before each tool and at the end of a run.
+ */
 export interface SqliteCheckpointer extends BaseCheckpointSaver {
+  /** Resolves when all that was put is on the disk itself. Throws `AgentError` `checkpoint` when the disk fails. */
+  flush(): Promise<void>;
   /** Closes the database. Using the checkpointer afterwards throws. Safe to call twice. */
   close(): void;
 }

@@ -177,3 +177,29 @@ it("refuses a file that isn't its own, and a database of a later version", async
   database.close();
   await expect(openSaver()).rejects.toThrow(/newer version/);
 });
+
+it("brings to the disk what was put, and says when it can't", async () => {
+  const saver = await openSaver();
+  await saver.flush();
+  await converse(saver, at("t"), { steps: 2 });
+  await saver.flush();
+  await converse(saver, at("t"), { steps: 2 });
+  await Promise.all([saver.flush(), saver.flush()]);
+  const other = await createSqliteCheckpointer({ path: join(directory, "other.db") });
+  await converse(other, at("t"), { steps: 1 });
+  // As when a file system goes away under it.
+  rmSync(join(directory, "other.db-wal"));
+  await expect(other.flush()).rejects.toMatchObject({
+    name: "AgentError",
+    code: "checkpoint",
+    message: expect.stringMatching(/other\.db can't be brought to the disk: ENOENT/) as string,
+  });
+  other.close();
+});
+
+it("has nothing to flush in memory", async () => {
+  const saver = await createSqliteCheckpointer({ path: ":memory:" });
+  await converse(saver, at("t"), { steps: 2 });
+  await saver.flush();
+  saver.close();
+});

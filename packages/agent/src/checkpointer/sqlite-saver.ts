@@ -17,6 +17,7 @@ import { AgentError } from "../errors.ts";
 import { createGrowingLists, type GrowingLists } from "./growing-lists.ts";
 import { transaction } from "./database.ts";
 import { prepareStatements, type Statements } from "./statements.ts";
+import { createWriteAheadLog, type WriteAheadLog } from "./write-ahead-log.ts";
 
 interface Serialised {
   readonly type: string;
@@ -46,17 +47,24 @@ export class SqliteSaver extends BaseCheckpointSaver {
   readonly #database: DatabaseSync;
   readonly #sql: Statements;
   readonly #keep: number;
+  readonly #log: WriteAheadLog;
   readonly #lists: GrowingLists = createGrowingLists();
 
   constructor(database: DatabaseSync, options: { keep: number }) {
     super();
     this.#database = database;
     this.#sql = prepareStatements(database);
+    this.#log = createWriteAheadLog(database);
     this.#keep = Math.max(1, options.keep);
   }
 
   close(): void {
     if (this.#database.isOpen) this.#database.close();
+    this.#log.close();
+  }
+
+  async flush(): Promise<void> {
+    await this.#log.sync();
   }
 
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
@@ -175,7 +183,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
   /** Deletes what no run needs any more, a few checkpoints at a time. */
   #prune(threadId: string, namespace: string, newest: string): void {
     if (this.#keep === Infinity) return;
-    if (namespace === "") {
+    if (namespace === "" && this.#sql.hasSubGraphs.get(threadId) !== undefined) {
       for (const statement of this.#sql.dropFinished) statement.run({ thread: threadId, next: newest });
     }
     const surplus = this.#sql.surplus.get({ thread: threadId, ns: namespace, keep: this.#keep });

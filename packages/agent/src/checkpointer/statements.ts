@@ -14,6 +14,7 @@ export interface Statements {
   readonly replaceWrite: StatementSync;
   readonly surplus: StatementSync;
   readonly prune: readonly StatementSync[];
+  readonly hasSubGraphs: StatementSync;
   readonly dropFinished: readonly StatementSync[];
   readonly deleteThread: readonly StatementSync[];
 }
@@ -62,6 +63,8 @@ export function prepareStatements(database: DatabaseSync): Statements {
        )
        DELETE FROM channel_values WHERE thread_id = :thread AND checkpoint_ns = :ns AND id NOT IN (SELECT id FROM live)`,
     ].map(prepare),
+    // The commonest conversation has no sub-graphs: one look instead of three deletes.
+    hasSubGraphs: prepare(`SELECT 1 FROM checkpoints WHERE thread_id = ? AND checkpoint_ns > '' LIMIT 1`),
     // Once the root graph has taken its next step, the sub-graphs of its earlier steps are done with.
     dropFinished: [
       `DELETE FROM channel_values WHERE thread_id = :thread AND checkpoint_ns IN (

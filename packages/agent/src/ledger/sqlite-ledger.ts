@@ -16,7 +16,8 @@ const schema = `
 
 /** Each call is one commit before its tool is run, and one after. Made by `createSqliteLedger`. */
 export function openSqliteLedger(path: string): SqliteLedger {
-  const database = openSqliteFile(path, { name: "tool-call ledger", schema, version: 1, table: "tool_calls" });
+  const format = { name: "tool-call ledger", schema, version: 1, synchronous: "FULL", table: "tool_calls" } as const;
+  const database = openSqliteFile(path, format);
   const insert = database.prepare(`INSERT OR IGNORE INTO tool_calls VALUES (?, ?, ?, ?, ?, NULL)`);
   const select = database.prepare(
     `SELECT tool_class, begun_at, result FROM tool_calls WHERE run_id = ? AND call_key = ?`,

@@ -6,6 +6,7 @@ import { AgentError } from "../errors.ts";
 import { callKeyOf } from "../ledger/call-key.ts";
 import { fitsSchema } from "../ledger/fits-schema.ts";
 import { createResultForm, type ToolResult } from "../ledger/recorded-result.ts";
+import type { RunWrites } from "../ledger/run-writes.ts";
 import type { ToolCallLedger } from "../ledger/tool-call-ledger.ts";
 import { classOf } from "../ledger/tool-classes.ts";
 import { askAboutLostCall, unknownOutcome } from "../ledger/unknown-outcome.ts";
@@ -16,19 +17,14 @@ export interface ToolLedgerOptions {
   readonly serde: SerializerProtocol;
   /** Brings the run to rest because of a call whose outcome is unknown; left out when the model alone is told. */
   readonly requestPause?: (runtime: ToolRuntime, message: string) => void;
+  /** Of the run that makes the call: a result is written beside it. Without it the run waits for each. */
+  readonly writesOf?: (runtime: ToolRuntime) => RunWrites | undefined;
 }
 
 /** What LangChain gives a middleware as a call's `runtime`, as far as it concerns us. */
 export interface ToolRuntime {
   readonly signal?: AbortSignal;
   readonly configurable?: Readonly<Record<string, unknown>>;
-}
-
-export interface ToolLedgerMiddleware {
-  /** One for each agent of the tree: it stands right around `toolErrors`, so that a failure is recorded as the model reads it. */
-  middleware(): AgentMiddleware;
-  /** Resolves when what aborted runs had still to write down is written. */
-  settle(): Promise<void>;
 }
 
 /** Milliseconds for which a result is still written down after its run was stopped: what has happened is worth knowing. */
@@ -40,30 +36,30 @@ const largestResult = 32 * 1024 * 1024;
 /**
  * Writes down each call before its tool is run, and what came of it after. A call that ended in an earlier life of the run
  * gives its recorded result; one that was begun there and must not be made twice tells the model that nobody knows.
+ * One for each agent of the tree: it stands right around `toolErrors`, so that a failure is recorded as the model reads it.
  */
-export function createToolLedger({ ledger, serde, requestPause }: ToolLedgerOptions): ToolLedgerMiddleware {
+export function createToolLedger({ ledger, serde, requestPause, writesOf }: ToolLedgerOptions): () => AgentMiddleware {
   const form = createResultForm(serde);
-  const finishing = new Set<Promise<void>>();
 
+  /** Gives the result back as it is kept. The model may read it while it is written: the next call waits for that. */
   const record = async ({ id, name, callKey, runtime }: Call, result: ToolResult): Promise<ToolResult> => {
+    const lost = fail(runtime, `${name} was run, but its result can't be written to the tool-call ledger`);
     let kept = result;
-    let bytes = await form.write(kept);
+    let bytes = await form.write(kept).catch(lost);
     if (bytes.byteLength > largestResult) {
       const content = tooLarge(name, bytes.byteLength);
       kept = new ToolMessage({ content, tool_call_id: id, name, status: "error" });
-      bytes = await form.write(kept);
+      bytes = await form.write(kept).catch(lost);
     }
     const grace = afterGrace(runtime.signal);
-    const written = ledger.finish(callKey, bytes, grace.signal).finally(() => {
-      grace.end();
-      finishing.delete(written);
-    });
-    finishing.add(written);
-    await written;
+    const written = ledger.finish(callKey, bytes, grace.signal).catch(lost).finally(grace.end);
+    const writes = writesOf?.(runtime);
+    if (writes === undefined) await written;
+    else writes.follow(written);
     return kept;
   };
 
-  const middleware = (): AgentMiddleware =>
+  return () =>
     createMiddleware({
       name: "toolLedger",
       wrapToolCall: async (request, handler) => {
@@ -76,9 +72,17 @@ export function createToolLedger({ ledger, serde, requestPause }: ToolLedgerOpti
 
         const checkpointNs = String(runtime.configurable?.["checkpoint_ns"] ?? "");
         const callKey = callKeyOf({ messages: request.state.messages, id, checkpointNs });
-        const start = await ledger
-          .begin({ callKey, toolName: name, toolClass }, runtime.signal)
-          .catch(fail(runtime, `${name} was not run: its call can't be written to the tool-call ledger`));
+        const writes = writesOf?.(runtime);
+        // What came before is written down before there is something new to write.
+        await writes?.written();
+        runtime.signal?.throwIfAborted();
+        const [start] = await Promise.all([
+          ledger
+            .begin({ callKey, toolName: name, toolClass }, runtime.signal)
+            .catch(fail(runtime, `${name} was not run: its call can't be written to the tool-call ledger`)),
+          // No effect without the message that asks for it: after a power cut it would be asked for again, by another name.
+          writes?.settled(),
+        ]);
         if (start.kind === "recorded") {
           return form
             .read(start.result)
@@ -91,18 +95,9 @@ export function createToolLedger({ ledger, serde, requestPause }: ToolLedgerOpti
         }
         // What ends the run (an abort, an interrupt) leaves the intent open: nobody knows how far the tool came.
         const result = (await handler(request)) as ToolResult;
-        return record({ id, name, callKey, runtime }, result).catch(
-          fail(runtime, `${name} was run, but its result can't be written to the tool-call ledger`),
-        );
+        return record({ id, name, callKey, runtime }, result);
       },
     });
-
-  return {
-    middleware,
-    async settle() {
-      await Promise.allSettled(finishing);
-    },
-  };
 }
 
 interface Call {

@@ -1,0 +1,115 @@
+import { type Checkpoint, emptyCheckpoint, MemorySaver, uuid6 } from "@langchain/langgraph-checkpoint";
+import { expect, it } from "vitest";
+import { createWriteBehind, type RunWrites } from "./run-writes.ts";
+
+const at = (thread: string) => ({ configurable: { thread_id: thread, checkpoint_ns: "" } });
+
+function world() {
+  const log: string[] = [];
+  let trouble: Error | undefined;
+  const inner = Object.assign(new MemorySaver(), { flush: async () => void log.push("flush") });
+  const put = inner.put.bind(inner);
+  inner.put = async (config, checkpoint, metadata) => {
+    if (trouble) throw trouble;
+    log.push(`put ${(metadata as { step: number }).step}`);
+    return put(config, checkpoint, metadata);
+  };
+  const behind = createWriteBehind(inner);
+  let step = 0;
+  return {
+    log,
+    behind,
+    breakDisk: (error: Error) => (trouble = error),
+    /** Resolves when LangGraph may go on. */
+    put: async (thread: string) => {
+      step += 1;
+      const checkpoint: Checkpoint = { ...emptyCheckpoint(), id: uuid6(step) };
+      return behind.checkpointer.put(at(thread), checkpoint, { source: "loop", step, parents: {} }, {});
+    },
+    /** A result that is on its way until `resolve` or `reject`. */
+    result: (run: RunWrites) => {
+      const way = Promise.withResolvers<void>();
+      run.follow(way.promise);
+      return way;
+    },
+  };
+}
+
+it("writes checkpoints at once while no result is on its way", async () => {
+  const { behind, log, put } = world();
+  const run = behind.open("t");
+  await put("t");
+  expect(log).toEqual(["put 1"]);
+  await run.settled();
+  expect(log).toEqual(["put 1", "flush"]);
+});
+
+it("writes checkpoints behind the results that were on their way, in their order, and no other thread's", async () => {
+  const { behind, log, put, result } = world();
+  const run = behind.open("t");
+  const [first, second] = [result(run), result(run)];
+  const accepted = await put("t");
+  expect(accepted.configurable).toMatchObject({ thread_id: "t", checkpoint_ns: "" });
+  await put("u");
+  first.resolve();
+  await put("t");
+  expect(log).toEqual(["put 2"]);
+  const settled = run.settled().then(() => log.push("settled"));
+  second.resolve();
+  await settled;
+  expect(log).toEqual(["put 2", "put 1", "put 3", "flush", "settled"]);
+});
+
+it("gives back what was accepted, once that is written", async () => {
+  const { behind, put, result } = world();
+  const run = behind.open("t");
+  const way = result(run);
+  const accepted = await put("t");
+  const read = behind.checkpointer.getTuple(at("t"));
+  way.resolve();
+  expect((await read)?.config.configurable?.["checkpoint_id"]).toBe(accepted.configurable?.["checkpoint_id"]);
+});
+
+it("writes no checkpoint behind a result that can't be written, nor any later one", async () => {
+  const { behind, log, put, result } = world();
+  const run = behind.open("t");
+  const lost = new Error("the fence is old");
+  const [way, other] = [result(run), result(run)];
+  await put("t");
+  way.reject(lost);
+  other.resolve();
+  await expect(run.written()).rejects.toBe(lost);
+  await put("t");
+  await expect(run.settled()).rejects.toBe(lost);
+  expect(run.failed.reason).toBe(lost);
+  expect(log).toEqual([]);
+  await run.close();
+  expect(behind.of("t")).toBeUndefined();
+  // The next run of the thread is another matter.
+  await behind.open("t").settled();
+});
+
+it("ends a run whose accepted checkpoint can't be written", async () => {
+  const { behind, put, result, breakDisk } = world();
+  const run = behind.open("t");
+  const full = new Error("disk full");
+  breakDisk(full);
+  await expect(put("t")).rejects.toBe(full);
+  const way = result(run);
+  await put("t");
+  way.resolve();
+  await expect(run.settled()).rejects.toBe(full);
+  await run.close();
+});
+
+it("waits at its close for what is on its way, well or not", async () => {
+  const { behind, result, log } = world();
+  const run = behind.open("t");
+  const way = result(run);
+  const closed = run.close().then(() => log.push("closed"));
+  expect(behind.of("t")).toBe(run);
+  log.push("rejected");
+  way.reject(new Error("gone"));
+  await closed;
+  expect(log).toEqual(["rejected", "closed"]);
+});

@@ -1,0 +1,166 @@
+// What a run writes down while it goes on: the results of its tools on their way into the ledger, and behind them the
+// checkpoints that hold those results.
+import type { RunnableConfig } from "@langchain/core/runnables";
+import {
+  BaseCheckpointSaver,
+  type ChannelVersions,
+  type Checkpoint,
+  type CheckpointListOptions,
+  type CheckpointMetadata,
+  type CheckpointTuple,
+  type PendingWrite,
+} from "@langchain/langgraph-checkpoint";
+
+/** One run's. */
+export interface RunWrites {
+  /** Aborted, with the reason, when something can't be written: the run must end. */
+  readonly failed: AbortSignal;
+  /** Lets the run go on while a result is being written; no checkpoint is written before that is done. */
+  follow(result: Promise<void>): void;
+  /** Resolves when all is written. Throws what couldn't be. */
+  written(): Promise<void>;
+  /** Resolves when all is written and outlives a power cut too. Throws what couldn't be. */
+  settled(): Promise<void>;
+  /** Resolves when nothing is under way any more, well or not; what comes later is waited for where it comes. */
+  close(): Promise<void>;
+}
+
+export interface WriteBehind {
+  /** Keeps checkpoints as the given one does. Those that come while a result is on its way are accepted and follow it. */
+  readonly checkpointer: BaseCheckpointSaver;
+  /** A run begins on the thread, which has one at a time. */
+  open(threadId: string): RunWrites;
+  /** Of the run that is under way on the thread. */
+  of(threadId: unknown): RunWrites | undefined;
+}
+
+/** Without `flush` what was put outlives a power cut by itself. */
+type FlushableSaver = BaseCheckpointSaver & { flush?(): Promise<void> };
+
+/**
+ * A tool's result need not be in the ledger before the model reads it, only before the next effect: so that the run goes on
+ * meanwhile. The order of what is written stays: first the result, under the fence, then a checkpoint with it. A runner that
+ * has lost its run without knowing it is refused by the ledger and leaves the thread as its successor has it.
+ */
+export function createWriteBehind(checkpointer: FlushableSaver): WriteBehind {
+  const runs = new Map<string, Run>();
+  const flush = async (): Promise<void> => checkpointer.flush?.();
+  return {
+    checkpointer: new FollowingSaver(checkpointer, runs),
+    open(threadId) {
+      const run = createRun(flush, () => {
+        if (runs.get(threadId) === run) runs.delete(threadId);
+      });
+      runs.set(threadId, run);
+      return run;
+    },
+    of: (threadId) => runs.get(String(threadId)),
+  };
+}
+
+interface Run extends RunWrites {
+  /** Resolves when nothing is under way any more, well or not. */
+  drained(): Promise<void>;
+  /** Writes a checkpoint now and resolves when it is written, or accepts it when it has to wait for a result. */
+  checkpoint(write: () => Promise<unknown>): Promise<unknown>;
+}
+
+function createRun(flush: () => Promise<void>, onClose: () => void): Run {
+  const failed = new AbortController();
+  const results = new Set<Promise<void>>();
+  /** The last of the checkpoints that wait: each waits for the one before. */
+  let last: Promise<void> | undefined;
+  const underWay = (): Promise<unknown> | undefined =>
+    results.size > 0 || last !== undefined ? Promise.all([...results, last]) : undefined;
+  const fail = (error: unknown): void => failed.abort(error);
+  const drained = async (): Promise<void> => {
+    for (let more = underWay(); more !== undefined; more = underWay()) await more;
+  };
+  const written = async (): Promise<void> => {
+    await drained();
+    failed.signal.throwIfAborted();
+  };
+  return {
+    failed: failed.signal,
+    follow(result) {
+      const followed = result.catch(fail).finally(() => results.delete(followed));
+      results.add(followed);
+    },
+    async checkpoint(write) {
+      // The run is at its end, and shall be found where the ledger has it.
+      if (failed.signal.aborted) return;
+      const before = underWay();
+      if (before === undefined) return write();
+      const following: Promise<void> = before
+        .then(() => (failed.signal.aborted ? undefined : write()))
+        .catch(fail)
+        .then(() => {
+          if (last === following) last = undefined;
+          return;
+        });
+      last = following;
+    },
+    drained,
+    written,
+    async settled() {
+      await written();
+      await flush();
+    },
+    async close() {
+      await drained();
+      onClose();
+    },
+  };
+}
+
+class FollowingSaver extends BaseCheckpointSaver {
+  readonly #inner: BaseCheckpointSaver;
+  readonly #runs: ReadonlyMap<string, Run>;
+
+  constructor(inner: BaseCheckpointSaver, runs: ReadonlyMap<string, Run>) {
+    super(inner.serde);
+    this.#inner = inner;
+    this.#runs = runs;
+  }
+
+  override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
+    await this.#runOf(config)?.drained();
+    return this.#inner.getTuple(config);
+  }
+
+  override async *list(config: RunnableConfig, options?: CheckpointListOptions): AsyncGenerator<CheckpointTuple> {
+    await this.#runOf(config)?.drained();
+    yield* this.#inner.list(config, options);
+  }
+
+  override async put(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    const run = this.#runOf(config);
+    const write = (): Promise<RunnableConfig> => this.#inner.put(config, checkpoint, metadata, newVersions);
+    if (run === undefined) return write();
+    await run.checkpoint(write);
+    const { thread_id, checkpoint_ns } = config.configurable as Readonly<Record<string, unknown>>;
+    return { configurable: { thread_id, checkpoint_ns: checkpoint_ns ?? "", checkpoint_id: checkpoint.id } };
+  }
+
+  override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
+    const write = (): Promise<void> => this.#inner.putWrites(config, writes, taskId);
+    await (this.#runOf(config)?.checkpoint(write) ?? write());
+  }
+
+  override async deleteThread(threadId: string): Promise<void> {
+    await this.#inner.deleteThread(threadId);
+  }
+
+  override getNextVersion(current: number | undefined): number {
+    return this.#inner.getNextVersion(current);
+  }
+
+  #runOf({ configurable }: RunnableConfig): Run | undefined {
+    return this.#runs.get(String(configurable?.["thread_id"]));
+  }
+}
