@@ -26,29 +26,36 @@ export const SERVER_DATABASE = "stigmer.db";
 /** The databases of a data directory: the server's, the runner's conversations, and its tool calls. */
 export const DATABASES: readonly string[] = [SERVER_DATABASE, "checkpoints.db", "tool-calls.db"];
 
-const part = z.object({
+/** A file of the data directory. */
+export interface Part {
   /** The path in the data directory; nothing else is ever written. */
-  name: z.union([z.literal(DATABASES), z.string().regex(/^artifacts\/[0-9a-f]{64}\.zip$/)]),
-  bytes: z.number().int().nonnegative(),
-  sha256: z.string(),
-});
-
-export type Part = z.infer<typeof part>;
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
 
 /** What a backup says of itself. */
-export const manifestSchema = z.object({
+export interface Manifest {
   /** Of the program that made it. */
-  version: z.string(),
+  readonly version: string;
   /** RFC 3339: the moment whose state it holds. */
-  takenAt: z.string(),
+  readonly takenAt: string;
   /** Of the server's database. */
-  schemaVersion: z.number().int(),
+  readonly schemaVersion: number;
   /** By which the key that its secrets need is recognised; null when none had been made. */
-  keyFingerprint: z.string().nullable(),
-  parts: z.array(part),
-});
+  readonly keyFingerprint: string | null;
+  readonly parts: readonly Part[];
+}
 
-export type Manifest = z.infer<typeof manifestSchema>;
+const partName = z.union([z.literal(DATABASES), z.string().regex(/^artifacts\/[0-9a-f]{64}\.zip$/)]);
+
+export const manifestSchema: z.ZodType<Manifest> = z.object({
+  version: z.string(),
+  takenAt: z.string(),
+  schemaVersion: z.number().int(),
+  keyFingerprint: z.string().nullable(),
+  parts: z.array(z.object({ name: partName, bytes: z.number().int().nonnegative(), sha256: z.string() })),
+});
 
 /** Tells one key from another and nothing about it. */
 export function fingerprintOf(encryptionKey: Uint8Array): string {
