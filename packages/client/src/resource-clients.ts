@@ -45,7 +45,8 @@ export interface OrgOptions {
 
 /** The names that calls without an organisation belong to. */
 export function defaultsOf({ org }: OrgOptions, baseUrl: string): Defaults {
-  const isLocal = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/.test(new URL(baseUrl).hostname);
+  const host = URL.canParse(baseUrl) ? new URL(baseUrl).hostname : "";
+  const isLocal = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/.test(host);
   return { org: org ?? (isLocal ? "local" : ""), ownOrg: org ?? "" };
 }
 

@@ -50,10 +50,7 @@ export function openTransport(options: TransportOptions): ClosableTransport {
   };
 }
 
-/**
- * `localhost:50051` → `http://localhost:50051`, `api.example.com:443` → `https://api.example.com:443`.
- * @internal
- */
+/** `localhost:50051` → `http://localhost:50051`, `api.example.com:443` → `https://api.example.com:443`. */
 export function toBaseUrl(endpoint: string): string {
   if (/^https?:\/\//.test(endpoint)) return endpoint;
   return endpoint.endsWith(":443") ? `https://${endpoint}` : `http://${endpoint}`;
