@@ -7,10 +7,11 @@ import { Code, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
 import { ApiKeyCommandController, ApiKeyQueryController } from "@stigmer/protos/apikey/v1";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { apiKeyAuthenticator, hashOfApiKey } from "../interceptors/principal.ts";
 import { silentLogger } from "../logger.ts";
 import { type RunningServer, startServer } from "../start-server.ts";
+import type { Store } from "../store/store.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 import { createApiKeyBook } from "./api-key-book.ts";
 
@@ -140,7 +141,12 @@ describe("an API key", () => {
       const { lastUsedAt } = (await server.apiKeys.get({ value })).status ?? {};
       return lastUsedAt && timestampMs(lastUsedAt);
     };
-    const store = { ...server.store, transaction: vi.fn(server.store.transaction) };
+    let transactions = 0;
+    const transaction: Store["transaction"] = (work) => {
+      transactions += 1;
+      return server.store.transaction(work);
+    };
+    const store = { ...server.store, transaction };
     const book = createApiKeyBook({ store, logger: silentLogger, clock: () => now });
     const authenticate = apiKeyAuthenticator(book, () => now);
     const use = (): Promise<unknown> => authenticate(created.spec?.keyHash ?? "");
@@ -153,7 +159,7 @@ describe("an API key", () => {
     now += 1_000;
     await use();
     await expect.poll(lastUse, { timeout: 10_000 }).toBe(now);
-    expect(store.transaction).toHaveBeenCalledTimes(2);
+    expect(transactions).toBe(2);
     const after = await server.apiKeys.get({ value });
     expect(after.metadata?.version).toEqual(created.metadata?.version);
     const renamed = await server.apiKeys.update(key("renamed", {}, { id: value }));

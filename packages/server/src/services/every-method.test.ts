@@ -2,7 +2,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create, type DescMethod, type DescService, type MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMethod,
+  type DescMethodStreaming,
+  type DescMethodUnary,
+  type DescService,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -195,13 +202,19 @@ async function refusalOf(method: DescMethod, request: object, key = server.apiKe
   const message = create(method.input, request as MessageShape<typeof method.input>);
   try {
     if (method.methodKind === "unary") {
-      await transport.unary(method, undefined, 20_000, headers, message);
+      await transport.unary(method as DescMethodUnary, undefined, 20_000, headers, message);
       return undefined;
     }
     async function* only(): AsyncGenerator<typeof message> {
       yield message;
     }
-    const { message: messages } = await transport.stream(method, stop.signal, 20_000, headers, only());
+    const { message: messages } = await transport.stream(
+      method as DescMethodStreaming,
+      stop.signal,
+      20_000,
+      headers,
+      only(),
+    );
     await messages[Symbol.asyncIterator]().next();
     return undefined;
   } catch (error) {
