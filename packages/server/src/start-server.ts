@@ -30,19 +30,20 @@ import { createSecrets } from "./secrets/create-secrets.ts";
 import type { Secrets } from "./secrets/secrets.ts";
 import { type EngineChoice, openEngine, type OpenEngine, type ServerMetrics } from "./open-engine.ts";
 import { createApiKeyBook } from "./services/api-key-book.ts";
+import { openStore, type StoreChoice } from "./open-store.ts";
 import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
 import { createRunnerService } from "./services/runner.ts";
-import { openSqliteStore } from "./store/sqlite/create-store.ts";
-import { lockDataDir } from "./store/sqlite/lock.ts";
 import type { Store } from "./store/store.ts";
 import { version } from "./version.ts";
 
 export interface StartServerOptions {
   /** Holds `local.key`, which the server makes on its first start: who can read it may call. */
   readonly home: string;
-  /** Holds the database, skill artifacts and the encryption key. Default `<home>/data`. */
+  /** Holds the encryption key, and SQLite's database and skill artifacts. Default `<home>/data`. */
   readonly dataDir?: string;
+  /** Where everything is kept. Default: SQLite, in `dataDir`. */
+  readonly store?: StoreChoice;
   /** 0 takes any free port. Default 50051. The server listens on 127.0.0.1 alone. */
   readonly port?: number;
   /** The 32 bytes that encrypt secrets at rest. Default: kept in `<dataDir>/encryption.key`, made on first use. */
@@ -72,49 +73,62 @@ export interface RunningServer {
   metrics(): Promise<ServerMetrics>;
   /** Tells watchers and runners to come back later, ends calls in flight, closes the store. Safe to call twice. */
   close(): Promise<void>;
+  /** Resolves when it is closed; with the reason when it closed itself, because another server has taken its store over. */
+  readonly closed: Promise<string | undefined>;
 }
 
 // Beyond the largest skill (100 MB zipped) and its framing.
 const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
 
 /**
- * Starts a server for this machine's user: SQLite store, embedded engine or Temporal, gRPC, gRPC-Web and Connect on one port of
- * 127.0.0.1. Throws `ServerError` that says in one line what is in the way.
+ * Starts a server for this machine's user: SQLite or Postgres, embedded engine or Temporal, gRPC, gRPC-Web and Connect on one
+ * port of 127.0.0.1. Throws `ServerError` that says in one line what is in the way.
  */
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
   const { home, dataDir = join(home, "data") } = options;
   const origins = readOrigins(options.allowedOrigins ?? []);
   const key = await loadOrCreateKeyFile({ directory: home, name: "local.key", variable: "STIGMER_HOME" });
-  const lock = lockDataDir(dataDir);
+  const lost = Promise.withResolvers<void>();
+  const logger = options.logger ?? silentLogger;
+  const needs = { dataDir, logger, alone: true, onLost: lost.resolve };
+  const store = await openStore(options.store ?? {}, needs);
   try {
     const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
     const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
-    const server = await openServer({ ...options, origins, dataDir, encryptionKey, apiKey: key.toString("base64url") });
+    const apiKey = key.toString("base64url");
+    const server = await openServer({ ...options, origins, dataDir, encryptionKey, apiKey, store });
+    const closed = Promise.withResolvers<string | undefined>();
     let closing: Promise<void> | undefined;
-    return { ...server, close: () => (closing ??= server.close().finally(() => lock.release())) };
+    const close = (reason?: string): Promise<void> =>
+      (closing ??= server.close().finally(() => closed.resolve(reason)));
+    const closeWhenLost = async (): Promise<void> => {
+      await lost.promise;
+      const reason = "Another Stigmer server has taken this one's database over while the connection to it was broken.";
+      logger.error({}, reason);
+      await close(reason).catch((error: unknown) => logger.error({ err: error }, "stigmer-server did not close well"));
+    };
+    void closeWhenLost();
+    return { ...server, close: () => close(), closed: closed.promise };
   } catch (error) {
-    lock.release();
+    await store.close();
     throw error;
   }
 }
 
-interface OpenServerOptions extends StartServerOptions {
+interface OpenServerOptions extends Omit<StartServerOptions, "store"> {
+  readonly store: Store;
   readonly origins: ReadonlySet<string>;
   readonly dataDir: string;
   readonly encryptionKey: Uint8Array;
   readonly apiKey: string;
 }
 
-/** The server of a data directory that is locked. */
-async function openServer(options: OpenServerOptions): Promise<RunningServer> {
-  const { apiKey, dataDir, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
+/** The server over a store that is its own; it closes the store when it is closed itself. */
+async function openServer(options: OpenServerOptions): Promise<Omit<RunningServer, "closed">> {
+  const { apiKey, dataDir, store, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
   const secrets = createSecrets(options.encryptionKey);
-  const store = openSqliteStore({ dataDir });
   const runs = createRunStatuses({ store, logger });
-  const opened = await openEngineOf(options, { store, runs, secrets, logger }).catch(async (error: unknown) => {
-    await store.close();
-    throw error;
-  });
+  const opened = await openEngineOf(options, { store, runs, secrets, logger });
   const { engine } = opened;
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
   const registerServices = createServices({
@@ -154,7 +168,6 @@ async function openServer(options: OpenServerOptions): Promise<RunningServer> {
     listener = await listen({ host: "127.0.0.1", port, handler: guarded });
   } catch (error) {
     await engine.close();
-    await store.close();
     throw error;
   }
   logger.info({ port: listener.port, dataDir }, "stigmer-server is ready");
@@ -188,7 +201,7 @@ interface EngineParts {
 }
 
 /** The engine over what an earlier server left, made good first. */
-async function openEngineOf(options: StartServerOptions, parts: EngineParts): Promise<OpenEngine> {
+async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Promise<OpenEngine> {
   const { store, runs, secrets, logger } = parts;
   await runs.recover();
   return openEngine(options.engine ?? {}, {

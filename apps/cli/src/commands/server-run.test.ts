@@ -88,6 +88,17 @@ test("says in one line what is in the way", async () => {
 
 test.each([
   [{ STIGMER_DATABASE_URL: "/elsewhere/stigmer.db" }, "unset STIGMER_DATABASE_URL"],
+  [
+    {
+      MODE: "cloud",
+      STIGMER_DATABASE_URL: "postgres://127.0.0.1:1/x",
+      STIGMER_ENCRYPTION_KEY: "00".repeat(32),
+      TEMPORAL_SERVICE_ADDRESS: "127.0.0.1:1",
+      TEMPORAL_NAMESPACE: "default",
+      REDIS_HOST: "127.0.0.1",
+    },
+    "no cloud authentication yet",
+  ],
   [{ STIGMER_ENGINE: "temporal" }, "Missing required environment variable: TEMPORAL_SERVICE_ADDRESS"],
   [
     { TEMPORAL_SERVICE_ADDRESS: "127.0.0.1:1" },

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { ConfigError, type LocalServerConfig, readSecretsPipe, readServerConfig } from "@stigmer/config";
-import { type EngineChoice, type RunningServer, ServerError, startServer } from "@stigmer/server";
+import { type EngineChoice, type RunningServer, ServerError, startServer, type StoreChoice } from "@stigmer/server";
 import type { CommandIo } from "../command-io.ts";
 import type { ChildMessage } from "../daemon/child-process.ts";
 import { createLogStream } from "../daemon/log-stream.ts";
@@ -33,7 +33,8 @@ export async function serverRun(options: ServerRunOptions, io: CommandIo): Promi
     const server = await start(options, { ...io, stderr });
     writeLine(stdout, `stigmer-server is ready on ${server.endpoint}`);
     await tell({ type: "ready", port: server.port });
-    await asked.promise;
+    const closed = await Promise.race([asked.promise, server.closed]);
+    if (closed) throw new CliError("failed", closed);
     await server.close();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -52,17 +53,14 @@ async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningS
   if (!result.ok) throw new ConfigError(result.problems);
   const { config } = result;
   const { homes } = config;
-  // The database is where the data directory is.
-  const ownDatabase = config.database.type === "sqlite" && config.database.file === join(homes.dataDir, "stigmer.db");
-  if (!config.isLocalMode || !ownDatabase) {
-    throw new CliError(
-      "failed",
-      "This server works in local mode with SQLite in its data directory: set MODE=local, and unset STIGMER_DATABASE_URL.",
-    );
+  if (!config.isLocalMode) {
+    throw new CliError("failed", "This server has no cloud authentication yet, so no cloud mode: set MODE=local.");
   }
+  const store = storeOf(config);
   for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);
   return startServer({
     engine: engineOf(config),
+    store,
     home: homes.home,
     dataDir: homes.dataDir,
     port: options.port ?? config.port,
@@ -75,6 +73,16 @@ async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningS
     const advice = "TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it; STIGMER_ENGINE=embedded does without.";
     throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
   });
+}
+
+function storeOf({ database, homes }: LocalServerConfig): StoreChoice {
+  if (database.type === "postgres") return database;
+  // The database is where the data directory is.
+  if (database.file === join(homes.dataDir, "stigmer.db")) return {};
+  throw new CliError(
+    "failed",
+    `SQLite's database is always ${join(homes.dataDir, "stigmer.db")}: choose its folder with STIGMER_DATA_DIR, and unset STIGMER_DATABASE_URL or set it to a postgres:// URL.`,
+  );
 }
 
 function engineOf({ engine, workflowTaskQueue }: LocalServerConfig): EngineChoice | undefined {

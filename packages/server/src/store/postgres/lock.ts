@@ -11,11 +11,17 @@ export interface DatabaseLockOptions {
   /** For people. */
   readonly address: string;
   readonly logger: Logger;
-  /** Another server took the lock while this one's connection was broken. */
+  readonly hold: DatabaseHold;
+}
+
+/** How a server has the runs of a database: alone, or beside others that share them. */
+export interface DatabaseHold {
+  readonly alone: boolean;
+  /** Another server, that does not share, took the runs over while this one's connection was broken. */
   readonly onLost: () => void;
 }
 
-/** A database whose runs are one server's alone. */
+/** Keeps the runs of a database from servers that would not share them. */
 export interface DatabaseLock {
   /** Safe to call twice. */
   release(): Promise<void>;
@@ -25,29 +31,32 @@ export interface DatabaseLock {
 const PATIENCE_MS = 5_000;
 const RETRY_AFTER_MS = 250;
 
-const TRY = `SELECT pg_try_advisory_lock(${lockOf("runs")}) AS taken`;
+const TRY_ALONE = `SELECT pg_try_advisory_lock(${lockOf("runs")}) AS taken`;
+const TRY_SHARED = `SELECT pg_try_advisory_lock_shared(${lockOf("runs")}) AS taken`;
 
-/** By whom; an object's number has no sign here. */
-const HOLDER = `
+/** By whom it is held; an object's number has no sign here. */
+const HOLDERS = `
   SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid::bigint = ${LOCK_SPACE}
     AND objid::bigint = hashtext('runs ' || current_schema())::bigint & 4294967295
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
 
 /**
- * Takes the runs of a database for this server until it releases them or dies: an engine remembers in its own process which
- * runner has which run, so that two would take each other's for lost. Throws `ServerError` `already-running`.
+ * Takes the runs of a database for this server until it releases them or dies. Alone where the engine remembers in its own
+ * process which runner has which run: two such would take each other's for lost. Throws `ServerError` `already-running`.
  */
 export async function lockDatabase(options: DatabaseLockOptions): Promise<DatabaseLock> {
-  const { createClient, address, logger, onLost } = options;
+  const { createClient, address, logger, hold } = options;
+  const attempt = hold.alone ? TRY_ALONE : TRY_SHARED;
   const stop = new AbortController();
   let client = options.client;
   let backend: number | undefined;
   let regaining: Promise<void> | undefined;
 
-  if (!(await take(client, PATIENCE_MS))) {
+  if (!(await take(client, attempt, PATIENCE_MS))) {
     throw new ServerError(
       "already-running",
-      `Another Stigmer server keeps the runs of the database ${address}: stop it, or choose another database with STIGMER_DATABASE_URL.`,
+      `Another Stigmer server uses the database ${address}, and ${hold.alone ? "this one would not share it" : "does not share it"}: ` +
+        "stop it, or choose another database with STIGMER_DATABASE_URL. Servers share a database with Temporal as their engine and a fan-out.",
     );
   }
   await watch(client);
@@ -74,14 +83,14 @@ export async function lockDatabase(options: DatabaseLockOptions): Promise<Databa
       next.on("error", () => {});
       try {
         await next.connect();
-        if (await take(next, 0)) {
+        if (await take(next, attempt, 0)) {
           logger.info({ database: address }, "this server keeps the database's runs again");
           return await watch(next);
         }
-        const holder = await holderOf(next);
+        const holders = await holdersOf(next);
         await next.end();
-        // Ours, of which Postgres has not heard yet that it is broken, is waited for.
-        if (holder !== undefined && holder !== backend) return onLost();
+        // Our own, of which Postgres has not heard yet that it is broken, is waited for.
+        if (holders.some((holder) => holder !== backend)) return hold.onLost();
       } catch {
         await next.end().catch(() => {});
       }
@@ -90,10 +99,10 @@ export async function lockDatabase(options: DatabaseLockOptions): Promise<Databa
   }
 }
 
-async function take(client: Client, patienceMs: number): Promise<boolean> {
+async function take(client: Client, attempt: string, patienceMs: number): Promise<boolean> {
   const until = Date.now() + patienceMs;
   while (true) {
-    const { rows } = await client.query<{ taken: boolean }>(TRY);
+    const { rows } = await client.query<{ taken: boolean }>(attempt);
     if (rows[0]?.taken === true) return true;
     if (Date.now() >= until) return false;
     await sleep(RETRY_AFTER_MS);
@@ -105,6 +114,6 @@ async function backendOf(client: Client): Promise<number | undefined> {
   return rows[0]?.pid;
 }
 
-async function holderOf(client: Client): Promise<number | undefined> {
-  return (await client.query<{ pid: number }>(HOLDER)).rows[0]?.pid;
+async function holdersOf(client: Client): Promise<number[]> {
+  return (await client.query<{ pid: number }>(HOLDERS)).rows.map(({ pid }) => pid);
 }

@@ -1,7 +1,7 @@
 import type { Client, Pool } from "pg";
 import { ServerError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
-import { type DatabaseLock, lockDatabase } from "./lock.ts";
+import { type DatabaseHold, type DatabaseLock, lockDatabase } from "./lock.ts";
 import { migrate, refuseUnfit } from "./migrations.ts";
 import { isState } from "./trouble.ts";
 import { types } from "./values.ts";
@@ -12,17 +12,14 @@ export interface PostgresOptions {
   /** How many connections this server opens at most. Default 10. */
   readonly poolSize?: number;
   readonly logger: Logger;
-  /**
-   * Given: the database's runs become this server's alone, and this is called when another server took them while this one's
-   * connection was broken.
-   */
-  readonly onLost?: () => void;
+  /** Given: keeps the database's runs from servers that would not share them. */
+  readonly hold?: DatabaseHold;
 }
 
 /** An open database of this program's schema. */
 export interface Database {
   readonly pool: Pool;
-  /** Of `onLost`. */
+  /** Of `hold`. */
   readonly lock: DatabaseLock | undefined;
 }
 
@@ -42,9 +39,9 @@ const SETTINGS =
 
 /**
  * Connects, and brings the schema up to date. Throws `ServerError` `database-unreachable` or `database-newer`; no message
- * has the password. With `onLost` also `already-running`.
+ * has the password. With `hold` also `already-running`.
  */
-export async function openDatabase({ url, poolSize = 10, logger, onLost }: PostgresOptions): Promise<Database> {
+export async function openDatabase({ url, poolSize = 10, logger, hold }: PostgresOptions): Promise<Database> {
   const pg = await import("pg").catch((cause: unknown) => {
     throw unusable("Postgres needs the package pg: install it beside this one (npm install pg).", cause);
   });
@@ -60,7 +57,7 @@ export async function openDatabase({ url, poolSize = 10, logger, onLost }: Postg
     await client.connect();
     await refuseUnfit(client, address);
     // Before the schema changes under another server.
-    if (onLost) lock = await lockDatabase({ client, createClient, address, logger, onLost });
+    if (hold) lock = await lockDatabase({ client, createClient, address, logger, hold });
     await migrate(client, address);
     if (!lock) await client.end();
   } catch (cause) {
