@@ -70,6 +70,31 @@ describe("resources against a server", () => {
     expect((await errorOf(client.agents.get(idOf(agent)))).code).toBe("not-found");
   });
 
+  it("take along what depends on them only when told to", async () => {
+    const agent = await client.agents.create({ name: "Depended on", instructions });
+    const session = await client.sessions.create({ name: "s", agentInstanceId: agent.status?.defaultInstanceId });
+    expect((await errorOf(client.agents.delete(idOf(agent)))).code).toBe("failed-precondition");
+    expect(idOf(await client.agents.delete(idOf(agent), { force: true }))).toBe(idOf(agent));
+    expect((await errorOf(client.sessions.get(idOf(session)))).code).toBe("not-found");
+  });
+
+  it("keeps the variables of one run", async () => {
+    await client.agents.apply({ name: "With variables", instructions });
+    const { executions, executionContexts } = client;
+    const run = executions.run({ agent: "with-variables", message: "Hello" });
+    await run.execution;
+    const made = await executionContexts.create({
+      name: "Variables",
+      executionId: run.id,
+      data: { A: { value: "1" }, TOKEN: { value: "s3cret", isSecret: true } },
+    });
+    const found = await executionContexts.getByReference(made.metadata?.slug ?? "");
+    expect(idOf(found)).toBe(idOf(made));
+    expect(found.spec?.data["A"]?.value).toBe("1");
+    expect(JSON.stringify((await executionContexts.get(idOf(made))).spec)).not.toContain("s3cret");
+    expect(idOf(await executionContexts.delete(idOf(made)))).toBe(idOf(made));
+  });
+
   it("are listed page by page, or all in one loop", async () => {
     const names = ["a", "b", "c", "d", "e"].map((letter) => `listed-${letter}`);
     for (const name of names) await client.environments.apply({ name, tags: ["listed"] });
