@@ -13,6 +13,7 @@ import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.t
 import { settlePhases } from "./executions/settle-phases.ts";
 import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
+import { plainGrpcMessages } from "./http/plain-grpc-messages.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
 import { shareWithOrigins } from "./http/share-with-origins.ts";
 import {
@@ -164,7 +165,8 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
 
   let listener: Listener;
   try {
-    const guarded = refuseForeign(shareWithOrigins(handler, origins), { allowedOrigins: origins });
+    const shared = shareWithOrigins(plainGrpcMessages(handler), origins);
+    const guarded = refuseForeign(shared, { allowedOrigins: origins });
     listener = await listen({ host: "127.0.0.1", port, handler: guarded });
   } catch (error) {
     await engine.close();

@@ -17,6 +17,7 @@ let server: Served;
 let logged: Logged[];
 /** What the next call fails with. */
 let failure: Error;
+let rejectsWhenAborted: boolean;
 let agents: Client<typeof AgentQueryController>;
 let executions: Client<typeof AgentExecutionQueryController>;
 beforeEach(async () => {
@@ -36,6 +37,11 @@ beforeEach(async () => {
         async *subscribe() {
           yield { kind: "AgentExecution" };
           throw failure;
+        },
+        async *watch(_request, { signal }) {
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          if (rejectsWhenAborted) throw new DOMException("This operation was aborted", "AbortError");
+          yield* [];
         },
       });
     },
@@ -85,5 +91,20 @@ it.each(calls)("lets a deliberate refusal of %s pass, and logs nothing", async (
 it.each(calls)("takes an aborted wait of %s for the end of the call", async (_what, _method, call) => {
   failure = new DOMException("This operation was aborted", "AbortError");
   expect(await errorOf(call)).toMatchObject({ code: Code.Canceled, rawMessage: "the call was cancelled" });
+  expect(logged).toEqual([]);
+});
+
+it.each([
+  ["ends", false],
+  ["fails", true],
+])("tells of a deadline when a stream %s by it", async (_how, rejects) => {
+  rejectsWhenAborted = rejects;
+  // Past the client, which would end the call by its own clock.
+  const response = await fetch(`${server.baseUrl}/${AgentExecutionQueryController.typeName}/watch`, {
+    method: "POST",
+    headers: { "content-type": "application/grpc-web+proto", "grpc-timeout": "20m" },
+    body: new Uint8Array(5),
+  });
+  expect(await response.text()).toContain(`grpc-status: ${Code.DeadlineExceeded}\r\n`);
   expect(logged).toEqual([]);
 });

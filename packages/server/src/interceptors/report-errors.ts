@@ -11,19 +11,20 @@ import { refusalOfStore } from "./store-refusals.ts";
  */
 export function reportErrors(logger: Logger): Interceptor {
   return (next) => async (request) => {
+    const translate = (error: unknown): ConnectError =>
+      isAbort(error) && timeIsUp(request.signal) ? request.signal.reason : toConnectError(error, request.method.name);
     try {
       const response = await next(request);
       if (!response.stream) return response;
-      return { ...response, message: guarded(response.message, (error) => toConnectError(error, request.method.name)) };
+      return { ...response, message: guarded(response.message, request.signal, translate) };
     } catch (error) {
-      throw toConnectError(error, request.method.name);
+      throw translate(error);
     }
   };
 
   function toConnectError(error: unknown, method: string): ConnectError {
     if (error instanceof ConnectError) return told(error, method);
-    if (error instanceof Error && error.name === "AbortError")
-      return new ConnectError("the call was cancelled", Code.Canceled);
+    if (isAbort(error)) return new ConnectError("the call was cancelled", Code.Canceled);
     if (StoreError.is(error)) return told(refusalOfStore(error), method);
     const id = randomUUID().slice(0, 8);
     logger.error({ method, errorId: id, err: error }, "call failed");
@@ -40,10 +41,25 @@ export function reportErrors(logger: Logger): Interceptor {
   }
 }
 
-async function* guarded<T>(messages: AsyncIterable<T>, translate: (error: unknown) => ConnectError): AsyncGenerator<T> {
+async function* guarded<T>(
+  messages: AsyncIterable<T>,
+  signal: AbortSignal,
+  translate: (error: unknown) => ConnectError,
+): AsyncGenerator<T> {
   try {
     yield* messages;
   } catch (error) {
     throw translate(error);
   }
+  // A handler that stops when it is told to has not come to the end of what it had to say: an end without error would mean that.
+  if (timeIsUp(signal)) throw signal.reason;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
+
+/** The caller's deadline has passed. */
+function timeIsUp(signal: AbortSignal): signal is AbortSignal & { readonly reason: ConnectError } {
+  return signal.reason instanceof ConnectError && signal.reason.code === Code.DeadlineExceeded;
 }

@@ -1,0 +1,150 @@
+import { expect } from "vitest";
+import { type Answer, type Caller, CallFailure, idOf } from "../caller.ts";
+import { EXECUTION_QUERIES, PKG, RUNNER, type World } from "../world.ts";
+import type { Cases } from "./case.ts";
+
+const taking = (runnerId: string, more: object = {}): object => ({
+  runnerId,
+  taskQueue: "agent_execution_runner",
+  maxConcurrency: 1,
+  ...more,
+});
+
+/** Events up to the first that has this field. */
+async function until(stream: AsyncGenerator<Answer, void, void>, field: string): Promise<Answer> {
+  for (;;) {
+    const { value } = await stream.next();
+    if (!value) throw new Error(`The stream ended without ${field}.`);
+    if (value[field]) return value;
+  }
+}
+
+async function phaseOf({ own }: World, id: string): Promise<unknown> {
+  const { status } = (await own.call(`${EXECUTION_QUERIES}/get`, { value: id })) as { status: { phase: string } };
+  return status.phase;
+}
+
+const beginning = (executionId: string, fence: number, requestId: string): object => ({
+  executionId,
+  fence,
+  callKey: "m1/c1",
+  toolName: "execute",
+  toolClass: "TOOL_CALL_CLASS_ONCE",
+  requestId,
+});
+
+export const runnerCases: Cases = {
+  [`${RUNNER}/hello`]: async (client) => {
+    const answer = await client.call(`${RUNNER}/hello`, { runnerId: "r1", version: "1.2.3", protocol: 1 });
+    expect(answer).toMatchObject({ protocol: 1, oldestProtocol: 1, engine: "embedded" });
+    expect(Date.parse(String(answer["time"]))).toBeGreaterThan(0);
+    await expect(client.call(`${RUNNER}/hello`, { runnerId: "r1", protocol: 99 })).rejects.toMatchObject({
+      code: "FAILED_PRECONDITION",
+      message: expect.stringContaining("speaks protocol 99") as string,
+    });
+  },
+  [`${RUNNER}/takeLeases`]: async (client, world) => {
+    const leases = client.stream(`${RUNNER}/takeLeases`, taking("r1"));
+    expect(await until(leases, "attached")).toMatchObject({ attached: { leaseMs: expect.any(Number) as number } });
+    const run = await world.run();
+    const lease = await until(leases, "lease");
+    expect(lease).toMatchObject({
+      lease: {
+        taskId: idOf(run),
+        attempt: 1,
+        agentExecution: { execution: { metadata: { id: idOf(run) }, spec: { message: "Hello" } } },
+      },
+    });
+    await world.own.call(`${PKG}.agentexecution.v1.AgentExecutionCommandController/cancel`, {
+      executionId: idOf(run),
+      reason: "enough",
+    });
+    expect(await until(leases, "signal")).toMatchObject({
+      signal: { taskId: idOf(run), cancel: { reason: "enough" } },
+    });
+    await leases.return();
+  },
+  [`${RUNNER}/heartbeat`]: async (client, world) => {
+    const { lease } = await world.leased();
+    const foreign = { taskId: lease.taskId, fence: lease.fence + 7 };
+    const answer = await client.call(`${RUNNER}/heartbeat`, { runnerId: "own-runner", held: [lease, foreign] });
+    expect(answer).toEqual({ lost: [foreign] });
+  },
+  [`${RUNNER}/completeLease`]: async (client, world) => {
+    const { id, lease } = await world.leased();
+    const completed = { phase: "EXECUTION_COMPLETED", messages: [{ type: "MESSAGE_AI", content: "Done" }] };
+    const request = { runnerId: "own-runner", lease, status: completed };
+    expect(await client.call(`${RUNNER}/completeLease`, request)).toEqual({});
+    expect(await phaseOf(world, id)).toBe("EXECUTION_COMPLETED");
+  },
+  [`${RUNNER}/releaseLease`]: async (client, world) => {
+    const { id, lease, fence } = await world.leased();
+    const request = { runnerId: "own-runner", lease, reason: "I leave", hold: "RELEASE_HOLD_UNSPECIFIED" };
+    expect(await client.call(`${RUNNER}/releaseLease`, request)).toEqual({});
+    const leases = world.own.stream(`${RUNNER}/takeLeases`, taking("r2"));
+    const { lease: next } = (await until(leases, "lease")) as { lease: { taskId: string; fence: number } };
+    expect(next.taskId).toBe(id);
+    expect(next.fence).toBeGreaterThan(fence);
+    await leases.return();
+  },
+  [`${RUNNER}/beginToolCall`]: async (client, world) => {
+    const { id, fence } = await world.leased();
+    const begin = (requestId: string): Promise<Answer> =>
+      client.call(`${RUNNER}/beginToolCall`, beginning(id, fence, requestId));
+    expect(await begin("q1")).toEqual({ started: {} });
+    // The same request again is a retry; another one finds a call of which nobody knows the outcome.
+    expect(await begin("q1")).toEqual({ started: {} });
+    expect(await begin("q2")).toMatchObject({ unknown: { begunAt: expect.stringMatching(/^\d{4}-/) as string } });
+  },
+  [`${RUNNER}/finishToolCall`]: async (client, world) => {
+    const { id, fence } = await world.leased();
+    await world.own.call(`${RUNNER}/beginToolCall`, beginning(id, fence, "q1"));
+    const result = Buffer.from("three files").toString("base64");
+    const request = { executionId: id, fence, callKey: "m1/c1", result };
+    expect(await client.call(`${RUNNER}/finishToolCall`, request)).toEqual({});
+    expect(await world.own.call(`${RUNNER}/beginToolCall`, beginning(id, fence, "q2"))).toEqual({
+      recorded: { result },
+    });
+  },
+};
+
+/** What only a server on Temporal has: there runners get their work from Temporal, and claim it here. */
+export const claimCases: Cases = {
+  [`${RUNNER}/claimExecution`]: async (client, world) => {
+    const id = idOf(await world.run());
+    const fence = await claimed(world.own, id);
+    const answer = await client.call(`${RUNNER}/claimExecution`, { executionId: id, runnerId: "r2", claimId: "c2" });
+    expect(Number(answer["fence"])).toBeGreaterThan(fence);
+    await expect(
+      client.call(`${RUNNER}/claimExecution`, { executionId: "aex-none", runnerId: "r2", claimId: "c3" }),
+    ).rejects.toMatchObject({ code: "NOT_FOUND" });
+  },
+  [`${RUNNER}/checkExecution`]: async (client, world) => {
+    const id = idOf(await world.run());
+    const fence = await claimed(world.own, id);
+    await world.own.call(`${PKG}.agentexecution.v1.AgentExecutionCommandController/sendMessage`, {
+      executionId: id,
+      messageId: "q1",
+      text: "And one more",
+    });
+    expect(await client.call(`${RUNNER}/checkExecution`, { executionId: id, fence })).toMatchObject({
+      orders: { inbox: [{ id: "q1", message: { text: "And one more" } }] },
+    });
+    await expect(client.call(`${RUNNER}/checkExecution`, { executionId: id, fence: fence + 7 })).rejects.toMatchObject({
+      code: "ABORTED",
+    });
+  },
+};
+
+/** The fence, once the server has given the run to Temporal. */
+async function claimed(own: Caller, executionId: string): Promise<number> {
+  for (;;) {
+    try {
+      const answer = await own.call(`${RUNNER}/claimExecution`, { executionId, runnerId: "r1", claimId: "c1" });
+      return Number(answer["fence"]);
+    } catch (error) {
+      if (!(error instanceof CallFailure) || error.code !== "FAILED_PRECONDITION") throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
