@@ -1,20 +1,46 @@
-// `pnpm bench [suite …]`: all of them without a name. Exit code 1 when an aim is missed.
-import { judge, table, writeResults, type Figure } from "./report.ts";
+// `pnpm bench [suite [part …] …]`: everything without a name. Exit code 1 when an aim is missed.
+import { figureLine, judge, table, writeResult, type Figure, type Judged } from "./report.ts";
 
-const suites: Readonly<Record<string, () => Promise<Figure[]>>> = {
+/** A suite's parts, each of which is one figure and can be run by itself. */
+type Parts = Readonly<Record<string, () => Promise<Figure>>>;
+
+const suites: Readonly<Record<string, () => Promise<Parts>>> = {
   recovery: async () => (await import("./recovery/recovery.ts")).recovery(),
 };
 
-const asked = process.argv.slice(2);
-const unknown = asked.filter((name) => !(name in suites));
-if (unknown.length > 0) {
-  console.error(`There is no suite ${unknown.join(", ")}; there are: ${Object.keys(suites).join(", ")}.`);
-  process.exit(2);
+let missed = false;
+for (const [suite, names] of asked(process.argv.slice(2))) {
+  const parts = (await suites[suite]?.()) ?? {};
+  const unknown = names.filter((name) => !(name in parts));
+  if (unknown.length > 0)
+    refuse(`${suite} has no part ${unknown.join(", ")}; it has: ${Object.keys(parts).join(", ")}.`);
+  const figures: Judged[] = [];
+  for (const name of names.length > 0 ? names : Object.keys(parts)) {
+    const figure = await parts[name]?.();
+    if (figure === undefined) continue;
+    const judged = judge(figure);
+    figures.push(judged);
+    missed ||= !judged.met;
+    console.log(`${figureLine(judged)}\n${await writeResult(`${suite}.${name}`, judged)}\n`);
+  }
+  console.log(table(figures));
+}
+if (missed) process.exitCode = 1;
+
+/** Which parts of which suites: a suite without parts stands for all of them. */
+function asked(words: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  if (words.length === 0) return new Map(Object.keys(suites).map((suite) => [suite, []]));
+  const found = new Map<string, string[]>();
+  let parts: string[] | undefined;
+  for (const word of words) {
+    if (word in suites) found.set(word, (parts = []));
+    else if (parts === undefined) refuse(`There is no suite ${word}; there are: ${Object.keys(suites).join(", ")}.`);
+    else parts.push(word);
+  }
+  return found;
 }
 
-for (const [name, run] of Object.entries(suites)) {
-  if (asked.length > 0 && !asked.includes(name)) continue;
-  const figures = (await run()).map(judge);
-  console.log(`\n${table(figures)}\n\n${await writeResults(name, figures)}`);
-  if (figures.some(({ met }) => !met)) process.exitCode = 1;
+function refuse(message: string): never {
+  console.error(message);
+  process.exit(2);
 }

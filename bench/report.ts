@@ -1,6 +1,6 @@
 // What every suite tells, and in which form: samples as they were, medians, and each figure against its aim.
 import { mkdir, writeFile } from "node:fs/promises";
-import { arch, cpus, platform, totalmem } from "node:os";
+import { arch, cpus, loadavg, platform, totalmem } from "node:os";
 import { join } from "node:path";
 
 export interface Figure {
@@ -11,6 +11,8 @@ export interface Figure {
   readonly baseline: { readonly name: string; readonly samples: readonly number[] };
   /** The most that the figure may be above its baseline, at the median. */
   readonly aimMs: number;
+  /** Where the time goes, as far as it was taken: of each name the samples, in milliseconds. They may overlap. */
+  readonly spans?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface Judged extends Figure {
@@ -45,8 +47,21 @@ function quantile(samples: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
 }
 
+const ms = (value: number): string => value.toFixed(value < 100 ? 2 : 0);
+
+/** One figure in words, with where its time goes. */
+export function figureLine({ name, p50, p95, baseline, baselineP50, aboveMs, aimMs, met, spans = {} }: Judged): string {
+  const verdict = `${met ? "met" : "missed"}: + ${ms(aboveMs)} ms of + ${ms(aimMs)} ms`;
+  const parts = Object.entries(spans).map(
+    ([part, samples]) => `  ${part}: p50 ${ms(quantile(samples, 0.5))}, p95 ${ms(quantile(samples, 0.95))} ms`,
+  );
+  return [
+    `${name}: p50 ${ms(p50)}, p95 ${ms(p95)} ms; ${baseline.name}: ${ms(baselineP50)} ms; ${verdict}`,
+    ...parts,
+  ].join("\n");
+}
+
 export function table(figures: readonly Judged[]): string {
-  const ms = (value: number): string => value.toFixed(value < 100 ? 2 : 0);
   const rows = figures.map(({ name, p50, p95, baseline, baselineP50, aboveMs, aimMs, ratio, met }) =>
     [
       name,
@@ -64,11 +79,11 @@ export function table(figures: readonly Judged[]): string {
   ].join("\n");
 }
 
-/** Writes the figures with their samples, and what they were taken on, to `results/<suite>.json`. */
-export async function writeResults(suite: string, figures: readonly Judged[]): Promise<string> {
+/** Writes a figure with its samples, and what they were taken on, to `results/<name>.json`. */
+export async function writeResult(name: string, figure: Judged): Promise<string> {
   const folder = join(import.meta.dirname, "results");
   await mkdir(folder, { recursive: true });
-  const file = join(folder, `${suite}.json`);
+  const file = join(folder, `${name}.json`);
   const [cpu] = cpus();
   const machine = {
     platform: platform(),
@@ -76,8 +91,10 @@ export async function writeResults(suite: string, figures: readonly Judged[]): P
     cpus: cpus().length,
     cpu: cpu?.model ?? "unknown",
     memoryGiB: Math.round(totalmem() / 2 ** 30),
+    /** Over the last minute: above the number of CPUs, others were in the way. */
+    load: loadavg()[0],
     node: process.version,
   };
-  await writeFile(file, `${JSON.stringify({ suite, takenAt: new Date().toISOString(), machine, figures }, null, 2)}\n`);
+  await writeFile(file, `${JSON.stringify({ name, takenAt: new Date().toISOString(), machine, figure }, null, 2)}\n`);
   return file;
 }

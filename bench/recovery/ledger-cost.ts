@@ -13,9 +13,9 @@ import { AgentSchema } from "@stigmer/protos/agent/v1";
 import { AgentExecutionSchema, AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { ToolCallClass } from "@stigmer/protos/runner/v1";
 import { createSandbox } from "@stigmer/sandbox";
-import { startScriptedModel, type ScenarioFile } from "@stigmer/scripted-model";
+import type { ScenarioFile } from "@stigmer/scripted-model";
 import type { Figure } from "../report.ts";
-import { openPlatform } from "./processes.ts";
+import { openModel, openPlatform } from "./processes.ts";
 
 const CALLS = 20;
 const ROUNDS = 30;
@@ -39,7 +39,7 @@ const scenario: ScenarioFile = {
 };
 
 export async function ledgerCost(): Promise<Figure> {
-  const model = await startScriptedModel({ scenario });
+  await using model = await openModel(scenario);
   const platform = await openPlatform({ modelUrl: model.url });
   const folder = await mkdtemp(join(tmpdir(), "stigmer-bench-ledger-"));
   try {
@@ -61,14 +61,18 @@ export async function ledgerCost(): Promise<Figure> {
       };
       const samples: number[] = [];
       const baseline: number[] = [];
+      const begin: number[] = [];
+      const finish: number[] = [];
       try {
         for (let round = -WARM_UP; round < ROUNDS; round += 1) {
           const without = await perCall({ ...shared, checkpointer: new MemorySaver() });
-          const ledger = serverLedger(client, { executionId, fence, prefix: `round ${round}` });
+          const spans = round < 0 ? {} : { begin, finish };
+          const ledger = timed(serverLedger(client, { executionId, fence, prefix: `round ${round}` }), spans);
           const withBoth = await perCall({ ...shared, checkpointer, ledger });
           if (round < 0) continue;
           baseline.push(without);
           samples.push(withBoth);
+          if (round % 10 === 9) console.log(`a tool call with ledger and checkpoint (${round + 1}/${ROUNDS})`);
         }
       } finally {
         await sandbox.dispose();
@@ -79,11 +83,11 @@ export async function ledgerCost(): Promise<Figure> {
         samples,
         baseline: { name: "the same call with neither", samples: baseline },
         aimMs: 5,
+        spans: { "intent to the ledger and back": begin, "result to the ledger and back, beside the run": finish },
       };
     });
   } finally {
     await platform[Symbol.asyncDispose]();
-    await model.close();
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
@@ -126,6 +130,23 @@ function serverLedger(
     async finish(callKey, result) {
       await client.runner.finishToolCall({ executionId, fence, callKey: `${prefix}/${callKey}`, result });
     },
+  };
+}
+
+/** Tells how long the calls of a ledger take. */
+function timed(
+  ledger: NonNullable<AgentOptions["ledger"]>,
+  spans: { readonly begin?: number[]; readonly finish?: number[] },
+): NonNullable<AgentOptions["ledger"]> {
+  const taking = async <T>(span: number[] | undefined, work: Promise<T>): Promise<T> => {
+    const startedAt = performance.now();
+    const done = await work;
+    span?.push(performance.now() - startedAt);
+    return done;
+  };
+  return {
+    begin: (intent, signal) => taking(spans.begin, ledger.begin(intent, signal)),
+    finish: (callKey, result, signal) => taking(spans.finish, ledger.finish(callKey, result, signal)),
   };
 }
 

@@ -1,13 +1,15 @@
 // Server, runners and Temporal as the processes that they are, so that they can be killed as such.
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { ScenarioFile } from "@stigmer/scripted-model";
 
 const repository = dirname(dirname(import.meta.dirname));
 const CLI = join(repository, "apps/cli/src/main.ts");
 const RUNNER = join(repository, "apps/agent-runner/src/main.ts");
+const MODEL = join(repository, "packages/scripted-model/src/main.ts");
 
 export interface Process {
   readonly child: ChildProcess;
@@ -26,6 +28,24 @@ export interface Platform extends AsyncDisposable {
   runner(): Promise<Process>;
   /** Resolves when it takes calls. Only with an engine `temporal`. */
   temporal(): Promise<Process>;
+}
+
+/** A model of its own process, as a runner has it: it takes no turn of the event loop that is measured. */
+export async function openModel(scenario: ScenarioFile): Promise<{ readonly url: string } & AsyncDisposable> {
+  const folder = await mkdtemp(join(tmpdir(), "stigmer-bench-model-"));
+  const file = join(folder, "scenario.json");
+  await writeFile(file, JSON.stringify(scenario));
+  const port = await freePort();
+  const args = ["--conditions=@stigmer/source", MODEL, "--scenario", file, "--port", String(port)];
+  const url = `http://127.0.0.1:${port}`;
+  const model = await startProcess([process.execPath, ...args], {}, url);
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      await model.kill();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 export interface PlatformOptions {
