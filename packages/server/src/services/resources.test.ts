@@ -93,6 +93,17 @@ describe("apply", () => {
     await expect(server.agents.getByReference({ slug: "a" })).rejects.toMatchObject({ code: Code.NotFound });
   });
 
+  it("never takes one for another: an id with the slug of another resource is refused", async () => {
+    const a = await server.agents.apply(given.agent("a"));
+    const b = await server.agents.apply(given.agent("b"));
+    const mixed = server.agents.apply(given.agent("b", { description: "x" }, { id: a.metadata?.id, slug: "b" }));
+    await expect(mixed).rejects.toMatchObject({ code: Code.AlreadyExists });
+    expect(await server.agents.get({ value: b.metadata?.id })).toEqual(b);
+    const elsewhere = "agt-01m7yp6m06v3nf22f78h88f1ad";
+    const applied = await server.agents.apply(given.agent("b", { description: "y" }, { id: elsewhere }));
+    expect(applied.metadata?.id).toBe(b.metadata?.id);
+  });
+
   it("creates one resource when many apply it at the same time", async () => {
     const agents = await Promise.all(Array.from({ length: 10 }, () => server.agents.apply(given.agent("a"))));
     expect(new Set(agents.map(({ metadata }) => metadata?.id)).size).toBe(1);

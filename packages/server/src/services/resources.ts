@@ -177,12 +177,15 @@ export function createResources<T extends Resource>(
     return record;
   }
 
-  /** What a client means that gives a whole resource: by address, which is how manifests name it, or else by id. */
+  /**
+   * What a client means that gives a whole resource: the one with its id, or else the one at its address, which is how
+   * manifests name it, also with an id that is another server's.
+   */
   async function findMeant(tx: StoreTransaction, given: T, principal: Principal): Promise<ResourceRecord | undefined> {
     const address = addressOf(given.metadata, { kind, schema, defaultScope, principal });
     const id = given.metadata?.id ?? "";
     const record =
-      (await tx.resources.getByAddress(address)) ?? (id === "" ? undefined : await tx.resources.get(kind, id));
+      (id === "" ? undefined : await tx.resources.get(kind, id)) ?? (await tx.resources.getByAddress(address));
     return record && access.canRead(principal, record) ? record : undefined;
   }
 
