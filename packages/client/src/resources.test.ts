@@ -1,6 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type ConnectRouter } from "@connectrpc/connect";
 import { type Agent, AgentCommandController, AgentQueryController, AgentSchema } from "@stigmer/protos/agent/v1";
+import { SkillCommandController } from "@stigmer/protos/skill/v1";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startPlatform, type Platform } from "./__fixtures__/platform.ts";
 import { ClientError } from "./errors.ts";
@@ -127,6 +128,12 @@ describe("resources against a server", () => {
       client.agents.apply({ name: "Bad", instructions, skillRefs: [{ slug: "x", kind: 40 }], mcpServers: [{}] }),
     );
     expect(nested.violations.map(({ field }) => field)).toEqual(["spec.mcp_servers[0].name", "spec.skill_refs[0]"]);
+    const keyed = await errorOf(
+      client.executionContexts.create({ name: "Bad", executionId: "aex-1", data: { "A B": { value: "" } } }),
+    );
+    expect(keyed.violations).toEqual([
+      { field: 'spec.data["A B"].value', message: expect.any(String) as string, ruleId: "string.min_len" },
+    ]);
   });
 
   it("a list in a loop says what went wrong", async () => {
@@ -260,6 +267,24 @@ it("works in the organisation that it was given", async () => {
   await client.agents.list();
   await client.agents.list({ org: "" });
   expect(seen).toEqual(["acme", "other", ["acme", 2, 40, "n", ""], ["", 1, 40, "n", ""], "acme", ""]);
+});
+
+it("pushes skills for its organisation, the key's own, or the platform", async () => {
+  const seen: unknown[] = [];
+  const routes = (router: ConnectRouter): void => {
+    router.service(SkillCommandController, { push: ({ org, scope }) => (seen.push([org, scope]), {}) });
+  };
+  const skill = { name: "n", artifact: Uint8Array.of(1) };
+  await clientOf(routes, "acme").skills.push(skill);
+  await clientOf(routes).skills.push(skill);
+  await clientOf(routes).skills.push({ ...skill, org: "other" });
+  await clientOf(routes, "acme").skills.push({ ...skill, scope: "platform" });
+  expect(seen).toEqual([
+    ["acme", 2],
+    ["", 0],
+    ["other", 2],
+    ["", 1],
+  ]);
 });
 
 it("asks to take along what depends on it only when told to", async () => {

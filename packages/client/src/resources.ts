@@ -92,8 +92,10 @@ export interface PushSkillInput {
   readonly name: string;
   /** A zip with SKILL.md at its root. */
   readonly artifact: Uint8Array;
-  /** Default: the client's `org`, else `local`. */
+  /** Default: the client's `org`. */
   readonly org?: string;
+  /** Who owns the skill. Default: the organisation. */
+  readonly scope?: "organization" | "platform";
   /** Names this version. */
   readonly tag?: string;
 }
@@ -227,10 +229,12 @@ export function createSkillClient(transport: Transport, defaults: Defaults): Ski
   const query = createConnectClient(SkillQueryController, transport);
   const skill = verbsOf({ kind: "Skill", schema: SkillSchema, noun: "skill" }, defaults);
   return {
-    push: ({ name, artifact, org = defaults.org || "local", tag = "" }, options) =>
+    push: ({ name, artifact, scope, org = scope === "platform" ? "" : defaults.org, tag = "" }, options) =>
       call(`skill "${name}"`, async () => {
-        const scope = ApiResourceOwnerScope.organization;
-        return command.push({ name: requireId("skill name", name), artifact, org, tag, scope }, options);
+        // Without an organisation it is the key's own, which the server knows.
+        const owner = scope ?? (org === "" ? "api_resource_owner_scope_unspecified" : "organization");
+        const request = { name: requireId("skill name", name), artifact, org, tag };
+        return command.push({ ...request, scope: ApiResourceOwnerScope[owner] }, options);
       }),
     delete: skill.byId((value, options) => command.delete({ value }, options)),
     get: skill.byId((value, options) => query.get({ value }, options)),
