@@ -4,7 +4,9 @@ import { AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { serve, type Served } from "../http/__fixtures__/serve.ts";
 import { silentLogger } from "../logger.ts";
+import { StoreError } from "../store/errors.ts";
 import { reportErrors } from "./report-errors.ts";
+import { refusalOfStore } from "./store-refusals.ts";
 
 const INTERNALS = "SQLITE_IOERR in /home/somebody/.stigmer/data/stigmer.db";
 
@@ -108,3 +110,26 @@ it.each([
   expect(await response.text()).toContain(`grpc-status: ${Code.DeadlineExceeded}\r\n`);
   expect(logged).toEqual([]);
 });
+
+it.each(calls)("tells the caller of %s what the store refuses, and nobody else", async (_what, _method, call) => {
+  failure = new StoreError("already-exists", "there is one");
+  expect(await errorOf(call)).toMatchObject({
+    code: Code.AlreadyExists,
+    rawMessage: "there is one",
+  });
+  expect(logged).toEqual([]);
+});
+
+it.each(calls)(
+  "tells the caller of %s, and the log, what the store's machine does not let it do",
+  async (_what, method, call) => {
+    const refusal = new StoreError("disk-full", "the disk is full: make room in /data, then try again");
+    // As it comes out of a service's transaction, and from anywhere else.
+    for (const thrown of [refusal, refusalOfStore(refusal)]) {
+      logged = [];
+      failure = thrown;
+      expect(await errorOf(call)).toMatchObject({ code: Code.Unavailable, rawMessage: refusal.message });
+      expect(logged).toEqual([{ fields: { method, err: refusal }, message: "the store could not do it" }]);
+    }
+  },
+);
