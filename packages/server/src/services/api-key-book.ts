@@ -3,6 +3,7 @@ import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type ApiKey, ApiKeySchema } from "@stigmer/protos/apikey/v1";
 import type { ApiKeyBook, StoredApiKey } from "../interceptors/principal.ts";
 import type { Logger } from "../logger.ts";
+import { StoreError } from "../store/errors.ts";
 import type { Store } from "../store/store.ts";
 
 /** A key as its book has it. */
@@ -57,9 +58,11 @@ export function createApiKeyBook({ store, logger, clock }: ApiKeyBookOptions): A
       const now = clock();
       if (now - Math.max(lastUsedAt, written.get(id) ?? 0) < USE_STEP_MS) return;
       written.set(id, now);
-      write(id, now).catch((error: unknown) =>
-        logger.warn({ apiKeyId: id, err: error }, "the use of an API key was not noted"),
-      );
+      write(id, now).catch((error: unknown) => {
+        // A server that closes has told everything that matters.
+        if (StoreError.is(error) && error.code === "closed") return;
+        logger.warn({ apiKeyId: id, err: error }, "the use of an API key was not noted");
+      });
     },
   };
 }
