@@ -21,7 +21,7 @@ conclude(
   await runGates([
     {
       name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl)",
-      atLeast: 60,
+      atLeast: 500,
       run: async () => {
         await installed("go", "Go fetches buf/validate/validate.proto: apt-get install golang-go");
         await using environment = await provideAll([temporal, postgres, redis, grpcurl], interruption);

@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => world[Symbol.asyncDispose]());
 
-const push = (mebibytes: number): { artifact: Buffer } & object => ({
+const push = (mebibytes: number): Readonly<Record<string, unknown>> & { artifact: Buffer } => ({
   name: "adding",
   scope: "organization",
   org: "local",

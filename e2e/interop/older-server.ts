@@ -4,6 +4,7 @@ import {
   connect,
   createServer,
   type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
@@ -80,8 +81,6 @@ export async function startOlderServer(behind: { endpoint: string }): Promise<Ol
 }
 
 /** Without what Node puts there for itself. */
-function plain(headers: IncomingHttpHeaders): Record<string, string | number> {
-  return Object.fromEntries(
-    Object.entries(headers).filter((entry): entry is [string, string | number] => typeof entry[1] !== "object"),
-  );
+function plain(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers));
 }

@@ -8,7 +8,7 @@ import { openGrpcJs } from "./clients/grpc-js.ts";
 
 export const apiVersion = "agentic.stigmer.ai/v1";
 
-export const resource = (kind: string, name: string, spec: object): { metadata: { name: string } } & object => ({
+export const resource = (kind: string, name: string, spec: object): object => ({
   apiVersion,
   kind,
   metadata: { name },

@@ -20,7 +20,7 @@ export function openGrpcWeb({ endpoint, apiKey }: { endpoint: string; apiKey: st
         signal: leaving.signal,
       });
       let trailers: Headers | undefined = response.headers.has("grpc-status") ? response.headers : undefined;
-      for await (const { flags, data } of readEnvelopes(response.body ?? [])) {
+      for await (const { flags, data } of readEnvelopes(bodyOf(response))) {
         if (flags === GRPC_WEB_TRAILERS) trailers = readTrailers(data.toString());
         else yield decode(data) as Answer;
       }
@@ -42,6 +42,10 @@ export function openGrpcWeb({ endpoint, apiKey }: { endpoint: string; apiKey: st
     stream,
     close: () => {},
   };
+}
+
+async function* bodyOf({ body }: Response): AsyncGenerator<Uint8Array, void, void> {
+  if (body) yield* body;
 }
 
 function readTrailers(text: string): Headers {

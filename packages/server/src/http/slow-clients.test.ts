@@ -16,7 +16,7 @@ afterEach(async () => {
 const echo: NodeHandlerFn = (request, response) => {
   let body = "";
   request.on("data", (chunk: Buffer) => (body += chunk.toString()));
-  request.on("end", () => void response.end(body || request.url));
+  request.on("end", () => void response.end(body || (request.url ?? "")));
 };
 
 async function start(handler = echo, patience = { headersMs: 300, requestMs: 600, checkMs: 50 }): Promise<number> {
