@@ -1,10 +1,13 @@
 // The one place that names drivers. Each is loaded when it is asked for.
 import { SandboxError } from "./errors.ts";
 import type { FilesystemSandboxOptions } from "./filesystem/index.ts";
+import type { IsolatedSandboxOptions } from "./isolated/index.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** Which backend, and its options. */
-export type SandboxConfig = { readonly type: "filesystem" } & FilesystemSandboxOptions;
+export type SandboxConfig =
+  | ({ readonly type: "filesystem" } & FilesystemSandboxOptions)
+  | ({ readonly type: "isolated" } & IsolatedSandboxOptions);
 
 type Drivers = {
   readonly [Type in SandboxConfig["type"]]: (config: Extract<SandboxConfig, { type: Type }>) => Promise<Sandbox>;
@@ -12,6 +15,7 @@ type Drivers = {
 
 const drivers: Drivers = {
   filesystem: async (config) => (await import("./filesystem/index.ts")).createFilesystemSandbox(config),
+  isolated: async (config) => (await import("./isolated/index.ts")).createIsolatedSandbox(config),
 };
 
 /** Makes a sandbox. Throws `SandboxError` `unknown-backend` for a type it doesn't know, else what the driver throws. */
@@ -23,5 +27,6 @@ export async function createSandbox(config: SandboxConfig): Promise<Sandbox> {
       `There is no sandbox backend ${JSON.stringify(config.type)}. Known backends: ${known}.`,
     );
   }
-  return drivers[config.type](config);
+  const driver = drivers[config.type] as (config: SandboxConfig) => Promise<Sandbox>;
+  return driver(config);
 }

@@ -58,6 +58,7 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
     isGone: () => !existsSync(root),
   });
   const files: SandboxFiles = createFiles({
+    location: root,
     roots: root === rootDir ? [root] : [root, rootDir],
     assertUsable: host.assertUsable,
   });

@@ -26,7 +26,10 @@ describeSandboxConformance(
     capabilities: filesystemCapabilities(),
     create: async () => {
       const sandbox = await createFilesystemSandbox({ rootDir: join(directory, `root-${made++}`) });
-      return { ...sandbox, files: createFiles({ roots: [sandbox.root], assertUsable: () => {}, byHandle: false }) };
+      return {
+        ...sandbox,
+        files: createFiles({ location: sandbox.root, roots: [sandbox.root], assertUsable: () => {}, byHandle: false }),
+      };
     },
     skip: [
       {

@@ -17,7 +17,9 @@ const defaultMaxReadBytes = 256 * 1024 * 1024;
 const defaultMaxResults = 10_000;
 
 export interface FilesOptions {
-  /** The names the root goes by, the real one first. */
+  /** Where the root lies on this machine, all links resolved. */
+  readonly location: string;
+  /** The names the root goes by in the sandbox, the one that is shown first. */
   readonly roots: readonly [string, ...string[]];
   /** Throws when the sandbox is no longer to be used. */
   readonly assertUsable: () => void;
@@ -25,7 +27,7 @@ export interface FilesOptions {
   readonly byHandle?: boolean;
 }
 
-export function createFiles({ roots, assertUsable, byHandle }: FilesOptions): SandboxFiles {
+export function createFiles({ location, roots, assertUsable, byHandle }: FilesOptions): SandboxFiles {
   const serially = createQueues();
 
   const at = async <T>(
@@ -35,7 +37,7 @@ export function createFiles({ roots, assertUsable, byHandle }: FilesOptions): Sa
   ): Promise<T> => {
     assertUsable();
     try {
-      return await locate(toRelativePath(asked, roots), { roots, asked, byHandle, ...options }, use);
+      return await locate(toRelativePath(asked, roots), { location, roots, asked, byHandle, ...options }, use);
     } catch (error) {
       throw toFileError(error, asked);
     }

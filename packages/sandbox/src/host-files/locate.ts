@@ -16,7 +16,9 @@ export interface Location {
 }
 
 export interface LocateOptions {
-  /** The names the root goes by, the real one first. */
+  /** Where the root lies on this machine. */
+  readonly location: string;
+  /** The names the root goes by in the sandbox. */
   readonly roots: readonly string[];
   /** As the caller gave it, for errors. */
   readonly asked: string;
@@ -37,8 +39,7 @@ export async function locate<T>(
   options: LocateOptions,
   use: (location: Location) => Promise<T>,
 ): Promise<T> {
-  const [root = "/"] = options.roots;
-  const trail: Directory[] = [await openRoot(root, options.byHandle)];
+  const trail: Directory[] = [await openRoot(options.location, options.byHandle)];
   try {
     const pending = path.split("/").filter((part) => part !== "");
     let links = 0;
@@ -97,7 +98,7 @@ async function linkTarget(parent: Directory, name: string): Promise<string | und
   }
 }
 
-/** A link's absolute target means what it means to a command: a place on the host, which must lie under the root. */
+/** A link's absolute target means what it means to a command: a place that must lie under the root. */
 function underRoot(target: string, options: LocateOptions): string[] {
   for (const root of options.roots) {
     if (target === root || target.startsWith(root === "/" ? root : `${root}/`)) {

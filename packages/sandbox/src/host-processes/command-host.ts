@@ -8,7 +8,7 @@ import type { ExecuteResult, FailureReason, Sandbox, SandboxProcess } from "../s
 import { createExecuteOutput, discard } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
-import { createLockMarks } from "./lock-marks.ts";
+import { createLockMarks, isBelow } from "./lock-marks.ts";
 import { killProcesses } from "./process-tree.ts";
 import { runCommand, type CommandContext, type CommandRequest, type RunningCommand } from "./run-command.ts";
 
@@ -21,6 +21,8 @@ export interface CommandHostOptions {
   launch(cwd: string): Promise<Launch>;
   readonly guarded: boolean;
   isGone(): boolean;
+  /** Whether a process runs in the sandbox, where that can be told without its marks. */
+  isInside?(pid: number): boolean;
   /** Called as a command starts; answers what explains how it ended. */
   watch?(): (exitCode: number, reason: FailureReason | undefined) => FailureReason | undefined;
 }
@@ -59,6 +61,12 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     if (ended) throw new SandboxError("sandbox-gone", `The sandbox ${options.name} is disposed. Create it again.`);
   };
 
+  /** One of the sandbox that lowered its limit, so that it looks like no command's. */
+  const isStray =
+    locks &&
+    options.isInside &&
+    ((pid: number): boolean => isBelow(pid, locks.all) && options.isInside?.(pid) === true);
+
   const sweep = (): void => {
     for (const command of commands) {
       if (command.isRunning()) continue;
@@ -82,6 +90,7 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
       locks: locks?.next(),
       guarded: options.guarded,
       isGone: options.isGone,
+      isStray,
       explain: options.watch?.(),
     });
     commands.add(run);

@@ -80,6 +80,12 @@ export function isMarked(pid: number, { low, high }: LockRange): boolean {
   return limit !== undefined && low <= limit && limit <= high;
 }
 
+/** Whether a process has a lower limit: it was given another one, or lowered what it had. */
+export function isBelow(pid: number, { low }: LockRange): boolean {
+  const limit = hardLimit(lockLimits(pid));
+  return limit !== undefined && limit < low;
+}
+
 /** The line of /proc/<pid>/limits, soft and hard limit at its end. */
 function lockLimits(pid: number | "self"): string | undefined {
   try {

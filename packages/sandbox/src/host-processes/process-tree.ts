@@ -16,6 +16,8 @@ export interface ProcessScope {
   readonly mark: string;
   /** The resource limit that all of them were started with, where the system has such a thing. */
   readonly locks?: LockRange;
+  /** Whether a process without mark is one that took it off, where that can be told. */
+  readonly isStray?: (pid: number) => boolean;
   /** Processes looked at and found to carry no mark, by pid with their start time: they get none later. */
   readonly foreign?: Map<number, number>;
 }
@@ -55,11 +57,11 @@ export function findProcesses(scope: ProcessScope): ProcessEntry[] {
   return living;
 }
 
-function carriesMark({ pid, startTime }: ProcessEntry, { mark, locks, foreign }: ProcessScope): boolean {
+function carriesMark({ pid, startTime }: ProcessEntry, { mark, locks, isStray, foreign }: ProcessScope): boolean {
   if (foreign?.get(pid) === startTime) return false;
   if (hasEnvironmentEntry(pid, mark)) return true;
   if (locks === undefined) return false;
-  if (isMarked(pid, locks)) return true;
+  if (isMarked(pid, locks) || isStray?.(pid)) return true;
   foreign?.set(pid, startTime);
   return false;
 }

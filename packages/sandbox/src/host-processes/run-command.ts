@@ -39,6 +39,8 @@ export interface CommandContext {
   /** The environment entry in `env` by which descendants are recognised. */
   readonly mark: string;
   readonly locks: LockMark | undefined;
+  /** As in `ProcessScope`. */
+  isStray?(pid: number): boolean;
   /** Whether the guardian is to end it when this process dies. Not where something else does. */
   readonly guarded: boolean;
   /** Whether the sandbox is no more, to tell that from a command that failed. */
@@ -90,6 +92,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     known: survivors,
     mark: context.mark,
     locks: context.locks?.range,
+    isStray: context.isStray,
   });
 
   const run = async (): Promise<CommandExit> => {
