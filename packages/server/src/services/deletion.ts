@@ -24,7 +24,7 @@ export interface TakenAlong {
  * Other writers wait for a transaction. What has thousands of runs is deleted in several, session by session, each of which
  * leaves everything that is still there whole; the resource itself goes in the last one.
  */
-export const MAX_ROWS_PER_DELETION = 1000;
+export const MAX_ROWS_PER_DELETION = 500;
 
 export function beginDeletion(force: boolean, maxRows: number = MAX_ROWS_PER_DELETION): Deletion {
   return { force, cascade: false, rows: { left: maxRows }, taken: { tasks: [], runs: [] } };
