@@ -49,7 +49,7 @@ export declare const AgentCommandController: GenService<{
   },
   /**
    * Deletes an agent and answers with what it was; FAILED_PRECONDITION while it has instances beyond its default one, or
-   * sessions.
+   * sessions, unless forced, and always while one of its runs is under way.
    *
    * @generated from rpc ai.stigmer.agentic.agent.v1.AgentCommandController.delete
    */

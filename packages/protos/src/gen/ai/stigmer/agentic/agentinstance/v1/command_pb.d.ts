@@ -28,7 +28,7 @@ export declare const AgentInstanceCommandController: GenService<{
     output: typeof AgentInstanceSchema;
   },
   /**
-   * Creates an instance; NOT_FOUND when its agent or an environment does not exist.
+   * Creates an instance; NOT_FOUND when its agent does not exist. Environments are looked up by each run, so they may come later.
    *
    * @generated from rpc ai.stigmer.agentic.agentinstance.v1.AgentInstanceCommandController.create
    */
@@ -48,7 +48,8 @@ export declare const AgentInstanceCommandController: GenService<{
     output: typeof AgentInstanceSchema;
   },
   /**
-   * Deletes an instance and answers with what it was.
+   * Deletes an instance and answers with what it was; FAILED_PRECONDITION while it has sessions, unless forced, and always while
+   * one of its runs is under way. A default instance goes with its agent only.
    *
    * @generated from rpc ai.stigmer.agentic.agentinstance.v1.AgentInstanceCommandController.delete
    */

@@ -29,7 +29,7 @@ export declare const ExecutionContextCommandController: GenService<{
     output: typeof ExecutionContextSchema;
   },
   /**
-   * Creates a context; NOT_FOUND when its run does not exist.
+   * Creates a context; NOT_FOUND when its run does not exist, FAILED_PRECONDITION when it has ended.
    *
    * @generated from rpc ai.stigmer.agentic.executioncontext.v1.ExecutionContextCommandController.create
    */

@@ -32,7 +32,7 @@ export declare type ApiKeySpec = Message<"ai.stigmer.iam.apikey.v1.ApiKeySpec"> 
   fingerprint: string;
 
   /**
-   * From when on the key is refused.
+   * From when on the key is refused. Left unset without `never_expires`: 30 days after the key was made.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 3;
    */
