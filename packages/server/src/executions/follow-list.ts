@@ -1,6 +1,7 @@
 import type { ExecutionRecord } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
-import { wakeOn } from "./follow-run.ts";
+import type { Closing } from "./closing.ts";
+import { wakeOnEnd } from "./follow-run.ts";
 import type { ListChange, ListFeeds } from "./list-feeds.ts";
 import { pagesOf } from "./pages-of.ts";
 import { createWaker } from "./waker.ts";
@@ -25,8 +26,7 @@ export interface FollowListOptions {
 export interface FollowListParts {
   readonly store: Pick<Store, "executions">;
   readonly feeds: ListFeeds;
-  /** Aborted, with the error that followers end with, when the server closes. */
-  readonly closing: AbortSignal;
+  readonly closing: Closing;
 }
 
 /** A list of runs: the newest and those under way, then what changes. For a slow follower changes of a run become one. */
@@ -42,7 +42,7 @@ export async function* followList(
     waker.wake();
   };
   const feed = feeds.join({ org, newest, onChange });
-  const stopListening = wakeOn(waker.wake, signal, closing);
+  const stopListening = wakeOnEnd(waker.wake, { signal, closing });
   // The revision of what it began with: what is pending may be older.
   const begun = new Map<string, number>();
 
@@ -60,12 +60,12 @@ export async function* followList(
 
   try {
     await feed.ready;
-    closing.throwIfAborted();
+    closing.throwIfClosed();
     yield* begin(undefined, newest);
     yield* begin(true);
     yield { kind: "caught-up" };
     while (!signal.aborted) {
-      closing.throwIfAborted();
+      closing.throwIfClosed();
       const [change] = pending.values();
       if (!change) {
         begun.clear();

@@ -1,3 +1,4 @@
+import type { Closing } from "./closing.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import { missingExecution } from "./refusals.ts";
 import { createWaker } from "./waker.ts";
@@ -13,8 +14,7 @@ export interface FollowOptions {
 
 export interface FollowRunParts {
   readonly live: LiveRuns;
-  /** Aborted, with the error that followers end with, when the server closes. */
-  readonly closing: AbortSignal;
+  readonly closing: Closing;
 }
 
 /** What happens to a run, to its end. */
@@ -27,10 +27,10 @@ export async function* followRun(
   const opened = await live.watch(id, { mode, afterRevision, wake: waker.wake });
   if (!opened) throw missingExecution(id);
   const { watcher } = opened;
-  const stopListening = wakeOn(waker.wake, signal, closing);
+  const stopListening = wakeOnEnd(waker.wake, { signal, closing });
   try {
     while (!signal.aborted) {
-      closing.throwIfAborted();
+      closing.throwIfClosed();
       const event = watcher.take();
       if (event) yield await event;
       else if (watcher.done) return;
@@ -42,10 +42,15 @@ export async function* followRun(
   }
 }
 
-/** Wakes a reader when one of the signals is aborted. Answers how to stop. */
-export function wakeOn(wake: () => void, ...signals: readonly AbortSignal[]): () => void {
-  for (const signal of signals) signal.addEventListener("abort", wake);
+/** Wakes a reader that has come to its end. Answers how to stop. */
+export function wakeOnEnd(
+  wake: () => void,
+  { signal, closing }: { readonly signal: AbortSignal; readonly closing: Closing },
+): () => void {
+  signal.addEventListener("abort", wake);
+  const stop = closing.onClose(wake);
   return () => {
-    for (const signal of signals) signal.removeEventListener("abort", wake);
+    signal.removeEventListener("abort", wake);
+    stop();
   };
 }

@@ -2,7 +2,7 @@ import type { Fanout } from "../fanout/fanout.ts";
 import type { ExecutionRecord } from "../store/execution-store.ts";
 import type { PageQuery } from "../store/resource-store.ts";
 import type { Store } from "../store/store.ts";
-import { type FollowRunParts, wakeOn } from "./follow-run.ts";
+import { type FollowRunParts, wakeOnEnd } from "./follow-run.ts";
 import type { LookUps } from "./look-ups.ts";
 import { pagesOf } from "./pages-of.ts";
 import { createSessionRuns, type SessionRuns } from "./session-runs.ts";
@@ -45,7 +45,7 @@ export async function* followSession(
     runs.hear(notice);
     waker.wake();
   });
-  const stopListening = wakeOn(waker.wake, signal, closing);
+  const stopListening = wakeOnEnd(waker.wake, { signal, closing });
   const stopLookingUp = lookUps.followList(async () => {
     if (caughtUp) await recheck(parts, sessionId, runs);
     waker.wake();
@@ -61,7 +61,7 @@ export async function* followSession(
     const all = runsOf((query) => executions.list({ sessionId }, query));
     let listed = false;
     while (!signal.aborted) {
-      closing.throwIfAborted();
+      closing.throwIfClosed();
       const event = await runs.next();
       if (event) yield event;
       if (!listed) {
@@ -72,7 +72,7 @@ export async function* followSession(
       } else if (!caughtUp && runs.allTold) {
         caughtUp = true;
         yield { kind: "caught-up" };
-      } else if (!event && !runs.busy && !signal.aborted && !closing.aborted) {
+      } else if (!event && !runs.busy && !signal.aborted && !closing.closed) {
         await waker.sleep();
       }
     }

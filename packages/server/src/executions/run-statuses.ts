@@ -7,6 +7,7 @@ import type { Fanout, FanoutState, RunNotice } from "../fanout/fanout.ts";
 import { createInProcessFanout } from "../fanout/in-process.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
+import { createClosing } from "./closing.ts";
 import { closingDelta, type Ending } from "./closing-delta.ts";
 import { followList, type FollowListOptions, type ListEvent } from "./follow-list.ts";
 import { followRun, type FollowOptions } from "./follow-run.ts";
@@ -103,10 +104,10 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
   const { compactAfterBytes = 4 * 1024 * 1024, maxPendingBytes = 1024 * 1024 } = options;
   const { fanout = createInProcessFanout(), pollEveryMs = 500, checkEveryMs = 5_000 } = options;
   const lookUps = createLookUps({ store, fanout, logger, pollEveryMs, checkEveryMs });
-  const closing = new AbortController();
+  const closing = createClosing();
   const live = createLiveRuns({ store, fanout, lookUps, clock, compactAfterBytes, maxPendingBytes, maxIdleRuns });
   const feeds = createListFeeds({ store, fanout, lookUps });
-  const parts = { store, fanout, lookUps, live, feeds, closing: closing.signal };
+  const parts = { store, fanout, lookUps, live, feeds, closing };
 
   function change(
     id: string,
@@ -197,7 +198,7 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       for (const id of await store.executions.misplaced(ExecutionPhase.EXECUTION_PAUSED)) await settle(id);
     },
     close: () => {
-      closing.abort(shuttingDown());
+      closing.close(shuttingDown());
       lookUps.close();
     },
   };
