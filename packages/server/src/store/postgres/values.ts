@@ -5,12 +5,12 @@ const ESCAPE = "\x01";
  * Postgres' text holds every character but NUL, which a program's output may well contain: it is written as two characters.
  * Different texts stay different, and in their order.
  */
-export function encodeText(text: string): string {
+function encodeText(text: string): string {
   if (!text.includes(NUL) && !text.includes(ESCAPE)) return text;
   return text.replaceAll(ESCAPE, `${ESCAPE}1`).replaceAll(NUL, `${ESCAPE}0`);
 }
 
-export function decodeText(text: string): string {
+function decodeText(text: string): string {
   return text.includes(ESCAPE) ? text.replaceAll(`${ESCAPE}0`, NUL).replaceAll(`${ESCAPE}1`, ESCAPE) : text;
 }
 

@@ -19,7 +19,7 @@ export interface HeldTransaction {
 }
 
 /** Postgres as the system suites get it. */
-export function postgresUrl(): string {
+function postgresUrl(): string {
   const url = process.env["STIGMER_TEST_POSTGRES_URL"];
   if (!url) throw new Error("Set STIGMER_TEST_POSTGRES_URL to a Postgres that may be written to: pnpm test:system does.");
   return url;
