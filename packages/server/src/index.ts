@@ -2,6 +2,12 @@
 export { startServer, type RunningServer, type StartServerOptions } from "./start-server.ts";
 export type { EmbeddedEngineChoice, EngineChoice, ServerMetrics, TemporalEngineChoice } from "./open-engine.ts";
 export type { PostgresStoreChoice, SqliteStoreChoice, StoreChoice } from "./open-store.ts";
+export type {
+  FanoutChoice,
+  InProcessFanoutChoice,
+  PollingFanoutChoice,
+  RedisFanoutChoice,
+} from "./fanout/open-fanout.ts";
 export { ServerError, type ServerErrorCode } from "./errors.ts";
 export type { Logger } from "./logger.ts";
 

@@ -2,6 +2,7 @@ import type { Engine } from "@stigmer/engine";
 import { EngineError } from "@stigmer/engine";
 import { createEmbeddedEngine, type EmbeddedEngineOptions } from "@stigmer/engine/embedded";
 import { ServerError } from "./errors.ts";
+import type { FanoutMetrics } from "./executions/run-statuses.ts";
 
 /** The queue inside the server: nothing to install. */
 export interface EmbeddedEngineChoice {
@@ -30,7 +31,7 @@ export interface TemporalEngineChoice {
 
 export type EngineChoice = EmbeddedEngineChoice | TemporalEngineChoice;
 
-/** The queue and its runners at one moment, under any engine. */
+/** The queue, its runners and the fan-out at one moment, under any engine. */
 export interface ServerMetrics {
   /** How many tasks wait for a runner, or for their turn or time. */
   readonly waiting: number;
@@ -48,11 +49,13 @@ export interface ServerMetrics {
     readonly maxConcurrency: number;
     readonly leased: number;
   }[];
+  /** How what happens comes to those who follow runs. */
+  readonly fanout: FanoutMetrics;
 }
 
 export interface OpenEngine {
   readonly engine: Engine;
-  metrics(): Promise<Omit<ServerMetrics, "paused">>;
+  metrics(): Promise<Omit<ServerMetrics, "paused" | "fanout">>;
 }
 
 /** What an engine needs of the server, whichever it is. */

@@ -11,6 +11,9 @@ import { createReflection } from "./discovery/reflection.ts";
 import { readExecution } from "./executions/read-execution.ts";
 import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.ts";
 import { settlePhases } from "./executions/settle-phases.ts";
+import { announceRuns } from "./fanout/announce-runs.ts";
+import type { Fanout } from "./fanout/fanout.ts";
+import { type FanoutChoice, openFanout } from "./fanout/open-fanout.ts";
 import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
 import { plainGrpcMessages } from "./http/plain-grpc-messages.ts";
@@ -59,6 +62,11 @@ export interface StartServerOptions {
   readonly taskQueue?: string;
   /** What keeps runs going over crashes. Default: the embedded engine. */
   readonly engine?: EngineChoice;
+  /**
+   * How servers that share a Postgres tell each other what happens; sharing takes Temporal as the engine. Default: this server is
+   * the only one.
+   */
+  readonly fanout?: FanoutChoice;
   /** Default: says nothing. */
   readonly logger?: Logger;
 }
@@ -70,7 +78,7 @@ export interface RunningServer {
   readonly endpoint: string;
   /** The content of `local.key`. */
   readonly apiKey: string;
-  /** The queue and its runners right now. */
+  /** The queue, its runners and the fan-out right now. */
   metrics(): Promise<ServerMetrics>;
   /** Tells watchers and runners to come back later, ends calls in flight, closes the store. Safe to call twice. */
   close(): Promise<void>;
@@ -91,13 +99,19 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   const key = await loadOrCreateKeyFile({ directory: home, name: "local.key", variable: "STIGMER_HOME" });
   const lost = Promise.withResolvers<void>();
   const logger = options.logger ?? silentLogger;
-  const needs = { dataDir, logger, alone: true, onLost: lost.resolve };
-  const store = await openStore(options.store ?? {}, needs);
+  const fanout = await openFanout(options.fanout ?? { type: "in-process" }, logger);
+  // The embedded engine knows in its own process who works on what: it shares with nobody.
+  const shares = fanout.shared && options.engine?.type === "temporal";
+  const needs = { dataDir, logger, alone: !shares, onLost: lost.resolve };
+  const store = await openStore(options.store ?? {}, needs).catch(async (error: unknown) => {
+    await fanout.close();
+    throw error;
+  });
   try {
     const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
     const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
     const apiKey = key.toString("base64url");
-    const server = await openServer({ ...options, origins, dataDir, encryptionKey, apiKey, store });
+    const server = await openServer({ ...options, origins, dataDir, encryptionKey, apiKey, store, fanout });
     const closed = Promise.withResolvers<string | undefined>();
     let closing: Promise<void> | undefined;
     const close = (reason?: string): Promise<void> =>
@@ -111,13 +125,15 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     void closeWhenLost();
     return { ...server, close: () => close(), closed: closed.promise };
   } catch (error) {
+    await fanout.close();
     await store.close();
     throw error;
   }
 }
 
-interface OpenServerOptions extends Omit<StartServerOptions, "store"> {
+interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout"> {
   readonly store: Store;
+  readonly fanout: Fanout;
   readonly origins: ReadonlySet<string>;
   readonly dataDir: string;
   readonly encryptionKey: Uint8Array;
@@ -126,9 +142,10 @@ interface OpenServerOptions extends Omit<StartServerOptions, "store"> {
 
 /** The server over a store that is its own; it closes the store when it is closed itself. */
 async function openServer(options: OpenServerOptions): Promise<Omit<RunningServer, "closed">> {
-  const { apiKey, dataDir, store, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
+  const { apiKey, dataDir, fanout, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
   const secrets = createSecrets(options.encryptionKey);
-  const runs = createRunStatuses({ store, logger });
+  const runs = createRunStatuses({ store: options.store, logger, fanout });
+  const store = announceRuns(options.store, runs);
   const opened = await openEngineOf(options, { store, runs, secrets, logger });
   const { engine } = opened;
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
@@ -180,7 +197,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     apiKey,
     metrics: async () => {
       const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
-      return { ...(await opened.metrics()), paused: await paused };
+      return { ...(await opened.metrics()), paused: await paused, fanout: runs.metrics() };
     },
     close,
   };
@@ -190,6 +207,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     runs.close();
     await engine.close();
     await listener.close();
+    await fanout.close();
     await store.close();
     logger.info({}, "stigmer-server is closed");
   }
