@@ -4,17 +4,19 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { type Client, Code, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Activities, type ActivityContext, type CleanupSandboxInput } from "@stigmer/engine";
 import { createTemporalWorker, type TemporalWorker } from "@stigmer/engine/temporal";
 import { AgentCommandController } from "@stigmer/protos/agent/v1";
 import {
+  type AgentExecution,
   AgentExecutionCommandController,
   AgentExecutionQueryController,
   AgentExecutionStatusSchema,
   ExecutionPhase,
 } from "@stigmer/protos/agentexecution/v1";
+import { ExecutionContextQueryController } from "@stigmer/protos/executioncontext/v1";
 import { RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
 import { SessionCommandController } from "@stigmer/protos/session/v1";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -77,9 +79,9 @@ const executions = (): Executions =>
     createClient(AgentExecutionQueryController, transport()),
   );
 
-async function createRun(): Promise<{ id: string; sessionId: string }> {
+async function createRun(spec: object = {}): Promise<{ id: string; sessionId: string }> {
   const agent = await createClient(AgentCommandController, transport()).apply(given.agent("a"));
-  const run = await executions().create(given.execution({ agentId: agent.metadata?.id }));
+  const run = await executions().create(given.execution({ agentId: agent.metadata?.id, ...spec }));
   return { id: run.metadata?.id ?? "", sessionId: run.spec?.sessionId ?? "" };
 }
 
@@ -94,7 +96,7 @@ async function tell(id: string, { fence }: ActivityContext, phase: ExecutionPhas
   await executions().patchStatus({ executionId: id, fence, sequence, delta });
 }
 
-type Run = (id: string, context: ActivityContext) => Promise<void>;
+type Run = (id: string, context: ActivityContext, execution: AgentExecution) => Promise<void>;
 
 async function startRunner(run: Run, cleaned: CleanupSandboxInput[] = []): Promise<TemporalWorker> {
   const activities: Activities = {
@@ -102,7 +104,7 @@ async function startRunner(run: Run, cleaned: CleanupSandboxInput[] = []): Promi
     executeGraphton: async (execution, _threadId, context) => {
       const id = execution.metadata?.id ?? "";
       await tell(id, context, EXECUTION_IN_PROGRESS, 1);
-      await run(id, context);
+      await run(id, context, execution);
       await tell(id, context, EXECUTION_COMPLETED, 9);
       return create(AgentExecutionStatusSchema, { phase: EXECUTION_COMPLETED });
     },
@@ -171,6 +173,26 @@ describe("a server on Temporal", () => {
     expect(refused).toEqual([
       expect.stringContaining(`fence ${fences[0]} of ${id} is not current (${fences[1]})`) as string,
     ]);
+  });
+
+  it("gives a run's secrets to the runner that claimed it, and none to Temporal", async () => {
+    const runtimeEnv = { TOKEN: { value: "canary-4242-secret", isSecret: true }, OPEN: { value: "seen" } };
+    const contexts = createClient(ExecutionContextQueryController, transport());
+    const carried: (string | undefined)[] = [];
+    const read: (string | undefined)[] = [];
+    const { id } = await createRun({ runtimeEnv });
+    await startRunner(async (slug, { fence }, execution) => {
+      carried.push(execution.spec?.runtimeEnv["TOKEN"]?.value, execution.spec?.runtimeEnv["OPEN"]?.value);
+      for (const under of [fence, fence - 1]) {
+        const headers = { "stigmer-fence": `${slug}/${under}` };
+        const { spec } = await contexts.getByReference({ slug, org: "local" }, { headers });
+        read.push(spec?.data["TOKEN"]?.value);
+      }
+    });
+    await reaches(id, EXECUTION_COMPLETED);
+    expect(carried).toEqual(["********", "seen"]);
+    expect(read).toEqual(["canary-4242-secret", "********"]);
+    await expect(contexts.getByReference({ slug: id, org: "local" })).rejects.toMatchObject({ code: Code.NotFound });
   });
 
   it("pauses, speaks to, resumes and cancels a run, also over its own restart", async () => {
