@@ -309,3 +309,19 @@ it("gives a call up after its own time", async () => {
     retryable: true,
   });
 });
+
+it("has types that know what belongs where", () => {
+  const calls = (): unknown[] => [
+    // @ts-expect-error a field that no agent has
+    client.agents.apply({ name: "x", instruction: "…" }),
+    // @ts-expect-error the same, as a manifest
+    client.agents.apply({ metadata: { name: "x" }, spec: { instruction: "…" } }),
+    // @ts-expect-error half in short
+    client.agents.apply({ metadata: { name: "x" }, instructions }),
+    // @ts-expect-error no phase
+    client.executions.list({ phase: "done" }),
+    // @ts-expect-error nothing depends on a run
+    client.executions.delete("aex-1", { force: true }),
+  ];
+  expect(calls).toBeTypeOf("function");
+});

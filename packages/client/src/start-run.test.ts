@@ -121,7 +121,7 @@ describe("a run's start", () => {
       answer.resolve();
       await run.execution.catch(() => {});
       await expect
-        .poll(() => calls)
+        .poll(() => calls, { timeout: 10_000 })
         .toEqual(cancelOnAbort ? [`create ${run.id}`, `cancel ${run.id}`] : [`create ${run.id}`]);
     }
   });

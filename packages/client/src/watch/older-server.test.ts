@@ -47,7 +47,7 @@ it("a run is followed by whole executions", async () => {
   expect(server.called).toEqual(["subscribe"]);
 });
 
-it("a session is followed by looking at its runs, and following those under way", { timeout: 20_000 }, async () => {
+it("a session is followed by looking at its runs, and following those under way", async () => {
   const server = createOlderServer();
   server.set("aex-1", { sessionId: "ses-1", said: "Done", phase: EXECUTION_COMPLETED });
   server.set("aex-2", { sessionId: "ses-1", said: "Wor" });
@@ -69,7 +69,7 @@ it("a session is followed by looking at its runs, and following those under way"
   expect(new Set(server.called)).toEqual(new Set(["listBySession", "subscribe"]));
 });
 
-it("a list is followed by looking at it", { timeout: 20_000 }, async () => {
+it("a list is followed by looking at it", async () => {
   const server = createOlderServer();
   // Older than the page, but under way.
   server.set("aex-01", { agentId: "agt-1", phase: EXECUTION_PENDING });
