@@ -1,5 +1,4 @@
 // The one function that names drivers: store, engine, listener. Everything below takes ports.
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { Health } from "@stigmer/protos/grpc/health/v1";
@@ -14,9 +13,9 @@ import { settlePhases } from "./executions/settle-phases.ts";
 import { announceRuns } from "./fanout/announce-runs.ts";
 import type { Fanout } from "./fanout/fanout.ts";
 import { type FanoutChoice, openFanout } from "./fanout/open-fanout.ts";
+import { connectHandler } from "./http/connect-handler.ts";
 import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
-import { plainGrpcMessages } from "./http/plain-grpc-messages.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
 import { shareWithOrigins } from "./http/share-with-origins.ts";
 import {
@@ -165,8 +164,9 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     router.service(Health, health.service);
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };
-  const handler = connectNodeAdapter({
+  const handler = connectHandler({
     routes,
+    logger,
     readMaxBytes: MAX_MESSAGE_BYTES,
     interceptors: [
       reportErrors(logger),
@@ -182,7 +182,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
 
   let listener: Listener;
   try {
-    const shared = shareWithOrigins(plainGrpcMessages(handler), origins);
+    const shared = shareWithOrigins(handler, origins);
     const guarded = refuseForeign(shared, { allowedOrigins: origins });
     listener = await listen({ host: "127.0.0.1", port, handler: guarded });
   } catch (error) {

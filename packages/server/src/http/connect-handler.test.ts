@@ -1,15 +1,18 @@
 import { once } from "node:events";
-import { connect, type IncomingHttpHeaders } from "node:http2";
+import { type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from "node:http2";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AgentQueryController } from "@stigmer/protos/agent/v1";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { silentLogger } from "../logger.ts";
+import { connectHandler } from "./connect-handler.ts";
 import { listen, type Listener } from "./listen.ts";
-import { plainGrpcMessages } from "./plain-grpc-messages.ts";
 
 let listener: Listener;
+const logged: string[] = [];
 beforeAll(async () => {
-  const handler = connectNodeAdapter({
+  const handler = connectHandler({
     routes: (router) => {
       router.service(AgentQueryController, {
         get: ({ value }) => {
@@ -17,9 +20,18 @@ beforeAll(async () => {
         },
         list: () => ({}),
       });
+      router.service(AgentExecutionQueryController, {
+        // More than any buffer holds.
+        async *subscribe() {
+          for (;;) yield { kind: "x".repeat(100_000) };
+        },
+      });
     },
+    interceptors: [],
+    readMaxBytes: 1_000_000,
+    logger: { ...silentLogger, debug: (_fields, message) => void logged.push(message) },
   });
-  listener = await listen({ host: "127.0.0.1", port: 0, handler: plainGrpcMessages(handler) });
+  listener = await listen({ host: "127.0.0.1", port: 0, handler });
 });
 afterAll(() => listener.close({ graceMs: 0 }));
 
@@ -59,4 +71,33 @@ describe("an error's message", () => {
 
 it("an answer without error stays as it is", async () => {
   expect(await trailersOf("list", "")).toMatchObject({ "grpc-status": "0" });
+});
+
+describe("a client that leaves amid its answer", () => {
+  const stderr = vi.spyOn(console, "error");
+
+  it.each([
+    ["resets its stream", (stream: ClientHttp2Stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)],
+    ["hangs up", (stream: ClientHttp2Stream) => stream.session?.destroy()],
+  ])("and %s is forgotten without a word on stderr", async (_how, leave) => {
+    const session = connect(baseUrl());
+    session.on("error", () => {});
+    const stream = session.request({
+      ":method": "POST",
+      ":path": `/${AgentExecutionQueryController.typeName}/subscribe`,
+      "content-type": "application/grpc",
+    });
+    stream.on("error", () => {});
+    stream.end(Buffer.alloc(5));
+    await once(stream, "response");
+    logged.length = 0;
+    leave(stream);
+    await vi.waitFor(() => expect(logged).toContain("an answer did not reach its caller"), { timeout: 20_000 });
+    expect(stderr).not.toHaveBeenCalled();
+    session.destroy();
+  });
+});
+
+it("a path of nothing is told so", async () => {
+  expect((await fetch(`${baseUrl()}/favicon.ico`)).status).toBe(404);
 });
