@@ -117,6 +117,14 @@ describe("following a session", () => {
     await told.stop();
   });
 
+  it("says that runs are gone which were never of this session, whether or not they are somewhere", async () => {
+    const server = await one();
+    const elsewhere = await addRun(server, { sessionId: "ses-2" });
+    const told = follow(server, { [elsewhere]: 1, "aex-none": 7 });
+    expect(await told.until("caught-up")).toEqual([`deleted ${elsewhere}`, "deleted aex-none", "caught-up"]);
+    await told.stop();
+  });
+
   it("holds a snapshot at a time of thousands that have ended, and no run in memory", async () => {
     const server = await one();
     const ids = new Set<string>();
@@ -149,6 +157,24 @@ describe("following a session", () => {
     for (const id of ids.slice(0, 6)) await patch(server, id, ...moved(EXECUTION_COMPLETED));
     const rest = await told.until(`delta ${last} 2`);
     expect(rest).toContain(`delta ${first} 2`);
+    await told.stop();
+  });
+
+  it("gives the place of one that is gone before its turn to the next", async () => {
+    const server = await one();
+    const ids: string[] = [];
+    for (let index = 0; index < 68; index++) ids.push(await addRun(server));
+    const told = follow(server);
+    await told.until("caught-up");
+    // Of those that wait one is deleted, and one ends; then there is one place.
+    const [deleted, ended, next] = ids.slice(64);
+    await server.store.executions.delete(deleted ?? "");
+    await told.until(`deleted ${deleted}`);
+    await patch(server, ended ?? "", ...moved(EXECUTION_COMPLETED));
+    await patch(server, ids[0] ?? "", ...moved(EXECUTION_COMPLETED));
+    await told.until(`snapshot ${ended} 2`);
+    await patch(server, next ?? "", ...said("m", "a"));
+    await told.until(`delta ${next} 2`);
     await told.stop();
   });
 

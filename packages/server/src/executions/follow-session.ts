@@ -52,7 +52,6 @@ export async function* followSession(
   });
   try {
     await subscription.ready;
-    await runs.findGone();
     const underWay: ExecutionRecord[] = [];
     for await (const run of runsOf((query) => executions.list({ sessionId, live: true }, query))) {
       underWay.push(run);
@@ -69,6 +68,7 @@ export async function* followSession(
         const { done, value } = await all.next();
         listed = done === true;
         if (value) runs.add(value);
+        if (listed) runs.listed();
       } else if (!caughtUp && runs.allTold) {
         caughtUp = true;
         yield { kind: "caught-up" };

@@ -81,7 +81,7 @@ export function createListFeeds({ store, fanout, lookUps }: ListFeedsOptions): L
     };
     const hear = ({ kind, executionId, agentId, revision }: RunNotice): void => {
       const deleted = kind === "deleted";
-      if (deleted) feed.known.delete(executionId);
+      if (deleted) forget(feed, executionId);
       tell({ executionId, agentId, revision, deleted });
     };
     const feed: Feed = {
@@ -104,6 +104,11 @@ export function createListFeeds({ store, fanout, lookUps }: ListFeedsOptions): L
       if (run.ended) known.delete(id);
     }
     return changed;
+  }
+
+  function forget({ known }: Feed, id: string): void {
+    known.delete(id);
+    records.delete(id);
   }
 
   /** Compares what was told with what is there. */
@@ -133,7 +138,7 @@ export function createListFeeds({ store, fanout, lookUps }: ListFeedsOptions): L
     for (const [executionId, { agentId, ended }] of missed) {
       const revision = revisions.get(executionId);
       const deleted = revision === undefined;
-      if (deleted) known.delete(executionId);
+      if (deleted) forget(feed, executionId);
       // One that was under way and is not any more has ended.
       if (deleted || !ended) tell({ executionId, agentId, revision: revision ?? 0, deleted });
     }

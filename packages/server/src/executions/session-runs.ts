@@ -19,7 +19,9 @@ export interface SessionRuns {
   /** A run that the session has. */
   add(run: Pick<ExecutionRecord, "id" | "revision" | "ended">): void;
   hear(notice: RunNotice): void;
-  /** Finds what was deleted of what the follower knows. */
+  /** All runs were added that there were: what else the follower has is gone, or was never this session's. */
+  listed(): void;
+  /** Finds out which of the runs were deleted. */
   findGone(): Promise<void>;
   /** One step: what there is to tell, if it came to that. */
   next(): Promise<SessionEvent | undefined>;
@@ -57,6 +59,7 @@ export function createSessionRuns(options: SessionRunsOptions): SessionRuns {
 
   async function open(id: string): Promise<SessionEvent | undefined> {
     const record = known.has(id) ? await executions.get(id) : undefined;
+    if (!record || record.ended) admit();
     if (!record) return undefined;
     const afterRevision = has.get(id) ?? 0;
     has.delete(id);
@@ -110,7 +113,12 @@ export function createSessionRuns(options: SessionRunsOptions): SessionRuns {
     followed.delete(id);
     ready.delete(id);
     untold.delete(id);
-    const next = waiting.shift();
+    admit();
+  }
+
+  /** The next of those that wait, when there is room. */
+  function admit(): void {
+    const next = followed.size < MAX_FOLLOWED ? waiting.shift() : undefined;
     if (next !== undefined) toOpen.unshift(next);
   }
 
@@ -121,9 +129,11 @@ export function createSessionRuns(options: SessionRunsOptions): SessionRuns {
       else if (kind === "deleted") gone.add(id);
       else if (known.has(id) && !followed.has(id)) toOpen.push(id);
     },
+    listed: () => {
+      for (const id of has.keys()) if (!known.has(id)) gone.add(id);
+    },
     findGone: async () => {
-      const asked = [...new Set([...has.keys(), ...known])];
-      if (asked.length === 0) return;
+      const asked = [...known];
       const there = await executions.revisions(asked);
       for (const id of asked) if (!there.has(id)) gone.add(id);
     },
@@ -146,7 +156,7 @@ export function createSessionRuns(options: SessionRunsOptions): SessionRuns {
       return gone.size > 0 || ready.size > 0 || toOpen.length > 0;
     },
     get allTold() {
-      return toOpen.length === 0 && untold.size === 0;
+      return gone.size === 0 && toOpen.length === 0 && untold.size === 0;
     },
     get size() {
       return known.size;
