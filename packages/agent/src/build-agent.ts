@@ -26,7 +26,7 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
   const { recursionLimit = 1000, commandTimeoutMs = 120_000 } = options;
   const execute = createExecuteTool(sandbox, { timeoutMs: commandTimeoutMs });
   const backend = withSpill(toDeepAgentsBackend(sandbox), options.spillDirectory);
-  const writes = createWriteBehind(options.checkpointer);
+  const writes = createWriteBehind(options.checkpointer, { flushEach: options.ledger === undefined });
   const ledger =
     options.ledger === undefined
       ? undefined

@@ -56,7 +56,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         streamMode: ["messages", "updates", "tools", "custom"],
         subgraphs: true,
         // A step's checkpoint is written before the next step starts: what was seen to happen is not done again. Only those
-        // that wait for a tool's result on its way into the ledger come later, and then the ledger knows what happened.
+        // that wait for a tool's result on its way into the ledger come later: until then the ledger answers for them.
         durability: "sync",
         recursionLimit: options.recursionLimit,
         signal,

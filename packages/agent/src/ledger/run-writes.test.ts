@@ -4,7 +4,7 @@ import { createWriteBehind, type RunWrites } from "./run-writes.ts";
 
 const at = (thread: string) => ({ configurable: { thread_id: thread, checkpoint_ns: "" } });
 
-function world() {
+function world(options?: { flushEach: boolean }) {
   const log: string[] = [];
   let trouble: Error | undefined;
   const inner = Object.assign(new MemorySaver(), { flush: async () => void log.push("flush") });
@@ -14,7 +14,7 @@ function world() {
     log.push(`put ${(metadata as { step: number }).step}`);
     return put(config, checkpoint, metadata);
   };
-  const behind = createWriteBehind(inner);
+  const behind = createWriteBehind(inner, options);
   let step = 0;
   return {
     log,
@@ -42,6 +42,14 @@ it("writes checkpoints at once while no result is on its way", async () => {
   expect(log).toEqual(["put 1"]);
   await run.settled();
   expect(log).toEqual(["put 1", "flush"]);
+});
+
+it("has each checkpoint outlive a power cut when nobody asks for that later", async () => {
+  const { behind, log, put } = world({ flushEach: true });
+  behind.open("t");
+  const config = await put("t");
+  await behind.checkpointer.putWrites(config, [["messages", []]], "task");
+  expect(log).toEqual(["put 1", "flush", "flush"]);
 });
 
 it("writes checkpoints behind the results that were on their way, in their order, and no other thread's", async () => {

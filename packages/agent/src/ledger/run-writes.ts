@@ -42,11 +42,15 @@ type FlushableSaver = BaseCheckpointSaver & { flush?(): Promise<void> };
  * meanwhile. The order of what is written stays: first the result, under the fence, then a checkpoint with it. A runner that
  * has lost its run without knowing it is refused by the ledger and leaves the thread as its successor has it.
  */
-export function createWriteBehind(checkpointer: FlushableSaver): WriteBehind {
+export function createWriteBehind(
+  checkpointer: FlushableSaver,
+  /** Where nothing waits for `settled` before an effect, as without a ledger: each step outlives a power cut by itself. */
+  { flushEach = false }: { readonly flushEach?: boolean } = {},
+): WriteBehind {
   const runs = new Map<string, Run>();
   const flush = async (): Promise<void> => checkpointer.flush?.();
   return {
-    checkpointer: new FollowingSaver(checkpointer, runs),
+    checkpointer: new FollowingSaver(checkpointer, { runs, afterWrite: flushEach ? flush : async () => {} }),
     open(threadId) {
       const run = createRun(flush, () => {
         if (runs.get(threadId) === run) runs.delete(threadId);
@@ -117,10 +121,16 @@ class FollowingSaver extends BaseCheckpointSaver {
   readonly #inner: BaseCheckpointSaver;
   readonly #runs: ReadonlyMap<string, Run>;
 
-  constructor(inner: BaseCheckpointSaver, runs: ReadonlyMap<string, Run>) {
+  readonly #afterWrite: () => Promise<void>;
+
+  constructor(
+    inner: BaseCheckpointSaver,
+    { runs, afterWrite }: { readonly runs: ReadonlyMap<string, Run>; readonly afterWrite: () => Promise<void> },
+  ) {
     super(inner.serde);
     this.#inner = inner;
     this.#runs = runs;
+    this.#afterWrite = afterWrite;
   }
 
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
@@ -140,7 +150,11 @@ class FollowingSaver extends BaseCheckpointSaver {
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
     const run = this.#runOf(config);
-    const write = (): Promise<RunnableConfig> => this.#inner.put(config, checkpoint, metadata, newVersions);
+    const write = async (): Promise<RunnableConfig> => {
+      const stored = await this.#inner.put(config, checkpoint, metadata, newVersions);
+      await this.#afterWrite();
+      return stored;
+    };
     if (run === undefined) return write();
     await run.checkpoint(write);
     const { thread_id, checkpoint_ns } = config.configurable as Readonly<Record<string, unknown>>;
@@ -148,7 +162,10 @@ class FollowingSaver extends BaseCheckpointSaver {
   }
 
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
-    const write = (): Promise<void> => this.#inner.putWrites(config, writes, taskId);
+    const write = async (): Promise<void> => {
+      await this.#inner.putWrites(config, writes, taskId);
+      await this.#afterWrite();
+    };
     await (this.#runOf(config)?.checkpoint(write) ?? write());
   }
 
