@@ -29,7 +29,7 @@ export function connectHandler({ routes, logger, ...options }: ConnectHandlerOpt
   return (request, response) => {
     const handler = handlers.get((request.url ?? "").split("?", 1)[0] ?? "");
     if (!handler) {
-      response.writeHead(404);
+      response.statusCode = 404;
       response.end();
       return;
     }
