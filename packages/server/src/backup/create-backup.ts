@@ -10,7 +10,7 @@ import { BackupError } from "./errors.ts";
 import { APPLICATION_ID, fingerprintOf, FORMAT, type Manifest, type Part, PIECE_BYTES, TABLES } from "./format.ts";
 import { restoreIsUnfinished } from "./finish-restore.ts";
 import { readKey } from "./read-key.ts";
-import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { refersTo, type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface CreateBackupOptions {
   /** What is backed up; a server may be at work in it. */
@@ -87,7 +87,7 @@ async function pack(
   path: string,
   { dataDir, encryptionKey = readKey(dataDir), signal }: CreateBackupOptions,
 ): Promise<Omit<CreatedBackup, "bytes"> | undefined> {
-  using snapshot = takeSnapshot(dataDir);
+  using snapshot = await takeSnapshot(dataDir);
   using container = new DatabaseSync(path);
   // It is of no use before it is complete, and flushed then.
   container.exec(`PRAGMA page_size = 65536; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
@@ -160,12 +160,6 @@ async function add(container: DatabaseSync, { name, path, signal }: Source): Pro
 
 function unreadable(path: string, cause: unknown): BackupError {
   return new BackupError("unreadable", `Cannot read ${path}: ${(cause as Error).message}`, { cause });
-}
-
-/** Whether the database of now still needs an artifact. */
-function refersTo(dataDir: string, key: string): boolean {
-  using now = takeSnapshot(dataDir);
-  return now.artifacts.includes(key);
 }
 
 async function publish(made: string, file: string, overwrite: boolean): Promise<void> {

@@ -22,7 +22,7 @@ export async function writingTo<T>(directory: string, work: () => Promise<T>): P
   }
 }
 
-export function explainWrite(error: unknown, directory: string): unknown {
+function explainWrite(error: unknown, directory: string): unknown {
   if (BackupError.is(error)) return error;
   const refusal = refusalOfDisk(error, directory);
   if (StoreError.is(refusal)) return new BackupError("unwritable", capitalised(refusal.message), { cause: error });

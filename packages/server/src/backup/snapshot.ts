@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { backup, DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { SCHEMA_VERSION } from "../store/sqlite/migrations.ts";
 import { troubleOf } from "../store/sqlite/trouble.ts";
 import { BackupError } from "./errors.ts";
@@ -28,7 +29,7 @@ const PAGES_PER_STEP = 2_048;
  * Takes the moment: no database is written while all of them are looked at, so that together they are what `kill -9` of everything
  * would have left there. Writers wait about a millisecond. Throws `BackupError` `no-database`, `busy`, `damaged` or `newer`.
  */
-export function takeSnapshot(dataDir: string): Snapshot {
+export async function takeSnapshot(dataDir: string): Promise<Snapshot> {
   const databases = DATABASES.filter((name) => existsSync(join(dataDir, name)));
   if (!databases.includes(SERVER_DATABASE)) {
     throw new BackupError("no-database", `There is no database in ${dataDir}: nothing to back up.`);
@@ -41,7 +42,7 @@ export function takeSnapshot(dataDir: string): Snapshot {
     readers.clear();
   };
   try {
-    const takenAt = holdingStill(
+    const takenAt = await holdingStill(
       databases.map((name) => {
         const database = new DatabaseSync(join(dataDir, name), { timeout: 0 });
         holders.push(database);
@@ -49,6 +50,7 @@ export function takeSnapshot(dataDir: string): Snapshot {
       }),
       () => {
         for (const name of databases) {
+          readers.get(name)?.close();
           const reader = new DatabaseSync(join(dataDir, name), { readOnly: true });
           readers.set(name, reader);
           // The first look is what a transaction sees to its end.
@@ -73,24 +75,20 @@ export function takeSnapshot(dataDir: string): Snapshot {
   }
 }
 
-/** Does something while nobody writes to the databases. */
-function holdingStill<T>(databases: readonly DatabaseSync[], work: () => T): T {
-  const until = performance.now() + PATIENCE_MS;
-  try {
-    for (const database of databases) beginAsSoonAsFree(database, until);
-    return work();
-  } finally {
-    for (const database of databases) if (database.isTransaction) database.exec("ROLLBACK");
-  }
-}
-
-/** SQLite waits for a lock by looking at it a few times a second: a server that is never idle would be met busy each time. */
-function beginAsSoonAsFree(database: DatabaseSync, until: number): void {
-  for (;;) {
+/**
+ * Does something while nobody writes to the databases. SQLite waits for a lock by looking at it a few times a second, and would
+ * meet a server that is never idle busy each time: this looks as often as it can, and holds on to none while another is busy,
+ * so that nobody waits for who waits.
+ */
+async function holdingStill<T>(databases: readonly DatabaseSync[], work: () => T): Promise<T> {
+  for (const until = performance.now() + PATIENCE_MS; ; await setImmediate()) {
     try {
-      return database.exec("BEGIN IMMEDIATE");
+      for (const database of databases) database.exec("BEGIN IMMEDIATE");
+      return work();
     } catch (error) {
       if (troubleOf(error) !== "busy" || performance.now() > until) throw error;
+    } finally {
+      for (const database of databases) if (database.isTransaction) database.exec("ROLLBACK");
     }
   }
 }
@@ -100,6 +98,12 @@ function schemaVersionOf(server: DatabaseSync, path: string): number {
   if (version <= SCHEMA_VERSION) return version;
   const text = `The database ${path} has schema version ${version}, this program knows up to ${SCHEMA_VERSION}: use the newer stigmer that wrote it.`;
   throw new BackupError("newer", text);
+}
+
+/** Whether the database of now refers to an artifact. */
+export function refersTo(dataDir: string, key: string): boolean {
+  using server = new DatabaseSync(join(dataDir, SERVER_DATABASE), { readOnly: true, timeout: PATIENCE_MS });
+  return server.prepare("SELECT 1 FROM skill_versions WHERE hash = ?").get(key) !== undefined;
 }
 
 /** Keys of the artifacts that a server's database refers to. */
