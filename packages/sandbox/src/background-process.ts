@@ -48,6 +48,8 @@ export interface BackgroundProcess {
 
 export function createBackgroundProcess(options: BackgroundProcessOptions): BackgroundProcess {
   const { means } = options;
+  // The system's clock can jump.
+  const begun = performance.now();
   const streams = {
     stdout: createStream(options.maxOutputBytes, options.onStdout),
     stderr: createStream(options.maxOutputBytes, options.onStderr),
@@ -106,7 +108,7 @@ export function createBackgroundProcess(options: BackgroundProcessOptions): Back
       tell(stream, streams[stream].decoder.write(bytes as Buffer));
     },
     finish(exitCode, reason) {
-      const durationMs = Date.now() - options.startedAt.getTime();
+      const durationMs = performance.now() - begun;
       ended.resolve({ exitCode, ...output(), durationMs, ...(reason && { reason }) });
     },
     fail: ended.reject,

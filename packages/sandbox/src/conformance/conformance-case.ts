@@ -8,6 +8,8 @@ export interface ConformanceContext {
   readonly sandbox: Sandbox;
   /** Another one with an empty root, made as asked. Disposed after the test. */
   create(options: ConformanceWish): Promise<Sandbox>;
+  /** One whose root has less than 32 MB left. Disposed after the test. */
+  createOnSmallDisk(): Promise<Sandbox>;
   /** Opens the same sandbox once more, by its id. */
   reopen(): Promise<Sandbox>;
   /** Added to the deadlines that are promises, for slow machines. */
@@ -19,6 +21,8 @@ export interface ConformanceCase {
   readonly name: string;
   /** Left out where the backend doesn't declare this. */
   readonly requires?: ConformanceRequirement;
+  /** Left out where the suite is not given one. */
+  readonly needsFullDisk?: boolean;
   run(context: ConformanceContext): Promise<void>;
 }
 

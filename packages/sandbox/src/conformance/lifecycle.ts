@@ -33,7 +33,7 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "runs 20 commands at once",
+    name: "runs 20 commands at once, each with an environment of its own",
     async run({ sandbox }) {
       const numbers = Array.from({ length: 20 }, (_, at) => at);
       const results = await Promise.all(

@@ -4,6 +4,7 @@ import type { ConformanceCase, ConformanceWish } from "./conformance-case.ts";
 import { escapeCases } from "./escape.ts";
 import { executeCases } from "./execute.ts";
 import { filesCases } from "./files.ts";
+import { hostileCases } from "./hostile.ts";
 import { lifecycleCases } from "./lifecycle.ts";
 import { processesCases } from "./processes.ts";
 import { terminationCases } from "./termination.ts";
@@ -15,9 +16,10 @@ const allGroups: Readonly<Record<ConformanceGroup, readonly ConformanceCase[]>> 
   files: filesCases,
   escape: escapeCases,
   lifecycle: lifecycleCases,
+  hostile: hostileCases,
 };
 
-export type ConformanceGroup = "execute" | "termination" | "processes" | "files" | "escape" | "lifecycle";
+export type ConformanceGroup = "execute" | "termination" | "processes" | "files" | "escape" | "lifecycle" | "hostile";
 
 export interface ConformanceOptions {
   /** What is tested, as it is to be shown. */
@@ -27,6 +29,8 @@ export interface ConformanceOptions {
    * id again, files and all.
    */
   readonly create: (wish: ConformanceWish) => Promise<Sandbox>;
+  /** Makes one whose root has room for more than 1 MB and less than 32 MB. Default: what needs it is left out. */
+  readonly createOnSmallDisk?: () => Promise<Sandbox>;
   /** What the backend declares. A test compares it, and those that need more are skipped. */
   readonly capabilities: SandboxCapabilities;
   /** Milliseconds added to the deadlines that are promises (a time-out holds within 250 ms). Default 0. */
@@ -47,7 +51,7 @@ export interface ConformanceTest {
   readonly name: string;
   /** Why it is not to be run. */
   readonly skipped?: string;
-  /** Rejects with an `AssertionError` when the promise is broken. Takes a few seconds at most. */
+  /** Rejects with an `AssertionError` when the promise is broken. Most take a few seconds at most. */
   run(): Promise<void>;
 }
 
@@ -72,7 +76,11 @@ export function sandboxConformance(options: ConformanceOptions): ConformanceTest
         requires !== undefined && !requires.metBy(options.capabilities)
           ? `${requires.name} is not declared`
           : undefined;
-      const skipped = reasons.get(name) ?? unsupported;
+      const noDisk =
+        conformanceCase.needsFullDisk === true && options.createOnSmallDisk === undefined
+          ? "no small disk is given"
+          : undefined;
+      const skipped = reasons.get(name) ?? unsupported ?? noDisk;
       reasons.delete(name);
       return { name, ...(skipped !== undefined && { skipped }), run: () => runCase(conformanceCase, options) };
     }),
@@ -81,10 +89,13 @@ export function sandboxConformance(options: ConformanceOptions): ConformanceTest
   return tests;
 }
 
-/** Hands the tests to a runner: `describeSandboxConformance(options, { describe, it })`. */
+/** Hands the tests to a runner, and prints those left out: `describeSandboxConformance(options, { describe, it })`. */
 export function describeSandboxConformance(options: ConformanceOptions, { describe, it }: TestRunner): void {
+  const tests = sandboxConformance(options);
+  const left = tests.flatMap(({ name, skipped }) => (skipped === undefined ? [] : [`\n  ${name} (${skipped})`]));
+  if (left.length > 0) process.stdout.write(`${options.name} is not asked for:${left.join("")}\n`);
   describe(`${options.name} keeps the promises of a sandbox`, () => {
-    for (const { name, skipped, run } of sandboxConformance(options)) {
+    for (const { name, skipped, run } of tests) {
       if (skipped === undefined) it(name, run);
       else it.skip(`${name} (${skipped})`, run);
     }
@@ -94,17 +105,20 @@ export function describeSandboxConformance(options: ConformanceOptions, { descri
 async function runCase(conformanceCase: ConformanceCase, options: ConformanceOptions): Promise<void> {
   const sandbox = await options.create({});
   const opened = [sandbox];
-  const create = async (wish: ConformanceWish): Promise<Sandbox> => {
-    const another = await options.create(wish);
+  const opening = async (making: Promise<Sandbox> | undefined): Promise<Sandbox> => {
+    if (making === undefined) throw new Error("No small disk is given.");
+    const another = await making;
     opened.push(another);
     return another;
   };
+  const create = (wish: ConformanceWish): Promise<Sandbox> => opening(options.create(wish));
   try {
     await conformanceCase.run({
       sandbox,
       declared: options.capabilities,
       slackMs: options.slackMs ?? 0,
       create,
+      createOnSmallDisk: () => opening(options.createOnSmallDisk?.()),
       reopen: () => create({ id: sandbox.id }),
     });
   } finally {

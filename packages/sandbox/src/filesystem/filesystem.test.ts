@@ -37,8 +37,9 @@ describeSandboxConformance(
     name: "filesystem",
     capabilities: filesystemCapabilities(),
     // Other suites share the machine.
-    slackMs: 1000,
-    create: ({ id }) => createFilesystemSandbox({ rootDir: id?.slice("filesystem:".length) ?? newRoot() }),
+    slackMs: 3000,
+    create: ({ id, ...wish }) =>
+      createFilesystemSandbox({ rootDir: id?.slice("filesystem:".length) ?? newRoot(), ...wish }),
   },
   { describe, it },
 );

@@ -97,7 +97,9 @@ export function createExecuteOutput(
     let over = false;
     return {
       kept: new BoundedOutput(options.maxOutputBytes),
-      decode: (bytes: Buffer) => tell(decoder.write(bytes)),
+      decode(bytes: Buffer) {
+        if (listener !== undefined) tell(decoder.write(bytes));
+      },
       end() {
         if (over) return;
         over = true;

@@ -21,6 +21,8 @@ export interface CommandHostOptions {
   launch(cwd: string): Promise<Launch>;
   readonly guarded: boolean;
   isGone(): boolean;
+  /** Ends everything that runs in the sandbox, where there is a better way than to look for it. */
+  killAll?(): Promise<void>;
   /** Whether a process runs in the sandbox, where that can be told without its marks. */
   isInside?(pid: number): boolean;
   /** Called as a command starts; answers what explains how it ended. */
@@ -139,12 +141,19 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     return { exitCode: exit.exitCode, ...output.read(), durationMs: performance.now() - begun, ...reasonOf(exit) };
   };
 
-  const end = async (): Promise<void> => {
-    await Promise.allSettled([...commands].map((command) => command.stop("sandbox-gone")));
+  const killAll = async (): Promise<void> => {
+    if (options.killAll !== undefined) return options.killAll();
     if (started === 0) return;
-    await killProcesses({ leaders: new Set(), known: new Map(), mark: ownMark, locks: locks?.all });
+    const leaders = new Set([...commands].flatMap(({ leader }) => (leader === undefined ? [] : [leader])));
+    const known = new Map([...commands].flatMap((command) => [...command.survivors]));
+    return killProcesses({ leaders, known, mark: ownMark, locks: locks?.all });
+  };
+
+  const end = async (): Promise<void> => {
+    const killed = killAll();
+    await Promise.allSettled([killed, ...[...commands].map((command) => command.stop("sandbox-gone", killed))]);
     for (const command of commands) command.release();
-    if (options.guarded) hostGuardian.update({ drop: ownEntries });
+    if (options.guarded && started > 0) hostGuardian.update({ drop: ownEntries });
   };
 
   return {

@@ -57,8 +57,15 @@ export interface CommandExit {
 export interface RunningCommand {
   /** When the shell has exited, or all of it was ended. Rejects only with what the sink threw. */
   readonly exit: Promise<CommandExit>;
-  /** Ends the whole process tree, with this reason unless the shell has exited. Resolves when it is gone. */
-  stop(reason: StopReason): Promise<void>;
+  /**
+   * Ends the whole process tree, with this reason unless the shell has exited. Resolves when it is gone. Who ends many
+   * commands at once kills them together, and says when that is done.
+   */
+  stop(reason: StopReason, killed?: Promise<void>): Promise<void>;
+  /** The process group, as long as the shell runs. */
+  readonly leader: number | undefined;
+  /** Background children that outlived the shell, by pid with their start time. */
+  readonly survivors: ReadonlyMap<number, number>;
   /** Sends a signal to the process group, if its shell still runs. */
   signal(name: ProcessSignal): void;
   /** Where input goes, when it was left open and the command still takes it. */
@@ -75,6 +82,8 @@ export interface RunningCommand {
 
 export function runCommand(request: CommandRequest, context: CommandContext): RunningCommand {
   const stopping = Promise.withResolvers<StopReason>();
+  let killedByOthers: Promise<void> | undefined;
+  const kill = (): Promise<void> => killedByOthers ?? killProcesses(scope());
   /** Background children that outlived the shell, by pid with their start time. */
   const survivors = new Map<number, number>();
   let held: readonly GuardianEntry[] = [];
@@ -137,7 +146,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
       const outcome = await Promise.race([exit.promise, stopping.promise, sinkFailed.promise]);
       if (outcome instanceof Error) return failToStart(outcome);
       if (typeof outcome === "string") {
-        await killProcesses(scope());
+        await kill();
         await Promise.race([exit.promise, delay(exitNoticeMs)]);
         await output.drain();
         output.destroy();
@@ -148,7 +157,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
       await Promise.race([sinkFailed.promise, setImmediate()]);
       return explained(exited(...outcome), context);
     } catch (error) {
-      await killProcesses(scope());
+      await kill();
       output.destroy();
       throw error;
     } finally {
@@ -169,10 +178,15 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
 
   return {
     exit,
-    async stop(reason) {
+    async stop(reason, killed) {
+      killedByOthers ??= killed;
       stopping.resolve(reason);
       await done;
-      await killProcesses(scope());
+      await kill();
+    },
+    survivors,
+    get leader() {
+      return shellRuns ? child?.pid : undefined;
     },
     signal(name) {
       if (!shellRuns || child?.pid === undefined) {

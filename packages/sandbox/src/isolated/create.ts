@@ -62,6 +62,7 @@ export async function createIsolatedSandbox(options: IsolatedSandboxOptions): Pr
       guarded: means.guarded,
       isGone: () => !existsSync(location),
       isInside: means.isInside,
+      killAll: means.killAll,
       watch: means.watch,
     });
     const files = createFiles({ location, roots, assertUsable: host.assertUsable });
@@ -76,8 +77,8 @@ export async function createIsolatedSandbox(options: IsolatedSandboxOptions): Pr
       processes: host.processes,
       process: host.process,
       async dispose() {
-        // Together: what multiplies faster than it can be killed ends with its namespace.
-        await Promise.all([host.end(), means.end()]);
+        await host.end();
+        await means.end();
       },
     };
   } catch (error) {

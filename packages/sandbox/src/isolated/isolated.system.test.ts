@@ -26,7 +26,7 @@ describeSandboxConformance(
     name: "isolated",
     capabilities: isolatedCapabilities({ ...(await findings()), tracksEscapes: true }),
     // Other suites share the machine.
-    slackMs: 1000,
+    slackMs: 3000,
     create: ({ id, ...wish }) =>
       createIsolatedSandbox({ rootDir: id?.slice("isolated:".length) ?? newRoot(), ...wish }),
   },

@@ -1,6 +1,5 @@
 // Isolation by bubblewrap: namespaces that the sandbox's commands join one after the other.
 import { quote } from "./quote.ts";
-import { SandboxError } from "../errors.ts";
 import type { NetworkPolicy, SandboxLimits } from "../sandbox.ts";
 import type { Findings, IsolatedMeans, MeansOptions } from "./means.ts";
 import { home, mountArguments, workspace } from "./mounts.ts";
@@ -76,6 +75,14 @@ export async function createMeans(options: MeansOptions): Promise<IsolatedMeans>
     return namespaces;
   };
 
+  /** What multiplies faster than it can be killed one by one ends with its namespace all the same. */
+  const endNamespaces = async (): Promise<void> => {
+    ended = true;
+    // Failed to be made: there is nothing to end.
+    const last = await current.catch(() => undefined);
+    await last?.end();
+  };
+
   return {
     root: workspace,
     env: {
@@ -104,13 +111,9 @@ export async function createMeans(options: MeansOptions): Promise<IsolatedMeans>
       return (exitCode, reason) => reason ?? (exitCode !== 0 && !joined.isAlive() ? "killed" : undefined);
     },
     isInside: (pid) => namespaces.contains(pid),
+    killAll: endNamespaces,
     async end() {
-      ended = true;
-      const last = await current.catch((error: unknown) => {
-        if (SandboxError.is(error)) return undefined;
-        throw error;
-      });
-      await last?.end();
+      await endNamespaces();
       await proxy?.end();
     },
   };

@@ -15,6 +15,9 @@ export interface IsolatedMeans {
   readonly guarded: boolean;
   isInside?(pid: number): boolean;
   watch?(): (exitCode: number, reason: FailureReason | undefined) => FailureReason | undefined;
+  /** Ends everything that runs in the sandbox, where there is one thing to end. */
+  killAll?(): Promise<void>;
+  /** Once nothing runs any more. */
   end(): Promise<void>;
 }
 

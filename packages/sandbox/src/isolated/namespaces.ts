@@ -5,6 +5,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { SandboxError } from "../errors.ts";
 import { userFiles, userId } from "./mounts.ts";
 
@@ -29,6 +30,7 @@ export interface Namespaces {
 }
 
 const startDeadlineMs = 10_000;
+const endDeadlineMs = 5000;
 const kinds = { user: "user", mnt: "mount", pid: "pid", ipc: "ipc", uts: "uts", net: "net" } as const;
 
 /** Throws `backend-unavailable` with what bubblewrap says when the machine does not let it make them. */
@@ -49,6 +51,7 @@ export async function createNamespaces(options: NamespacesOptions): Promise<Name
     stdio: ["pipe", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe"],
   });
   const exited = Promise.withResolvers<void>();
+  let ended: Promise<void> | undefined;
   let alive = true;
   const lost = (): void => {
     alive = false;
@@ -64,13 +67,17 @@ export async function createNamespaces(options: NamespacesOptions): Promise<Name
     return {
       ...open,
       isAlive: () => alive,
-      async end() {
-        // The first process takes all others of its namespace with it; bubblewrap waits for that.
-        if (alive) killFirst(first);
-        child.kill("SIGKILL");
-        child.stdin?.destroy();
-        await exited.promise;
-        open.close();
+      end() {
+        ended ??= (async () => {
+          // The first process takes all others of its namespace with it; bubblewrap waits for that.
+          if (alive) killFirst(first);
+          await Promise.race([exited.promise, delay(endDeadlineMs, undefined, { ref: false })]);
+          child.kill("SIGKILL");
+          child.stdin?.destroy();
+          await exited.promise;
+          open.close();
+        })();
+        return ended;
       },
     };
   } catch (error) {
