@@ -42,10 +42,10 @@ export function recovery(): Readonly<Record<string, () => Promise<Figure>>> {
   if (temporal === undefined) console.log("Temporal is left out: STIGMER_TEST_TEMPORAL names no command line of it.");
   const lost = { name: "temporal", temporal, repeat: 3, graceMs: HEARTBEAT_TIMEOUT_MS, aimMs: 2_000 };
   return {
-    runner: () => runnerLoss({ name: "embedded", repeat: 10, graceMs: REATTACH_MS, aimMs: 1_000 }),
-    server: () => serverReturn({ name: "embedded", repeat: 5 }),
+    "runner-loss": () => runnerLoss({ name: "embedded", repeat: 10, graceMs: REATTACH_MS, aimMs: 1_000 }),
+    "server-return": () => serverReturn({ name: "embedded", repeat: 5 }),
     ledger: ledgerCost,
-    ...(temporal === undefined ? {} : { temporal: () => runnerLoss(lost) }),
+    ...(temporal === undefined ? {} : { "runner-loss-temporal": () => runnerLoss(lost) }),
   };
 }
 
