@@ -164,7 +164,7 @@ describe("a Postgres that goes away", () => {
         store.artifacts.get("a".repeat(64)),
         store.transaction((tx) => tx.resources.get("Agent", "agt-1")),
       ];
-      for (const call of meanwhile) await expect(call).rejects.toMatchObject({ code: "unavailable" });
+      await Promise.all(meanwhile.map((call) => expect(call).rejects.toMatchObject({ code: "unavailable" })));
 
       await outage.end();
       expect(await store.resources.get("Agent", "agt-1")).toMatchObject({
