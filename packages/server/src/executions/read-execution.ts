@@ -1,8 +1,9 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import {
   AgentExecutionSchema,
   type AgentExecution,
   type AgentExecutionStatus,
+  AgentExecutionStatusSchema,
 } from "@stigmer/protos/agentexecution/v1";
 import type { ExecutionRecord } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
@@ -24,4 +25,11 @@ export function assembleExecution(record: ExecutionRecord, status: AgentExecutio
   status.audit = execution.status?.audit;
   execution.status = status;
   return execution;
+}
+
+/** A run without what was said in it, which lists do not show. */
+export function summarizeExecution(record: ExecutionRecord): AgentExecution {
+  const { phase, error, startedAt, completedAt, revision } = record;
+  const status = create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
+  return assembleExecution(record, status);
 }

@@ -10,6 +10,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { createStatusFold, type StatusFold } from "@stigmer/status";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { announceRuns } from "../fanout/announce-runs.ts";
 import { deltaOf, moved, type OpenRuns, openRuns, RUN, said } from "./__fixtures__/open-runs.ts";
 import type { RunEvent } from "./watcher.ts";
 
@@ -43,10 +44,10 @@ async function read(): Promise<AgentExecutionStatus> {
 }
 
 function follow(
-  options: { afterRevision?: number; mode?: "whole" | "deltas"; signal?: AbortSignal } = {},
+  options: { id?: string; afterRevision?: number; mode?: "whole" | "deltas"; signal?: AbortSignal } = {},
 ): AsyncIterator<RunEvent> {
-  const { signal = new AbortController().signal, mode = "deltas", afterRevision } = options;
-  return open.runs.follow(RUN, { mode, afterRevision, signal })[Symbol.asyncIterator]();
+  const { id = RUN, signal = new AbortController().signal, mode = "deltas", afterRevision } = options;
+  return open.runs.follow(id, { mode, afterRevision, signal })[Symbol.asyncIterator]();
 }
 
 async function next(events: AsyncIterator<RunEvent>): Promise<RunEvent> {
@@ -381,14 +382,15 @@ describe("follow", () => {
     await patch(...said("m1", "a"));
     expect(await gone).toMatchObject({ value: { revision: 2 } });
     const afterDelete = deleted.next();
-    open.runs.forget(RUN);
+    await announceRuns(open.store, open.runs).executions.delete(RUN);
     await expect(afterDelete).rejects.toMatchObject({ code: Code.NotFound });
-    const closing = follow();
+    await open.addRun("aex-2");
+    const closing = follow({ id: "aex-2" });
     await next(closing);
     const afterClose = closing.next();
     open.runs.close();
     await expect(afterClose).rejects.toMatchObject({ code: Code.Unavailable });
-    await expect(follow().next()).rejects.toMatchObject({ code: Code.Unavailable });
+    await expect(follow({ id: "aex-2" }).next()).rejects.toMatchObject({ code: Code.Unavailable });
     const missing = open.runs.follow("aex-x", { mode: "whole", signal: controller.signal })[Symbol.asyncIterator]();
     await expect(missing.next()).rejects.toMatchObject({ code: Code.NotFound });
   });

@@ -85,8 +85,6 @@ export interface RunStatuses {
   followSession(options: FollowSessionOptions): AsyncIterable<SessionEvent>;
   /** As {@link followSession}. */
   followList(options: FollowListOptions): AsyncIterable<ListEvent>;
-  /** The run was deleted: whoever follows it here is told so. */
-  forget(executionId: string): void;
   /** A run came or went, here: everyone who follows it is told so, on every server. */
   announce(notice: RunNotice): void;
   metrics(): FanoutMetrics;
@@ -150,10 +148,6 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     });
   }
 
-  function forget(executionId: string): void {
-    live.forget(executionId, deletedExecution(executionId));
-  }
-
   return {
     patch: async ({ executionId, delta, fence, sequence }) => {
       const outcome = await change(executionId, () => ({ delta, fence, sequence }));
@@ -176,9 +170,9 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     follow: (executionId, followOptions) => followRun(parts, executionId, followOptions),
     followSession: (followOptions) => followSession(parts, followOptions),
     followList: (followOptions) => followList(parts, followOptions),
-    forget,
     announce: (notice) => {
-      if (notice.kind === "deleted") forget(notice.executionId);
+      const { kind, executionId } = notice;
+      if (kind === "deleted") live.forget(executionId, deletedExecution(executionId));
       fanout.publish(notice);
     },
     metrics: () => ({

@@ -12,7 +12,7 @@ import {
   PatchStatusOutputSchema,
   StatusDeltaSchema,
 } from "@stigmer/protos/agentexecution/v1";
-import { assembleExecution } from "../executions/read-execution.ts";
+import { assembleExecution, summarizeExecution } from "../executions/read-execution.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { ExecutionFilter, ExecutionRecord } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
@@ -117,11 +117,7 @@ interface ListOptions {
 async function listSummaries(options: AgentExecutionServicesOptions, list: ListOptions): Promise<AgentExecutionList> {
   return readBoundPage(list.paged, list.page, async (page) => {
     const { records, nextPageToken, totalPages } = await readRecords(options, list, page);
-    const entries = records.map((record) => {
-      const { phase, error, startedAt, completedAt, revision } = record;
-      const status = create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
-      return list.call.view(assembleExecution(record, status));
-    });
+    const entries = records.map((record) => list.call.view(summarizeExecution(record)));
     return create(AgentExecutionListSchema, { entries, nextPageToken, totalPages });
   });
 }

@@ -203,7 +203,6 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
         await tx.executions.delete(id);
         return record;
       });
-      runs.forget(id);
       return assembleExecution(record, status ?? create(AgentExecutionStatusSchema));
     },
     get,

@@ -23,6 +23,7 @@ import { registerSessions, sessionDefinition } from "./sessions.ts";
 import { registerSkills, skillDefinition } from "./skills.ts";
 
 export interface ServicesOptions {
+  /** As `announceRuns` made it, so that those who follow runs hear of deletions. */
   readonly store: Store;
   /** Made before the engine, whose `onFinished` and `onExhausted` go to its `finish` and `fail`. */
   readonly runs: RunStatuses;
@@ -51,7 +52,6 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     createResources(definition, { store, secrets, access: by, onDeleted, clock });
 
   async function onDeleted({ kind, id, isGone, principal, reason, runs: gone, tasks }: Deleted): Promise<void> {
-    for (const run of gone) runs.forget(run);
     for (const task of tasks) await announceTask(engine, task, logger);
     if (!isGone) return;
     const along = { ...(gone.length > 0 && { runs: gone.length }), ...(reason !== "" && { reason }) };

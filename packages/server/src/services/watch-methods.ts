@@ -1,16 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
-  type AgentExecution,
   type AgentExecutionQueryController,
-  AgentExecutionStatusSchema,
   WatchAgentExecutionEventSchema,
   WatchAgentExecutionListEventSchema,
   WatchSessionEventSchema,
 } from "@stigmer/protos/agentexecution/v1";
 import type { ListEvent } from "../executions/follow-list.ts";
 import type { SessionEvent } from "../executions/follow-session.ts";
-import { assembleExecution } from "../executions/read-execution.ts";
+import { assembleExecution, summarizeExecution } from "../executions/read-execution.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { RunEvent } from "../executions/watcher.ts";
 import type { ExecutionRecord } from "../store/execution-store.ts";
@@ -93,17 +91,10 @@ function sessionEventOf(event: SessionEvent, view: View) {
 function listEventOf(event: ListEvent, view: View) {
   switch (event.kind) {
     case "changed":
-      return { case: "changed" as const, value: view(summarize(event.record)) };
+      return { case: "changed" as const, value: view(summarizeExecution(event.record)) };
     case "deleted":
       return { case: "deleted" as const, value: event.executionId };
     case "caught-up":
       return { case: "caughtUp" as const, value: {} };
   }
-}
-
-/** A run without what was said in it, which a list does not show. */
-export function summarize(record: ExecutionRecord): AgentExecution {
-  const { phase, error, startedAt, completedAt, revision } = record;
-  const status = create(AgentExecutionStatusSchema, { phase, error, startedAt, completedAt, revision });
-  return assembleExecution(record, status);
 }
