@@ -42,5 +42,5 @@ test("the root entry loads nothing but its own few modules until a sandbox is ma
   const args = ["--conditions=@stigmer/source", "--input-type=module", "--eval", script];
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname });
   const loaded = (JSON.parse(stdout) as string[]).map((url) => url.slice(url.lastIndexOf("/src/") + "/src/".length));
-  expect(loaded.sort()).toEqual(["create-sandbox.ts", "errors.ts", "index.ts"]);
+  expect(loaded.sort()).toEqual(["create-sandbox.ts", "errors.ts", "index.ts", "sandbox-sessions.ts"]);
 });

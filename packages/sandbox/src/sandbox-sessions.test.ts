@@ -1,0 +1,167 @@
+import { mkdtemp, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import {
+  createSandbox,
+  createSandboxSessions,
+  SandboxError,
+  type Sandbox,
+  type SandboxSession,
+  type SandboxSessions,
+  type SandboxSessionsOptions,
+} from "./index.ts";
+
+let directory: string;
+let sessions: SandboxSessions<SandboxSession> | undefined;
+const stored = new Map<string, string>();
+const made: Sandbox[] = [];
+
+beforeEach(async () => {
+  directory = await realpath(await mkdtemp(join(tmpdir(), "sandbox-sessions-")));
+});
+
+afterEach(async () => {
+  await sessions?.dispose();
+  sessions = undefined;
+  stored.clear();
+  made.splice(0);
+  await rm(directory, { recursive: true });
+});
+
+/** Each new sandbox gets a directory of its own, which its id names. */
+function start(options?: Partial<SandboxSessionsOptions<SandboxSession>>): SandboxSessions<SandboxSession> {
+  sessions = createSandboxSessions({
+    create: async ({ id: session }, id) => {
+      const rootDir = id?.slice("filesystem:".length) ?? join(directory, `${session}-${made.length}`);
+      if (id !== undefined && !rootDir.startsWith(directory)) {
+        throw new SandboxError("sandbox-gone", "There is no such sandbox.");
+      }
+      const sandbox = await createSandbox({ type: "filesystem", rootDir, id });
+      made.push(sandbox);
+      return sandbox;
+    },
+    store: async ({ id }, sandboxId) => void stored.set(id, sandboxId),
+    ...options,
+  });
+  return sessions;
+}
+
+const eventually = (condition: () => unknown): Promise<unknown> =>
+  vi.waitFor(() => expect(condition()).toBeTruthy(), 10_000);
+const isGone = async (sandbox: Sandbox | undefined): Promise<boolean> =>
+  (await sandbox?.processes().then(
+    () => false,
+    (error: SandboxError) => error.code === "sandbox-gone",
+  )) ?? false;
+
+test("callers at the same time get one sandbox, whose id is stored once", async () => {
+  const store = vi.fn<(session: SandboxSession, id: string) => Promise<void>>(async () => {});
+  const { getOrCreateSandbox } = start({ store });
+  const sandboxes = await Promise.all(Array.from({ length: 10 }, () => getOrCreateSandbox({ id: "a" })));
+  expect(new Set(sandboxes).size).toBe(1);
+  expect(made).toHaveLength(1);
+  expect(store.mock.calls).toEqual([[{ id: "a" }, sandboxes[0]?.id]]);
+  const other = await getOrCreateSandbox({ id: "b" });
+  expect(other.id).not.toBe(sandboxes[0]?.id);
+});
+
+test("a session comes back to its sandbox and the files in it", async () => {
+  await (await start().getOrCreateSandbox({ id: "a" })).files.write("kept", "x");
+  await sessions?.dispose();
+  const again = await start().getOrCreateSandbox({ id: "a", sandboxId: stored.get("a") });
+  expect(await again.files.readText("kept")).toBe("x");
+});
+
+describe("a sandbox that is of no use any more", () => {
+  test("is replaced by a new one, which is stored", async () => {
+    const onReplaced = vi.fn<(session: SandboxSession, reason: unknown) => void>();
+    const sandbox = await start({ onReplaced }).getOrCreateSandbox({ id: "a", sandboxId: "filesystem:/elsewhere" });
+    expect(stored.get("a")).toBe(sandbox.id);
+    expect(onReplaced).toHaveBeenCalledOnce();
+  });
+
+  test("is found out by a command, and closed", async () => {
+    const { getOrCreateSandbox } = start({
+      create: async (_, id) => {
+        const sandbox = await createSandbox({ type: "filesystem", rootDir: join(directory, `root-${made.length}`) });
+        made.push(sandbox);
+        if (id === undefined) return sandbox;
+        return { ...sandbox, execute: (command, options) => sandbox.execute(`${command}; exit 1`, options) };
+      },
+    });
+    const sandbox = await getOrCreateSandbox({ id: "a", sandboxId: "some" });
+    expect(sandbox.id).toBe(made[1]?.id);
+    expect(await isGone(made[0])).toBe(true);
+  });
+
+  test("is not replaced when it is the backend that is missing", async () => {
+    const create = async (): Promise<Sandbox> => {
+      throw new SandboxError("backend-unavailable", "Install it.");
+    };
+    await expect(start({ create }).getOrCreateSandbox({ id: "a", sandboxId: "some" })).rejects.toMatchObject({
+      code: "backend-unavailable",
+    });
+  });
+});
+
+test("a failure is told, leaves nothing, and the next call tries again", async () => {
+  const store = vi
+    .fn<(session: SandboxSession, id: string) => Promise<void>>()
+    .mockRejectedValueOnce(new Error("no store"));
+  const { getOrCreateSandbox } = start({ store });
+  const calls = await Promise.allSettled([getOrCreateSandbox({ id: "a" }), getOrCreateSandbox({ id: "a" })]);
+  expect(calls.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  expect(await isGone(made[0])).toBe(true);
+  expect((await getOrCreateSandbox({ id: "a" })).id).toBe(made[1]?.id);
+});
+
+test("an idle sandbox is closed, and opened again when it is asked for", async () => {
+  const { getOrCreateSandbox } = start({ idleMs: 100 });
+  const sandbox = await getOrCreateSandbox({ id: "a" });
+  await sandbox.files.write("kept", "x");
+  await vi.waitFor(async () => expect(await isGone(made[0])).toBe(true), 10_000);
+  const again = await getOrCreateSandbox({ id: "a" });
+  expect([again.id, await again.files.readText("kept")]).toEqual([sandbox.id, "x"]);
+});
+
+test("a sandbox is not idle while a command runs, or something in the background", async () => {
+  const { getOrCreateSandbox } = start({ idleMs: 100 });
+  const sandbox = await getOrCreateSandbox({ id: "a" });
+  expect(await sandbox.execute("sleep 0.5; echo done")).toMatchObject({ exitCode: 0, stdout: "done\n" });
+  const background = await sandbox.spawn("sleep 0.6; exit 3");
+  expect((await background.wait()).exitCode).toBe(3);
+  expect(made).toHaveLength(1);
+});
+
+test("a sandbox that is too old is removed once it is not in use, and the session gets another", async () => {
+  const disposed: unknown[] = [];
+  const create = async ({ id: session }: SandboxSession): Promise<Sandbox> => {
+    const sandbox = await createSandbox({ type: "filesystem", rootDir: join(directory, `${session}-${made.length}`) });
+    made.push(sandbox);
+    return {
+      ...sandbox,
+      dispose: (options) => {
+        disposed.push(options);
+        return sandbox.dispose();
+      },
+    };
+  };
+  const { getOrCreateSandbox } = start({ create, ttlMs: 300 });
+  const sandbox = await getOrCreateSandbox({ id: "a" });
+  expect(await sandbox.execute("sleep 1; echo in use")).toMatchObject({ stdout: "in use\n" });
+  await eventually(() => disposed.length > 0);
+  expect(disposed).toEqual([{ remove: true }]);
+  expect((await getOrCreateSandbox({ id: "a" })).id).not.toBe(sandbox.id);
+});
+
+test("a released sandbox is gone, with what runs in it", async () => {
+  const { getOrCreateSandbox, release } = start();
+  const sandbox = await getOrCreateSandbox({ id: "a" });
+  const background = await sandbox.spawn("sleep 1000");
+  await release("a");
+  expect((await background.wait()).reason).toBe("sandbox-gone");
+  await release("a");
+  await release("unknown");
+  expect((await getOrCreateSandbox({ id: "a" })).id).toBe(sandbox.id);
+});

@@ -1,0 +1,264 @@
+// One sandbox for each session, across turns and restarts: the one it had when that still works, else a new one.
+import { SandboxError } from "./errors.ts";
+import type { Sandbox, SandboxFiles } from "./sandbox.ts";
+
+/** Who a sandbox belongs to. */
+export interface SandboxSession {
+  /** Names the session among those of the same `createSandboxSessions`. */
+  readonly id: string;
+  /** The id of the sandbox that it had before, as it was stored. */
+  readonly sandboxId?: string;
+}
+
+export interface SandboxSessionsOptions<Session extends SandboxSession> {
+  /**
+   * Makes a new sandbox for the session; with an id, opens that one again. For example
+   * `(session, id) => createSandbox({ type: "filesystem", rootDir: rootOf(session), id })`.
+   */
+  readonly create: (session: Session, sandboxId: string | undefined) => Promise<Sandbox>;
+  /** Keeps the id of a new sandbox with its session. Awaited: a sandbox that could not be stored is removed again. */
+  readonly store: (session: Session, sandboxId: string) => Promise<void>;
+  /** Told when the sandbox that a session had is of no use any more, and a new one is made. */
+  readonly onReplaced?: (session: Session, reason: unknown) => void;
+  /** Milliseconds without use after which a sandbox is closed, unless something runs in it. It is opened again when asked for. Default: never. */
+  readonly idleMs?: number;
+  /** Milliseconds after which a sandbox is removed, once it is not in use, and the session gets a new one. Default: never. */
+  readonly ttlMs?: number;
+  /** Milliseconds that a sandbox has to show that it works. Default 30,000. */
+  readonly healthTimeoutMs?: number;
+}
+
+export interface SandboxSessions<Session extends SandboxSession> {
+  /**
+   * The session's sandbox. Callers at the same time get the same one. Ask again for each turn rather than keep it: it may
+   * have been closed in the meantime. Rejects with what `create` or `store` reject with, and the next call tries again.
+   */
+  getOrCreateSandbox(session: Session): Promise<Sandbox>;
+  /** Ends a session's sandbox, and with `remove` deletes what the backend holds for it. */
+  release(sessionId: string, options?: { readonly remove?: boolean }): Promise<void>;
+  /** Ends all of them; they can be opened again by their ids. */
+  dispose(): Promise<void>;
+}
+
+const defaultHealthTimeoutMs = 30_000;
+/** Node's timers hold no more. */
+const longestTimerMs = 2 ** 31 - 1;
+
+interface Entry {
+  readonly sandbox: Promise<Sandbox>;
+  /** Whether it may be closed or removed now. */
+  use?: Use;
+  expired: boolean;
+}
+
+/** Keeps the sandboxes of many sessions. */
+export function createSandboxSessions<Session extends SandboxSession>(
+  options: SandboxSessionsOptions<Session>,
+): SandboxSessions<Session> {
+  const entries = new Map<string, Entry>();
+  /** Ids known here, which may be newer than what the caller has read of its session. */
+  const ids = new Map<string, string>();
+  const closing = new Map<string, Promise<void>>();
+
+  const isHealthy = async (sandbox: Sandbox): Promise<boolean> => {
+    const { exitCode } = await sandbox.execute("true", {
+      timeoutMs: options.healthTimeoutMs ?? defaultHealthTimeoutMs,
+    });
+    return exitCode === 0;
+  };
+
+  const reopen = async (session: Session, id: string): Promise<Sandbox | undefined> => {
+    let opened: Sandbox | undefined;
+    try {
+      opened = await options.create(session, id);
+      if (await isHealthy(opened)) return opened;
+      throw new SandboxError("sandbox-gone", `The sandbox ${id} runs no command any more.`);
+    } catch (error) {
+      await opened?.dispose().catch(() => {});
+      // A mistake of the caller, or a backend that is missing, is not cured by another sandbox.
+      if (!SandboxError.is(error) || !replaceable.has(error.code)) throw error;
+      options.onReplaced?.(session, error);
+      return undefined;
+    }
+  };
+
+  const make = async (session: Session): Promise<Sandbox> => {
+    await closing.get(session.id);
+    const known = ids.get(session.id) ?? session.sandboxId;
+    const before = known === undefined ? undefined : await reopen(session, known);
+    if (before !== undefined) {
+      ids.set(session.id, before.id);
+      return before;
+    }
+    const made = await options.create(session, undefined);
+    try {
+      await options.store(session, made.id);
+    } catch (error) {
+      await made.dispose({ remove: true }).catch(() => {});
+      throw error;
+    }
+    ids.set(session.id, made.id);
+    return made;
+  };
+
+  const close = (sessionId: string, disposeOptions?: { readonly remove?: boolean }): Promise<void> => {
+    const entry = entries.get(sessionId);
+    entries.delete(sessionId);
+    if (entry === undefined) return closing.get(sessionId) ?? Promise.resolve();
+    const ended = (async () => {
+      entry.use?.stop();
+      const sandbox = await entry.sandbox.catch(() => undefined);
+      await sandbox?.dispose(disposeOptions);
+      if (disposeOptions?.remove) ids.delete(sessionId);
+    })();
+    // Who asks for the session meanwhile waits until it is closed.
+    const settled = (async () => {
+      await Promise.allSettled([ended]);
+      closing.delete(sessionId);
+    })();
+    closing.set(sessionId, settled);
+    return ended;
+  };
+
+  const watch = (sessionId: string, entry: Entry, sandbox: Sandbox): Sandbox => {
+    const expire = (): void => {
+      entry.expired = true;
+      entry.use?.look();
+    };
+    const ttl = options.ttlMs === undefined ? undefined : setTimeout(expire, Math.min(options.ttlMs, longestTimerMs));
+    ttl?.unref();
+    const use = trackUse(sandbox, {
+      idleMs: options.idleMs,
+      isExpired: () => entry.expired,
+      onIdle: () => void close(sessionId, { remove: entry.expired }).catch(() => {}),
+      onStop: () => clearTimeout(ttl),
+    });
+    entry.use = use;
+    return use.sandbox;
+  };
+
+  return {
+    getOrCreateSandbox(session) {
+      const existing = entries.get(session.id);
+      if (existing !== undefined) {
+        existing.use?.touch();
+        return existing.sandbox;
+      }
+      const opening = Promise.withResolvers<Sandbox>();
+      const entry: Entry = { sandbox: opening.promise, expired: false };
+      entries.set(session.id, entry);
+      make(session).then(
+        (sandbox) => opening.resolve(watch(session.id, entry, sandbox)),
+        (error: unknown) => {
+          // A failure is this call's; the next one tries again.
+          if (entries.get(session.id) === entry) entries.delete(session.id);
+          opening.reject(error);
+        },
+      );
+      return entry.sandbox;
+    },
+    release: close,
+    async dispose() {
+      await Promise.allSettled([...entries.keys()].map((sessionId) => close(sessionId)));
+    },
+  };
+}
+
+const replaceable: ReadonlySet<string> = new Set(["sandbox-gone", "not-found", "backend-error"]);
+
+interface Use {
+  /** The same sandbox, whose use is noticed. */
+  readonly sandbox: Sandbox;
+  touch(): void;
+  /** Looks whether it is time to let go. */
+  look(): void;
+  stop(): void;
+}
+
+interface UseOptions {
+  readonly idleMs: number | undefined;
+  isExpired(): boolean;
+  onIdle(): void;
+  onStop(): void;
+}
+
+function trackUse(sandbox: Sandbox, options: UseOptions): Use {
+  let inUse = 0;
+  let usedAt = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+
+  const look = async (): Promise<void> => {
+    if (stopped || inUse > 0) return;
+    const idle = performance.now() - usedAt;
+    const wanted = options.isExpired() ? 0 : options.idleMs;
+    if (wanted === undefined) return;
+    if (idle < wanted || (await runsInBackground(sandbox))) arm(Math.max(wanted - idle, options.idleMs ?? 1000));
+    else if (!stopped && inUse === 0) options.onIdle();
+  };
+  const arm = (ms: number | undefined): void => {
+    clearTimeout(timer);
+    if (ms === undefined || stopped) return;
+    timer = setTimeout(() => void look(), Math.min(ms, longestTimerMs));
+    timer.unref();
+  };
+  const touch = (): void => {
+    usedAt = performance.now();
+    arm(options.isExpired() ? 0 : options.idleMs);
+  };
+  const during = async <T>(operation: () => Promise<T>): Promise<T> => {
+    inUse++;
+    try {
+      return await operation();
+    } finally {
+      inUse--;
+      touch();
+    }
+  };
+  touch();
+  return {
+    sandbox: {
+      id: sandbox.id,
+      backend: sandbox.backend,
+      capabilities: sandbox.capabilities,
+      root: sandbox.root,
+      files: filesInUse(sandbox.files, during),
+      execute: (command, executeOptions) => during(() => sandbox.execute(command, executeOptions)),
+      spawn: (command, spawnOptions) => during(() => sandbox.spawn(command, spawnOptions)),
+      processes: () => during(() => sandbox.processes()),
+      process: (id) => during(() => sandbox.process(id)),
+      dispose: (disposeOptions) => sandbox.dispose(disposeOptions),
+    },
+    touch,
+    look: () => void look(),
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      options.onStop();
+    },
+  };
+}
+
+/** Closing the sandbox would end it. */
+async function runsInBackground(sandbox: Sandbox): Promise<boolean> {
+  if (!sandbox.capabilities.backgroundProcesses) return false;
+  const processes = await sandbox.processes().catch(() => []);
+  return processes.some(({ running }) => running);
+}
+
+function filesInUse(files: SandboxFiles, during: <T>(operation: () => Promise<T>) => Promise<T>): SandboxFiles {
+  return {
+    read: (path, options) => during(() => files.read(path, options)),
+    readText: (path, options) => during(() => files.readText(path, options)),
+    write: (path, content, options) => during(() => files.write(path, content, options)),
+    edit: (path, oldText, newText, options) => during(() => files.edit(path, oldText, newText, options)),
+    list: (path) => during(() => files.list(path)),
+    glob: (pattern, options) => during(() => files.glob(pattern, options)),
+    grep: (text, options) => during(() => files.grep(text, options)),
+    exists: (path) => during(() => files.exists(path)),
+    remove: (path) => during(() => files.remove(path)),
+    upload: (uploads) => during(() => files.upload(uploads)),
+    download: (paths) => during(() => files.download(paths)),
+    resolve: (path) => files.resolve(path),
+  };
+}
