@@ -109,6 +109,25 @@ it("answers UNAVAILABLE while Postgres is away, and goes on when it is back, wit
   await expect(hold(true)).rejects.toMatchObject({ code: "already-running" });
 });
 
+it("takes the runs again when nothing was heard of Postgres for a while, though no connection broke", async () => {
+  const outage = await createOutage(schema.url);
+  opened.push(outage);
+  const [silent, regained] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const server = await start({
+    store: { type: "postgres", url: outage.url },
+    logger: {
+      ...silentLogger,
+      warn: (_, message) => void (/keeps this database's runs was lost/.test(message) && silent.resolve()),
+      info: (_, message) => void (/runs again/.test(message) && regained.resolve()),
+    },
+  });
+  outage.freeze();
+  await silent.promise;
+  outage.thaw();
+  await regained.promise;
+  await clientOf(server).create(agent("Greeter"));
+});
+
 it("closes itself when another server took the database while it was cut off", async () => {
   const outage = await createOutage(schema.url);
   opened.push(outage);

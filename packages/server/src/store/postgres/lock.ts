@@ -30,6 +30,9 @@ export interface DatabaseLock {
 /** A server that was killed a moment ago may have to be noticed first, in milliseconds. */
 const PATIENCE_MS = 5_000;
 const RETRY_AFTER_MS = 250;
+/** How often the connection is tried, and how long it has to answer, in milliseconds. */
+const CHECK_EVERY_MS = 5_000;
+const ANSWER_WITHIN_MS = 4_000;
 
 const TRY_ALONE = `SELECT pg_try_advisory_lock(${lockOf("runs")}) AS taken`;
 const TRY_SHARED = `SELECT pg_try_advisory_lock_shared(${lockOf("runs")}) AS taken`;
@@ -70,9 +73,19 @@ export async function lockDatabase(options: DatabaseLockOptions): Promise<Databa
 
   async function watch(held: Client): Promise<void> {
     client = held;
-    held.once("end", () => {
-      if (!stop.signal.aborted) regaining = regain();
-    });
+    let lost = false;
+    const lose = (): void => {
+      if (lost || stop.signal.aborted) return;
+      lost = true;
+      clearInterval(timer);
+      // Postgres may yet hear this, and let go.
+      void held.end().catch(() => {});
+      regaining = regain();
+    };
+    // A way that swallows everything ends no connection.
+    const timer = setInterval(() => void isAlive(held).then((alive) => (alive ? undefined : lose())), CHECK_EVERY_MS);
+    stop.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+    held.once("end", lose);
     backend = await backendOf(held);
   }
 
@@ -107,6 +120,11 @@ async function take(client: Client, attempt: string, patienceMs: number): Promis
     if (Date.now() >= until) return false;
     await sleep(RETRY_AFTER_MS);
   }
+}
+
+async function isAlive(client: Client): Promise<boolean> {
+  const timeout = sleep(ANSWER_WITHIN_MS, false, { ref: false });
+  return Promise.race([client.query("SELECT 1").then(() => true), timeout]).catch(() => false);
 }
 
 async function backendOf(client: Client): Promise<number | undefined> {

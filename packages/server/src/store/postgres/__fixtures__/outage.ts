@@ -9,12 +9,17 @@ export interface Outage {
   /** Breaks every connection, and refuses new ones. */
   begin(): Promise<void>;
   end(): Promise<void>;
+  /** Lets nothing through any more, and breaks nothing. */
+  freeze(): void;
+  thaw(): void;
   close(): Promise<void>;
 }
 
 export async function createOutage(through: string): Promise<Outage> {
   const target = new URL(through);
   const sockets = new Set<Socket>();
+  const held: (() => void)[] = [];
+  let frozen = false;
   const server = createServer((near) => {
     const far = connect(Number(target.port), target.hostname);
     for (const socket of [near, far]) {
@@ -26,8 +31,11 @@ export async function createOutage(through: string): Promise<Outage> {
         far.destroy();
       });
     }
-    near.pipe(far);
-    far.pipe(near);
+    const pass = (from: Socket, to: Socket): void => {
+      from.on("data", (bytes) => (frozen ? held.push(() => to.write(bytes)) : to.write(bytes)));
+    };
+    pass(near, far);
+    pass(far, near);
   });
   const listen = async (port: number): Promise<void> => {
     server.listen(port, "127.0.0.1");
@@ -47,6 +55,13 @@ export async function createOutage(through: string): Promise<Outage> {
     url: url.href,
     begin,
     end: () => listen(port),
+    freeze: () => {
+      frozen = true;
+    },
+    thaw: () => {
+      frozen = false;
+      for (const write of held.splice(0)) write();
+    },
     close: async () => {
       if (server.listening) await begin();
     },
