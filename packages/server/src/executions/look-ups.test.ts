@@ -80,6 +80,23 @@ it("tells those that are behind or gone, and no others", async () => {
   expect(revisions).toHaveBeenCalledTimes(1);
 });
 
+it("compares lists as often as runs while nobody tells, and more seldom while somebody does, each for itself", async () => {
+  const list = vi.fn(async () => {});
+  const slow = Promise.withResolvers<void>();
+  lookUps.followList(list);
+  lookUps.followList(() => slow.promise);
+  follow("aex-1");
+  await vi.advanceTimersByTimeAsync(2_000);
+  // The runs need not wait for a list that takes long.
+  expect([list.mock.calls.length, revisions.mock.calls.length]).toEqual([1, 4]);
+  slow.resolve();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(list).toHaveBeenCalledTimes(2);
+  change("live");
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect([list.mock.calls.length, revisions.mock.calls.length]).toEqual([4, 12]);
+});
+
 it("asks nothing when nobody else writes to the store", async () => {
   lookUps.close();
   lookUps = open(false);

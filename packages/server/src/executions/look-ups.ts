@@ -23,8 +23,8 @@ export interface FollowedRun {
 
 /**
  * Looks up in the store what other servers did and nobody told of: twice a second while the fan-out is away, now and then
- * while it is there. One timer and one query for all runs that are followed here, and nothing at all when no other server
- * writes to the store.
+ * while it is there. One query for all runs that are followed here; lists, which cost more, are on a clock of their own. Nothing
+ * at all when no other server writes to the store.
  */
 export interface LookUps {
   /** Answers how to stop. */
@@ -36,66 +36,57 @@ export interface LookUps {
   close(): void;
 }
 
+/** Lists are compared with the store so many times more seldom than runs, while the fan-out is live. */
+const SELDOM = 6;
+
 export function createLookUps(options: LookUpsOptions): LookUps {
   const { store, fanout, logger, pollEveryMs, checkEveryMs } = options;
   const runs = new Set<FollowedRun>();
   const rechecks = new Set<() => Promise<void>>();
-  let timer: NodeJS.Timeout | undefined;
-  let polling = false;
-  let pollAgain = false;
   let failing = false;
   let closed = false;
   let pollsTotal = 0;
 
-  fanout.onState(() => {
-    clearTimeout(timer);
-    timer = undefined;
-    // Both ways something may have been missed.
-    void poll();
-  });
-
-  function schedule(): void {
-    if (closed || polling || timer !== undefined || !fanout.shared || runs.size + rechecks.size === 0) return;
-    timer = setTimeout(() => void poll(), fanout.state === "live" ? checkEveryMs : pollEveryMs);
-    timer.unref();
+  async function pollRuns(): Promise<void> {
+    const asked = [...runs];
+    await look(async () => {
+      const revisions = await store.executions.revisions(asked.map(({ id }) => id));
+      for (const run of asked) {
+        const revision = revisions.get(run.id);
+        if (runs.has(run) && revision !== run.revision) run.lookUp(revision);
+      }
+    });
   }
 
-  async function poll(): Promise<void> {
-    timer = undefined;
-    pollAgain = polling;
-    if (polling || closed) return;
-    polling = true;
+  async function pollLists(): Promise<void> {
+    for (const recheck of rechecks) await look(recheck);
+  }
+
+  /** Never fails: it is tried again. */
+  async function look(work: () => Promise<void>): Promise<void> {
+    pollsTotal += 1;
     try {
-      if (runs.size > 0) await pollRuns();
-      for (const recheck of rechecks) {
-        if (closed) return;
-        pollsTotal += 1;
-        await recheck();
-      }
+      await work();
       failing = false;
     } catch (error) {
       if (!failing && !closed) logger.warn({ err: error }, "the store could not be asked what other servers did");
       failing = true;
-    } finally {
-      polling = false;
-      if (pollAgain) void poll();
-      else schedule();
     }
   }
 
-  async function pollRuns(): Promise<void> {
-    pollsTotal += 1;
-    const asked = [...runs];
-    const revisions = await store.executions.revisions(asked.map(({ id }) => id));
-    for (const run of asked) {
-      const revision = revisions.get(run.id);
-      if (runs.has(run) && revision !== run.revision) run.lookUp(revision);
-    }
-  }
+  const every = (factor: number) => (): number => (fanout.state === "live" ? checkEveryMs * factor : pollEveryMs);
+  const clocks = [
+    createClock({ work: pollRuns, everyMs: every(1), isNeeded: () => fanout.shared && runs.size > 0 }),
+    createClock({ work: pollLists, everyMs: every(SELDOM), isNeeded: () => fanout.shared && rechecks.size > 0 }),
+  ];
+  fanout.onState(() => {
+    // Both ways something may have been missed.
+    for (const clock of clocks) clock.now();
+  });
 
   function follow<T>(all: Set<T>, one: T): () => void {
     all.add(one);
-    schedule();
+    for (const clock of clocks) clock.start();
     return () => void all.delete(one);
   }
 
@@ -107,7 +98,49 @@ export function createLookUps(options: LookUpsOptions): LookUps {
     },
     close: () => {
       closed = true;
-      clearTimeout(timer);
+      for (const clock of clocks) clock.stop();
     },
   };
+}
+
+interface ClockOptions {
+  /** Never fails. */
+  readonly work: () => Promise<void>;
+  readonly everyMs: () => number;
+  readonly isNeeded: () => boolean;
+}
+
+/** Does some work again and again, as long as it is needed, each time some while after the last time was over. */
+function createClock({ work, everyMs, isNeeded }: ClockOptions): { start(): void; now(): void; stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let working = false;
+  let again = false;
+  let stopped = false;
+
+  function start(): void {
+    if (stopped || working || timer !== undefined || !isNeeded()) return;
+    timer = setTimeout(now, everyMs());
+    timer.unref();
+  }
+
+  function now(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    again = working;
+    if (!working && !stopped && isNeeded()) void run();
+  }
+
+  async function run(): Promise<void> {
+    working = true;
+    await work();
+    working = false;
+    if (again) now();
+    else start();
+  }
+
+  const stop = (): void => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+  return { start, now, stop };
 }

@@ -43,7 +43,7 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
     port,
     username: options.username,
     password: options.password,
-    tls: options.tls ? { servername: host } : undefined,
+    tls: options.tls ? {} : undefined,
     lazyConnect: true,
     enableOfflineQueue: false,
     autoResubscribe: false,
