@@ -22,7 +22,7 @@ export async function writeFileAtomically(
   const file = await parent.open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, defaultMode);
   try {
     try {
-      await file.writeFile(content);
+      await writeAll(file, typeof content === "string" ? Buffer.from(content) : content);
       await keepOwner(file, replaced);
       const bits = mode ?? replaced?.mode;
       if (bits !== undefined) await file.chmod(bits & permissionBits);
@@ -33,6 +33,13 @@ export async function writeFileAtomically(
   } catch (error) {
     await rm(parent.at(temporary), { force: true });
     throw error;
+  }
+}
+
+/** In as few calls as the system takes: `FileHandle.writeFile` cuts large content into many. */
+async function writeAll(file: FileHandle, content: Uint8Array): Promise<void> {
+  for (let written = 0; written < content.length;) {
+    written += (await file.write(content, written, content.length - written)).bytesWritten;
   }
 }
 

@@ -69,6 +69,8 @@ export async function createNamespaces(options: NamespacesOptions): Promise<Name
       isAlive: () => alive,
       end() {
         ended ??= (async () => {
+          // Someone waits for this now.
+          child.ref();
           // The first process takes all others of its namespace with it; bubblewrap waits for that.
           if (alive) killFirst(first);
           await Promise.race([exited.promise, delay(endDeadlineMs, undefined, { ref: false })]);
