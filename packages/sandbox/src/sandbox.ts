@@ -77,7 +77,8 @@ export interface SandboxLimits {
   readonly diskBytes?: number;
 }
 
-export type SandboxBackend = "filesystem" | "isolated" | "docker" | "daytona";
+/** Those of this package, and the name of one of your own. */
+export type SandboxBackend = "filesystem" | "isolated" | "docker" | "daytona" | (string & {});
 
 /** What a backend can promise, declared up front so that a caller never has to find out by failing. */
 export interface SandboxCapabilities {
