@@ -19,8 +19,9 @@ import type { Store } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import type { AgentExecutions } from "./agent-executions.ts";
 import type { Call, CallOf } from "./call.ts";
+import type { LargeCounts } from "./large-counts.ts";
 import { type PagedList, readBoundPage } from "./page-tokens.ts";
-import { MAX_COUNTED, MAX_PAGE_BYTES, type PageRequest, pagesOf, pageTokenAfter, readPage } from "./pages.ts";
+import { MAX_PAGE_BYTES, type PageRequest, pagesOf, pageTokenAfter, readPage } from "./pages.ts";
 import { createWatchMethods } from "./watch-methods.ts";
 
 export interface AgentExecutionServicesOptions {
@@ -29,6 +30,7 @@ export interface AgentExecutionServicesOptions {
   readonly runs: RunStatuses;
   readonly access: Access;
   readonly callOf: CallOf;
+  readonly counts: LargeCounts;
 }
 
 export function registerAgentExecutions(router: ConnectRouter, options: AgentExecutionServicesOptions): void {
@@ -141,12 +143,13 @@ async function listWhole(options: AgentExecutionServicesOptions, list: ListOptio
 }
 
 async function readRecords(
-  { store, access }: AgentExecutionServicesOptions,
+  { store, access, counts }: AgentExecutionServicesOptions,
   { call, paged: { filter } }: ListOptions,
   page: PageRequest,
 ): Promise<{ records: ExecutionRecord[]; nextPageToken: string; totalPages: number }> {
   const scoped = { ...filter, org: access.listedOrg(call.principal, filter.org ?? "") };
   const { items, nextPageToken } = await readPage(page, (query) => store.executions.list(scoped, query));
-  const totalPages = pagesOf(await store.executions.count(scoped, MAX_COUNTED), page.pageSize);
+  const count = await counts.count(scoped, (limit) => store.executions.count(scoped, limit));
+  const totalPages = pagesOf(count, page.pageSize);
   return { records: items, nextPageToken, totalPages };
 }

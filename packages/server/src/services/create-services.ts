@@ -15,6 +15,7 @@ import { apiKeyDefinition, registerApiKeys } from "./api-keys.ts";
 import { createCallOf } from "./call.ts";
 import { environmentDefinition, registerEnvironments } from "./environments.ts";
 import { executionContextDefinition, registerExecutionContexts } from "./execution-contexts.ts";
+import { createLargeCounts } from "./large-counts.ts";
 import { mcpServerDefinition, registerMcpServers } from "./mcp-servers.ts";
 import { organizationDefinition, registerOrganizations } from "./organizations.ts";
 import { createResourceHandlers } from "./resource-handlers.ts";
@@ -87,7 +88,7 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     registerMcpServers(router, handlersOf(resourcesOf(mcpServerDefinition)));
     registerExecutionContexts(router, handlersOf(contexts));
     registerSkills(router, { skills, handlers: handlersOf(skills), store, callOf, onDeleted, clock });
-    registerAgentExecutions(router, { executions, store, runs, access, callOf });
+    registerAgentExecutions(router, { executions, store, runs, access, callOf, counts: createLargeCounts(clock) });
     registerOrganizations(router, { organizations, store, mode, callOf });
     registerApiKeys(router, { keys, callOf });
   };

@@ -22,9 +22,6 @@ export function pageSizeOf(requested: number): number {
   return requested === 0 ? DEFAULT_PAGE_SIZE : Math.min(requested, MAX_PAGE_SIZE);
 }
 
-/** How many entries of a list are counted at most: what counting costs must not grow with all that was ever stored. */
-export const MAX_COUNTED: number = 10_000;
-
 /** How many pages of the requested size `count` entries make. */
 export function pagesOf(count: number, requested: number): number {
   return Math.ceil(count / pageSizeOf(requested));

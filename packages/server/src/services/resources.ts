@@ -16,9 +16,10 @@ import type { ResourceFilter, ResourceRecord } from "../store/resource-store.ts"
 import type { Store, StoreTransaction } from "../store/store.ts";
 import type { Access, Owner } from "./access.ts";
 import { beginDeletion, type Deletion, type TakenAlong } from "./deletion.ts";
+import { createLargeCounts } from "./large-counts.ts";
 import { addressOf, createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
 import { readBoundPage } from "./page-tokens.ts";
-import { MAX_COUNTED, type Page, type PageRequest, readPage } from "./pages.ts";
+import { type Page, type PageRequest, readPage } from "./pages.ts";
 import { orAfterLostRace, transact } from "./transact.ts";
 
 /** What all resources have in common. */
@@ -75,7 +76,7 @@ export interface Resources<T extends Resource> {
   list(request: ListApiResourcesRequest, principal: Principal): Promise<Page<T>>;
   /** `page` has the token of a position, which is bound to no filter. */
   select(filter: Omit<ResourceFilter, "kind">, page: PageRequest, principal: Principal): Promise<Page<T>>;
-  /** Counts no further than `MAX_COUNTED`. */
+  /** Counts as `LargeCounts` does. */
   count(filter: Omit<ResourceFilter, "kind">, principal: Principal): Promise<number>;
 }
 
@@ -111,6 +112,7 @@ export function createResources<T extends Resource>(
   { store, secrets, access, onDeleted, clock }: ResourcesOptions,
 ): Resources<T> {
   const { kind, schema, defaultScope } = definition;
+  const counts = createLargeCounts(clock);
   const decode = (record: ResourceRecord): T => fromBinary(schema, record.body);
 
   async function createIn(tx: StoreTransaction, given: T, principal: Principal): Promise<T> {
@@ -272,8 +274,10 @@ export function createResources<T extends Resource>(
     },
     select: (filter, page, principal) =>
       select({ ...filter, org: access.listedOrg(principal, filter.org ?? "") }, page),
-    count: (filter, principal) =>
-      store.resources.count({ ...filter, kind, org: access.listedOrg(principal, filter.org ?? "") }, MAX_COUNTED),
+    count: (filter, principal) => {
+      const scoped = { ...filter, kind, org: access.listedOrg(principal, filter.org ?? "") };
+      return counts.count(scoped, (limit) => store.resources.count(scoped, limit));
+    },
   };
 }
 
