@@ -25,7 +25,7 @@ import {
   localAuthenticator,
   principalOf,
 } from "./interceptors/principal.ts";
-import { reportErrors } from "./interceptors/report-errors.ts";
+import { reportErrors, reportGateErrors } from "./interceptors/report-errors.ts";
 import { validateRequests } from "./interceptors/validate.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
@@ -87,6 +87,9 @@ export interface RunningServer {
 
 // Beyond the largest skill (100 MB zipped) and its framing.
 const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
+
+// Of a call that needs no key: a service's name.
+const MAX_PUBLIC_BYTES = 4096;
 
 /**
  * Starts a server for this machine's user: SQLite or Postgres, embedded engine or Temporal, gRPC, gRPC-Web and Connect on one
@@ -161,23 +164,19 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const routes = (router: ConnectRouter): void => {
     registerServices(router);
     router.service(RunnerController, createRunnerService({ store, engine, version, logger }));
-    router.service(Health, health.service);
+    router.service(Health, health.service, { readMaxBytes: MAX_PUBLIC_BYTES });
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };
+  const authenticator = firstOf(
+    localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey }),
+    apiKeyAuthenticator(createApiKeyBook({ store, logger, clock: Date.now }), Date.now),
+  );
   const handler = connectHandler({
     routes,
     logger,
     readMaxBytes: MAX_MESSAGE_BYTES,
-    interceptors: [
-      reportErrors(logger),
-      authenticate(
-        firstOf(
-          localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey }),
-          apiKeyAuthenticator(createApiKeyBook({ store, logger, clock: Date.now }), Date.now),
-        ),
-      ),
-      validateRequests(),
-    ],
+    requestGate: reportGateErrors(authenticate(authenticator), logger),
+    interceptors: [reportErrors(logger), validateRequests()],
   });
 
   let listener: Listener;

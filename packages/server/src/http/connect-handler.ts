@@ -1,4 +1,10 @@
-import { ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import {
+  ConnectError,
+  type ConnectRouter,
+  createConnectRouter,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import {
   compressionBrotli,
   compressionGzip,
@@ -9,9 +15,12 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import type { Logger } from "../logger.ts";
 import type { NodeHandlerFn, NodeRequest, NodeResponse } from "./node-handler.ts";
 import { plainGrpcMessage } from "./plain-grpc-message.ts";
+import { leaveBodyUnread } from "./unread-body.ts";
 
 export interface ConnectHandlerOptions {
   readonly routes: (router: ConnectRouter) => void;
+  /** Refuses a call by throwing, before anything of its body is read. Default: none. */
+  readonly requestGate?: (context: HandlerContext) => Promise<void>;
   readonly interceptors: Interceptor[];
   /** Of one message, also once it is unpacked. */
   readonly readMaxBytes: number;
@@ -29,6 +38,7 @@ export function connectHandler({ routes, logger, ...options }: ConnectHandlerOpt
   return (request, response) => {
     const handler = handlers.get((request.url ?? "").split("?", 1)[0] ?? "");
     if (!handler) {
+      leaveBodyUnread(request, response);
       response.statusCode = 404;
       response.end();
       return;
@@ -47,5 +57,6 @@ export function connectHandler({ routes, logger, ...options }: ConnectHandlerOpt
 async function answer(handler: UniversalHandler, request: NodeRequest, response: NodeResponse): Promise<void> {
   const universal = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
   if (universal.trailer) plainGrpcMessage(universal.trailer);
+  leaveBodyUnread(request, response);
   await universalResponseToNodeResponse(universal, response);
 }

@@ -91,5 +91,8 @@ describe("a call", () => {
     const health = createClient(Health, transport);
     expect((await health.check({})).status).toBe(ServingStatus.SERVING);
     expect((await health.check({}, withKey("Bearer wrong"))).status).toBe(ServingStatus.SERVING);
+    await expect(health.check({ service: "x".repeat(100_000) })).rejects.toMatchObject({
+      code: Code.ResourceExhausted,
+    });
   });
 });

@@ -1,12 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import {
-  Code,
-  ConnectError,
-  createContextKey,
-  type ContextKey,
-  type HandlerContext,
-  type Interceptor,
-} from "@connectrpc/connect";
+import { Code, ConnectError, createContextKey, type ContextKey, type HandlerContext } from "@connectrpc/connect";
 
 /** Who makes a call. */
 export interface Principal {
@@ -32,19 +25,24 @@ const principalKey: ContextKey<Principal | undefined> = createContextKey<Princip
 /** Services that answer without a key: they tell nothing about what is stored. */
 const PUBLIC_SERVICES: ReadonlySet<string> = new Set(["grpc.health.v1.Health"]);
 
-/** Refuses calls without a valid key (UNAUTHENTICATED) and gives handlers the caller through `principalOf`. */
-export function authenticate(authenticator: Authenticator): Interceptor {
-  return (next) => async (request) => {
-    if (PUBLIC_SERVICES.has(request.service.typeName)) return next(request);
-    const header = request.header.get("authorization") ?? "";
+/** Looks at a call before its body is read; what it throws is the call's answer. */
+export type RequestGate = (context: HandlerContext) => Promise<void>;
+
+/**
+ * Refuses calls without a valid key (UNAUTHENTICATED) and gives handlers the caller through `principalOf`. It is a gate: a body
+ * of 110 MB costs a stranger nothing to send and us its memory to read.
+ */
+export function authenticate(authenticator: Authenticator): RequestGate {
+  return async ({ service, requestHeader, values }) => {
+    if (PUBLIC_SERVICES.has(service.typeName)) return;
+    const header = requestHeader.get("authorization") ?? "";
     const token = /^bearer (.+)$/i.exec(header)?.[1];
     if (token === undefined) {
       throw new ConnectError("no API key: send the header `authorization: Bearer <key>`", Code.Unauthenticated);
     }
     const principal = await authenticator(token);
     if (!principal) throw new ConnectError("the API key is not valid for this server", Code.Unauthenticated);
-    request.contextValues.set(principalKey, principal);
-    return next(request);
+    values.set(principalKey, principal);
   };
 }
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { serve, type Served } from "../http/__fixtures__/serve.ts";
 import { silentLogger } from "../logger.ts";
 import { StoreError } from "../store/errors.ts";
-import { reportErrors } from "./report-errors.ts";
+import { reportErrors, reportGateErrors } from "./report-errors.ts";
 import { refusalOfStore } from "./store-refusals.ts";
 
 const INTERNALS = "SQLITE_IOERR in /home/somebody/.stigmer/data/stigmer.db";
@@ -20,10 +20,12 @@ let logged: Logged[];
 /** What the next call fails with. */
 let failure: Error;
 let rejectsWhenAborted: boolean;
+let failsAtGate: boolean;
 let agents: Client<typeof AgentQueryController>;
 let executions: Client<typeof AgentExecutionQueryController>;
 beforeEach(async () => {
   logged = [];
+  failsAtGate = false;
   const logger = {
     ...silentLogger,
     error: (fields: object, message: string) => void logged.push({ fields: fields as Logged["fields"], message }),
@@ -47,6 +49,9 @@ beforeEach(async () => {
         },
       });
     },
+    requestGate: reportGateErrors(async () => {
+      if (failsAtGate) throw failure;
+    }, logger),
     interceptors: [reportErrors(logger)],
   });
   agents = createClient(AgentQueryController, server.transport);
@@ -57,7 +62,13 @@ afterEach(() => server.close());
 const calls: [string, string, () => Promise<unknown>][] = [
   ["one answer", "get", () => agents.get({ value: "agt-1" })],
   ["a stream", "subscribe", () => Array.fromAsync(executions.subscribe({ value: "aex-1" }))],
+  ["what a gate looks at", "get", callAtGate],
 ];
+
+async function callAtGate(): Promise<unknown> {
+  failsAtGate = true;
+  return agents.get({ value: "agt-1" });
+}
 
 async function errorOf(call: () => Promise<unknown>): Promise<ConnectError> {
   const error = await call().catch((caught: unknown) => caught);

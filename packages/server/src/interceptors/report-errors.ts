@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "../logger.ts";
 import { StoreError } from "../store/errors.ts";
+import type { RequestGate } from "./principal.ts";
 import { refusalOfStore } from "./store-refusals.ts";
 
 /**
@@ -10,6 +11,7 @@ import { refusalOfStore } from "./store-refusals.ts";
  * internals.
  */
 export function reportErrors(logger: Logger): Interceptor {
+  const toConnectError = toldOf(logger);
   return (next) => async (request) => {
     const translate = (error: unknown): ConnectError =>
       isAbort(error) && timeIsUp(request.signal) ? request.signal.reason : toConnectError(error, request.method.name);
@@ -21,15 +23,30 @@ export function reportErrors(logger: Logger): Interceptor {
       throw translate(error);
     }
   };
+}
 
-  function toConnectError(error: unknown, method: string): ConnectError {
+/** The same for a gate, which comes before all interceptors. */
+export function reportGateErrors(gate: RequestGate, logger: Logger): RequestGate {
+  const toConnectError = toldOf(logger);
+  return async (context) => {
+    try {
+      await gate(context);
+    } catch (error) {
+      throw toConnectError(error, context.method.name);
+    }
+  };
+}
+
+/** What the caller of a method is told of an error; the log is told the rest. */
+function toldOf(logger: Logger): (error: unknown, method: string) => ConnectError {
+  return (error, method) => {
     if (error instanceof ConnectError) return told(error, method);
     if (isAbort(error)) return new ConnectError("the call was cancelled", Code.Canceled);
     if (StoreError.is(error)) return told(refusalOfStore(error), method);
     const id = randomUUID().slice(0, 8);
     logger.error({ method, errorId: id, err: error }, "call failed");
     return new ConnectError(`internal error ${id}: see the server's log`, Code.Internal);
-  }
+  };
 
   /** What the machine refuses is for who runs it, too. */
   function told(refusal: ConnectError, method: string): ConnectError {

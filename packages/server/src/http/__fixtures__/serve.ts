@@ -1,4 +1,4 @@
-import type { ConnectRouter, Interceptor, Transport } from "@connectrpc/connect";
+import type { ConnectRouter, HandlerContext, Interceptor, Transport } from "@connectrpc/connect";
 import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
 import { listen } from "../listen.ts";
 
@@ -12,6 +12,7 @@ export interface Served {
 /** Routes behind interceptors on a port of their own, called over the network. */
 export async function serve(options: {
   readonly routes: (router: ConnectRouter) => void;
+  readonly requestGate?: (context: HandlerContext) => Promise<void>;
   readonly interceptors?: Interceptor[];
 }): Promise<Served> {
   const listener = await listen({ host: "127.0.0.1", port: 0, handler: connectNodeAdapter(options) });
