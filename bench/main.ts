@@ -1,11 +1,13 @@
 // `pnpm bench [suite [part …] …]`: everything without a name. Exit code 1 when an aim is missed.
 import { figureLine, judge, table, writeResult, type Figure, type Judged } from "./report.ts";
 
-/** A suite's parts, each of which is one figure and can be run by itself. */
-type Parts = Readonly<Record<string, () => Promise<Figure>>>;
+/** A suite's parts, each of which is one figure or a few of one measurement, and can be run by itself. */
+type Parts = Readonly<Record<string, () => Promise<Figure | readonly Figure[]>>>;
 
 const suites: Readonly<Record<string, () => Promise<Parts>>> = {
   recovery: async () => (await import("./recovery/recovery.ts")).recovery(),
+  server: async () => (await import("./server/server.ts")).server(),
+  sandbox: async () => (await import("./sandbox/sandbox.ts")).sandbox(),
 };
 
 let missed = false;
@@ -16,12 +18,12 @@ for (const [suite, names] of asked(process.argv.slice(2))) {
     refuse(`${suite} has no part ${unknown.join(", ")}; it has: ${Object.keys(parts).join(", ")}.`);
   const figures: Judged[] = [];
   for (const name of names.length > 0 ? names : Object.keys(parts)) {
-    const figure = await parts[name]?.();
-    if (figure === undefined) continue;
-    const judged = judge(figure);
-    figures.push(judged);
-    missed ||= !judged.met;
-    console.log(`${figureLine(judged)}\n${await writeResult(`${suite}.${name}`, judged)}\n`);
+    const measured = await parts[name]?.();
+    if (measured === undefined) continue;
+    const judged = [measured].flat().map(judge);
+    figures.push(...judged);
+    missed ||= judged.some(({ met }) => !met);
+    console.log(`${judged.map(figureLine).join("\n")}\n${await writeResult(`${suite}.${name}`, judged)}\n`);
   }
   console.log(table(figures));
 }

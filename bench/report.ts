@@ -5,13 +5,17 @@ import { join } from "node:path";
 
 export interface Figure {
   readonly name: string;
-  /** In milliseconds, in the order they were taken. */
+  /** In `unit`, in the order they were taken. */
   readonly samples: readonly number[];
   /** What `samples` are held against: taken in the same run, in turns with them, or a limit that was configured. */
   readonly baseline: { readonly name: string; readonly samples: readonly number[] };
+  /** What `samples` are in. Default `ms`. */
+  readonly unit?: string;
   /** The most that the figure may be above its baseline, at the median. */
-  readonly aimMs: number;
-  /** Where the time goes, as far as it was taken: of each name the samples, in milliseconds. They may overlap. */
+  readonly aimMs?: number;
+  /** The same as a multiple of the baseline. Without either the figure is told, and held against nothing. */
+  readonly aimRatio?: number;
+  /** Where the time goes, as far as it was taken: of each name the samples, in `unit`. They may overlap. */
   readonly spans?: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -19,7 +23,7 @@ export interface Judged extends Figure {
   readonly p50: number;
   readonly p95: number;
   readonly baselineP50: number;
-  /** Median above the baseline's median. */
+  /** Median above the baseline's median, in `unit`. */
   readonly aboveMs: number;
   readonly ratio: number;
   readonly met: boolean;
@@ -29,58 +33,70 @@ export function judge(figure: Figure): Judged {
   const p50 = quantile(figure.samples, 0.5);
   const baselineP50 = quantile(figure.baseline.samples, 0.5);
   const aboveMs = p50 - baselineP50;
+  const ratio = p50 / baselineP50;
+  const { aimMs = Number.POSITIVE_INFINITY, aimRatio = Number.POSITIVE_INFINITY } = figure;
   return {
     ...figure,
     p50,
     p95: quantile(figure.samples, 0.95),
     baselineP50,
     aboveMs,
-    ratio: p50 / baselineP50,
-    met: aboveMs <= figure.aimMs,
+    ratio,
+    met: aboveMs <= aimMs && !(ratio > aimRatio),
   };
 }
 
 /** The sample below which this part of them lies; of two neighbours the upper one. */
-function quantile(samples: readonly number[], part: number): number {
+export function quantile(samples: readonly number[], part: number): number {
   if (samples.length === 0) throw new Error("There are no samples: the suite measured nothing.");
   const sorted = samples.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
 }
 
-const ms = (value: number): string => value.toFixed(value < 100 ? 2 : 0);
+const short = (value: number): string => value.toFixed(Math.abs(value) < 100 ? 2 : 0);
+
+/** What a figure is held against, and how it did. */
+function verdictOf({ aboveMs, ratio, aimMs, aimRatio, met, unit = "ms" }: Judged): string {
+  const verdict = met ? "met" : "missed";
+  if (aimMs !== undefined) return `${verdict}: + ${short(aboveMs)} ${unit} of + ${short(aimMs)} ${unit}`;
+  if (aimRatio !== undefined) return `${verdict}: ${ratio.toFixed(2)} × of ${aimRatio.toFixed(2)} ×`;
+  return `${ratio.toFixed(2)} ×`;
+}
 
 /** One figure in words, with where its time goes. */
-export function figureLine({ name, p50, p95, baseline, baselineP50, aboveMs, aimMs, met, spans = {} }: Judged): string {
-  const verdict = `${met ? "met" : "missed"}: + ${ms(aboveMs)} ms of + ${ms(aimMs)} ms`;
+export function figureLine(figure: Judged): string {
+  const { name, p50, p95, baseline, baselineP50, spans = {}, unit = "ms" } = figure;
   const parts = Object.entries(spans).map(
-    ([part, samples]) => `  ${part}: p50 ${ms(quantile(samples, 0.5))}, p95 ${ms(quantile(samples, 0.95))} ms`,
+    ([part, samples]) =>
+      `  ${part}: p50 ${short(quantile(samples, 0.5))}, p95 ${short(quantile(samples, 0.95))} ${unit}`,
   );
   return [
-    `${name}: p50 ${ms(p50)}, p95 ${ms(p95)} ms; ${baseline.name}: ${ms(baselineP50)} ms; ${verdict}`,
+    `${name}: p50 ${short(p50)}, p95 ${short(p95)} ${unit}; ${baseline.name}: ${short(baselineP50)} ${unit}; ${verdictOf(figure)}`,
     ...parts,
   ].join("\n");
 }
 
 export function table(figures: readonly Judged[]): string {
-  const rows = figures.map(({ name, p50, p95, baseline, baselineP50, aboveMs, aimMs, ratio, met }) =>
-    [
-      name,
-      `${ms(p50)} / ${ms(p95)}`,
-      `${baseline.name}: ${ms(baselineP50)}`,
-      `${ratio.toFixed(2)} ×, ${aboveMs < 0 ? "" : "+ "}${ms(aboveMs)}`,
-      `+ ≤ ${ms(aimMs)}`,
-      met ? "met" : "missed",
-    ].join(" | "),
+  const rows = figures.map(
+    ({ name, p50, p95, baseline, baselineP50, aboveMs, aimMs, aimRatio, ratio, met, unit = "ms" }) =>
+      [
+        name,
+        `${short(p50)} / ${short(p95)} ${unit}`,
+        `${baseline.name}: ${short(baselineP50)}`,
+        `${ratio.toFixed(2)} ×, ${aboveMs < 0 ? "" : "+ "}${short(aboveMs)}`,
+        aimMs !== undefined ? `+ ≤ ${short(aimMs)}` : aimRatio !== undefined ? `≤ ${aimRatio} ×` : "",
+        aimMs === undefined && aimRatio === undefined ? "told" : met ? "met" : "missed",
+      ].join(" | "),
   );
   return [
-    "| figure | p50 / p95, ms | baseline, p50 ms | against it, ms | aim, ms | |",
+    "| figure | p50 / p95 | baseline, p50 | against it | aim | |",
     "| --- | --- | --- | --- | --- | --- |",
     ...rows.map((row) => `| ${row} |`),
   ].join("\n");
 }
 
-/** Writes a figure with its samples, and what they were taken on, to `results/<name>.json`. */
-export async function writeResult(name: string, figure: Judged): Promise<string> {
+/** Writes figures with their samples, and what they were taken on, to `results/<name>.json`. */
+export async function writeResult(name: string, figures: readonly Judged[]): Promise<string> {
   const folder = join(import.meta.dirname, "results");
   await mkdir(folder, { recursive: true });
   const file = join(folder, `${name}.json`);
@@ -95,6 +111,6 @@ export async function writeResult(name: string, figure: Judged): Promise<string>
     load: loadavg()[0],
     node: process.version,
   };
-  await writeFile(file, `${JSON.stringify({ name, takenAt: new Date().toISOString(), machine, figure }, null, 2)}\n`);
+  await writeFile(file, `${JSON.stringify({ name, takenAt: new Date().toISOString(), machine, figures }, null, 2)}\n`);
   return file;
 }
