@@ -1,4 +1,7 @@
-/** How many entries of a list are counted at most: what counting costs must not grow with all that was ever stored. */
+/**
+ * How many entries of a list are counted at most: what counting costs must not grow with all that was ever stored.
+ * @internal
+ */
 export const MAX_COUNTED: number = 10_000;
 
 /** Counting this many costs next to nothing; up to here a count is always that of the moment. */
