@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import { setImmediate, setTimeout as delay } from "node:timers/promises";
+import { setImmediate } from "node:timers/promises";
 import { BoundedOutput } from "../bounded-output.ts";
 import type { ExecuteOptions, ExecuteResult, OutputPiece } from "../sandbox.ts";
 
@@ -58,9 +58,11 @@ export function capture(child: ChildProcess, first: OutputSink, fail: (error: un
   return {
     ended,
     async drain() {
-      const timeout = new AbortController();
-      await Promise.race([ended, delay(drainMs, undefined, { signal: timeout.signal }).catch(() => {})]);
-      timeout.abort();
+      const late = Promise.withResolvers<true>();
+      const timer = setTimeout(late.resolve, drainMs, true);
+      const isLate = await Promise.race([ended, late.promise]);
+      clearTimeout(timer);
+      if (isLate !== true) return;
       // On a busy event loop the timer comes before the read that is due: give that one its turn.
       await setImmediate();
       await setImmediate();

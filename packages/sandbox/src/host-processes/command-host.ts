@@ -83,14 +83,15 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     assertUsable();
     const launch = await options.launch(request.cwd);
     assertUsable();
-    if (started === 0 && options.guarded) hostGuardian.update({ hold: ownEntries });
+    if (options.guarded) hostGuardian.update({ hold: ownEntries });
     const mark = `${token}.${started++}.`;
     const run = runCommand(request, {
       ...launch,
       env: { ...options.env, ...request.env, [markName]: mark },
       mark: `${markName}=${mark}`,
       locks: locks?.next(),
-      guarded: options.guarded,
+      // By the marks of the sandbox the guardian finds them all; one by one it has to be told only without.
+      guarded: options.guarded && locks === undefined,
       isGone: options.isGone,
       isStray,
       explain: options.watch?.(),

@@ -15,7 +15,7 @@ export interface GuardianChange {
 export interface Guardian {
   /**
    * Says what to kill when this process dies, and what no longer. Never throws and never waits: without guardian, commands
-   * run as well. The guardian's process starts with the first entry held and ends with the last one dropped.
+   * run as well. Holding what is held already costs nothing, and starts a guardian that died again. The guardian's process starts with the first entry held and ends with the last one dropped.
    */
   update(change: GuardianChange): void;
 }
@@ -51,14 +51,15 @@ export function createGuardian(options?: GuardianOptions): Guardian {
   return {
     update({ hold = [], drop = [] }) {
       for (const entry of drop) held.delete(entry);
-      for (const entry of hold) held.add(entry);
+      const added = hold.filter((entry) => !held.has(entry));
+      for (const entry of added) held.add(entry);
       if (current === undefined) {
         if (hold.length > 0) start();
         return;
       }
-      const lines = line("-", drop) + line("+", hold);
+      const lines = line("-", drop) + line("+", added);
       if (held.size > 0) {
-        current.stdin?.write(lines);
+        if (lines !== "") current.stdin?.write(lines);
         return;
       }
       current.stdin?.end(lines);

@@ -1,7 +1,7 @@
 // One command: started in a process group of its own, watched until its shell exits, ended as a whole when it must.
 import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
-import { setImmediate, setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import type { FailureReason, ProcessSignal } from "../sandbox.ts";
 import { capture, type Capture, type OutputSink } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
@@ -154,7 +154,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
       }
       await output.drain();
       findSurvivors(shell, scope(), output.isOpen());
-      await Promise.race([sinkFailed.promise, setImmediate()]);
+      await Promise.race([sinkFailed.promise, undefined]);
       return explained(exited(...outcome), context);
     } catch (error) {
       await kill();
