@@ -7,15 +7,15 @@ import { holdRuns, type HeldRun } from "./held-runs.ts";
 import { openServer, type OpenedServer } from "./opened-server.ts";
 import { rawWatch, type RawWatch } from "./raw-watch.ts";
 
-const PAIRS = 4;
+const PAIRS = 3;
 const OLD = 9_500;
 const YOUNG = 50;
-/** Per run, so that its window is of 500 events. */
+/** Of each run. The window is 500 events. */
 const BLOCKS = 5;
 const BLOCK = 100;
 
+/** Each per event, one sample a block. */
 interface Costs {
-  /** All of an event, and per event. */
   readonly cpuMs: number[];
   readonly latencyMs: number[];
   readonly wireBytes: number[];

@@ -1,9 +1,11 @@
 // Those who write: runs under leases, at a pace or as fast as it goes.
+import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@stigmer/client";
 import { MessageType, TextKind } from "@stigmer/protos/agentexecution/v1";
 import { holdRuns, type HeldRun } from "./held-runs.ts";
+import { LOUD_BYTES } from "./loud.ts";
 import { serve } from "./program.ts";
 import type { Access } from "./raw-watch.ts";
 
@@ -22,10 +24,11 @@ export type Writers = {
   }) => Promise<number>;
 };
 
-const LOUD_BYTES = 8 * 1_024;
 const QUIET_BYTES = 200;
+/** The loud run's beginning. */
+const BASE_BYTES = 256 * 1_024;
 /** So that a run's status does not grow for ever, a message is taken back when it has so many patches. */
-const PATCHES_PER_MESSAGE = 64;
+const PATCHES_PER_MESSAGE = 32;
 
 interface Speaker {
   /** One more patch, which says when it was sent. */
@@ -43,7 +46,7 @@ const methods: Writers = {
     const holder = await holdRuns(createClient(access), runs);
     const held = await Promise.all(Array.from({ length: runs }, () => holder.take()));
     const [loud] = held;
-    await loud?.patch(started("base"), appended("base", { offset: 0, text: "x".repeat(256 * 1_024) }));
+    await loud?.patch(started("base"), appended("base", { offset: 0, text: words(BASE_BYTES) }));
     speakers = held.map(speakerOf);
     return held.map(({ id }) => id);
   },
@@ -104,13 +107,18 @@ function speakerOf(run: HeldRun): Speaker {
       const before = `m${Math.floor(patches / PATCHES_PER_MESSAGE) - 1}`;
       if (first) offset = 0;
       patches += 1;
-      const text = `@${process.hrtime.bigint()};`.padEnd(bytes, "x");
+      const text = words(bytes - 24) + `@${process.hrtime.bigint()};`.padEnd(24);
       const change = appended(message, { offset, text });
       offset += text.length;
       const removed = { change: { case: "messageRemoved", value: { messageId: before } } } as const;
       await run.patch(...(first ? [...(patches > 1 ? [removed] : []), started(message), change] : [change]));
     },
   };
+}
+
+/** Text that can be packed about as far as a real one. */
+function words(bytes: number): string {
+  return randomBytes(bytes / 2).toString("hex");
 }
 
 function started(messageId: string): Parameters<HeldRun["patch"]>[0] {
