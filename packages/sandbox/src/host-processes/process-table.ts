@@ -29,13 +29,14 @@ function readProc(): ProcessEntry[] {
   for (const name of readdirSync("/proc")) {
     const code = name.charCodeAt(0);
     if (code < 0x30 || code > 0x39) continue;
-    const entry = readProcEntry(Number(name));
+    const entry = readProcess(Number(name));
     if (entry) entries.push(entry);
   }
   return entries;
 }
 
-function readProcEntry(pid: number): ProcessEntry | undefined {
+/** One process, by its number. Needs /proc. */
+export function readProcess(pid: number): ProcessEntry | undefined {
   const stat = readIfThere(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // The second field is the name in parentheses, which may itself hold spaces and parentheses. See proc_pid_stat(5).

@@ -122,6 +122,24 @@ describe("a command", () => {
     }
   });
 
+  test("can't change the machine by way of /proc, nor gain rights in a namespace of its own", async () => {
+    await withSandbox(async (sandbox) => {
+      // What is there is written back, so that nothing changes where it can be written.
+      const files = "sys/kernel/core_pattern sys/kernel/hostname sys/vm/swappiness sys/kernel/modprobe";
+      const tried = `for f in ${files}; do (cat /proc/$f > /tmp/copy; cat /tmp/copy > /proc/$f) 2>/dev/null && echo "$f"; done
+        for f in sysrq-trigger kcore kmsg mtrr; do [ ! -e /proc/$f ] || [ -c /proc/$f ] || echo "$f is not covered"; done
+        find /proc/sys /proc/irq /proc/bus /proc/fs -type f -writable 2>/dev/null | head -5`;
+      await sandbox.files.write("tried", tried);
+      const nested = `unshare -Ur sh tried; unshare -Ur sh -c 'mount -o remount,rw /usr 2>/dev/null && echo remount'
+        unshare -Urmpf sh -c 'mount -t proc proc /proc 2>/dev/null && echo proc; mount -t sysfs sysfs /tmp 2>/dev/null && echo sysfs; umount /etc/shadow 2>/dev/null && echo uncovered; umount -l /proc/sys 2>/dev/null && echo umount; sh tried'
+        unshare -Urmn sh -c 'umount -l /proc/sys 2>/dev/null && echo umount; sh tried'`;
+      expect(await sandbox.execute(`sh tried; ${nested}; cat /proc/kcore /proc/kmsg; exit 0`)).toMatchObject({
+        exitCode: 0,
+        stdout: "",
+      });
+    });
+  });
+
   test("inherits no file but its three", async () => {
     // 0, 1 and 2, and whatever this process was started with and passes on to all its children.
     const elsewhere = spawnSync("/bin/sh", ["-c", "ls /proc/$$/fd; true"], { encoding: "utf8" }).stdout;

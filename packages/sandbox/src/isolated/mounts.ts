@@ -33,6 +33,7 @@ export async function mountArguments(options: MountOptions): Promise<string[]> {
   const memory = String(Math.floor(totalmem() / 4));
   const system: string[] = [];
   for (const name of systemDirectories) system.push(...(await systemDirectory(`/${name}`)));
+  const machine = await machineInProc();
   const secrets = await findSecrets();
   const hidden: string[] = [];
   for (const path of [...secrets, ...options.hiddenPaths]) hidden.push(...(await hide(path)));
@@ -47,7 +48,7 @@ export async function mountArguments(options: MountOptions): Promise<string[]> {
     system,
     options.resolvesNames ? await resolverFile() : [],
     ["--ro-bind-data", "5", "/etc/passwd", "--ro-bind-data", "6", "/etc/group"],
-    ["--proc", "/proc", "--tmpfs", "/dev"],
+    ["--proc", "/proc", ...machine, "--tmpfs", "/dev"],
     devices.flatMap((name) => ["--dev-bind", `/dev/${name}`, `/dev/${name}`]),
     ["--symlink", "/proc/self/fd", "/dev/fd"],
     ["stdin", "stdout", "stderr"].flatMap((name, fd) => ["--symlink", `/proc/self/fd/${fd}`, `/dev/${name}`]),
@@ -82,10 +83,33 @@ async function resolverFile(): Promise<string[]> {
   return real === undefined || real.startsWith("/etc/") ? [] : ["--ro-bind", real, real];
 }
 
+/**
+ * What /proc tells of the machine rather than of processes: its directories read-only, and neither files that can be written
+ * nor those that not everyone may read. Root without any capability still owns them, and /proc/sys/kernel/core_pattern alone
+ * would let it run programs outside; bubblewrap covers them only where it could write to the directory itself. That
+ * something is covered also keeps commands from mounting another /proc in namespaces of their own.
+ */
+async function machineInProc(): Promise<string[]> {
+  const covers: string[] = [];
+  for (const name of await readdir("/proc")) {
+    if (/^\d/.test(name)) continue;
+    const path = `/proc/${name}`;
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats?.isDirectory()) covers.push("--ro-bind", path, path);
+    else if (stats?.isFile() && ((stats.mode & 0o222) !== 0 || (stats.mode & 0o004) === 0)) {
+      covers.push("--ro-bind", "/dev/null", path);
+    }
+  }
+  return covers;
+}
+
 async function hide(path: string): Promise<string[]> {
+  return isVisible(path) ? cover(path) : [];
+}
+
+async function cover(path: string): Promise<string[]> {
   const stats = await lstat(path).catch(() => undefined);
   if (stats === undefined || stats.isSymbolicLink()) return [];
-  if (!isVisible(path)) return [];
   return stats.isDirectory() ? ["--tmpfs", path, "--remount-ro", path] : ["--ro-bind", "/dev/null", path];
 }
 

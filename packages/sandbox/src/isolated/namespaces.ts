@@ -7,6 +7,7 @@ import { closeSync, openSync, readlinkSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { SandboxError } from "../errors.ts";
+import { readProcess, readProcessTable, type ProcessEntry } from "../host-processes/process-table.ts";
 import { userFiles, userId } from "./mounts.ts";
 
 export interface NamespacesOptions {
@@ -62,11 +63,13 @@ export async function createNamespaces(options: NamespacesOptions): Promise<Name
   try {
     for (const [fd, text] of [args.join("\0"), ...userFiles].entries()) give(child, fd === 0 ? 3 : fd + 4, text);
     const first = await started(child, exited.promise);
+    const holder = readProcessTable().find(({ parent }) => parent === first);
     const open = openNamespaces(first, options.ownNetwork);
     unref(child);
     return {
       ...open,
-      isAlive: () => alive,
+      // That it is dead shows here before bubblewrap has told.
+      isAlive: () => alive && isHeld(holder),
       end() {
         ended ??= (async () => {
           // Someone waits for this now.
@@ -154,6 +157,12 @@ function openNamespaces(
       files.clear();
     },
   };
+}
+
+/** Whether the process that keeps them still runs. */
+function isHeld(holder: ProcessEntry | undefined): boolean {
+  const now = holder && readProcess(holder.pid);
+  return now !== undefined && now.startTime === holder?.startTime && now.state !== "Z" && now.state !== "X";
 }
 
 function killFirst(first: number): void {
