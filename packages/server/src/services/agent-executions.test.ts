@@ -12,7 +12,7 @@ let server: TestServer;
 let agentId: string;
 beforeEach(async () => {
   now = 1_700_000_000_000;
-  server = openTestServer({ clock: () => (now += 1) });
+  server = await openTestServer({ clock: () => (now += 1) });
   agentId = (await server.agents.create(given.agent("a"))).metadata?.id ?? "";
 });
 afterEach(() => server.dispose());

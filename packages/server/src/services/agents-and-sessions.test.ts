@@ -1,5 +1,3 @@
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { fromBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { CleanupSandboxTaskSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
@@ -7,13 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
 let server: TestServer;
-beforeEach(() => {
-  server = openTestServer();
+beforeEach(async () => {
+  server = await openTestServer();
 });
 afterEach(() => server.dispose());
 
 /** How many rows of each table are about these runs. */
-function rows(ids: readonly string[]): Record<string, number> {
+async function rows(ids: readonly string[]): Promise<Record<string, number>> {
   const columns = {
     executions: "id",
     execution_bodies: "execution_id",
@@ -23,18 +21,11 @@ function rows(ids: readonly string[]): Record<string, number> {
     tasks: "id",
     task_inbox: "task_id",
   };
-  const database = new DatabaseSync(join(server.dataDir, "stigmer.db"), { readOnly: true });
-  const count = (table: string, column: string): number => {
-    const marks = ids.map(() => "?").join();
-    return Number(
-      database.prepare(`SELECT count(*) AS n FROM ${table} WHERE ${column} IN (${marks})`).get(...ids)?.["n"],
-    );
-  };
-  try {
-    return Object.fromEntries(Object.entries(columns).map(([table, column]) => [table, count(table, column)]));
-  } finally {
-    database.close();
+  const counts: Record<string, number> = {};
+  for (const [table, column] of Object.entries(columns)) {
+    counts[table] = await server.place.countRows({ table, column }, ids);
   }
+  return counts;
 }
 
 async function newAgent(name = "a"): Promise<{ agentId: string; instanceId: string }> {
@@ -195,10 +186,10 @@ describe("a session", () => {
     const call = { executionId, fence, callKey: "c1", toolClass: ToolCallClass.ONCE, requestId: "q1" };
     await server.runner.beginToolCall(call);
     await server.runner.finishToolCall({ ...call, result: new Uint8Array(1000) });
-    expect(rows(ids)).toMatchObject({ executions: 2, tool_calls: 1, task_inbox: 2, tasks: 2 });
+    expect(await rows(ids)).toMatchObject({ executions: 2, tool_calls: 1, task_inbox: 2, tasks: 2 });
     for (const id of ids) await server.runs.fail(id, "no");
     await server.sessions.delete({ value: sessionId });
-    expect(rows(ids)).toEqual({
+    expect(await rows(ids)).toEqual({
       executions: 0,
       execution_bodies: 0,
       execution_snapshots: 0,
@@ -207,12 +198,12 @@ describe("a session", () => {
       tasks: 0,
       task_inbox: 0,
     });
-    expect(rows([`cleanup-${sessionId}`])).toMatchObject({ tasks: 1 });
+    expect(await rows([`cleanup-${sessionId}`])).toMatchObject({ tasks: 1 });
   });
 
   it("works in a directory of the user only on a local server", async () => {
     await server.dispose();
-    server = openTestServer({ mode: "cloud" });
+    server = await openTestServer({ mode: "cloud" });
     const { instanceId } = await newAgent();
     const session = server.sessions.create(given.session("s", instanceId, { workspaceDir: "/home/me" }));
     await expect(session).rejects.toMatchObject({ code: Code.InvalidArgument });

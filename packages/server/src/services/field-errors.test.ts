@@ -16,8 +16,8 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
 let server: TestServer;
-beforeEach(() => {
-  server = openTestServer({ mode: "cloud" });
+beforeEach(async () => {
+  server = await openTestServer({ mode: "cloud" });
 });
 afterEach(() => server.dispose());
 
@@ -125,10 +125,10 @@ it("refuses to refer to what another organisation has, as if it were not there",
   const agent = await server.agents.create(given.agent("mine"), a);
   const run = await server.executions.create(given.execution({ agentId: agent.metadata?.id }), a);
   const stolen = [
-    server.instances.create(given.instance("i", agent.metadata?.id ?? ""), b),
-    server.sessions.create(given.session("s", agent.status?.defaultInstanceId ?? ""), b),
-    server.executions.create(given.execution({ sessionId: run.spec?.sessionId }), b),
-    server.contexts.create({ ...context, spec: { executionId: run.metadata?.id } }, b),
+    () => server.instances.create(given.instance("i", agent.metadata?.id ?? ""), b),
+    () => server.sessions.create(given.session("s", agent.status?.defaultInstanceId ?? ""), b),
+    () => server.executions.create(given.execution({ sessionId: run.spec?.sessionId }), b),
+    () => server.contexts.create({ ...context, spec: { executionId: run.metadata?.id } }, b),
   ];
-  for (const attempt of stolen) await expect(attempt).rejects.toMatchObject({ code: Code.NotFound });
+  for (const attempt of stolen) await expect(attempt()).rejects.toMatchObject({ code: Code.NotFound });
 });

@@ -8,7 +8,7 @@ let server: TestServer;
 let agentId: string;
 let instanceId: string;
 beforeEach(async () => {
-  server = openTestServer();
+  server = await openTestServer();
   const agent = await server.agents.create(given.agent("a"));
   agentId = agent.metadata?.id ?? "";
   instanceId = agent.status?.defaultInstanceId ?? "";
@@ -65,11 +65,11 @@ describe("a forced deletion", () => {
     }
     const before = await counts();
     const refusals = [
-      server.agents.delete({ value: agentId, force: true }),
-      server.sessions.delete({ value: sessionId }),
+      () => server.agents.delete({ value: agentId, force: true }),
+      () => server.sessions.delete({ value: sessionId }),
     ];
     for (const refusal of refusals) {
-      const error = await refusal.then(
+      const error = await refusal().then(
         () => undefined,
         (caught: { code: Code; rawMessage: string }) => caught,
       );

@@ -13,7 +13,7 @@ const MISSING = "aex-01m7yp6m06v3nf22f78h88f1ad";
 let server: TestServer;
 let id: string;
 beforeEach(async () => {
-  server = openTestServer();
+  server = await openTestServer();
   id = await start();
 });
 afterEach(() => server.dispose());
@@ -176,16 +176,19 @@ describe("a message", () => {
 
 describe("each of them", () => {
   const orders = () => [
-    { ask: server.executions.pause({ executionId: id }), advice: "it can't be paused any more" },
-    { ask: server.executions.resume({ executionId: id }), advice: "it can't go on any more" },
-    { ask: server.executions.sendMessage({ executionId: id, text: "x" }), advice: "start another run in its session" },
+    { ask: () => server.executions.pause({ executionId: id }), advice: "it can't be paused any more" },
+    { ask: () => server.executions.resume({ executionId: id }), advice: "it can't go on any more" },
+    {
+      ask: () => server.executions.sendMessage({ executionId: id, text: "x" }),
+      advice: "start another run in its session",
+    },
   ];
 
   it("is refused by a run that has ended, and reaches no engine", async () => {
     await server.runs.fail(id, "no");
     const asked = [...server.asked];
     for (const { ask, advice } of orders()) {
-      await expect(ask).rejects.toMatchObject({
+      await expect(ask()).rejects.toMatchObject({
         code: Code.FailedPrecondition,
         rawMessage: `${id} has ended (failed): ${advice}`,
       });
@@ -199,7 +202,7 @@ describe("each of them", () => {
   it("is refused by a run whose task ended while it was asked, and changes nothing", async () => {
     await server.store.queue.end(id);
     for (const { ask, advice } of orders()) {
-      await expect(ask).rejects.toMatchObject({
+      await expect(ask()).rejects.toMatchObject({
         code: Code.FailedPrecondition,
         rawMessage: `${id} is about to end: ${advice}`,
       });
@@ -210,7 +213,7 @@ describe("each of them", () => {
 
   it("names a run that does not exist, and shows no other organisation's", async () => {
     await server.dispose();
-    server = openTestServer({ mode: "cloud" });
+    server = await openTestServer({ mode: "cloud" });
     const agent = await server.agents.create(given.agent("a"));
     id = (await server.executions.create(given.execution({ agentId: agent.metadata?.id }))).metadata?.id ?? "";
     for (const headers of [{ "x-org": "local" }, { "x-org": "stranger" }]) {

@@ -16,8 +16,8 @@ const slugsOf = (entries: readonly { metadata?: { slug: string } }[]): (string |
   entries.map(({ metadata }) => metadata?.slug).toSorted();
 
 describe("organisations on this machine", () => {
-  beforeEach(() => {
-    server = openTestServer();
+  beforeEach(async () => {
+    server = await openTestServer();
   });
 
   it("are `local` from the start, which stays over restarts and can't be deleted or renamed", async () => {
@@ -104,8 +104,8 @@ describe("organisations on this machine", () => {
 describe("organisations of a cloud", () => {
   const of = (org: string, user: string) => ({ headers: { "x-org": org, "x-user": user } });
 
-  beforeEach(() => {
-    server = openTestServer({ mode: "cloud" });
+  beforeEach(async () => {
+    server = await openTestServer({ mode: "cloud" });
   });
 
   it("are seen and changed by who made them and who is in them, and are not there for others", async () => {

@@ -14,7 +14,7 @@ let agentId: string;
 let sessionId: string;
 beforeEach(async () => {
   now = 1_700_000_000_000;
-  server = openTestServer({ clock: () => (now += 1) });
+  server = await openTestServer({ clock: () => (now += 1) });
   const metadata = { tags: ["t", "u"], labels: { a: "1", b: "2" } };
   for (const name of ["a", "b"]) {
     const agent = await server.agents.create(given.agent(name, {}, metadata));

@@ -85,7 +85,7 @@ const filters = [
 it.each(filters)("executions by %j", { timeout: 120_000 }, async (filter) => {
   await fc.assert(
     fc.asyncProperty(scenario, async (given) => {
-      const server = openTestServer();
+      const server = await openTestServer();
       try {
         const { store, executions } = server;
         const rows: Rows = {
@@ -115,7 +115,7 @@ it.each([{}, { org: "local" }, { tags: ["t"] }, { labels: { k: "v" } }])(
   async (filter) => {
     await fc.assert(
       fc.asyncProperty(scenario, fc.boolean(), async (given, ofAgent) => {
-        const server = openTestServer();
+        const server = await openTestServer();
         try {
           const { store, sessions } = server;
           await store.resources.insert(resource({ id: "ain-1", kind: "AgentInstance", parentId: "agt-1" }));

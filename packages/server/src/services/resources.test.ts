@@ -5,9 +5,9 @@ import { given, openTestServer, type TestServer } from "./__fixtures__/open-test
 
 let now: number;
 let server: TestServer;
-beforeEach(() => {
+beforeEach(async () => {
   now = 1_700_000_000_000;
-  server = openTestServer({ clock: () => now });
+  server = await openTestServer({ clock: () => now });
 });
 afterEach(() => server.dispose());
 
@@ -188,7 +188,7 @@ describe("list", () => {
 describe("in cloud mode", () => {
   beforeEach(async () => {
     await server.dispose();
-    server = openTestServer({ mode: "cloud" });
+    server = await openTestServer({ mode: "cloud" });
   });
 
   it("keeps organisations apart", async () => {

@@ -14,7 +14,7 @@ let server: TestServer;
 let executionId: string;
 let fence: number;
 beforeEach(async () => {
-  server = openTestServer({ clock: () => AT });
+  server = await openTestServer({ clock: () => AT });
   const agent = await server.agents.create(given.agent("a"));
   const run = await server.executions.create(given.execution({ agentId: agent.metadata?.id }));
   executionId = run.metadata?.id ?? "";

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
 let server: TestServer;
-beforeEach(() => {
-  server = openTestServer();
+beforeEach(async () => {
+  server = await openTestServer();
 });
 afterEach(() => server.dispose());
 

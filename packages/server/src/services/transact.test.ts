@@ -6,8 +6,8 @@ import { given, openTestServer, type TestServer } from "./__fixtures__/open-test
 import { orAfterLostRace, transact } from "./transact.ts";
 
 let server: TestServer;
-beforeEach(() => {
-  server = openTestServer();
+beforeEach(async () => {
+  server = await openTestServer();
 });
 afterEach(() => server.dispose());
 

@@ -15,7 +15,7 @@ const { EXECUTION_COMPLETED, EXECUTION_IN_PROGRESS, EXECUTION_PENDING } = Execut
 let server: TestServer;
 let agentId: string;
 beforeEach(async () => {
-  server = openTestServer();
+  server = await openTestServer();
   agentId = (await server.agents.create(given.agent("a"))).metadata?.id ?? "";
 });
 afterEach(() => server.dispose());
@@ -100,7 +100,7 @@ describe("watchSession", () => {
     const missing = read(server.executions.watchSession({ sessionId: "ses-x" }));
     await expect(missing()).rejects.toMatchObject({ code: Code.NotFound, rawMessage: "Session ses-x does not exist" });
     await server.dispose();
-    server = openTestServer({ mode: "cloud" });
+    server = await openTestServer({ mode: "cloud" });
     const headers = { "x-org": "acme" };
     agentId = (await server.agents.create(given.agent("a", {}, { org: "acme" }), { headers })).metadata?.id ?? "";
     const { spec } = await server.executions.create(given.execution({ agentId }), { headers });
@@ -141,7 +141,7 @@ describe("watchList", () => {
 
   it("keeps organizations apart", async () => {
     await server.dispose();
-    server = openTestServer({ mode: "cloud" });
+    server = await openTestServer({ mode: "cloud" });
     const acme = { headers: { "x-org": "acme" } };
     const other = { headers: { "x-org": "other" } };
     agentId = (await server.agents.create(given.agent("a", {}, { org: "acme" }), acme)).metadata?.id ?? "";

@@ -1,7 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { type DescService, toBinary } from "@bufbuild/protobuf";
 import { type Client, type ConnectRouter, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
 import type { Standing } from "@stigmer/engine";
@@ -24,16 +21,17 @@ import type { Principal } from "../../interceptors/principal.ts";
 import { validateRequests } from "../../interceptors/validate.ts";
 import { silentLogger } from "../../logger.ts";
 import { createSecrets } from "../../secrets/create-secrets.ts";
-import { openSqliteStore } from "../../store/sqlite/create-store.ts";
 import type { Store } from "../../store/store.ts";
 import { createServices } from "../create-services.ts";
 import { createRunnerService } from "../runner.ts";
+import { createTestStore, type TestStore } from "./test-store.ts";
 
 /** Command and query services of a kind as one client. */
 type Both<C extends DescService, Q extends DescService> = Client<C> & Client<Q>;
 
 export interface TestServer {
-  readonly dataDir: string;
+  /** What the store keeps, seen from outside. */
+  readonly place: Pick<TestStore, "kept" | "countRows">;
   readonly store: Store;
   readonly runs: RunStatuses;
   readonly transport: Transport;
@@ -67,14 +65,18 @@ export interface TestServerOptions {
 }
 
 /** The services over a real database, called without a network. The header `x-org` says whose key it is; default `local`; `x-user` who calls. */
-export function openTestServer(options: TestServerOptions = {}): TestServer {
-  const dataDir = mkdtempSync(join(tmpdir(), "stigmer-server-"));
-  return open({ ...options, dataDir, key: randomBytes(32) });
+export async function openTestServer(options: TestServerOptions = {}): Promise<TestServer> {
+  return open({ ...options, place: await createTestStore(), key: randomBytes(32) });
 }
 
-function open(options: TestServerOptions & { readonly dataDir: string; readonly key: Uint8Array }): TestServer {
-  const { dataDir, key, mode = "local", clock } = options;
-  const opened = openSqliteStore({ dataDir });
+interface OpenOptions extends TestServerOptions {
+  readonly place: TestStore;
+  readonly key: Uint8Array;
+}
+
+async function open(options: OpenOptions): Promise<TestServer> {
+  const { place, key, mode = "local", clock } = options;
+  const opened = await place.open();
   const runs = createRunStatuses({ store: opened, logger: silentLogger, clock, ...options.runs });
   const store = announceRuns(opened, runs);
   const asked: string[] = [];
@@ -125,7 +127,7 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
     await store.close();
   };
   return {
-    dataDir,
+    place,
     store,
     runs,
     transport,
@@ -150,11 +152,11 @@ function open(options: TestServerOptions & { readonly dataDir: string; readonly 
     },
     restart: async () => {
       await close();
-      return open(options);
+      return await open(options);
     },
     dispose: async () => {
       await close();
-      rmSync(dataDir, { recursive: true, force: true });
+      await place.dispose();
     },
   };
 }
