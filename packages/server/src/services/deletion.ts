@@ -23,6 +23,7 @@ export interface TakenAlong {
 /**
  * Other writers wait for a transaction. What has thousands of runs is deleted in several, session by session, each of which
  * leaves everything that is still there whole; the resource itself goes in the last one.
+ * @internal
  */
 export const MAX_ROWS_PER_DELETION = 500;
 
