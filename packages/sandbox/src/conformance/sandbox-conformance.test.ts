@@ -132,6 +132,60 @@ const faults: readonly [what: string, fault: Fault, caughtBy: string][] = [
     "lifecycle: says what it is",
   ],
   [
+    "lets background processes live",
+    (sandbox) => ({
+      spawn: async (command, options) => ({ ...(await sandbox.spawn(command, options)), kill: async () => {} }),
+      process: async () => ({ ...(await sandbox.spawn("true")), kill: async () => {} }),
+    }),
+    "processes: kills a background process with all it started",
+  ],
+  [
+    "forgets what runs in the background",
+    () => ({ processes: async () => [] }),
+    "processes: lists what a command left running, which can be read and killed",
+  ],
+  [
+    "keeps the beginning of a background process's output",
+    (sandbox) => ({
+      async spawn(command, options) {
+        const process = await sandbox.spawn(command, { ...options, maxOutputBytes: 1_000_000 });
+        const cut = (text: string): string => text.slice(0, options?.maxOutputBytes);
+        const wait = async (): Promise<ExecuteResult> => {
+          const result = await process.wait();
+          return { ...result, stdout: cut(result.stdout), truncated: true };
+        };
+        return { ...process, wait: wait as typeof process.wait };
+      },
+    }),
+    "processes: keeps the end of what a background process prints",
+  ],
+  [
+    "measures by the system's clock",
+    (sandbox) => ({
+      async execute(command, options) {
+        const started = Date.now();
+        return { ...(await sandbox.execute(command, options)), durationMs: Date.now() - started };
+      },
+    }),
+    "hostile: a clock that jumps changes no time-out and no duration",
+  ],
+  [
+    "reads names as shell code",
+    withFiles((files, sandbox) => ({
+      write: async (path, content) => {
+        await sandbox.execute(`cat > "${path}"`, { stdin: content }).catch(() => {});
+        if (!(await files.exists(path))) await files.write(path, content);
+      },
+    })),
+    "hostile: newlines, quotes and emoji in names mean nothing",
+  ],
+  // As `suite` makes them, without a look at what they were to keep.
+  [
+    "keeps silent about what it can't keep",
+    () => ({}),
+    "hostile: a policy or limit that can't be kept is refused by name",
+  ],
+  [
     "forgets its files",
     withFiles(() => ({ readText: async () => "" })),
     "lifecycle: comes back by its id, with its files",

@@ -52,7 +52,7 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
     env,
     async launch(asked) {
       const cwd = await realDirectory(files.resolve(asked), { root, asked });
-      return { file: options.shell ?? "/bin/sh", args: [], before: "", cwd };
+      return { file: options.shell ?? "/bin/sh", args: [], hasParent: false, before: "", cwd };
     },
     guarded: true,
     isGone: () => !existsSync(root),

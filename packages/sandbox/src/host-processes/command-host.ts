@@ -29,7 +29,7 @@ export interface CommandHostOptions {
   watch?(): (exitCode: number, reason: FailureReason | undefined) => FailureReason | undefined;
 }
 
-export type Launch = Pick<CommandContext, "file" | "args" | "before" | "cwd">;
+export type Launch = Pick<CommandContext, "file" | "args" | "hasParent" | "before" | "cwd">;
 
 export interface CommandHost extends Pick<Sandbox, "execute" | "spawn" | "processes" | "process"> {
   /** Whether every descendant of a command is found again, whatever it did to get away. */

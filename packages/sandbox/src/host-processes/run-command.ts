@@ -31,6 +31,8 @@ export interface CommandContext {
   readonly file: string;
   /** What comes before the shell's own arguments. */
   readonly args: readonly string[];
+  /** Whether the shell is a child of what is started, not what is started itself. */
+  readonly hasParent: boolean;
   /** Shell code to run before the command, on its first line. */
   readonly before: string;
   /** Absolute, on this machine. */
@@ -191,7 +193,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     signal(name) {
       if (!shellRuns || child?.pid === undefined) {
         for (const { pid } of survivors.size > 0 ? findProcesses(scope()) : []) signalProcess(pid, name);
-      } else if (context.args.length === 0) {
+      } else if (!context.hasParent) {
         signalProcess(-child.pid, name);
       } else {
         // What leads into the sandbox is in the group too, and would end before the shell has taken the signal.

@@ -100,6 +100,7 @@ export async function createMeans(options: MeansOptions): Promise<IsolatedMeans>
       return {
         file: programs.nsenter,
         args: [...join, ...limited(programs, options.limits), programs.setpriv, "--no-new-privs", options.shell],
+        hasParent: true,
         before: cwd === workspace ? `cd ${workspace};` : `cd ${quote(cwd)}||exit 126;`,
         cwd: "/",
       };

@@ -45,6 +45,7 @@ export async function createMeans(options: MeansOptions): Promise<IsolatedMeans>
     launch: async (cwd) => ({
       file: program,
       args: ["-p", profile, options.shell],
+      hasParent: false,
       before: cwd === options.location ? "" : `cd ${quote(cwd)}||exit 126;`,
       cwd: options.location,
     }),
