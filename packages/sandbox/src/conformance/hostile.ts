@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { SandboxCapabilities } from "../sandbox.ts";
 import { assertStill, beats, newSession, untilBeating } from "./beating-process.ts";
-import { declares, keepsLimit, promptMs, rejectsWith, type ConformanceCase } from "./conformance-case.ts";
+import { declares, keepsLimit, keepsNetwork, promptMs, rejectsWith, type ConformanceCase } from "./conformance-case.ts";
 
 /** What a gigabyte of output may cost this process at most. */
 const mostMemoryBytes = 300 * 1024 * 1024;
@@ -270,6 +270,18 @@ export const hostileCases: readonly ConformanceCase[] = [
       assert.deepEqual(new Set((await Promise.all(commands)).map(({ reason }) => reason)), new Set(["sandbox-gone"]));
       assert.ok(elapsed <= 2000 + slackMs, `It took ${elapsed} ms.`);
       await assertStill(await reopen(), "beat");
+    },
+  },
+  {
+    name: "there is no way out when the network is off",
+    requires: keepsNetwork("off"),
+    async run({ create }) {
+      const sandbox = await create({ network: { type: "off" } });
+      const routes = "for f in route ipv6_route; do [ -e /proc/net/$f ] && cat /proc/net/$f; done; true";
+      const { stdout } = await sandbox.execute(routes);
+      // The loopback device leads nowhere; the first line of the first file is its heading.
+      const out = stdout.split("\n").filter((line) => line !== "" && !/^Iface|\blo$/.test(line.trim()));
+      assert.deepEqual(out, []);
     },
   },
   {
