@@ -7,17 +7,17 @@ import { holdRuns, type HeldRun } from "./held-runs.ts";
 import { openServer, type OpenedServer } from "./opened-server.ts";
 import { rawWatch, type RawWatch } from "./raw-watch.ts";
 
-const PAIRS = 3;
+const PAIRS = 2;
 const OLD = 9_500;
 const YOUNG = 50;
 /** Of each run. The window is 500 events. */
-const BLOCKS = 5;
-const BLOCK = 100;
+const BLOCKS = 10;
+const BLOCK = 50;
 
-/** Each per event, one sample a block. */
+/** Of an event. Its latency was taken each time, the rest over a block. */
 interface Costs {
-  readonly cpuMs: number[];
   readonly latencyMs: number[];
+  readonly cpuMs: number[];
   readonly wireBytes: number[];
   readonly diskBytes: number[];
 }
@@ -78,9 +78,8 @@ async function measure(
   { meter }: OpenedServer,
   { run, watch, costs }: { readonly run: Speaker; readonly watch: RawWatch; readonly costs: Costs },
 ): Promise<void> {
-  const before = { cpu: meter.cpuMs(), wire: watch.bytes, disk: meter.diskBytes(), at: performance.now() };
-  await run.say(BLOCK);
-  costs.latencyMs.push((performance.now() - before.at) / BLOCK);
+  const before = { cpu: meter.cpuMs(), wire: watch.bytes, disk: meter.diskBytes() };
+  await run.say(BLOCK, costs.latencyMs);
   await until(() => watch.revision === run.revision(), "the watcher");
   costs.cpuMs.push((meter.cpuMs() - before.cpu) / BLOCK);
   costs.wireBytes.push((watch.bytes - before.wire) / BLOCK);
@@ -91,8 +90,8 @@ interface Speaker {
   readonly id: string;
   /** The run's, after the last event. */
   revision(): number;
-  /** So many events more, one after the other, each acknowledged before the next. */
-  say(events: number): Promise<void>;
+  /** So many events more, one after the other, each acknowledged before the next; `took` gets the milliseconds of each. */
+  say(events: number, took?: number[]): Promise<void>;
 }
 
 type Change = Parameters<HeldRun["patch"]>[0];
@@ -130,9 +129,12 @@ function speakerOf(run: HeldRun): Speaker {
   return {
     id: run.id,
     revision: () => revision,
-    async say(events) {
+    async say(events, took) {
       for (let said = 0; said < events; said += 1) {
-        revision = await run.patch(event());
+        const change = event();
+        const sentAt = performance.now();
+        revision = await run.patch(change);
+        took?.push(performance.now() - sentAt);
         count += 1;
       }
     },
