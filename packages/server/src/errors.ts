@@ -7,6 +7,7 @@ export type ServerErrorCode =
   | "database-unreachable"
   | "database-corrupt"
   | "bad-key-file"
+  | "wrong-key"
   | "bad-origin"
   | "engine-unavailable"
   | "fanout-unavailable";

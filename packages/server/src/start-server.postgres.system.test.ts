@@ -29,7 +29,8 @@ afterEach(async () => {
 async function start(options: Partial<StartServerOptions> = {}): Promise<RunningServer> {
   const home = await mkdtemp(join(tmpdir(), "stigmer-postgres-"));
   homes.push(home);
-  const server = await startServer({ home, port: 0, store: { type: "postgres", url: schema.url }, ...options });
+  const store = { type: "postgres", url: schema.url } as const;
+  const server = await startServer({ home, port: 0, store, encryptionKey: Buffer.alloc(32, 7), ...options });
   opened.push(server);
   return server;
 }
@@ -66,6 +67,19 @@ it("serves what an earlier server of the same database stored, from another dire
   expect(await first.closed).toBeUndefined();
   const second = await start();
   expect((await clientOf(second).get({ value: metadata?.id ?? "" })).metadata?.slug).toBe("greeter");
+});
+
+it("refuses a server with another encryption key, and says where that one is from", async () => {
+  await (await start()).close();
+  const refused = (place: RegExp): object => ({ code: "wrong-key", message: expect.stringMatching(place) as string });
+  await expect(start({ encryptionKey: Buffer.alloc(32, 8) })).rejects.toMatchObject(
+    refused(/ in STIGMER_ENCRYPTION_KEY: /),
+  );
+  // A directory has a key of its own unless one is given.
+  await expect(start({ encryptionKey: undefined })).rejects.toMatchObject(
+    refused(/ in \/\S+\/data\/encryption\.key: /),
+  );
+  await start();
 });
 
 it("refuses a second server whose engine would take the first one's runs for lost, as long as the first lives", async () => {

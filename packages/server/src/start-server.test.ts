@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startServer } from "./start-server.ts";
@@ -64,6 +65,29 @@ describe("one server per data directory", () => {
     expect(second.apiKey).toBe(first.apiKey);
     await first.close();
     await second.close();
+  });
+
+  it("starts with the key of its database only, unless the database is told to forget it", async () => {
+    await (await startServer({ home, port: 0 })).close();
+    const key = join(home, "data/encryption.key");
+    await rename(key, `${key}.lost`);
+    const refused = {
+      name: "ServerError",
+      code: "wrong-key",
+      message: expect.stringContaining(` than the one in ${key}: put that key there`) as string,
+    };
+    await expect(startServer({ home, port: 0 })).rejects.toMatchObject(refused);
+    await expect(startServer({ home, port: 0 })).rejects.toMatchObject(refused);
+    await rename(`${key}.lost`, key);
+    await (await startServer({ home, port: 0 })).close();
+
+    const lost = { home, port: 0, encryptionKey: new Uint8Array(32) };
+    const { message } = (await startServer(lost).catch((error: unknown) => error)) as Error;
+    const database = new DatabaseSync(join(home, "data/stigmer.db"));
+    database.exec(/run (DELETE .*) on the database/.exec(message)?.[1] ?? "");
+    database.close();
+    await (await startServer(lost)).close();
+    await expect(startServer({ home, port: 0 })).rejects.toMatchObject(refused);
   });
 
   it("leaves the directory free when it could not start", async () => {

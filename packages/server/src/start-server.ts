@@ -30,6 +30,7 @@ import { validateRequests } from "./interceptors/validate.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
+import { requireSameKey } from "./secrets/require-same-key.ts";
 import type { Secrets } from "./secrets/secrets.ts";
 import { type EngineChoice, openEngine, type OpenEngine, type ServerMetrics } from "./open-engine.ts";
 import { createApiKeyBook } from "./services/api-key-book.ts";
@@ -112,8 +113,9 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   try {
     const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
     const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
+    const keyPlace = options.encryptionKey ? "STIGMER_ENCRYPTION_KEY" : join(dataDir, keyFile.name);
     const apiKey = key.toString("base64url");
-    const server = await openServer({ ...options, origins, dataDir, encryptionKey, apiKey, store, fanout });
+    const server = await openServer({ ...options, origins, dataDir, encryptionKey, keyPlace, apiKey, store, fanout });
     const closed = Promise.withResolvers<string | undefined>();
     let closing: Promise<void> | undefined;
     const close = (reason?: string): Promise<void> =>
@@ -139,6 +141,8 @@ interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout">
   readonly origins: ReadonlySet<string>;
   readonly dataDir: string;
   readonly encryptionKey: Uint8Array;
+  /** Where that is from, for people. */
+  readonly keyPlace: string;
   readonly apiKey: string;
 }
 
@@ -146,6 +150,7 @@ interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout">
 async function openServer(options: OpenServerOptions): Promise<Omit<RunningServer, "closed">> {
   const { apiKey, dataDir, fanout, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
   const secrets = createSecrets(options.encryptionKey);
+  await requireSameKey(options.store.settings, options.encryptionKey, options.keyPlace);
   const runs = createRunStatuses({ store: options.store, logger, fanout });
   const store = announceRuns(options.store, runs);
   const opened = await openEngineOf(options, { store, runs, secrets, logger });

@@ -1,5 +1,4 @@
 // A backup is one SQLite database: a row that says what it is, and the files of a data directory in pieces.
-import { createHmac } from "node:crypto";
 import { z } from "zod";
 
 /** "STGB" in the header, by which a backup is told from other databases. */
@@ -56,8 +55,3 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
   keyFingerprint: z.string().nullable(),
   parts: z.array(z.object({ name: partName, bytes: z.number().int().nonnegative(), sha256: z.string() })),
 });
-
-/** Tells one key from another and nothing about it. */
-export function fingerprintOf(encryptionKey: Uint8Array): string {
-  return createHmac("sha256", encryptionKey).update("stigmer backup").digest("hex").slice(0, 16);
-}

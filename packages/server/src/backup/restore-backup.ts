@@ -4,6 +4,7 @@ import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
+import { fingerprintOf } from "../secrets/fingerprint.ts";
 import { lockDataDir } from "../store/sqlite/lock.ts";
 import { SCHEMA_VERSION } from "../store/sqlite/migrations.ts";
 import { troubleOf } from "../store/sqlite/trouble.ts";
@@ -13,7 +14,6 @@ import { ASIDE, decideRestore, FILES, finishRestore, staysOverRestore, UNPACKED 
 import {
   APPLICATION_ID,
   DATABASES,
-  fingerprintOf,
   FORMAT,
   type Manifest,
   manifestSchema,

@@ -2,6 +2,7 @@ import type { QueueStore } from "@stigmer/engine/embedded";
 import type { ExecutionStore } from "./execution-store.ts";
 import type { LedgerStore } from "./ledger-store.ts";
 import type { ResourceStore } from "./resource-store.ts";
+import type { SettingStore } from "./setting-store.ts";
 import type { ArtifactStore, SkillVersionStore } from "./skill-store.ts";
 import type { TaskOutbox } from "./task-store.ts";
 
@@ -20,6 +21,7 @@ export interface StoreTransaction {
  */
 export interface Store extends StoreTransaction {
   readonly artifacts: ArtifactStore;
+  readonly settings: SettingStore;
   /** The engine's view of the tasks. */
   readonly queue: QueueStore;
   /**

@@ -6,6 +6,7 @@ import { createLedgerStore } from "./ledger.ts";
 import { openDatabase, type PostgresOptions } from "./open.ts";
 import { createQueueStore } from "./queue.ts";
 import { createResourceStore } from "./resources.ts";
+import { createSettingStore } from "./settings.ts";
 import { createSkillVersionStore } from "./skill-versions.ts";
 import type { Session } from "./sql.ts";
 import { createTaskOutbox } from "./tasks.ts";
@@ -21,6 +22,7 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
   return {
     ...createRoles(session),
     queue: createQueueStore(session),
+    settings: createSettingStore(session),
     artifacts: createArtifactStore(connections),
     // Its work reads what it likes and writes by that, as if nobody else were there.
     transaction: (work) =>

@@ -198,6 +198,10 @@ const MIGRATIONS: readonly string[] = [
   -- Locked by transactions that were broken off for others, so that they come one after the other the next time.
   CREATE TABLE transaction_turn ();
   `,
+  `
+  -- What the database knows of itself.
+  CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+  `,
 ];
 
 /** This program's part of the database's advisory locks; what is locked comes second. */

@@ -7,6 +7,7 @@ import { createLedgerStore } from "./ledger.ts";
 import { openDatabases } from "./open.ts";
 import { createQueueStore } from "./queue.ts";
 import { createResourceStore } from "./resources.ts";
+import { createSettingStore } from "./settings.ts";
 import { createSkillVersionStore } from "./skill-versions.ts";
 import { createSql, type Session, type Sql } from "./sql.ts";
 import { createTaskOutbox } from "./tasks.ts";
@@ -60,6 +61,7 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
   return {
     ...createRoles(session),
     queue: createQueueStore(session),
+    settings: createSettingStore(session),
     artifacts: createArtifactStore(join(options.dataDir, "artifacts")),
     transaction: (work) => writer.run(() => transact(work)).catch(raise),
     close: () => (closed ??= close()),

@@ -242,6 +242,10 @@ export const MIGRATIONS: readonly string[] = [
     UPDATE resources SET grandparent_id = '' WHERE parent_id = OLD.id AND parent_id <> '';
   END;
   `,
+  `
+  -- What the database knows of itself.
+  CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** The version of the schema that this program makes and knows. */

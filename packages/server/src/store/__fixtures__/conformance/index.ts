@@ -3,6 +3,7 @@ import type { Store } from "../../store.ts";
 import { executionCases } from "./executions.ts";
 import { ledgerCases } from "./ledger.ts";
 import { resourceCases } from "./resources.ts";
+import { settingCases } from "./settings.ts";
 import { skillCases } from "./skills.ts";
 import { transactionCases } from "./transactions.ts";
 import { valueCases } from "./values.ts";
@@ -50,6 +51,7 @@ export function storeConformance(options: StoreConformanceOptions): void {
     resourceCases(subject);
     executionCases(subject);
     ledgerCases(subject);
+    settingCases(subject);
     skillCases(subject);
     transactionCases(subject);
     valueCases(subject);

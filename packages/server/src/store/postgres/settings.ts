@@ -1,0 +1,16 @@
+import type { SettingStore } from "../setting-store.ts";
+import type { Session } from "./sql.ts";
+
+export function createSettingStore(session: Session): SettingStore {
+  return {
+    keepFirst: (name, value) =>
+      session.write(async (sql) => {
+        await sql.run("INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING", {
+          name,
+          value,
+        });
+        const kept = await sql.get<{ value: string }>("SELECT value FROM settings WHERE name = :name", { name });
+        return kept?.value ?? value;
+      }),
+  };
+}
