@@ -34,7 +34,7 @@ it("makes the schema once when five open an empty database at the same moment", 
   const [first, ...others] = await Promise.all(range(5).map(open));
   await first?.resources.insert(resource({ id: "agt-1" }));
   for (const other of others) expect(await other.resources.get("Agent", "agt-1")).toBeDefined();
-  expect(await schema.query("SELECT version FROM migrations")).toEqual([{ version: 1 }]);
+  expect(await schema.query("SELECT version FROM migrations")).toEqual([{ version: 1 }, { version: 2 }]);
 });
 
 describe("a run that both change", () => {
