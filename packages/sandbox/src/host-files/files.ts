@@ -13,8 +13,8 @@ import { fileFilter, globFiles, searchLines } from "./search.ts";
 import { skipUnreadable, walk } from "./walk.ts";
 import { writeFileAtomically } from "./write-file.ts";
 
-const defaultMaxReadBytes = 256 * 1024 * 1024;
-const defaultMaxResults = 10_000;
+export const defaultMaxReadBytes = 256 * 1024 * 1024;
+export const defaultMaxResults = 10_000;
 
 export interface FilesOptions {
   /** Where the root lies on this machine, all links resolved. */
@@ -63,15 +63,8 @@ export function createFiles({ location, roots, assertUsable, byHandle }: FilesOp
       }
     });
 
-  const readText = async (asked: string, options?: ReadOptions): Promise<string> => {
-    const bytes = await read(asked, options);
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch (cause) {
-      const message = `${JSON.stringify(asked)} is not UTF-8 text. Read its bytes instead.`;
-      throw new SandboxError("not-text", message, { path: asked, cause });
-    }
-  };
+  const readText = async (asked: string, options?: ReadOptions): Promise<string> =>
+    decodeText(await read(asked, options), asked);
 
   const replace = (asked: string, content: string | Uint8Array, mode?: number): Promise<void> =>
     at(
@@ -93,15 +86,9 @@ export function createFiles({ location, roots, assertUsable, byHandle }: FilesOp
 
     edit: async (asked, oldText, newText, options) =>
       serially(toRelativePath(asked, roots), async () => {
-        const text = await readText(asked);
-        const parts = splitAt(text, oldText, asked);
-        const occurrences = parts.length - 1;
-        if (occurrences > 1 && !options?.replaceAll) {
-          const message = `The text occurs ${occurrences} times in ${JSON.stringify(asked)}. Give more of what surrounds it, or set replaceAll.`;
-          throw new SandboxError("ambiguous-match", message, { path: asked });
-        }
+        const parts = splitAt(await readText(asked), oldText, { asked, replaceAll: options?.replaceAll });
         await replace(asked, parts.join(newText));
-        return { occurrences };
+        return { occurrences: parts.length - 1 };
       }),
 
     list: (asked = "") =>
@@ -183,18 +170,40 @@ export function createFiles({ location, roots, assertUsable, byHandle }: FilesOp
   };
 }
 
-function splitAt(text: string, oldText: string, asked: string): string[] {
+/** Throws `not-text`. */
+export function decodeText(bytes: Uint8Array, asked: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    const message = `${JSON.stringify(asked)} is not UTF-8 text. Read its bytes instead.`;
+    throw new SandboxError("not-text", message, { path: asked, cause });
+  }
+}
+
+/** What surrounds the text that an edit replaces. Throws `no-match`, and `ambiguous-match` unless all are to be replaced. */
+export function splitAt(
+  text: string,
+  oldText: string,
+  { asked, replaceAll = false }: { readonly asked: string; readonly replaceAll?: boolean | undefined },
+): string[] {
   if (oldText === "") {
     throw new SandboxError("invalid-argument", "Expected the text to replace, got an empty one.", { path: asked });
   }
   const parts = text.split(oldText);
-  if (parts.length > 1) return parts;
-  const message = `The text does not occur in ${JSON.stringify(asked)}. Read the file again and copy the text exactly.`;
-  throw new SandboxError("no-match", message, { path: asked });
+  const occurrences = parts.length - 1;
+  if (occurrences === 0) {
+    const message = `The text does not occur in ${JSON.stringify(asked)}. Read the file again and copy the text exactly.`;
+    throw new SandboxError("no-match", message, { path: asked });
+  }
+  if (occurrences > 1 && !replaceAll) {
+    const message = `The text occurs ${occurrences} times in ${JSON.stringify(asked)}. Give more of what surrounds it, or set replaceAll.`;
+    throw new SandboxError("ambiguous-match", message, { path: asked });
+  }
+  return parts;
 }
 
 /** Changes of one file come one after the other: models edit the same file several times in one step. */
-function createQueues(): <T>(key: string, change: () => Promise<T>) => Promise<T> {
+export function createQueues(): <T>(key: string, change: () => Promise<T>) => Promise<T> {
   const last = new Map<string, Promise<unknown>>();
   return (key, change) => {
     const current = (last.get(key) ?? Promise.resolve()).then(change, change);

@@ -39,7 +39,7 @@ export async function readAll(
   }
 }
 
-function tooLarge(size: number, options: { readonly maxBytes: number; readonly asked: string }): SandboxError {
+export function tooLarge(size: number, options: { readonly maxBytes: number; readonly asked: string }): SandboxError {
   return new SandboxError(
     "too-large",
     `${JSON.stringify(options.asked)} has ${size} bytes, more than the ${options.maxBytes} that may be read at once. ` +

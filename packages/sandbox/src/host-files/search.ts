@@ -108,7 +108,8 @@ function eachMatch(bytes: Buffer, window: Window): number {
   return line;
 }
 
-function excerpt(line: string, text: string): string {
+/** The line, or of one too long 2,000 characters around the match. */
+export function excerpt(line: string, text: string): string {
   if (line.length <= longestLine) return line;
   const start = Math.max(0, line.indexOf(text) - Math.floor((longestLine - text.length) / 2));
   return line.slice(start, start + longestLine);

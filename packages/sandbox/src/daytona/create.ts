@@ -1,0 +1,266 @@
+// The daytona driver: commands run and files live in a sandbox of Daytona, reached by its SDK.
+import { randomUUID } from "node:crypto";
+import type { CreateSandboxFromSnapshotParams, Sandbox as DaytonaSandbox } from "@daytonaio/sdk";
+import { assertSupported } from "../capabilities.ts";
+import { SandboxError } from "../errors.ts";
+import { checkEnvironment } from "../execute-options.ts";
+import { quote } from "../isolated/quote.ts";
+import type { CommonSandboxOptions, NetworkPolicy, Sandbox } from "../sandbox.ts";
+import { daytonaCapabilities } from "./capabilities.ts";
+import { connect, type DaytonaClient } from "./client.ts";
+import { createCommands } from "./commands.ts";
+import { toCallFailure, toSandboxError } from "./daytona-error.ts";
+import { toScriptError } from "./file-error.ts";
+import { createDaytonaFiles } from "./files.ts";
+import { createMachine, stateOf, wake, type Machine } from "./machine.ts";
+
+export interface DaytonaSandboxOptions extends CommonSandboxOptions {
+  /** Default: `DAYTONA_API_KEY` of the environment, as the SDK reads it. */
+  readonly apiKey?: string;
+  /** Default: `DAYTONA_API_URL` of the environment, else Daytona's own. */
+  readonly apiUrl?: string;
+  /** The region. Default: `DAYTONA_TARGET`, else the organisation's. */
+  readonly target?: string;
+  /** The snapshot that a new sandbox starts from. Default: Daytona's. Needs GNU's coreutils, findutils and grep. */
+  readonly snapshot?: string;
+  /** Put on a new sandbox, to find it by. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Minutes without use after which a new sandbox stops; the next use starts it again. 0: never. Default: Daytona's. */
+  readonly autoStopMinutes?: number;
+  /** Minutes after which a new sandbox that has stopped is deleted. 0: at once, -1: never. Default: Daytona's. */
+  readonly autoDeleteMinutes?: number;
+  /** The directory that is the root, absolute. Made when it is missing. Default `/workspace`. */
+  readonly rootDir?: string;
+  /** The shell that commands are given to with `-c`. Default `/bin/sh`. */
+  readonly shell?: string;
+  /** Milliseconds until a sandbox must have started. Default 120,000. */
+  readonly startTimeoutMs?: number;
+  /** Milliseconds until a request must be answered. Default 30,000. */
+  readonly requestTimeoutMs?: number;
+}
+
+const defaultRoot = "/workspace";
+const defaultStartMs = 120_000;
+const defaultRequestMs = 30_000;
+/** By this label one that was made although its answer was lost is found again. */
+const creationLabel = "stigmer-creation";
+
+/**
+ * Makes a sandbox, or opens the one of this id and starts it when it has stopped. One that it made stops with `dispose`; one
+ * that was opened by its id goes on. Throws `SandboxError` `backend-unavailable`, also when a quota is used up, `permission`,
+ * `sandbox-gone`, `unsupported` and `invalid-argument`.
+ */
+export async function createDaytonaSandbox(options: DaytonaSandboxOptions): Promise<Sandbox> {
+  const { rootDir = defaultRoot, startTimeoutMs = defaultStartMs, requestTimeoutMs = defaultRequestMs } = options;
+  assertSupported(options, daytonaCapabilities(), "daytona");
+  if (!rootDir.startsWith("/") || rootDir === "/") {
+    throw new SandboxError(
+      "invalid-argument",
+      `Expected rootDir to be an absolute path, got ${JSON.stringify(rootDir)}.`,
+    );
+  }
+  const env = { PYTHONUNBUFFERED: "1", ...checkEnvironment(options.env ?? {}, "env") };
+  const { apiKey, apiUrl, target } = options;
+  const client = await connect({ apiKey, apiUrl, target, requestTimeoutMs });
+  try {
+    const { id } = options;
+    const opening =
+      id === undefined ? create(client, options, startTimeoutMs) : open(client, { ...options, id }, startTimeoutMs);
+    const remote = await opening;
+    try {
+      return await attach(remote, client, { ...options, rootDir, startTimeoutMs, env });
+    } catch (error) {
+      if (id === undefined) await remove(remote, client, startTimeoutMs).catch(() => {});
+      throw error;
+    }
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+}
+
+async function create(client: DaytonaClient, options: DaytonaSandboxOptions, startMs: number): Promise<DaytonaSandbox> {
+  const {
+    snapshot,
+    labels,
+    autoStopMinutes,
+    autoDeleteMinutes,
+    network,
+    requestTimeoutMs: requestMs = defaultRequestMs,
+  } = options;
+  const creation = randomUUID();
+  const params: CreateSandboxFromSnapshotParams = {
+    labels: { ...labels, [creationLabel]: creation },
+    ...(snapshot !== undefined && { snapshot }),
+    ...(autoStopMinutes !== undefined && { autoStopInterval: autoStopMinutes }),
+    ...(autoDeleteMinutes !== undefined && { autoDeleteInterval: autoDeleteMinutes }),
+    ...(network && networkSettings(network)),
+  };
+  const making = (): Promise<DaytonaSandbox> =>
+    client.daytona.create({ ...params }, { timeout: Math.ceil(startMs / 1000) });
+  const what = "create a sandbox";
+  try {
+    const remote = await client.call(making, { what, idempotent: false, deadlineMs: startMs + requestMs });
+    if (network) assertKept(network, remote);
+    return remote;
+  } catch (error) {
+    const { status } = toCallFailure((error as Error).cause);
+    // Whatever was refused does not exist. Anything else may, unknown to everyone and paid for.
+    if (status === undefined || status >= 500) await removeMade(client, creation).catch(() => {});
+    throw error;
+  }
+}
+
+async function removeMade(client: DaytonaClient, creation: string): Promise<void> {
+  const what = "remove a sandbox that did not start";
+  const removing = async (): Promise<void> => {
+    for await (const left of client.daytona.list({ labels: { [creationLabel]: creation } })) await left.delete();
+  };
+  await client.call(removing, { what, idempotent: true });
+}
+
+async function open(
+  client: DaytonaClient,
+  { id, network }: DaytonaSandboxOptions & { readonly id: string },
+  startMs: number,
+): Promise<DaytonaSandbox> {
+  const what = `open the sandbox ${id}`;
+  // A path or a query in its place would ask for something else.
+  if (!/^[\w.-]+$/.test(id))
+    throw new SandboxError("sandbox-gone", `There is no sandbox ${JSON.stringify(id)}. Create a new one.`);
+  const remote = await client.call(() => client.daytona.get(id), { what, idempotent: true });
+  if ((await stateOf(remote, client)) === "sleeps") await wake(remote, client, startMs);
+  if (network) {
+    const settings = { networkBlockAll: false, ...networkSettings(network) };
+    await client.call(() => remote.updateNetworkSettings(settings), { what, idempotent: true });
+    await client.call(() => remote.refreshData(), { what, idempotent: true });
+    assertKept(network, remote);
+  }
+  return remote;
+}
+
+interface NetworkSettings {
+  readonly networkBlockAll?: boolean;
+  readonly domainAllowList?: string;
+}
+
+function networkSettings(network: NetworkPolicy): NetworkSettings {
+  if (network.type === "full") return {};
+  // An empty list would be none.
+  if (network.type === "off" || network.domains.length === 0) return { networkBlockAll: true };
+  return { domainAllowList: network.domains.join(",") };
+}
+
+/** An installation that doesn't know a setting passes it over. */
+function assertKept(network: NetworkPolicy, remote: DaytonaSandbox): void {
+  const { networkBlockAll = false, domainAllowList } = networkSettings(network);
+  const kept =
+    (remote.networkBlockAll ?? false) === networkBlockAll &&
+    (domainAllowList === undefined || remote.domainAllowList === domainAllowList);
+  if (kept) return;
+  const words = `This installation of Daytona does not keep the network policy "${network.type}".`;
+  throw new SandboxError("unsupported", `${words} Use another policy, or a newer Daytona.`);
+}
+
+async function attach(
+  remote: DaytonaSandbox,
+  client: DaytonaClient,
+  options: DaytonaSandboxOptions & {
+    readonly rootDir: string;
+    readonly startTimeoutMs: number;
+    readonly env: Readonly<Record<string, string>>;
+  },
+): Promise<Sandbox> {
+  const machine = createMachine(remote, client, options.startTimeoutMs);
+  const base = `/tmp/.sandbox-${randomUUID()}`;
+  const root = await prepare(machine, options.rootDir, base);
+  const roots = root === options.rootDir ? ([root] as const) : ([root, options.rootDir] as const);
+  const commands = createCommands({
+    machine,
+    root,
+    roots,
+    base,
+    shell: options.shell ?? "/bin/sh",
+    env: options.env,
+  });
+  const files = createDaytonaFiles({ machine, root, roots, base, assertUsable: commands.assertUsable });
+  const made = options.id === undefined;
+  let disposed: Promise<void> | undefined;
+  let removed: Promise<void> | undefined;
+
+  const dispose = async (): Promise<void> => {
+    await commands.end();
+    if (made && removed === undefined) await stop(remote, client, options.startTimeoutMs);
+  };
+  return {
+    id: remote.id,
+    backend: "daytona",
+    capabilities: daytonaCapabilities(),
+    root,
+    files,
+    execute: commands.execute,
+    spawn: commands.spawn,
+    processes: commands.processes,
+    process: commands.process,
+    async dispose({ remove: removes = false } = {}) {
+      if (removes) {
+        removed ??= commands.end().then(() => remove(remote, client, options.startTimeoutMs));
+        disposed ??= removed;
+        await removed;
+      }
+      disposed ??= dispose();
+      await disposed;
+      await client.close();
+    },
+  };
+}
+
+/** Where the root really lies. What the scripts need is asked for now, rather than missed in the middle of something. */
+async function prepare(machine: Machine, rootDir: string, base: string): Promise<string> {
+  const output = await machine.run(
+    `
+said=$(mkdir -p -- ${quote(rootDir)} 2>&1) || { printf '? %s\\n' "$said"; exit 0; }
+cd -P -- ${quote(rootDir)} || exit 1
+mkdir -m 700 ${base}
+find . -maxdepth 0 -printf '' && stat -c %s . && printf x | base64 -w 0 && mv --version && setsid true && grep -Z -m 1 -c x </dev/null; [ $? -le 1 ] || echo '- tools'
+printf 'root '; readlink /proc/self/cwd`,
+    { what: "prepare the sandbox", idempotent: false },
+  );
+  const lines = output?.split("\n") ?? [];
+  const failure = lines.find((line) => line.startsWith("? "));
+  if (failure !== undefined) throw toScriptError(failure, rootDir);
+  const root = lines.find((line) => line.startsWith("root "))?.slice("root ".length);
+  if (root === undefined || lines.includes("- tools")) {
+    const words =
+      "The sandbox lacks what this backend works with: a POSIX shell, /proc, and GNU's coreutils, findutils and grep.";
+    throw new SandboxError(
+      "backend-unavailable",
+      `${words} Use a snapshot that has them, such as one made from debian.`,
+    );
+  }
+  return root;
+}
+
+/** What is gone already needs no stop. */
+async function stop(remote: DaytonaSandbox, client: DaytonaClient, ms: number): Promise<void> {
+  const what = `stop the sandbox ${remote.id}`;
+  await unlessGone(remote, () =>
+    client.call(() => remote.stop(Math.ceil(ms / 1000)), { what, idempotent: true, deadlineMs: ms }),
+  );
+}
+
+async function remove(remote: DaytonaSandbox, client: DaytonaClient, ms: number): Promise<void> {
+  const what = `delete the sandbox ${remote.id}`;
+  await unlessGone(remote, () =>
+    client.call(() => remote.delete(Math.ceil(ms / 1000)), { what, idempotent: true, deadlineMs: ms }),
+  );
+}
+
+async function unlessGone(remote: DaytonaSandbox, run: () => Promise<unknown>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    const known = toSandboxError(error, `end the sandbox ${remote.id}`);
+    if (known.code !== "sandbox-gone") throw known;
+  }
+}

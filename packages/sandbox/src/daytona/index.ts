@@ -1,0 +1,2 @@
+export { createDaytonaSandbox } from "./create.ts";
+export type { DaytonaSandboxOptions } from "./create.ts";
