@@ -6,7 +6,7 @@ import type { FileEntry, ReadOptions, SandboxFiles } from "../sandbox.ts";
 import type { Directory } from "./directory.ts";
 import { toFileEntry } from "./file-entry.ts";
 import { errnoOf, toFileError } from "./file-error.ts";
-import { locate, type Location, type LocateOptions } from "./locate.ts";
+import { locate, type FileOwner, type Location, type LocateOptions } from "./locate.ts";
 import { openRegularFile, readAll } from "./read-file.ts";
 import { removeTree } from "./remove-tree.ts";
 import { fileFilter, globFiles, searchLines } from "./search.ts";
@@ -25,9 +25,11 @@ export interface FilesOptions {
   readonly assertUsable: () => void;
   /** As for `openRoot`. */
   readonly byHandle?: boolean;
+  /** As for `locate`; files that are made belong to it too. */
+  readonly owner?: FileOwner;
 }
 
-export function createFiles({ location, roots, assertUsable, byHandle }: FilesOptions): SandboxFiles {
+export function createFiles({ location, roots, assertUsable, byHandle, owner }: FilesOptions): SandboxFiles {
   const serially = createQueues();
 
   const at = async <T>(
@@ -37,7 +39,7 @@ export function createFiles({ location, roots, assertUsable, byHandle }: FilesOp
   ): Promise<T> => {
     assertUsable();
     try {
-      return await locate(toRelativePath(asked, roots), { location, roots, asked, byHandle, ...options }, use);
+      return await locate(toRelativePath(asked, roots), { location, roots, asked, byHandle, owner, ...options }, use);
     } catch (error) {
       throw toFileError(error, asked);
     }
@@ -71,7 +73,7 @@ export function createFiles({ location, roots, assertUsable, byHandle }: FilesOp
       asked,
       (location) => {
         if (location.path === "") throw Object.assign(new Error("is the root"), { code: "EISDIR" });
-        return writeFileAtomically(location, content, mode);
+        return writeFileAtomically(location, content, { mode, owner });
       },
       { createParents: true },
     );

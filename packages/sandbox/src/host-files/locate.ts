@@ -1,5 +1,5 @@
 // From a path to an open directory and the name of an entry in it, without ever leaving the root.
-import { mkdir, readlink } from "node:fs/promises";
+import { lchown, mkdir, readlink } from "node:fs/promises";
 import { joinPath, outsideRoot } from "../paths.ts";
 import { openRoot, type Directory } from "./directory.ts";
 import { errnoOf } from "./file-error.ts";
@@ -28,6 +28,13 @@ export interface LocateOptions {
   readonly follow?: boolean;
   /** Makes the parent directories that are missing. Default false. */
   readonly createParents?: boolean;
+  /** Who these are given to where this process is root, which makes files for commands of another user. */
+  readonly owner?: FileOwner;
+}
+
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /**
@@ -71,7 +78,7 @@ export async function locate<T>(
       if (last) {
         return await use({ parent, name, path: joinPath(parent.path, name) });
       }
-      if (options.createParents) await makeDirectory(parent, name);
+      if (options.createParents) await makeDirectory(parent, name, options.owner);
       trail.push(await parent.enter(name));
     }
   } finally {
@@ -111,9 +118,10 @@ function underRoot(target: string, options: LocateOptions): string[] {
   throw outsideRoot(options.asked);
 }
 
-async function makeDirectory(parent: Directory, name: string): Promise<void> {
+async function makeDirectory(parent: Directory, name: string, owner: FileOwner | undefined): Promise<void> {
   try {
     await mkdir(parent.at(name));
+    if (owner !== undefined && process.geteuid?.() === 0) await lchown(parent.at(name), owner.uid, owner.gid);
   } catch (error) {
     if (errnoOf(error) !== "EEXIST") throw error;
   }

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import { access, lstat, rename, rm, type FileHandle } from "node:fs/promises";
 import { errnoOf } from "./file-error.ts";
-import type { Location } from "./locate.ts";
+import type { FileOwner, Location } from "./locate.ts";
 
 const defaultMode = 0o644;
 const permissionBits = 0o777;
@@ -11,7 +11,7 @@ const permissionBits = 0o777;
 export async function writeFileAtomically(
   { parent, name }: Location,
   content: string | Uint8Array,
-  mode: number | undefined,
+  { mode, owner }: { readonly mode?: number; readonly owner?: FileOwner } = {},
 ): Promise<void> {
   const replaced = await statIfThere(parent.at(name));
   if (replaced?.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
@@ -23,7 +23,7 @@ export async function writeFileAtomically(
   try {
     try {
       await writeAll(file, typeof content === "string" ? Buffer.from(content) : content);
-      await keepOwner(file, replaced);
+      await setOwner(file, replaced ?? owner);
       const bits = mode ?? replaced?.mode;
       if (bits !== undefined) await file.chmod(bits & permissionBits);
     } finally {
@@ -53,7 +53,7 @@ async function statIfThere(path: string): Promise<Stats | undefined> {
 }
 
 /** Only root may give files away; for everyone else the new file is theirs, as its content now is. */
-async function keepOwner(file: FileHandle, replaced: Stats | undefined): Promise<void> {
-  if (replaced === undefined || process.geteuid?.() !== 0) return;
-  await file.chown(replaced.uid, replaced.gid);
+async function setOwner(file: FileHandle, owner: FileOwner | undefined): Promise<void> {
+  if (owner === undefined || process.geteuid?.() !== 0) return;
+  await file.chown(owner.uid, owner.gid);
 }
