@@ -1,0 +1,2 @@
+export { createDockerSandbox } from "./create.ts";
+export type { DockerSandboxOptions, PullPolicy } from "./create.ts";
