@@ -1,6 +1,8 @@
 // What the README says of the backends is what they declare.
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
+import { daytonaCapabilities } from "./daytona/capabilities.ts";
+import { dockerCapabilities } from "./docker/capabilities.ts";
 import { filesystemCapabilities } from "./filesystem/capabilities.ts";
 import { isolatedCapabilities } from "./isolated/capabilities.ts";
 import type { SandboxCapabilities } from "./sandbox.ts";
@@ -13,6 +15,8 @@ const backends: Readonly<Record<string, SandboxCapabilities>> = {
     tracksEscapes: true,
     limits: ["cpuSeconds", "memoryBytes", "processes"],
   }),
+  docker: dockerCapabilities,
+  daytona: daytonaCapabilities(),
 };
 
 const rows: Readonly<Record<keyof SandboxCapabilities, string>> = {
