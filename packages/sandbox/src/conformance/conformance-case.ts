@@ -23,6 +23,8 @@ export interface ConformanceCase {
   readonly requires?: ConformanceRequirement;
   /** Left out where the suite is not given one. */
   readonly needsFullDisk?: boolean;
+  /** What it may take on a slow machine. Default 60,000. */
+  readonly timeoutMs?: number;
   run(context: ConformanceContext): Promise<void>;
 }
 

@@ -27,6 +27,7 @@ async function inBoundedMemory(use: () => Promise<void>): Promise<void> {
 export const hostileCases: readonly ConformanceCase[] = [
   {
     name: "a gigabyte of output takes bounded memory",
+    timeoutMs: 300_000,
     async run({ sandbox }) {
       await inBoundedMemory(async () => {
         const command = "echo first; head -c 1000000000 /dev/zero; echo; echo last";
@@ -49,6 +50,7 @@ export const hostileCases: readonly ConformanceCase[] = [
   },
   {
     name: "a million small writes arrive all",
+    timeoutMs: 300_000,
     async run({ sandbox }) {
       let told = 0;
       const result = await sandbox.execute("dd if=/dev/zero bs=1 count=1000000 2>/dev/null", {

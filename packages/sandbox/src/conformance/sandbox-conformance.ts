@@ -49,6 +49,8 @@ export interface ConformanceSkip {
 export interface ConformanceTest {
   /** `<group>: <promise>`. */
   readonly name: string;
+  /** What it may take on a slow machine. */
+  readonly timeoutMs: number;
   /** Why it is not to be run. */
   readonly skipped?: string;
   /** Rejects with an `AssertionError` when the promise is broken. Most take a few seconds at most. */
@@ -59,10 +61,12 @@ export interface ConformanceTest {
 export interface TestRunner {
   describe(name: string, define: () => void): unknown;
   readonly it: {
-    (name: string, run: () => Promise<void>): unknown;
+    (name: string, run: () => Promise<void>, timeoutMs: number): unknown;
     skip(name: string, run: () => Promise<void>): unknown;
   };
 }
+
+const defaultTimeoutMs = 60_000;
 
 /** The tests, for any runner. Throws when `skip` names one that doesn't exist. */
 export function sandboxConformance(options: ConformanceOptions): ConformanceTest[] {
@@ -82,7 +86,13 @@ export function sandboxConformance(options: ConformanceOptions): ConformanceTest
           : undefined;
       const skipped = reasons.get(name) ?? unsupported ?? noDisk;
       reasons.delete(name);
-      return { name, ...(skipped !== undefined && { skipped }), run: () => runCase(conformanceCase, options) };
+      const { timeoutMs = defaultTimeoutMs } = conformanceCase;
+      return {
+        name,
+        timeoutMs,
+        ...(skipped !== undefined && { skipped }),
+        run: () => runCase(conformanceCase, options),
+      };
     }),
   );
   for (const name of reasons.keys()) throw new Error(`There is no conformance test ${JSON.stringify(name)} to skip.`);
@@ -95,8 +105,8 @@ export function describeSandboxConformance(options: ConformanceOptions, { descri
   const left = tests.flatMap(({ name, skipped }) => (skipped === undefined ? [] : [`\n  ${name} (${skipped})`]));
   if (left.length > 0) process.stdout.write(`${options.name} is not asked for:${left.join("")}\n`);
   describe(`${options.name} keeps the promises of a sandbox`, () => {
-    for (const { name, skipped, run } of tests) {
-      if (skipped === undefined) it(name, run);
+    for (const { name, skipped, run, timeoutMs } of tests) {
+      if (skipped === undefined) it(name, run, timeoutMs);
       else it.skip(`${name} (${skipped})`, run);
     }
   });

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readProcessTable } from "../host-processes/process-table.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { createIsolatedSandbox, type IsolatedSandboxOptions } from "./index.ts";
+import { createNamespaces } from "./namespaces.ts";
 
 let directory: string;
 
@@ -313,4 +314,17 @@ test("what it can't keep, or makes no sense, is refused by its name", async () =
   expect(await refused({ readOnlyPaths: ["relative"] })).toMatchObject({ code: "invalid-argument" });
   expect(await refused({ readOnlyPaths: ["/no/such/path"] })).toMatchObject({ code: "not-found" });
   expect(await refused({ rootDir: "" })).toMatchObject({ code: "invalid-argument" });
+});
+
+test("what bubblewrap refuses is told in its words", async () => {
+  const made = createNamespaces({
+    bwrap: "bwrap",
+    shell: "/bin/sh",
+    mounts: ["--ro-bind", "/no/such/directory", "/"],
+    ownNetwork: true,
+  });
+  await expect(made).rejects.toMatchObject({
+    code: "backend-unavailable",
+    message: expect.stringContaining("/no/such/directory"),
+  });
 });

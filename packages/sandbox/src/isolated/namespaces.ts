@@ -2,7 +2,6 @@
 // not one for each command: a server that one command starts can be reached and stopped by the next, /tmp lasts, and joining
 // costs half of what making costs. They end, with everything in them, when this process does.
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -30,7 +29,8 @@ export interface Namespaces {
   end(): Promise<void>;
 }
 
-const startDeadlineMs = 10_000;
+const startDeadlineMs = 30_000;
+const lastWordsMs = 100;
 const endDeadlineMs = 5000;
 const kinds = { user: "user", mnt: "mount", pid: "pid", ipc: "ipc", uts: "uts", net: "net" } as const;
 
@@ -103,18 +103,23 @@ async function started(child: ChildProcess, exited: Promise<void>): Promise<numb
   child.stderr?.on("data", (bytes: Buffer) => {
     said = (said + bytes.toString()).slice(-2000);
   });
+  // Two pipes: either can be read first.
+  const [ready, numbered] = [Promise.withResolvers<void>(), Promise.withResolvers<number>()];
+  child.stdout?.once("data", () => ready.resolve());
   let info = "";
-  (child.stdio[4] as Readable).on("data", (bytes: Buffer) => (info += bytes.toString()));
-  const ready = once(child.stdout as Readable, "data").then(
-    () => true,
-    () => false,
-  );
-  const deadline = AbortSignal.timeout(startDeadlineMs);
-  const late = once(deadline, "abort").then(() => false);
-  const isReady = await Promise.race([ready, late, exited.then(() => false)]);
-  const first = /"child-pid"\s*:\s*(\d+)/.exec(info)?.[1];
-  if (isReady && first !== undefined) return Number(first);
-  const reason = said.trim() || `it was not ready after ${startDeadlineMs} ms`;
+  (child.stdio[4] as Readable).on("data", (bytes: Buffer) => {
+    info += bytes.toString();
+    const number = /"child-pid"\s*:\s*(\d+)\D/.exec(info)?.[1];
+    if (number !== undefined) numbered.resolve(Number(number));
+  });
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(late.resolve, startDeadlineMs, undefined);
+  // What it says can be read after its end only.
+  const failed = exited.then(() => delay(lastWordsMs, undefined));
+  const first = await Promise.race([Promise.all([numbered.promise, ready.promise]), late.promise, failed]);
+  clearTimeout(timer);
+  if (first !== undefined) return first[0];
+  const reason = said.trim() || `it ended, or was not ready after ${startDeadlineMs} ms`;
   throw new SandboxError(
     "backend-unavailable",
     `bubblewrap can't make a sandbox on this machine: ${reason}. It needs user namespaces: in a container allow them, on ` +
