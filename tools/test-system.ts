@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { conclude, GateError, runGates, tool, type Evidence } from "./gate.ts";
 import { bubblewrap } from "./system/bubblewrap.ts";
+import { docker } from "./system/docker.ts";
 import { grpcurl } from "./system/grpcurl.ts";
 import { interruption, noticeInterruption } from "./system/interruption.ts";
 import { postgres } from "./system/postgres.ts";
@@ -21,11 +22,14 @@ noticeInterruption();
 conclude(
   await runGates([
     {
-      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap)",
+      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap, Docker)",
       atLeast: 500,
       run: async () => {
         await installed("go", "Go fetches buf/validate/validate.proto: apt-get install golang-go");
-        await using environment = await provideAll([temporal, postgres, redis, grpcurl, bubblewrap], interruption);
+        await using environment = await provideAll(
+          [temporal, postgres, redis, grpcurl, bubblewrap, docker],
+          interruption,
+        );
         return await vitest(["--config", "tools/vitest.system.config.ts"], {
           env: environment.env,
           cancelSignal: interruption,

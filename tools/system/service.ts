@@ -19,6 +19,8 @@ export interface ServiceOptions {
   readonly ready: RegExp;
   /** What ends it in order, without waiting for its clients. */
   readonly stopSignal: "SIGINT" | "SIGTERM";
+  /** Whether it stays root when we are. Default: it runs as an unprivileged user. */
+  readonly keepsRights?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -28,7 +30,7 @@ const STOP_MS = 10_000;
 /** Starts a service and waits until it takes connections. Answers how to stop it. */
 export async function startService(options: ServiceOptions): Promise<() => Promise<void>> {
   const { name, folder, signal, stopSignal } = options;
-  const [command, ...args] = dropRights(options.command, stopSignal);
+  const [command, ...args] = dropRights(options.command, stopSignal, options.keepsRights);
   const child = spawn(command, args, {
     cwd: folder,
     env: { PATH: process.env["PATH"], LC_ALL: "C.UTF-8" },
@@ -56,13 +58,15 @@ export async function makeFolder(name: string): Promise<{ path: string; remove()
   return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 3 }) };
 }
 
-/** The command as an unprivileged user, who loses it when this process is killed. */
+/** The command as an unprivileged user, unless it keeps our rights, who loses it when this process is killed. */
 export function dropRights(
   command: readonly [string, ...string[]],
   onDeath = "SIGTERM",
+  keepsRights = false,
 ): readonly [string, ...string[]] {
   if (process.platform !== "linux") return command;
-  const user = process.getuid?.() === 0 ? [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
+  const user =
+    process.getuid?.() === 0 && !keepsRights ? [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
   return ["setpriv", ...user, "--pdeathsig", onDeath.replace("SIG", ""), ...command];
 }
 

@@ -21,7 +21,7 @@ test.each(["dokcer", "toString", "__proto__", undefined])(
     expect(SandboxError.is(error)).toBe(true);
     expect(error).toMatchObject({
       code: "unknown-backend",
-      message: expect.stringContaining("Known backends: filesystem, isolated, daytona."),
+      message: expect.stringContaining("Known backends: filesystem, isolated, docker, daytona."),
     });
   },
 );
