@@ -7,4 +7,4 @@
 export { agenticApiVersion, type ApiVersion, iamApiVersion, tenancyApiVersion } from "./api-version.ts";
 export { createId, isId, parseId, type ParsedId } from "./ids.ts";
 export { type Kind, type KindName, kindNameOf, kinds, type ResourceKind, type ServedKind } from "./kinds.ts";
-export { isSlug, slugify } from "./slugs.ts";
+export { isSlug, shortenSlug, slugify } from "./slugs.ts";

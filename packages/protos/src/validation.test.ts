@@ -59,6 +59,18 @@ const resources: [DescMessage, Record<string, JsonValue>, prefix: string][] = [
   [organization.OrganizationSchema, organizationJson, "org"],
 ];
 
+const numbered = (count: number): Record<string, string> =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`${index}`, ""]));
+
+/** As long as each of it may be. */
+const longest: Record<string, JsonValue> = {
+  name: "é".repeat(1024),
+  slug: "a".repeat(253),
+  org: "o".repeat(253),
+  labels: { ...numbered(255), ["k".repeat(317)]: "v".repeat(1024) },
+  tags: [...Object.keys(numbered(255)), "t".repeat(256)],
+};
+
 describe.each(resources)("every resource: %s", (schema, json, prefix) => {
   const withMetadata = (more: Record<string, JsonValue>): JsonValue => ({
     ...json,
@@ -75,6 +87,7 @@ describe.each(resources)("every resource: %s", (schema, json, prefix) => {
     ["a slug", { slug: "my-agent-2" }],
     ["an owning organization", { ownerScope: "organization", org: "local" }],
     ["an organization without a scope", { org: "local" }],
+    ["what is long", longest],
   ])("takes %s", (_, more) => {
     expect(violationsOf(schema, withMetadata(more))).toEqual([]);
   });
@@ -87,6 +100,18 @@ describe.each(resources)("every resource: %s", (schema, json, prefix) => {
     ["a slug with a space", { slug: "a b" }, "metadata.slug: metadata.slug"],
     ["a slug with two hyphens in a row", { slug: "a--b" }, "metadata.slug: metadata.slug"],
     ["a slug that ends in a hyphen", { slug: "a-" }, "metadata.slug: metadata.slug"],
+    ["a name of 1025 characters", { name: "é".repeat(1025) }, "metadata.name: string.max_len"],
+    ["a slug of 254", { slug: "a".repeat(254) }, "metadata.slug: string.max_bytes"],
+    ["an organization of 254 bytes", { org: "é".repeat(127) }, "metadata.org: string.max_bytes"],
+    ["257 labels", { labels: numbered(257) }, "metadata.labels: map.max_pairs"],
+    [
+      "a label's key of 318 bytes",
+      { labels: { ["k".repeat(318)]: "" } },
+      `metadata.labels["${"k".repeat(318)}"]: string.max_bytes`,
+    ],
+    ["a label's value of 1025 bytes", { labels: { k: "v".repeat(1025) } }, 'metadata.labels["k"]: string.max_bytes'],
+    ["257 tags", { tags: Object.keys(numbered(257)) }, "metadata.tags: repeated.max_items"],
+    ["a tag of 257 bytes", { tags: ["t".repeat(257)] }, "metadata.tags[0]: string.max_bytes"],
   ])("refuses %s", (_, more, violation) => {
     expect(violationsOf(schema, withMetadata(more))).toContain(violation);
   });

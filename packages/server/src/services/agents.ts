@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
-import { createId } from "@stigmer/protos";
+import { createId, shortenSlug } from "@stigmer/protos";
 import {
   type Agent,
   AgentListSchema,
@@ -32,8 +32,9 @@ export function agentDefinition(instances: Resources<AgentInstance>): ResourceDe
       const instance = create(AgentInstanceSchema, {
         metadata: {
           id: instanceId,
-          name: `${name} (default)`,
-          slug: await freeSlug(tx, { slug: `${slug}-default`, org, ownerScope, instanceId }),
+          name: defaultName(name),
+          // With room for the part of an id.
+          slug: await freeSlug(tx, { slug: `${shortenSlug(slug, 15)}-default`, org, ownerScope, instanceId }),
           org,
           ownerScope,
         },
@@ -52,6 +53,11 @@ export function agentDefinition(instances: Resources<AgentInstance>): ResourceDe
       }
     },
   };
+}
+
+/** A name has an end, also with something after it. */
+function defaultName(name: string): string {
+  return `${Array.from(name).slice(0, 1000).join("")} (default)`;
 }
 
 async function refuseDependents(tx: StoreTransaction, id: string, slug: string): Promise<void> {

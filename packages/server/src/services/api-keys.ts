@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { clone, create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
-import { createId, isId, slugify } from "@stigmer/protos";
+import { createId, isId, shortenSlug, slugify } from "@stigmer/protos";
 import {
   type ApiKey,
   ApiKeyCommandController,
@@ -142,7 +142,7 @@ function keyToStore(given: ApiKey, key: string): ApiKey {
     throw invalidField({ schema, field: "metadata.owner_scope", message });
   }
   if (!isId(metadata.id, KIND)) metadata.id = createId(KIND);
-  metadata.slug ||= [slugify(metadata.name), metadata.id.slice(-6)].filter(Boolean).join("-");
+  metadata.slug ||= [shortenSlug(slugify(metadata.name), 7), metadata.id.slice(-6)].filter(Boolean).join("-");
   const { expiresAt, neverExpires } = next.spec ?? {};
   const fingerprint = key.slice(-FINGERPRINT_LENGTH);
   next.spec = create(ApiKeySpecSchema, { expiresAt, neverExpires, keyHash: hashOfApiKey(key), fingerprint });

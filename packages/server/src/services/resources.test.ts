@@ -52,6 +52,29 @@ describe("create", () => {
     });
   });
 
+  it("cuts the slug of a long name, and takes no longer one than can be stored", async () => {
+    const names = ["one", "two"].map((end) => `${"long ".repeat(200)}${end}`);
+    const agents = [];
+    for (const name of names) agents.push(await server.agents.create(given.agent(name)));
+    const slugs = agents.map(({ metadata }) => metadata?.slug ?? "");
+    expect(slugs.map((slug) => slug.length)).toEqual([253, 253]);
+    expect(slugs[0]).not.toBe(slugs[1]);
+    expect(await server.agents.getByReference({ slug: slugs[1] })).toEqual(agents[1]);
+    // What the server makes of it can be given back.
+    for (const { status } of agents) {
+      const instance = await server.instances.get({ value: status?.defaultInstanceId });
+      expect(await server.instances.update(instance)).toMatchObject({ metadata: { slug: instance.metadata?.slug } });
+    }
+    const longest = { slug: "a".repeat(253), org: "o".repeat(253), tags: ["t".repeat(256)] };
+    const labels = { ["k".repeat(317)]: "v".repeat(1024) };
+    const agent = await server.agents.create(given.agent("a".repeat(1024), {}, { ...longest, labels }));
+    expect((await server.agents.list({ tags: longest.tags, labels })).items).toEqual([agent]);
+    await expect(server.agents.create(given.agent("a", {}, { slug: "a".repeat(254) }))).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+      rawMessage: expect.stringContaining("metadata.slug: ") as string,
+    });
+  });
+
   it("refuses what breaks the contract's rules before anything is stored", async () => {
     const short = server.agents.create(given.agent("a", { instructions: "short" }));
     await expect(short).rejects.toMatchObject({ code: Code.InvalidArgument });

@@ -18,15 +18,15 @@ export declare const file_ai_stigmer_commons_apiresource_metadata: GenFile;
  */
 export declare type ApiResourceMetadata = Message<"ai.stigmer.commons.apiresource.ApiResourceMetadata"> & {
   /**
-   * For people to read. Any text.
+   * For people to read. Any text of at most 1024 characters.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * For manifests and commands to refer to: lower-case letters, digits and single hyphens. Made from the name when
-   * empty; unique per kind within the organization and owner scope.
+   * For manifests and commands to refer to: lower-case letters, digits and single hyphens, at most 253. Made from the
+   * name when empty; unique per kind within the organization and owner scope.
    *
    * @generated from field: string slug = 2;
    */
@@ -54,7 +54,7 @@ export declare type ApiResourceMetadata = Message<"ai.stigmer.commons.apiresourc
   ownerScope: ApiResourceOwnerScope;
 
   /**
-   * Key-value pairs to select resources by.
+   * Key-value pairs to select resources by: at most 256, of keys of 317 bytes and values of 1024.
    *
    * @generated from field: map<string, string> labels = 6;
    */
@@ -68,7 +68,7 @@ export declare type ApiResourceMetadata = Message<"ai.stigmer.commons.apiresourc
   annotations: { [key: string]: string };
 
   /**
-   * Words to group and filter resources by.
+   * Words to group and filter resources by: at most 256, of 256 bytes.
    *
    * @generated from field: repeated string tags = 8;
    */

@@ -9,7 +9,7 @@ import { file_buf_validate_validate } from "../../../../../buf/validate/validate
  * Describes the file ai/stigmer/agentic/skill/v1/spec.proto.
  */
 export const file_ai_stigmer_agentic_skill_v1_spec = /*@__PURE__*/
-  fileDesc("CiZhaS9zdGlnbWVyL2FnZW50aWMvc2tpbGwvdjEvc3BlYy5wcm90bxIbYWkuc3RpZ21lci5hZ2VudGljLnNraWxsLnYxIqQBCglTa2lsbFNwZWMSGQoIc2tpbGxfbWQYASABKAlCB7pIBHICEAESfAoDdGFnGAIgASgJQm+6SGy6AWYKCXNraWxsLnRhZxI2bXVzdCBiZSBsZXR0ZXJzLCBkaWdpdHMsIGRvdHMsIHVuZGVyc2NvcmVzIGFuZCBoeXBoZW5zGiF0aGlzLm1hdGNoZXMoJ15bYS16QS1aMC05Ll8tXSskJynYAQFiBnByb3RvMw", [file_buf_validate_validate]);
+  fileDesc("CiZhaS9zdGlnbWVyL2FnZW50aWMvc2tpbGwvdjEvc3BlYy5wcm90bxIbYWkuc3RpZ21lci5hZ2VudGljLnNraWxsLnYxIqoBCglTa2lsbFNwZWMSGQoIc2tpbGxfbWQYASABKAlCB7pIBHICEAESgQEKA3RhZxgCIAEoCUJ0ukhxugFmCglza2lsbC50YWcSNm11c3QgYmUgbGV0dGVycywgZGlnaXRzLCBkb3RzLCB1bmRlcnNjb3JlcyBhbmQgaHlwaGVucxohdGhpcy5tYXRjaGVzKCdeW2EtekEtWjAtOS5fLV0rJCcp2AEBcgMogAJiBnByb3RvMw", [file_buf_validate_validate]);
 
 /**
  * Describes the message ai.stigmer.agentic.skill.v1.SkillSpec.
