@@ -11,7 +11,7 @@ import type { Sandbox } from "../sandbox.ts";
 import { isFailure, toScriptError } from "./file-error.ts";
 import type { Machine } from "./machine.ts";
 import { aliveScript, killScript, type StartCommand } from "./process-scripts.ts";
-import { noInput, startCommand, type RemoteCommand } from "./remote-command.ts";
+import { noInput, startCommand, type RemoteCommand, type RemoteCommandOptions } from "./remote-command.ts";
 import { placeFunctions } from "./shell-code.ts";
 
 export interface CommandsOptions {
@@ -56,7 +56,10 @@ export function createCommands(options: CommandsOptions): Commands {
 
   const begin = async (
     request: Pick<ExecuteRequest, "command" | "cwd" | "env"> & Partial<Pick<ExecuteRequest, "signal" | "timeoutMs">>,
-    { sink, stdin }: { sink: Parameters<RemoteCommand["handOver"]>[0]; stdin: StartCommand["stdin"] },
+    {
+      stdin,
+      ...output
+    }: Pick<RemoteCommandOptions, "sink" | "enoughStdout" | "enoughStderr"> & Pick<StartCommand, "stdin">,
   ): Promise<RemoteCommand> => {
     assertUsable();
     const directory = `${base}/run.${started}`;
@@ -76,7 +79,7 @@ export function createCommands(options: CommandsOptions): Commands {
       discard: discarded,
       timeoutMs: request.timeoutMs,
       signal: request.signal,
-      sink,
+      ...output,
       checkStart(lines) {
         const failure = lines.find(isFailure);
         if (failure !== undefined) throw toScriptError(failure, request.cwd);
@@ -164,7 +167,12 @@ export function createCommands(options: CommandsOptions): Commands {
       const begun = performance.now();
       const output = createExecuteOutput(request);
       const stdin = request.signal?.aborted ? undefined : await toInput(request.stdin);
-      const command = await begin(request, { sink: output, stdin });
+      const command = await begin(request, {
+        sink: output,
+        stdin,
+        enoughStdout: request.onStdout === undefined ? request.maxOutputBytes : undefined,
+        enoughStderr: request.onStderr === undefined ? request.maxOutputBytes : undefined,
+      });
       const { exitCode, reason } = await command.exit;
       if (command.isRunning()) listLeftover(command, request.command, exitCode);
       else command.handOver(discard);

@@ -241,6 +241,17 @@ describe("running a command", () => {
     expect(stdout).toBe("a\0b\u0001\u0001\u0001c");
   });
 
+  test("keeps the end of a flood also while a background child holds the pipe", async () => {
+    const sandbox = await open();
+    const command = "sleep 30 & seq 1 3000000; printf end";
+    const { stdout, truncated } = await sandbox.execute(command, { maxOutputBytes: 1000 });
+    expect(truncated).toBe(true);
+    expect(stdout).toMatch(/^1\n2\n[^]*\n2999999\n3000000\nend$/);
+    expect(Number(/\[\.\.\. (\d+) bytes/.exec(stdout)?.[1])).toBe(22_888_899 - 1000);
+    const [left] = await sandbox.processes();
+    expect((await left?.output())?.stdout).toBe("");
+  });
+
   test("leaves nothing in the sandbox but what it wrote", async () => {
     const sandbox = await open();
     await sandbox.execute("cat > copy", { stdin: "x".repeat(300_000) });

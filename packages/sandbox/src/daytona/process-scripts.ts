@@ -36,6 +36,9 @@ export interface FetchPlace {
   readonly exited: boolean;
   /** Whether to wait for news. Default true. */
   readonly wait?: boolean;
+  /** Of what is fetched, only so many bytes at the end are wanted. Default: all. */
+  readonly keepStdout?: number | undefined;
+  readonly keepStderr?: number | undefined;
 }
 
 /** Longer commands than the system takes as an argument are run from their file. */
@@ -47,11 +50,13 @@ d=$1
 exec 9<>"$d/bell"
 echo $$ >"$d/runner"
 pump() {
-  i=0
+  i=0 blocks=1 most=${mostPieces}
   # A piece is whole once the next one is there.
-  while dd bs=65536 count=1 of="$d/$1.$i" 2>/dev/null && [ -s "$d/$1.$i" ]; do
+  while dd bs=65536 count=$blocks of="$d/$1.$i" 2>/dev/null && [ -s "$d/$1.$i" ]; do
     i=$((i + 1)); : >"$d/$1.$i"; echo >&9
-    while [ -e "$d/$1.$((i - ${mostPieces}))" ]; do sleep 0.02; done
+    # Where only the end is wanted, fewer and larger ones.
+    if [ $blocks = 1 ] && [ -e "$d/$1.flood" ]; then blocks=16 most=16; fi
+    while [ -e "$d/$1.$((i - most))" ]; do sleep 0.02; done
   done
   : >"$d/$1.end"; echo >&9
 }
@@ -117,13 +122,23 @@ until news; do
   { IFS= read -r _ <&7; } 2>/dev/null || { sleep 0.05; command exec 7<>"$d/bell"; } 2>/dev/null
 done`;
 
+/** Of what mostly isn't wanted, much at once. */
+const waitForMore = ({ stdout, stderr, keepStdout, keepStderr }: FetchPlace): string => `
+${keepStdout === undefined ? "" : ': >"$d/o.flood"'}
+${keepStderr === undefined ? "" : ': >"$d/e.flood"'}
+n=0
+until [ -e "$d/o.${stdout + 8}" ] || [ -e "$d/e.${stderr + 8}" ] || [ -e "$d/code" ] || [ -e "$d/never" ] || [ $n = 10 ]; do
+  sleep 0.02; n=$((n + 1))
+done`;
+
 /**
  * Waits until there is news, and prints it:
- * `o <next> <base64>` and `e <next> <base64>`, what was printed; `s <code or -> <alive> <gone> <more>`, how it stands.
+ * `o <next> <base64> <left out> <ahead>` and `e` alike: what was printed, how many bytes before it are not told, and how many
+ * at its end come once more. `s <code or -> <alive> <gone> <more>`, how it stands.
  * `lost` when what watched it is gone, and `never` when it was ended before it began.
  */
 export function fetchScript(place: FetchPlace): string {
-  const { directory, stdout, stderr, received, exited, wait = true } = place;
+  const { directory, stdout, stderr, received, exited, wait = true, keepStdout, keepStderr } = place;
   return `
 d=${directory}
 ${received.length > 0 ? `cd "$d" && rm -f ${received.join(" ")}` : ""}
@@ -132,6 +147,7 @@ news() {
 }
 lost() { [ -d "$d" ] || return 0; [ -e "$d/runner" ] && ! kill -0 "$(cat "$d/runner")" 2>/dev/null && ! news; }
 ${wait ? waitForNews : ""}
+${keepStdout === undefined && keepStderr === undefined ? "" : waitForMore(place)}
 [ -e "$d/never" ] && { echo never; exit 0; }
 over() { [ -e "$d/o.end" ] && [ -e "$d/e.end" ]; }
 alive=1 code=- gone=0 more=0
@@ -145,12 +161,18 @@ collect() {
   i=$2 f=
   while [ -e "$d/$1.$((i + 1))" ] && [ $((i - $2)) -lt ${mostPieces} ]; do f="$f $d/$1.$i"; i=$((i + 1)); done
   [ -e "$d/$1.$((i + 1))" ] && more=1
+  # Of a flood, what was read of a piece that a background child keeps from its end.
+  begun=0
+  if [ "$3" != "" ] && [ "$code" != - ] && [ ! -e "$d/$1.end" ] && [ -s "$d/$1.$i" ]; then begun=$(stat -c %s "$d/$1.$i"); fi
+  all() { { [ "$f" = "" ] || cat $f; } && { [ $begun = 0 ] || head -c $begun "$d/$1.$i"; }; }
+  size=0
+  [ "$3" = "" ] || size=$(all "$1" | wc -c)
   printf '%s %s ' "$1" "$i"
-  [ "$f" = "" ] || cat $f | base64 -w 0
-  echo
+  if [ "$3" != "" ] && [ "$size" -gt "$3" ]; then all "$1" | tail -c "$3" | base64 -w 0; echo " $((size - $3)) $begun"
+  else all "$1" | base64 -w 0; echo " 0 $begun"; fi
 }
-collect o ${stdout}
-collect e ${stderr}
+collect o ${stdout} "${keepStdout ?? ""}"
+collect e ${stderr} "${keepStderr ?? ""}"
 echo "s $code $alive $gone $more"`;
 }
 

@@ -34,6 +34,12 @@ export interface RemoteCommandOptions extends StartCommand {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly sink: OutputSink;
+  /**
+   * Bytes of each stream after which the sink wants only the last ones, as many: whatever is pushed in place of those
+   * before them counts, but is not looked at. Default: it wants all.
+   */
+  readonly enoughStdout?: number | undefined;
+  readonly enoughStderr?: number | undefined;
   /** What the first answer tells of the place where it was to run. Throws it as an error. */
   checkStart(lines: readonly string[]): void;
 }
@@ -115,6 +121,18 @@ export function startCommand(options: RemoteCommandOptions): RemoteCommand {
   const following = { idempotent: true, seconds: fetchSeconds, signal: abandoned.signal };
   const follow = async (): Promise<void> => {
     const next = { stdout: 0, stderr: 0 };
+    const seen = { stdout: 0, stderr: 0 };
+    const known = { stdout: 0, stderr: 0 };
+    const take = (stream: "stdout" | "stderr", { leftOut, bytes, ahead }: Printed): void => {
+      const fresh = bytes.subarray(known[stream]);
+      known[stream] = Math.max(0, known[stream] - bytes.length) + ahead;
+      seen[stream] += leftOut + fresh.length;
+      push(stream, Buffer.alloc(leftOut));
+      push(stream, fresh);
+    };
+    // Once its shell has exited, another takes what is printed.
+    const keep = (stream: "stdout" | "stderr", enough: number | undefined): number | undefined =>
+      enough !== undefined && !exited && seen[stream] >= enough ? enough : undefined;
     let received: string[] = [];
     let output = await machine.run(startScript(options), { what: "start a command", ...following });
     if (output !== undefined) options.checkStart(output.split("\n"));
@@ -123,8 +141,8 @@ export function startCommand(options: RemoteCommandOptions): RemoteCommand {
       if (output !== undefined) {
         const reply = parse(output, next);
         received = reply.received;
-        push("stdout", reply.stdout);
-        push("stderr", reply.stderr);
+        take("stdout", reply.stdout);
+        take("stderr", reply.stderr);
         if (reply.end !== undefined) throw new SandboxError("sandbox-gone", reply.end);
         // Nothing is left to be fetched once it says so.
         if (!reply.more && reply.code !== undefined) {
@@ -134,7 +152,14 @@ export function startCommand(options: RemoteCommandOptions): RemoteCommand {
         }
       }
       // A failed listener wants nothing more; what is killed has nothing more.
-      const place = { directory, ...next, received, exited };
+      const place = {
+        directory,
+        ...next,
+        received,
+        exited,
+        keepStdout: keep("stdout", options.enoughStdout),
+        keepStderr: keep("stderr", options.enoughStderr),
+      };
       output = await machine.run(fetchScript(place), { what: "follow a command", ...following });
     }
   };
@@ -235,9 +260,17 @@ export function startCommand(options: RemoteCommandOptions): RemoteCommand {
 /** What the place of a command may be told to be. Everything else is what happened to the command. */
 const startFailures: ReadonlySet<string> = new Set(["not-found", "not-directory", "outside-root", "invalid-argument"]);
 
+interface Printed {
+  /** Bytes before these that were not told. */
+  readonly leftOut: number;
+  readonly bytes: Buffer;
+  /** Bytes at its end that come once more. */
+  readonly ahead: number;
+}
+
 interface Reply {
-  readonly stdout: Buffer;
-  readonly stderr: Buffer;
+  readonly stdout: Printed;
+  readonly stderr: Printed;
   readonly received: string[];
   readonly code: number | undefined;
   readonly alive: boolean;
@@ -248,7 +281,8 @@ interface Reply {
 }
 
 function parse(output: string, next: { stdout: number; stderr: number }): Reply {
-  const pieces = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  const nothing: Printed = { leftOut: 0, bytes: Buffer.alloc(0), ahead: 0 };
+  const pieces = { stdout: nothing, stderr: nothing };
   const received: string[] = [];
   let state: readonly string[] = [];
   let end: string | undefined;
@@ -259,7 +293,8 @@ function parse(output: string, next: { stdout: number; stderr: number }): Reply 
       const until = Number(rest[0]);
       for (let at = next[stream]; at < until; at++) received.push(`${kind}.${at}`);
       next[stream] = until;
-      pieces[stream] = Buffer.from(rest[1] ?? "", "base64");
+      const bytes = Buffer.from(rest[1] ?? "", "base64");
+      pieces[stream] = { bytes, leftOut: Number(rest[2] ?? 0), ahead: Number(rest[3] ?? 0) };
     } else if (kind === "s") {
       state = rest;
     } else if (kind === "lost" || kind === "never") {
