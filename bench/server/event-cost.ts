@@ -24,22 +24,25 @@ interface Costs {
 
 export async function eventCost(): Promise<readonly Figure[]> {
   await using server = await openServer();
-  await using holder = await holdRuns(server.client, 2 * PAIRS);
-  const old = await Promise.all(Array.from({ length: PAIRS }, async () => speakerOf(await holder.take())));
+  await using holder = await holdRuns(server.client, 2 * PAIRS + 1);
+  const take = async (): Promise<Speaker> => speakerOf(await holder.take());
+  const pairs: { readonly young: Speaker; readonly old: Speaker }[] = [];
+  for (let pair = 0; pair < PAIRS; pair += 1) pairs.push({ young: await take(), old: await take() });
+  // Where others stand behind them, as they do in a store: the newest run's log, at the end of its table, costs less to write.
+  const newest = await take();
   const startedAt = performance.now();
-  await Promise.all(old.map((run) => run.say(OLD)));
+  await Promise.all(pairs.map(({ old }) => old.say(OLD)));
+  for (const run of [...pairs.map(({ young }) => young), newest]) await run.say(YOUNG);
   const seconds = (performance.now() - startedAt) / 1_000;
   console.log(`${PAIRS} runs have ${OLD} events each, after ${seconds.toFixed(0)} s`);
 
   const costs = { old: noCosts(), young: noCosts() };
-  for (const [pair, aged] of old.entries()) {
-    const fresh = speakerOf(await holder.take());
-    await fresh.say(YOUNG);
-    const watches = { old: await watched(server, aged), young: await watched(server, fresh) };
+  for (const [pair, { young, old }] of pairs.entries()) {
+    const watches = { old: await watched(server, old), young: await watched(server, young) };
     for (let block = 0; block < BLOCKS; block += 1) {
       const turns = [
-        () => measure(server, { run: fresh, watch: watches.young, costs: costs.young }),
-        () => measure(server, { run: aged, watch: watches.old, costs: costs.old }),
+        () => measure(server, { run: young, watch: watches.young, costs: costs.young }),
+        () => measure(server, { run: old, watch: watches.old, costs: costs.old }),
       ];
       for (const turn of block % 2 === 0 ? turns : turns.toReversed()) await turn();
     }
