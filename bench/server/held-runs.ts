@@ -1,6 +1,6 @@
 // Runs under a real lease, for whoever plays the runner's part without an agent: the server takes status from nobody else.
 import { randomUUID } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { StigmerClient } from "@stigmer/client";
 import { createEmbeddedWorker } from "@stigmer/engine/embedded";
 import { AgentSchema } from "@stigmer/protos/agent/v1";
@@ -9,10 +9,8 @@ import {
   AgentExecutionStatusSchema,
   ExecutionPhase,
   StatusDeltaSchema,
-  type StatusChange,
+  type StatusChangeSchema,
 } from "@stigmer/protos/agentexecution/v1";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { StatusChangeSchema } from "@stigmer/protos/agentexecution/v1";
 
 export interface HeldRun {
   readonly id: string;
@@ -68,7 +66,7 @@ export async function holdRuns(client: StigmerClient, most: number): Promise<Hol
         id: executionId,
         patch: (...changes) => {
           sequence += 1;
-          const delta = create(StatusDeltaSchema, { changes: changes as StatusChange[] });
+          const delta = create(StatusDeltaSchema, { changes });
           return client.executions.patchStatus({ executionId, fence, sequence, delta });
         },
       };

@@ -1,7 +1,7 @@
 // What a server answers when a hundred thousand runs are stored, against one with a thousand: both run, and are asked in turns.
 import { execFile } from "node:child_process";
-import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import { AgentSchema } from "@stigmer/protos/agent/v1";
@@ -16,8 +16,9 @@ const PAGE_SIZE = 50;
 const WARM_UP = 20;
 const ROUNDS = 100;
 
-const repository = dirname(dirname(import.meta.dirname));
-const FILL = join(repository, "packages/server/src/store/sqlite/__fixtures__/fill-executions.ts");
+const FILL = fileURLToPath(
+  new URL("../../packages/server/src/store/sqlite/__fixtures__/fill-executions.ts", import.meta.url),
+);
 
 interface Filled extends AsyncDisposable {
   readonly server: OpenedServer;

@@ -1,6 +1,6 @@
 // A part of a measurement in a process of its own: what it costs is not counted as the server's, nor as another part's.
 import { fork } from "node:child_process";
-import { join } from "node:path";
+import { basename } from "node:path";
 
 /** What a program can be asked for. */
 type Methods = Readonly<Record<string, (input: never) => Promise<unknown>>>;
@@ -19,9 +19,10 @@ interface Question {
 
 type Answer = { readonly number: number } & ({ readonly value: unknown } | { readonly error: string });
 
-/** Starts `<file>` of this folder, whose main module calls `serve`. */
-export function openProgram<M extends Methods>(file: string): Program<M> {
-  const child = fork(join(import.meta.dirname, file), {
+/** Starts a program, which calls `serve`. */
+export function openProgram<M extends Methods>(file: URL): Program<M> {
+  const name = basename(file.pathname);
+  const child = fork(file, {
     execArgv: ["--conditions=@stigmer/source"],
     serialization: "advanced",
   });
@@ -31,11 +32,11 @@ export function openProgram<M extends Methods>(file: string): Program<M> {
   child.on("message", (answer: Answer) => {
     const question = waiting.get(answer.number);
     waiting.delete(answer.number);
-    if ("error" in answer) question?.reject(new Error(`${file}: ${answer.error}`));
+    if ("error" in answer) question?.reject(new Error(`${name}: ${answer.error}`));
     else question?.resolve(answer.value);
   });
   child.once("exit", (code) => {
-    for (const question of waiting.values()) question.reject(new Error(`${file} ended with ${code}.`));
+    for (const question of waiting.values()) question.reject(new Error(`${name} ended with ${code}.`));
   });
   return {
     ask: (method, input) => {

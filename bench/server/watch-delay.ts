@@ -33,7 +33,7 @@ const BOUND_MIB = 1 + 1 / 16 + 0.75;
 
 export async function watchDelay(): Promise<readonly Figure[]> {
   await using server = await openServer();
-  await using writers = openProgram<Writers>("writers.program.ts");
+  await using writers = openProgram<Writers>(new URL("./writers.program.ts", import.meta.url));
   const ids = await writers.ask("open", { ...server.access, runs: RUNS });
   return [
     ...(await delays(server, writers, ids)),
@@ -55,7 +55,7 @@ function inWords(phases: readonly Phase[]): string {
 async function delays(server: OpenedServer, writers: Program<Writers>, ids: readonly string[]): Promise<Figure[]> {
   await using programs = new AsyncDisposableStack();
   const watchers = Array.from({ length: WATCHER_PROCESSES }, () =>
-    programs.use(openProgram<Watchers>("watchers.program.ts")),
+    programs.use(openProgram<Watchers>(new URL("./watchers.program.ts", import.meta.url))),
   );
   const share = Math.ceil(ids.length / watchers.length);
   await Promise.all(
