@@ -13,8 +13,8 @@ import { fileFilter, globFiles, searchLines } from "./search.ts";
 import { skipUnreadable, walk } from "./walk.ts";
 import { writeFileAtomically } from "./write-file.ts";
 
-export const defaultMaxReadBytes = 256 * 1024 * 1024;
-export const defaultMaxResults = 10_000;
+export const defaultMaxReadBytes: number = 256 * 1024 * 1024;
+export const defaultMaxResults: number = 10_000;
 
 export interface FilesOptions {
   /** Where the root lies on this machine, all links resolved. */
