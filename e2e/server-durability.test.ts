@@ -145,7 +145,7 @@ it("backs up a server under load, and another one goes on from there", { timeout
     new RegExp(`^Restored ${second.home}/data as it was at \\S+Z, written by stigmer \\S+\\.\n$`),
   );
   expect(restored.stderr).toBe(
-    `Secrets can't be read without their key: put it in ${second.home}/data/encryption.key before the server starts, which takes no other.\n`,
+    `Secrets can't be read without their key: put it in ${second.home}/data/encryption.key before the server starts, which makes a new one otherwise.\n`,
   );
   {
     using database = new DatabaseSync(join(second.home, "data/stigmer.db"), { readOnly: true });

@@ -8,6 +8,8 @@ import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createBackup } from "./backup/create-backup.ts";
+import { restoreBackup } from "./backup/restore-backup.ts";
 import { startServer } from "./start-server.ts";
 
 let home: string;
@@ -88,6 +90,25 @@ describe("one server per data directory", () => {
     database.close();
     await (await startServer(lost)).close();
     await expect(startServer({ home, port: 0 })).rejects.toMatchObject(refused);
+  });
+
+  it("goes on with another key after a restore beside that", async () => {
+    await (await startServer({ home, port: 0 })).close();
+    const file = join(home, "a.backup");
+    await createBackup({ dataDir: join(home, "data"), file });
+    for (const [name, encryptionKey] of [["missing"], ["other", new Uint8Array(32)]] as const) {
+      const given = { home, dataDir: join(home, name), encryptionKey };
+      await restoreBackup({ file, ...given });
+      await (await startServer({ port: 0, ...given })).close();
+      const wrong = { ...given, port: 0, encryptionKey: new Uint8Array(32).fill(1) };
+      await expect(startServer(wrong)).rejects.toMatchObject({ code: "wrong-key" });
+      await (await startServer({ port: 0, ...given })).close();
+    }
+    // Beside its own key nothing is forgotten.
+    await restoreBackup({ file, dataDir: join(home, "data"), replace: true });
+    const wrong = startServer({ home, port: 0, encryptionKey: new Uint8Array(32) });
+    await expect(wrong).rejects.toMatchObject({ code: "wrong-key" });
+    await (await startServer({ home, port: 0 })).close();
   });
 
   it("leaves the directory free when it could not start", async () => {

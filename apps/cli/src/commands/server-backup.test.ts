@@ -47,7 +47,7 @@ it("makes a file, says what is in it and what is not, and brings it back elsewhe
   expect(restored.code).toBe(0);
   expect(restored.out).toMatch(new RegExp(`^Restored ${other}/data as it was at \\S+Z, written by stigmer \\S+\\.\n$`));
   expect(restored.err).toBe(
-    `Secrets can't be read without their key: put it in ${other}/data/encryption.key before the server starts, which takes no other.\n`,
+    `Secrets can't be read without their key: put it in ${other}/data/encryption.key before the server starts, which makes a new one otherwise.\n`,
   );
 });
 

@@ -41,7 +41,7 @@ export async function serverRestore({ file, force = false }: ServerRestoreOption
 function warnOfKey(key: RestoredBackup["key"], { keyPlace, encryptionKey }: ServerData): string | undefined {
   switch (key) {
     case "missing":
-      return `Secrets can't be read without their key: put it in ${keyPlace} before the server starts, which takes no other.`;
+      return `Secrets can't be read without their key: put it in ${keyPlace} before the server starts, which makes a new one otherwise.`;
     case "differs": {
       const place = encryptionKey ? `the key in ${keyPlace}` : keyPlace;
       return `Secrets can't be read: ${place} is another key than the one that they were sealed with. Put that one there.`;

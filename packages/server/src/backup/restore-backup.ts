@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { fingerprintOf } from "../secrets/fingerprint.ts";
+import { KEY_SETTING } from "../secrets/require-same-key.ts";
 import { lockDataDir } from "../store/sqlite/lock.ts";
 import { SCHEMA_VERSION } from "../store/sqlite/migrations.ts";
 import { troubleOf } from "../store/sqlite/trouble.ts";
@@ -59,9 +60,12 @@ export async function restoreBackup(options: RestoreBackupOptions): Promise<Rest
       throw new BackupError("not-empty", text);
     }
     for (const name of DATABASES) requireUnused(join(dataDir, name));
+    const key = compareKeys(manifest, options.encryptionKey ?? readKey(dataDir));
     const aside = `before-restore-${new Date().toISOString().replaceAll(/[-:.]/g, "")}`;
     await writingTo(dataDir, async () => {
       await unpackAll(backup, { manifest, file, dataDir, signal });
+      // Who restores beside another key is told so, and may go on with that one: then it is this database's.
+      if (key !== "same") forgetKey(join(dataDir, UNPACKED, FILES, SERVER_DATABASE));
       await writeFile(join(dataDir, UNPACKED, ASIDE), aside, { mode: 0o600, flush: true });
       await flush(join(dataDir, UNPACKED));
       signal?.throwIfAborted();
@@ -74,7 +78,7 @@ export async function restoreBackup(options: RestoreBackupOptions): Promise<Rest
     return {
       ...manifest,
       ...(present.length > 0 && { aside: join(dataDir, aside) }),
-      key: compareKeys(manifest, options.encryptionKey ?? readKey(dataDir)),
+      key,
     };
   } finally {
     lock.release();
@@ -222,6 +226,14 @@ function nextPiece(pieces: Iterator<Record<string, unknown>>, file: string): Uin
   } catch (cause) {
     throw damaged(file, cause);
   }
+}
+
+/** Has the database take the key of the next server that starts on it. */
+function forgetKey(path: string): void {
+  using database = new DatabaseSync(path);
+  // Those of earlier versions have none of it.
+  if (!database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'settings'").get()) return;
+  database.prepare("DELETE FROM settings WHERE name = ?").run(KEY_SETTING);
 }
 
 function compareKeys({ keyFingerprint }: Manifest, key: Uint8Array | undefined): RestoredBackup["key"] {
