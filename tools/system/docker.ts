@@ -38,6 +38,9 @@ export const docker: Requirement = {
       const stop = await startService({
         name: "Docker",
         command: [
+          // In a network of its own: it would remove or take over the bridge of the machine's own engine.
+          "unshare",
+          "--net",
           "dockerd",
           `--host=${host}`,
           "--group=root",
@@ -45,10 +48,8 @@ export const docker: Requirement = {
           `--data-root=${join(folder.path, "data")}`,
           `--exec-root=${join(folder.path, "exec")}`,
           `--config-file=${settings}`,
-          // Nothing of the machine's network is touched.
           "--iptables=false",
           "--ip6tables=false",
-          "--bridge=none",
         ],
         folder: folder.path,
         ready: /API listen on/,

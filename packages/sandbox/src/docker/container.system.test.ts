@@ -77,7 +77,7 @@ test("commands have no rights, no network, and nothing to write to but the works
   ]);
 
   expect((await sandbox.execute("ls /sys/class/net")).stdout).toBe("lo\n");
-  expect((await sandbox.execute("wget -T 5 -O - http://1.1.1.1/")).exitCode).not.toBe(0);
+  expect((await sandbox.execute("nc -w 5 1.1.1.1 80 </dev/null")).stderr).toContain("Network is unreachable");
 
   for (const place of ["/x", "/etc/x", "/bin/x", "/sys/fs/cgroup/x", "/proc/sys/kernel/x"]) {
     expect((await sandbox.execute(`: > ${place}`)).exitCode, place).not.toBe(0);
@@ -87,6 +87,15 @@ test("commands have no rights, no network, and nothing to write to but the works
     expect((await sandbox.execute(command)).exitCode, command).not.toBe(0);
   }
   expect((await sandbox.execute("echo still here")).stdout).toBe("still here\n");
+});
+
+test("the network is there when it is asked for", async () => {
+  const sandbox = await open({ network: { type: "full" } });
+  expect((await sandbox.execute("ls /sys/class/net")).stdout.split("\n")).toContain("eth0");
+  const gateway = "ip route | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p'";
+  // Refused is an answer, too; without a network there is none.
+  const { stderr } = await sandbox.execute(`nc -w 5 $(${gateway}) 4 </dev/null`);
+  expect(stderr).toContain("Connection refused");
 });
 
 test("commands can't touch the process that ends them, and see no other container's", async () => {

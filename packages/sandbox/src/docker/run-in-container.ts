@@ -90,6 +90,7 @@ export function runInContainer(request: ContainerCommand, context: ContainerCont
 
   let sink = request.sink;
   let killedByOthers: Promise<void> | undefined;
+  let exec: string | undefined;
   let socket: Socket | undefined;
   let cancelled = false;
   let settled = false;
@@ -175,7 +176,7 @@ export function runInContainer(request: ContainerCommand, context: ContainerCont
 
   const begin = async (): Promise<void> => {
     const word = `\u001e${randomBytes(12).toString("hex")}`;
-    const exec = await createExec(word).catch(async (error: unknown) => {
+    exec = await createExec(word).catch(async (error: unknown) => {
       if (!(error instanceof EngineFault && error.status === 409)) throw error;
       // It has just ended, which was not known here: then it is started again.
       await delay(endNoticeMs, undefined, { ref: false });
@@ -212,14 +213,20 @@ export function runInContainer(request: ContainerCommand, context: ContainerCont
 
   const state = (): Promise<"running" | "stopped" | "gone"> => containerState(context.engine, context.container);
 
+  const exitCodeOfExec = async (): Promise<number> => {
+    const { ExitCode } = (await context.engine.call("GET", `/exec/${exec}/json`)) as { ExitCode: number | null };
+    return ExitCode ?? 0;
+  };
+
   /** What became of a command whose script came to no end. */
   const explainEnd = async (): Promise<CommandExit> => {
     // When all of the container ends, its main process may be told to have ended a little later.
     await delay(endNoticeMs, undefined, { ref: false });
     const found = await state();
     if (found === "gone") return stopped("sandbox-gone");
-    if (pid === undefined && code === undefined && found === "running")
-      return { exitCode: 126, reason: "backend-error" };
+    const exitCode = await exitCodeOfExec();
+    if (pid === undefined && found === "running" && exitCode <= 128)
+      return couldNotStart(`its shell ended with ${exitCode}. The limit of processes may be reached.`);
     await context.current()?.kill(context.mark);
     return stopped("killed");
   };
@@ -233,11 +240,15 @@ export function runInContainer(request: ContainerCommand, context: ContainerCont
     }
   };
 
+  const couldNotStart = (why: string, reason: FailureReason = "backend-error"): CommandExit => {
+    guarded(() => sink.push("stderr", Buffer.from(`The command could not be started: ${why}\n`)));
+    return { exitCode: 126, reason };
+  };
+
   const failToStart = async (error: unknown): Promise<CommandExit> => {
     if (!(error instanceof Error)) throw error;
-    guarded(() => sink.push("stderr", Buffer.from(`The command could not be started: ${error.message}\n`)));
     const gone = SandboxError.is(error) ? error.code === "sandbox-gone" : await isGone();
-    return { exitCode: 126, reason: gone ? "sandbox-gone" : "backend-error" };
+    return couldNotStart(error.message, gone ? "sandbox-gone" : "backend-error");
   };
 
   const run = async (): Promise<CommandExit> => {
