@@ -2,13 +2,15 @@
 import type { Daytona } from "@daytonaio/sdk";
 import pRetry from "p-retry";
 import { SandboxError } from "../errors.ts";
-import { NoAnswer, toCallFailure, toSandboxError } from "./daytona-error.ts";
+import { isSilence, NoAnswer, toCallFailure, toSandboxError } from "./daytona-error.ts";
 
 const retries = 4;
 const firstDelayMs = 200;
 const longestDelayMs = 3000;
 /** Whoever asks us to wait longer is told to the caller instead. */
 const longestRetryAfterMs = 30_000;
+
+const longestSilenceMs = 60_000;
 
 export interface DaytonaClientOptions {
   readonly apiKey?: string | undefined;
@@ -79,7 +81,9 @@ export async function connect(options: DaytonaClientOptions): Promise<DaytonaCli
         if (status !== 429 || retryAfterMs === undefined || retriesLeft === 0) return;
         if (retryAfterMs <= longestRetryAfterMs) await new Promise((resolve) => setTimeout(resolve, retryAfterMs));
       },
-      shouldRetry({ error }) {
+      shouldRetry({ error, attemptNumber }) {
+        // Who was silent for long is asked once more at most.
+        if (isSilence(error) && (attemptNumber > 1 || deadlineMs > longestSilenceMs)) return false;
         const { status, retryAfterMs = 0 } = toCallFailure(error);
         if (status === 429) return retryAfterMs <= longestRetryAfterMs;
         return idempotent && (status === undefined || status >= 500);

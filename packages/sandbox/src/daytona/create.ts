@@ -68,7 +68,7 @@ export async function createDaytonaSandbox(options: DaytonaSandboxOptions): Prom
       id === undefined ? create(client, options, startTimeoutMs) : open(client, { ...options, id }, startTimeoutMs);
     const remote = await opening;
     try {
-      return await attach(remote, client, { ...options, rootDir, startTimeoutMs, env });
+      return await attach(remote, client, { ...options, rootDir, startTimeoutMs, requestTimeoutMs, env });
     } catch (error) {
       if (id === undefined) await remove(remote, client, startTimeoutMs).catch(() => {});
       throw error;
@@ -168,10 +168,11 @@ async function attach(
   options: DaytonaSandboxOptions & {
     readonly rootDir: string;
     readonly startTimeoutMs: number;
+    readonly requestTimeoutMs: number;
     readonly env: Readonly<Record<string, string>>;
   },
 ): Promise<Sandbox> {
-  const machine = createMachine(remote, client, options.startTimeoutMs);
+  const machine = createMachine(remote, client, options);
   const base = `/tmp/.sandbox-${randomUUID()}`;
   const root = await prepare(machine, options.rootDir, base);
   const roots = root === options.rootDir ? ([root] as const) : ([root, options.rootDir] as const);

@@ -14,6 +14,10 @@ export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
 }
 
+/** Whether a deadline passed, ours or the SDK's, which has none for most calls that is shorter than a day. */
+export const isSilence = (error: unknown): boolean =>
+  error instanceof Error && (error instanceof NoAnswer || /^Daytona(Connection)?TimeoutError$/.test(error.name));
+
 export function toCallFailure(error: unknown): CallFailure {
   const { statusCode, headers, message } = (typeof error === "object" && error !== null ? error : {}) as {
     readonly statusCode?: unknown;

@@ -34,6 +34,12 @@ describeSandboxConformance(
     name: "daytona",
     capabilities: daytonaCapabilities(),
     slackMs: 1000,
+    skip: [
+      {
+        test: "hostile: there is no way out when the network is off",
+        reason: "the local server shuts nothing off; failures.test.ts shows what Daytona is asked for",
+      },
+    ],
     async create({ id, ...wish }) {
       const rootDir = roots.get(id ?? "") ?? join(directory, `root-${made++}`);
       const options = {

@@ -203,6 +203,20 @@ describe("running a command", () => {
     expect(aborted).toMatchObject({ exitCode: 137, reason: "aborted" });
   });
 
+  test.each([execute, /bulk-upload$/])("files give up on a server that is silent on %s", async (on) => {
+    const sandbox = await open({ requestTimeoutMs: 500 });
+    await sandbox.files.write("large", "x".repeat(300_000));
+    server.fail({ on, fault: "silence" });
+    const using = async (): Promise<void> => {
+      await sandbox.files.read("large");
+      await sandbox.files.write("large", "y".repeat(300_000));
+    };
+    await expect(using()).rejects.toMatchObject({
+      code: "backend-unavailable",
+      message: expect.stringContaining("did not answer"),
+    });
+  });
+
   test("is a result when the server can't be reached any more", async () => {
     const sandbox = await open();
     server.fail({ on: execute, fault: { status: 502, message: "no upstream" } });
@@ -217,7 +231,9 @@ describe("running a command", () => {
   test("tells that the sandbox vanished, before it and under it", async () => {
     const sandbox = await open();
     const spawned = await sandbox.spawn("sleep 60");
-    const running = sandbox.execute("echo begun; sleep 60", { onStdout: () => vanish(sandbox.id) });
+    const running = sandbox.execute("echo begun; sleep 60", {
+      onStdout: () => server.deleteSandbox(sandbox.id),
+    });
     const result = await running;
     expect(result).toMatchObject({ exitCode: 126, reason: "sandbox-gone", stdout: "begun\n" });
     expect(await spawned.wait()).toMatchObject({ reason: "sandbox-gone" });
@@ -305,7 +321,3 @@ test("loads the SDK when it is used, and lets the process end", async () => {
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname, timeout: 25_000 });
   expect(JSON.parse(stdout)).toEqual({ before: 0, after: true, stdout: "hello\n" });
 });
-
-function vanish(id: string): void {
-  server.fail({ on: new RegExp(id), fault: { status: 404, message: "Sandbox not found" } });
-}

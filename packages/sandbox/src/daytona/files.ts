@@ -40,7 +40,7 @@ export interface FileStep {
 /** Runs steps one after the other, each in a subshell at the root, up to the first that fails; answers what they print. */
 export type RunSteps = (
   steps: readonly FileStep[],
-  options: { readonly what: string; readonly parents?: boolean },
+  options: { readonly what: string; readonly parents?: boolean; readonly seconds?: number },
 ) => Promise<string[]>;
 
 export function createDaytonaFiles(options: FilesOptions): SandboxFiles {
@@ -49,7 +49,7 @@ export function createDaytonaFiles(options: FilesOptions): SandboxFiles {
   let staged = 0;
   const stage = (): string => `${base}/file.${staged++}`;
 
-  const run: RunSteps = async (steps, { what, parents = false }) => {
+  const run: RunSteps = async (steps, { what, parents = false, seconds }) => {
     assertUsable();
     const scripts = steps.map(({ asked, path, code }) => {
       assertLength(path, { asked, root });
@@ -59,7 +59,7 @@ export function createDaytonaFiles(options: FilesOptions): SandboxFiles {
       return `( cd -P -- "$root" 2>/dev/null || fail ENOENT\n${enter}\nname=${quote(name)}\n${code}\necho ok\n)`;
     });
     const script = `root=${quote(root)}\n${placeFunctions}\n${scripts.join("\necho ==\n")}`;
-    const output = await machine.run(script, { what, idempotent: true });
+    const output = await machine.run(script, { what, idempotent: true, ...(seconds && { seconds }) });
     assertUsable();
     if (output === undefined) throw new SandboxError("backend-error", `The sandbox took too long to ${what}.`);
     return output.split(/(?:^|\n)==\n/).map((printed, at) => {

@@ -2,18 +2,16 @@
 import type { Sandbox as DaytonaSandbox } from "@daytonaio/sdk";
 import { SandboxError } from "../errors.ts";
 import type { CallOptions, DaytonaClient } from "./client.ts";
-import { tellsGone, toCallFailure, toSandboxError } from "./daytona-error.ts";
+import { isSilence, tellsGone, toCallFailure, toSandboxError } from "./daytona-error.ts";
 import { randomBytes } from "node:crypto";
 
-/** How long a script may run on the server, unless it says otherwise. */
-const scriptSeconds = 300;
-/** For an answer to come back once the server has given up on a script. */
-const answerMs = 10_000;
+/** For an answer to come back once the server has given up on a script. The SDK gives up after five seconds. */
+const answerMs = 4000;
 
 export interface RunOptions {
   readonly what: string;
   readonly idempotent: boolean;
-  /** Seconds until the server ends the script; it then has no output. */
+  /** Seconds until the server ends the script; it then has no output. Default: twice as long as a request may take. */
   readonly seconds?: number;
   /** When it aborts, nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
@@ -28,10 +26,18 @@ export interface Machine {
   download(files: readonly { readonly path: string; readonly size: number }[]): Promise<Buffer[]>;
 }
 
-export function createMachine(remote: DaytonaSandbox, client: DaytonaClient, startMs: number): Machine {
+export interface MachineTimes {
+  readonly startTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+export function createMachine(remote: DaytonaSandbox, client: DaytonaClient, times: MachineTimes): Machine {
+  /** Not below 50 kB a second. */
+  const transferMs = (bytes: number): number => times.requestTimeoutMs * 2 + bytes / 50;
+  const scriptSeconds = Math.ceil((times.requestTimeoutMs * 2) / 1000);
   let starting: Promise<void> | undefined;
   const start = (): Promise<void> => {
-    starting ??= wake(remote, client, startMs).finally(() => (starting = undefined));
+    starting ??= wake(remote, client, times.startTimeoutMs).finally(() => (starting = undefined));
     return starting;
   };
 
@@ -45,7 +51,7 @@ export function createMachine(remote: DaytonaSandbox, client: DaytonaClient, sta
       if (SandboxError.is(error) || options.signal?.aborted || status === 401 || status === 403 || status === 429) {
         throw toSandboxError(error, options.what);
       }
-      if ((await stateOf(remote, client)) === "runs") throw explained(error, options.what);
+      if (isSilence(error) || (await stateOf(remote, client)) === "runs") throw explained(error, options.what);
       await start();
       try {
         return await client.attempt(run, options);
@@ -61,7 +67,13 @@ export function createMachine(remote: DaytonaSandbox, client: DaytonaClient, sta
       // The daemon gives commands to whichever shell it finds; this one reads its own language from a document.
       const end = `end-${randomBytes(9).toString("hex")}`;
       const command = `/bin/sh <<'${end}'\n${script}\n${end}\n`;
-      const response = await attempt(() => remote.process.executeCommand(command, "/", undefined, seconds), {
+      const once = async (): Promise<{ exitCode: number; result: string }> => {
+        const answer = await remote.process.executeCommand(command, "/", undefined, seconds);
+        // Something from outside ended it, such as a stop of the sandbox.
+        if (answer.exitCode < 0 || answer.exitCode > 128) throw new Error("its shell was killed");
+        return answer;
+      };
+      const response = await attempt(once, {
         what,
         idempotent,
         deadlineMs: seconds * 1000 + answerMs,
@@ -85,22 +97,20 @@ export function createMachine(remote: DaytonaSandbox, client: DaytonaClient, sta
     },
     async download(files) {
       const what = "hand out files";
+      const ms = transferMs(files.reduce((sum, { size }) => sum + size, 0));
       const once = async (): Promise<Buffer[]> => {
         const sources = files.map(({ path }) => ({ source: path }));
-        const found = await remote.fs.downloadFiles(sources, transferMs(0) / 1000);
+        const found = await remote.fs.downloadFiles(sources, ms / 1000);
         return found.map(({ result, error }, at) => {
           if (!(result instanceof Uint8Array)) throw new Error(error ?? "it sent nothing");
           if (result.length !== files[at]?.size) throw new Error("the file broke off");
           return Buffer.from(result.buffer, result.byteOffset, result.byteLength);
         });
       };
-      return (await attempt(once, { what, idempotent: true, deadlineMs: transferMs(0) })) ?? [];
+      return (await attempt(once, { what, idempotent: true, deadlineMs: ms })) ?? [];
     },
   };
 }
-
-/** Not below 50 kB a second. */
-const transferMs = (bytes: number): number => 120_000 + bytes / 50;
 
 /** Not found, of a sandbox that is there, is about something in it. */
 function explained(error: unknown, what: string): SandboxError {

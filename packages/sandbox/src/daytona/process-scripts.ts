@@ -145,7 +145,7 @@ ${received.length > 0 ? `cd "$d" && rm -f ${received.join(" ")}` : ""}
 news() {
   [ -e "$d/o.${stdout + 1}" ] || [ -e "$d/e.${stderr + 1}" ] || [ -e "$d/gone" ] || [ -e "$d/never" ] ${exited ? "" : '|| [ -e "$d/code" ]'}
 }
-lost() { [ -d "$d" ] || return 0; [ -e "$d/runner" ] && ! kill -0 "$(cat "$d/runner")" 2>/dev/null && ! news; }
+lost() { [ -d "$d" ] || return 0; [ -e "$d/runner" ] && [ ! -e "/proc/$(cat "$d/runner")/cwd" ] && ! news; }
 ${wait ? waitForNews : ""}
 ${keepStdout === undefined && keepStderr === undefined ? "" : waitForMore(place)}
 [ -e "$d/never" ] && { echo never; exit 0; }

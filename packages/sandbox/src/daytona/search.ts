@@ -11,6 +11,9 @@ import type { RunSteps } from "./files.ts";
 /** Of all that a search finds; what is beyond it is told as truncated, or left out of a list. */
 const mostFoundBytes = 64 * 1024 * 1024;
 
+/** A tree can be large. */
+const searchSeconds = 300;
+
 export interface SearchOptions {
   readonly run: RunSteps;
   toPath(asked: string): string;
@@ -33,7 +36,10 @@ export function createSearch({ run, toPath, root }: SearchOptions): Pick<Sandbox
 
   const readEntries = async (asked: string, tests: string): Promise<{ base: string; found: Entry[] }> => {
     const path = toPath(asked);
-    const [printed = ""] = await run([{ asked, path, code: inDirectory(entries(tests)) }], { what: "list files" });
+    const [printed = ""] = await run([{ asked, path, code: inDirectory(entries(tests)) }], {
+      what: "list files",
+      seconds: searchSeconds,
+    });
     const [here = "", found = ""] = printed.split("\n");
     const decoded = Buffer.from(found, "base64").toString("utf8").split("\0").slice(0, -1);
     const sorted = decoded.map(toEntry).sort((a, b) => (a.below < b.below ? -1 : 1));
@@ -63,6 +69,7 @@ export function createSearch({ run, toPath, root }: SearchOptions): Pick<Sandbox
         [{ asked, path: toPath(asked), code: grepCode(impossible ? "" : text, maxMatches + 1) }],
         {
           what: "search files",
+          seconds: searchSeconds,
         },
       );
       if (impossible) return { matches: [], truncated: false };

@@ -45,6 +45,8 @@ export interface DaytonaServer {
   readonly sandboxes: ReadonlyMap<string, LocalSandbox>;
   /** As its own timer does. */
   stopSandbox(id: string): Promise<void>;
+  /** As someone else does. */
+  deleteSandbox(id: string): void;
   close(): Promise<void>;
 }
 
@@ -193,6 +195,10 @@ export async function startDaytonaServer(): Promise<DaytonaServer> {
       settings.ignoresNetwork = value;
     },
     stopSandbox,
+    deleteSandbox(id) {
+      sandboxes.delete(id);
+      killAll(id);
+    },
     async close() {
       for (const id of sandboxes.keys()) killAll(id);
       server.closeAllConnections();
