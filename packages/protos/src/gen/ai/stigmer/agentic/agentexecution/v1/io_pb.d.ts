@@ -60,7 +60,8 @@ export declare const SessionIdSchema: GenMessage<SessionId>;
  */
 export declare type AgentExecutionList = Message<"ai.stigmer.agentic.agentexecution.v1.AgentExecutionList"> & {
   /**
-   * How many pages of the requested size there are; no more than 10,000 runs are counted.
+   * How many pages of the requested size there are; no more than 10,000 runs are counted, and a count above 1,000 may be some
+   * seconds old.
    *
    * @generated from field: int32 total_pages = 1;
    */

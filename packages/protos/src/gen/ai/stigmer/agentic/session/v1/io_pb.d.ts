@@ -58,7 +58,8 @@ export declare const AgentIdSchema: GenMessage<AgentId>;
  */
 export declare type SessionList = Message<"ai.stigmer.agentic.session.v1.SessionList"> & {
   /**
-   * How many pages of the requested size there are.
+   * How many pages of the requested size there are; no more than 10,000 sessions are counted, and a count above 1,000 may be
+   * some seconds old.
    *
    * @generated from field: int32 total_pages = 1;
    */
