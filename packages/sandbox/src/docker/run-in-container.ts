@@ -225,8 +225,9 @@ export function runInContainer(request: ContainerCommand, context: ContainerCont
     const found = await state();
     if (found === "gone") return stopped("sandbox-gone");
     const exitCode = await exitCodeOfExec();
-    if (pid === undefined && found === "running" && exitCode <= 128)
+    if (pid === undefined && found === "running" && exitCode <= 128) {
       return couldNotStart(`its shell ended with ${exitCode}. The limit of processes may be reached.`);
+    }
     await context.current()?.kill(context.mark);
     return stopped("killed");
   };
