@@ -7,11 +7,18 @@ import { createExecuteOutput, discard } from "../host-processes/capture.ts";
 import { quote } from "../isolated/quote.ts";
 import { toRelativePath } from "../paths.ts";
 import { createProcessRegistry } from "../process-registry.ts";
-import type { Sandbox } from "../sandbox.ts";
+import type { ExecuteResult, Sandbox } from "../sandbox.ts";
 import { isFailure, toScriptError } from "./file-error.ts";
 import type { Machine } from "./machine.ts";
 import { aliveScript, killScript, type StartCommand } from "./process-scripts.ts";
-import { noInput, startCommand, type RemoteCommand, type RemoteCommandOptions } from "./remote-command.ts";
+import {
+  failedExit,
+  noInput,
+  startCommand,
+  type CommandExit,
+  type RemoteCommand,
+  type RemoteCommandOptions,
+} from "./remote-command.ts";
 import { placeFunctions } from "./shell-code.ts";
 
 export interface CommandsOptions {
@@ -67,6 +74,7 @@ export function createCommands(options: CommandsOptions): Commands {
     const path = toRelativePath(request.cwd, roots);
     const discarded = over;
     over = [];
+    const input = typeof stdin === "object" && "file" in stdin ? [stdin.file] : [];
     const command = startCommand({
       machine,
       directory,
@@ -89,7 +97,7 @@ export function createCommands(options: CommandsOptions): Commands {
     void command.gone.then(() => {
       commands.delete(command);
       leftovers.delete(directory);
-      over.push(directory);
+      over.push(directory, ...input);
       return undefined;
     });
     return command;
@@ -151,8 +159,13 @@ export function createCommands(options: CommandsOptions): Commands {
     const killed =
       running.length === 0
         ? Promise.resolve()
-        : machine.run(killScript({ directories, mark }), { what, idempotent: true, seconds: 30 });
-    await Promise.allSettled([killed, ...running.map((command) => command.stop("sandbox-gone", killed))]);
+        : machine.run(killScript({ directories, mark }), { what, idempotent: true, seconds: 10 });
+    const [outcome] = await Promise.allSettled([
+      killed,
+      ...running.map((command) => command.stop("sandbox-gone", killed)),
+    ]);
+    // Gone, or silent: whatever is left goes with the sandbox.
+    if (outcome.status === "rejected") return;
     // What watched a command may still make a file in it.
     const removing = `n=0; until rm -rf ${base} 2>/dev/null || [ $n = 20 ]; do sleep 0.05; n=$((n + 1)); done`;
     await machine.run(removing, { what: "clean up", idempotent: true }).catch(() => {});
@@ -166,17 +179,27 @@ export function createCommands(options: CommandsOptions): Commands {
       const request = toExecuteRequest(text, executeOptions);
       const begun = performance.now();
       const output = createExecuteOutput(request);
-      const stdin = request.signal?.aborted ? undefined : await toInput(request.stdin);
+      const result = (exit: CommandExit): ExecuteResult => {
+        const reason = exit.reason && { reason: exit.reason };
+        return { exitCode: exit.exitCode, ...output.read(), durationMs: performance.now() - begun, ...reason };
+      };
+      let stdin: StartCommand["stdin"];
+      try {
+        stdin = request.signal?.aborted ? undefined : await toInput(request.stdin);
+      } catch (error) {
+        output.push("stderr", Buffer.from(`${(error as Error).message}\n`));
+        return result(failedExit(error));
+      }
       const command = await begin(request, {
         sink: output,
         stdin,
         enoughStdout: request.onStdout === undefined ? request.maxOutputBytes : undefined,
         enoughStderr: request.onStderr === undefined ? request.maxOutputBytes : undefined,
       });
-      const { exitCode, reason } = await command.exit;
-      if (command.isRunning()) listLeftover(command, request.command, exitCode);
+      const exit = await command.exit;
+      if (command.isRunning()) listLeftover(command, request.command, exit.exitCode);
       else command.handOver(discard);
-      return { exitCode, ...output.read(), durationMs: performance.now() - begun, ...(reason && { reason }) };
+      return result(exit);
     },
 
     async spawn(text, spawnOptions) {

@@ -220,12 +220,20 @@ async function attach(
 async function prepare(machine: Machine, rootDir: string, base: string): Promise<string> {
   const output = await machine.run(
     `
-said=$(mkdir -p -- ${quote(rootDir)} 2>&1) || { printf '? %s\\n' "$said"; exit 0; }
-cd -P -- ${quote(rootDir)} || exit 1
-mkdir -m 700 ${base}
-find . -maxdepth 0 -printf '' && stat -c %s . && printf x | base64 -w 0 && mv --version && setsid true && grep -Z -m 1 -c x </dev/null; [ $? -le 1 ] || echo '- tools'
+export LC_ALL=C
+d=${quote(rootDir)}
+if ! said=$(mkdir -p -- "$d" 2>&1); then
+  # Daytona's own images have a user that may not make /workspace, but may become one that may.
+  { sudo -n mkdir -p -- "$d" && sudo -n chown "$(id -u):$(id -g)" "$d"; } >/dev/null 2>&1 || { printf '? %s\\n' "$said"; exit 0; }
+fi
+cd -P -- "$d" || exit 1
+[ -d ${base} ] || mkdir -m 700 ${base} || exit 1
+{
+  find . -maxdepth 0 -printf '' && stat -c %s . && base64 -w 0 </dev/null && mv --version && setsid true &&
+  echo x | grep -Z -F x
+} >/dev/null 2>&1 || echo '- tools'
 printf 'root '; readlink /proc/self/cwd`,
-    { what: "prepare the sandbox", idempotent: false },
+    { what: "prepare the sandbox", idempotent: true },
   );
   const lines = output?.split("\n") ?? [];
   const failure = lines.find((line) => line.startsWith("? "));

@@ -4,13 +4,10 @@ import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeSandboxConformance } from "@stigmer/sandbox/conformance";
-import { afterAll, beforeAll, describe, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { apiKey, startDaytonaServer, type DaytonaServer } from "./__fixtures__/daytona-server.ts";
 import { daytonaCapabilities } from "./capabilities.ts";
 import { createDaytonaSandbox } from "./index.ts";
-
-// A gigabyte takes its time over HTTP.
-vi.setConfig({ testTimeout: 240_000 });
 
 let directory: string;
 let server: DaytonaServer;

@@ -1,6 +1,6 @@
 // What a service over a network does wrong, and what the driver makes of it.
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, realpath, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -26,6 +26,7 @@ afterEach(async () => {
   server.heal();
   server.startMs = 0;
   server.ignoresNetwork = false;
+  server.programs = "";
   for (const sandbox of opened.splice(0)) await sandbox.dispose().catch(() => {});
 });
 
@@ -128,6 +129,24 @@ describe("making a sandbox", () => {
     });
   });
 
+  test("tells a root that can't be made, and leaves no sandbox behind", async () => {
+    const before = server.sandboxes.size;
+    await expect(open({ rootDir: "/proc/workspace" })).rejects.toMatchObject({ code: "not-found" });
+    await expect(open({ rootDir: "workspace" })).rejects.toMatchObject({ code: "invalid-argument" });
+    expect(server.sandboxes.size).toBe(before);
+  });
+
+  test("tells what a snapshot lacks", async () => {
+    server.programs = join(directory, "programs");
+    await mkdir(server.programs);
+    // As busybox's find does, which has no -printf.
+    await writeFile(join(server.programs, "find"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    await expect(open()).rejects.toMatchObject({
+      code: "backend-unavailable",
+      message: expect.stringContaining("findutils"),
+    });
+  });
+
   test("asks Daytona for the network policy", async () => {
     await open({ network: { type: "off" } });
     expect(asked()).toMatchObject({ networkBlockAll: true });
@@ -226,6 +245,16 @@ describe("running a command", () => {
       stderr: expect.stringContaining("no upstream"),
     });
     await expect(sandbox.files.read("x")).rejects.toMatchObject({ code: "backend-unavailable" });
+  });
+
+  test("is a result when its input can't be brought", async () => {
+    const sandbox = await open();
+    server.fail({ on: /bulk-upload$/, fault: { status: 507, message: "no room" } });
+    expect(await sandbox.execute("cat", { stdin: "x".repeat(300_000) })).toMatchObject({
+      exitCode: 126,
+      reason: "backend-error",
+      stderr: expect.stringContaining("no room"),
+    });
   });
 
   test("tells that the sandbox vanished, before it and under it", async () => {

@@ -93,7 +93,7 @@ export function startCommand(options: RemoteCommandOptions): RemoteCommand {
     machine.run(killScript({ directories: [directory], mark } satisfies KillTarget), {
       what: "end a command",
       idempotent: true,
-      seconds: 30,
+      seconds: 10,
     });
   const stop = async (reason: StopReason, killed?: Promise<unknown>): Promise<void> => {
     if (!exited) stopReason ??= reason;
@@ -187,13 +187,13 @@ export function startCommand(options: RemoteCommandOptions): RemoteCommand {
         started.reject(error);
         exit.reject(error);
       } else {
-        const why = SandboxError.is(error) && error.code === "sandbox-gone" ? "sandbox-gone" : "backend-error";
+        const why = failedExit(error);
         if (!exited && stopReason === undefined) {
           push("stderr", Buffer.from(`${(error as Error).message}\n`));
           // Nobody follows it any more, so it shall not go on either.
-          if (why === "backend-error") void kill().catch(() => {});
+          if (why.reason === "backend-error") void kill().catch(() => {});
         }
-        settle({ exitCode: 126, reason: why });
+        settle(why);
       }
     }
   };
@@ -318,6 +318,12 @@ function parse(output: string, next: { stdout: number; stderr: number }): Reply 
 
 function stopped(reason: StopReason): CommandExit {
   return { exitCode: reason === "timeout" ? 124 : 128 + constants.signals.SIGKILL, reason };
+}
+
+/** Of a command that nothing can be heard of. */
+export function failedExit(error: unknown): CommandExit {
+  const gone = SandboxError.is(error) && error.code === "sandbox-gone";
+  return { exitCode: 126, reason: gone ? "sandbox-gone" : "backend-error" };
 }
 
 /** A shell tells an end by a signal as an exit code only. */

@@ -42,6 +42,8 @@ export interface DaytonaServer {
   startMs: number;
   /** Settings that an older installation does not know. */
   ignoresNetwork: boolean;
+  /** Where commands find programs first. */
+  programs: string;
   readonly sandboxes: ReadonlyMap<string, LocalSandbox>;
   /** As its own timer does. */
   stopSandbox(id: string): Promise<void>;
@@ -59,7 +61,7 @@ export async function startDaytonaServer(): Promise<DaytonaServer> {
   const sandboxes = new Map<string, LocalSandbox>();
   const requests: { line: string; body: string }[] = [];
   let rules: { rule: FaultRule; seen: number }[] = [];
-  const settings = { startMs: 0, ignoresNetwork: false };
+  const settings = { startMs: 0, ignoresNetwork: false, programs: "" };
 
   const base = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const show = (sandbox: LocalSandbox): unknown => ({ ...sandbox.dto, state: sandbox.state });
@@ -128,7 +130,10 @@ export async function startDaytonaServer(): Promise<DaytonaServer> {
     if (sandbox === undefined) return failure({ status: 404, message: "not found" });
     if (sandbox.state !== "started") return failure({ status: 400, message: "no IP address found. Is the Sandbox started?" });
     const what = rest.join("/");
-    if (what === "process/execute") return execute(id, JSON.parse(body.toString()) as ExecuteRequest);
+    if (what === "process/execute") {
+      const request = JSON.parse(body.toString()) as ExecuteRequest;
+      return execute(id, request, settings.programs);
+    }
     if (what === "files/bulk-upload") return upload(body, contentType);
     if (what === "files/bulk-download") return download((JSON.parse(body.toString()) as { paths: string[] }).paths);
     return failure({ status: 404, message: `no route ${what}` });
@@ -194,6 +199,12 @@ export async function startDaytonaServer(): Promise<DaytonaServer> {
     set ignoresNetwork(value) {
       settings.ignoresNetwork = value;
     },
+    get programs() {
+      return settings.programs;
+    },
+    set programs(directory) {
+      settings.programs = directory;
+    },
     stopSandbox,
     deleteSandbox(id) {
       sandboxes.delete(id);
@@ -239,9 +250,13 @@ interface ExecuteRequest {
 
 const markOf = (id: string): string => `LOCAL_DAYTONA_SANDBOX=${id}`;
 
-async function execute(id: string, { command, timeout, cwd, envs }: ExecuteRequest): Promise<Answer> {
+async function execute(
+  id: string,
+  { command, timeout, cwd, envs }: ExecuteRequest,
+  programs: string,
+): Promise<Answer> {
   const [name = "", value = ""] = markOf(id).split("=");
-  const env = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/tmp", [name]: value, ...envs };
+  const env = { PATH: `${programs === "" ? "" : `${programs}:`}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, HOME: "/tmp", [name]: value, ...envs };
   const child = spawn("/bin/sh", [], { cwd, env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
   const output: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => output.push(chunk));
