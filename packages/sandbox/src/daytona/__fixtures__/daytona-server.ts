@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname } from "node:path";
@@ -213,6 +213,9 @@ export async function startDaytonaServer(): Promise<DaytonaServer> {
     async close() {
       for (const id of sandboxes.keys()) killAll(id);
       server.closeAllConnections();
+      // What was to be removed while the server failed.
+      const left = requests.flatMap(({ body }) => body.match(/\/tmp\/\.sandbox-[0-9a-f-]+/g) ?? []);
+      for (const place of new Set(left)) await rm(place, { recursive: true, force: true });
       await new Promise((resolve) => server.close(resolve));
     },
   };
