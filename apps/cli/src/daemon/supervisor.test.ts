@@ -142,7 +142,7 @@ describe("a child that dies", () => {
   test("is killed when it does not become ready, and that counts", async () => {
     const policy = { ...restarts };
     const supervisor = await start({ restarts: policy });
-    policy.readyWithinMs = 500;
+    policy.readyWithinMs = 3_000;
     daemon.behave("runner", { neverReady: true, ignoreSigterm: true });
     process.kill(childOf(supervisor, "agent-runner").pid, "SIGKILL");
     await eventually(() => expect(daemon.starts("runner")).toHaveLength(2));
@@ -152,7 +152,7 @@ describe("a child that dies", () => {
       expect(childOf(supervisor, "agent-runner")).toMatchObject({
         state: "running",
         restarts: 2,
-        lastError: `agent-runner was not ready within 0.5 s: see ${daemon.homes.logsDir}/runner.log`,
+        lastError: `agent-runner was not ready within 3 s: see ${daemon.homes.logsDir}/runner.log`,
       }),
     );
   });
