@@ -107,7 +107,7 @@ describe("a runner in cloud mode", () => {
   });
 
   it("is turned away by a server that does not know its key", async () => {
-    expect(await lastLine(cloud())).toMatch(/^Failed to connect to stigmer-server at .*not valid/);
+    expect(await lastLine(cloud())).toMatch(/^Failed to connect to stigmer-server at .*the API key is not known here/);
   });
 });
 
