@@ -3,7 +3,7 @@ import type { BaseMessage } from "@langchain/core/messages";
 import { isGraphDrained } from "@langchain/langgraph";
 import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
 import { AgentError } from "./errors.ts";
-import type { WriteBehind } from "./ledger/run-writes.ts";
+import type { RunWrites, WriteBehind } from "./ledger/run-writes.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { createInbox, isSteering } from "./run-control/inbox.ts";
 import { createRunGate, gateConfig, type RunGate } from "./run-control/run-gate.ts";
@@ -49,7 +49,10 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   let used = false;
 
   /** Takes the graph on from where it stands, or from what was said, until it stops. */
-  async function* advance(said: BaseMessage[], gate: RunGate, signal: AbortSignal): AsyncGenerator<AgentEvent, Stop> {
+  async function* advance(
+    said: BaseMessage[],
+    { gate, signal, writes }: { readonly gate: RunGate; readonly signal: AbortSignal; readonly writes: RunWrites },
+  ): AsyncGenerator<AgentEvent, Stop> {
     try {
       const stream = await graph.stream(said.length === 0 ? null : { messages: said }, {
         configurable: { ...thread, ...gateConfig(gate) },
@@ -61,7 +64,12 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         recursionLimit: options.recursionLimit,
         signal,
       });
-      for await (const [namespace, mode, data] of stream) if (!isRest(mode, data)) yield { namespace, mode, data };
+      for await (const [namespace, mode, data] of stream) {
+        if (isRest(mode, data)) continue;
+        // Nobody is told of a result that the ledger might not have: whoever went on with the run would have to take it back.
+        await writes.written();
+        yield { namespace, mode, data };
+      }
       return "ended";
     } catch (error) {
       if (!(error instanceof Error) || !isGraphDrained(error)) throw error;
@@ -94,7 +102,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         if (gate.rest.aborted) break;
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
-        at = yield* advance(input, gate, stop);
+        at = yield* advance(input, { gate, signal: stop, writes });
         // It has not come to rest, let alone to its end, before what it did is written down.
         await writes.settled();
         input = [];

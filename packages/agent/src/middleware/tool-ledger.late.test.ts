@@ -78,6 +78,23 @@ async function storedResults(): Promise<string[]> {
     .map(({ text }) => text);
 }
 
+it("tells nobody else of a result that is on its way", async () => {
+  bench = await openWorkbench([main({ toolCalls: [one] }, { text: "Done." })]);
+  const { ledger, ways } = slowLedger();
+  const agent = await bench.agent({ ledger });
+  const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go." });
+  const told: AgentEvent[] = [];
+  const reading = (async () => {
+    for await (const event of run.events()) told.push(event);
+  })();
+  await asked(2);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(toolResults(told)).toEqual([]);
+  ways[0]?.resolve();
+  await reading;
+  expect(toolResults(told)).toHaveLength(1);
+});
+
 it("lets the model read a result that is on its way, and holds the next call until it is there", async () => {
   bench = await openWorkbench([oneThenTwo]);
   const { ledger, log, ways } = slowLedger();
