@@ -7,6 +7,8 @@ export interface Evidence {
   readonly of: string;
   readonly passed: number;
   readonly failed: number;
+  /** What failed, each with the first lines of why. */
+  readonly failures?: readonly string[];
 }
 
 export interface Gate {
@@ -19,6 +21,7 @@ export interface Gate {
 export interface Totals {
   readonly passed: number;
   readonly failed: number;
+  readonly failures: readonly string[];
 }
 
 /** A command that failed its gate; carries all it printed. */
@@ -53,6 +56,7 @@ export function counted(output: string, pattern: RegExp): number {
 export async function runGates(gates: readonly Gate[]): Promise<Totals> {
   let passed = 0;
   let failed = 0;
+  const failures: string[] = [];
   for (const gate of gates) {
     const started = performance.now();
     const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
@@ -63,18 +67,27 @@ export async function runGates(gates: readonly Gate[]): Promise<Totals> {
       }
       passed += evidence.passed;
       failed += evidence.failed;
+      failures.push(...(evidence.failures ?? []));
       const mark = evidence.failed === 0 ? "✓" : "✗";
       console.log(`${mark} ${gate.name} (${evidence.count} ${evidence.of}, ${seconds()})`);
     } catch (error) {
       failed += 1;
-      console.log(`✗ ${gate.name} (${seconds()})\n${error instanceof Error ? error.message : String(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      failures.push(`${gate.name}: ${firstLines(why)}`);
+      console.log(`✗ ${gate.name} (${seconds()})\n${why}`);
     }
   }
-  return { passed, failed };
+  return { passed, failed, failures };
 }
 
-/** The closing line, which scripts read, and the exit code. */
-export function conclude({ passed, failed }: Totals): void {
+/** The beginning of a long message, indented under its title. */
+export function firstLines(text: string): string {
+  return text.split("\n").slice(0, 12).join("\n    ");
+}
+
+/** What failed once more, where whoever has only the end of the output sees it; the closing line, which scripts read; the exit code. */
+export function conclude({ passed, failed, failures }: Totals): void {
+  for (const failure of failures) console.log(`\n✗ failed: ${failure}`);
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 }
