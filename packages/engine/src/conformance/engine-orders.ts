@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
-import { ApprovalDecision, type InboxItem, InboxItemSchema } from "@stigmer/protos/runner/v1";
+import { ApprovalDecision } from "@stigmer/protos/agentexecution/v1";
+import { type InboxItem, InboxItemSchema } from "@stigmer/protos/runner/v1";
 import type { ActivityContext } from "../contract.ts";
 import { ActivityStop } from "../errors.ts";
 import { aborted, activitiesOf, type Check, completed, idOf, received } from "./engine-cases.ts";

@@ -1,5 +1,6 @@
 import { fromJson, type JsonValue, toJson, toJsonString } from "@bufbuild/protobuf";
-import { ApprovalDecision, type InboxItem, InboxItemSchema } from "@stigmer/protos/runner/v1";
+import { ApprovalDecision } from "@stigmer/protos/agentexecution/v1";
+import { type InboxItem, InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { MAX_INBOX_BYTES, MAX_INBOX_ITEMS, MAX_ITEM_BYTES, MAX_REASON_LENGTH } from "../workflow-contract.ts";
 
 const MAX_ID_LENGTH = 128;

@@ -3,6 +3,7 @@
 export * from "./api_pb.js";
 export * from "./command_pb.js";
 export * from "./io_pb.js";
+export * from "./policy_pb.js";
 export * from "./query_pb.js";
 export * from "./spec_pb.js";
 export * from "./status_pb.js";

@@ -6,6 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ApiResourceReference } from "../../../commons/apiresource/io_pb.js";
 import type { EnvironmentSpec } from "../../environment/v1/spec_pb.js";
+import type { ApprovalPolicy, RunLimits } from "./policy_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/agent/v1/spec.proto.
@@ -66,6 +67,48 @@ export declare type AgentSpec = Message<"ai.stigmer.agentic.agent.v1.AgentSpec">
    * @generated from field: ai.stigmer.agentic.environment.v1.EnvironmentSpec env_spec = 7;
    */
   envSpec?: EnvironmentSpec | undefined;
+
+  /**
+   * Servers that are resources of their own, whose tools the agent gets beside those of `mcp_servers`.
+   *
+   * @generated from field: repeated ai.stigmer.agentic.agent.v1.McpServerReference mcp_server_refs = 1000;
+   */
+  mcpServerRefs: McpServerReference[];
+
+  /**
+   * Which tool calls a person has to allow, sub-agents' included.
+   *
+   * @generated from field: ai.stigmer.agentic.agent.v1.ApprovalPolicy approval_policy = 1001;
+   */
+  approvalPolicy?: ApprovalPolicy | undefined;
+
+  /**
+   * What a run of this agent may use.
+   *
+   * @generated from field: ai.stigmer.agentic.agent.v1.RunLimits limits = 1002;
+   */
+  limits?: RunLimits | undefined;
+
+  /**
+   * The model to use, such as `claude-sonnet-4-5` or `openai:gpt-5`; a run may name another. Empty for the runner's default.
+   *
+   * @generated from field: string model_name = 1003;
+   */
+  modelName: string;
+
+  /**
+   * The only tools that the agent has, by name; `*` stands for any characters. Empty: all.
+   *
+   * @generated from field: repeated string tools = 1004;
+   */
+  tools: string[];
+
+  /**
+   * Tools that the agent does not have, by name; `*` stands for any characters. They win over `tools`.
+   *
+   * @generated from field: repeated string disallowed_tools = 1005;
+   */
+  disallowedTools: string[];
 };
 
 /**
@@ -73,6 +116,40 @@ export declare type AgentSpec = Message<"ai.stigmer.agentic.agent.v1.AgentSpec">
  * Use `create(AgentSpecSchema)` to create a new message.
  */
 export declare const AgentSpecSchema: GenMessage<AgentSpec>;
+
+/**
+ * McpServerReference lets an agent use an McpServer resource.
+ *
+ * @generated from message ai.stigmer.agentic.agent.v1.McpServerReference
+ */
+export declare type McpServerReference = Message<"ai.stigmer.agentic.agent.v1.McpServerReference"> & {
+  /**
+   * The server.
+   *
+   * @generated from field: ai.stigmer.commons.apiresource.ApiResourceReference ref = 1;
+   */
+  ref?: ApiResourceReference | undefined;
+
+  /**
+   * What the agent and its sub-agents call the server by; empty: its slug.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The names of the tools to give the agent; empty gives the server's `default_enabled_tools`.
+   *
+   * @generated from field: repeated string enabled_tools = 3;
+   */
+  enabledTools: string[];
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agent.v1.McpServerReference.
+ * Use `create(McpServerReferenceSchema)` to create a new message.
+ */
+export declare const McpServerReferenceSchema: GenMessage<McpServerReference>;
 
 /**
  * SubAgent is an agent defined inside another, known only there.
@@ -121,6 +198,34 @@ export declare type SubAgent = Message<"ai.stigmer.agentic.agent.v1.SubAgent"> &
    * @generated from field: repeated ai.stigmer.commons.apiresource.ApiResourceReference skill_refs = 6;
    */
   skillRefs: ApiResourceReference[];
+
+  /**
+   * The model to use; empty: that of the run.
+   *
+   * @generated from field: string model_name = 1000;
+   */
+  modelName: string;
+
+  /**
+   * The only tools that it has, by name; `*` stands for any characters. Empty: those of the agent and its `mcp_servers`.
+   *
+   * @generated from field: repeated string tools = 1001;
+   */
+  tools: string[];
+
+  /**
+   * Tools that it does not have, by name; `*` stands for any characters.
+   *
+   * @generated from field: repeated string disallowed_tools = 1002;
+   */
+  disallowedTools: string[];
+
+  /**
+   * Which of the agent's `sub_agents` it can hand tasks to, by name. Not in a circle.
+   *
+   * @generated from field: repeated string sub_agents = 1003;
+   */
+  subAgents: string[];
 };
 
 /**

@@ -6,7 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { ApiResourceMetadata } from "../../../commons/apiresource/metadata_pb.js";
 import type { AgentExecutionSpec } from "./spec_pb.js";
-import type { ExecutionPhase, MessageType, SubAgentStatus, TodoStatus, ToolCallStatus } from "./enum_pb.js";
+import type { ApprovalDecision, ApprovalScope, ExecutionPhase, MessageType, SubAgentStatus, TodoStatus, ToolCallStatus } from "./enum_pb.js";
 import type { ApiResourceAudit } from "../../../commons/apiresource/status_pb.js";
 
 /**
@@ -151,6 +151,13 @@ export declare type AgentExecutionStatus = Message<"ai.stigmer.agentic.agentexec
    * @generated from field: ai.stigmer.agentic.agentexecution.v1.ExecutionUsage usage = 1001;
    */
   usage?: ExecutionUsage | undefined;
+
+  /**
+   * The skills that were put into the workspace, those of sub-agents included.
+   *
+   * @generated from field: repeated ai.stigmer.agentic.agentexecution.v1.SkillUse skills = 1002;
+   */
+  skills: SkillUse[];
 };
 
 /**
@@ -158,6 +165,47 @@ export declare type AgentExecutionStatus = Message<"ai.stigmer.agentic.agentexec
  * Use `create(AgentExecutionStatusSchema)` to create a new message.
  */
 export declare const AgentExecutionStatusSchema: GenMessage<AgentExecutionStatus>;
+
+/**
+ * SkillUse is a skill as a run has it.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.SkillUse
+ */
+export declare type SkillUse = Message<"ai.stigmer.agentic.agentexecution.v1.SkillUse"> & {
+  /**
+   * The skill.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Which of its versions: the SHA-256 of its archive.
+   *
+   * @generated from field: string version_hash = 2;
+   */
+  versionHash: string;
+
+  /**
+   * Where its SKILL.md or Markdown file is in the workspace.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * The sub-agent that has it; empty for the agent itself.
+   *
+   * @generated from field: string sub_agent = 4;
+   */
+  subAgent: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.SkillUse.
+ * Use `create(SkillUseSchema)` to create a new message.
+ */
+export declare const SkillUseSchema: GenMessage<SkillUse>;
 
 /**
  * ExecutionUsage is what a run has consumed, sub-agents included, over all its attempts.
@@ -199,6 +247,42 @@ export declare type ExecutionUsage = Message<"ai.stigmer.agentic.agentexecution.
    * @generated from field: int32 model_calls = 5;
    */
   modelCalls: number;
+
+  /**
+   * How many tools were called.
+   *
+   * @generated from field: int32 tool_calls = 6;
+   */
+  toolCalls: number;
+
+  /**
+   * What the models cost, in millionths of a US dollar, estimated from a price list; of models without a price nothing is
+   * counted.
+   *
+   * @generated from field: uint32 cost_micro_usd = 7;
+   */
+  costMicroUsd: number;
+
+  /**
+   * From the start of the work to the first thing that a model said or thought, in milliseconds.
+   *
+   * @generated from field: uint32 time_to_first_token_ms = 8;
+   */
+  timeToFirstTokenMs: number;
+
+  /**
+   * The longest time at work in which nothing happened that could be shown, in milliseconds.
+   *
+   * @generated from field: uint32 longest_silence_ms = 9;
+   */
+  longestSilenceMs: number;
+
+  /**
+   * Time at work over all attempts, in milliseconds; rest does not count.
+   *
+   * @generated from field: uint32 active_ms = 10;
+   */
+  activeMs: number;
 };
 
 /**
@@ -206,6 +290,61 @@ export declare type ExecutionUsage = Message<"ai.stigmer.agentic.agentexecution.
  * Use `create(ExecutionUsageSchema)` to create a new message.
  */
 export declare const ExecutionUsageSchema: GenMessage<ExecutionUsage>;
+
+/**
+ * ModelCallUsage is what one call of a model consumed.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.ModelCallUsage
+ */
+export declare type ModelCallUsage = Message<"ai.stigmer.agentic.agentexecution.v1.ModelCallUsage"> & {
+  /**
+   * The model, as its provider names it.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Tokens that it read, cached ones included.
+   *
+   * @generated from field: uint32 input_tokens = 2;
+   */
+  inputTokens: number;
+
+  /**
+   * Tokens that it wrote, reasoning included.
+   *
+   * @generated from field: uint32 output_tokens = 3;
+   */
+  outputTokens: number;
+
+  /**
+   * Of the input tokens, those that the provider had cached.
+   *
+   * @generated from field: uint32 cached_input_tokens = 4;
+   */
+  cachedInputTokens: number;
+
+  /**
+   * Of the output tokens, those that were reasoning.
+   *
+   * @generated from field: uint32 reasoning_tokens = 5;
+   */
+  reasoningTokens: number;
+
+  /**
+   * Its estimated cost in millionths of a US dollar; 0 for a model without a price.
+   *
+   * @generated from field: uint32 cost_micro_usd = 6;
+   */
+  costMicroUsd: number;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.ModelCallUsage.
+ * Use `create(ModelCallUsageSchema)` to create a new message.
+ */
+export declare const ModelCallUsageSchema: GenMessage<ModelCallUsage>;
 
 /**
  * TodoItem is one item of the agent's plan.
@@ -309,6 +448,20 @@ export declare type AgentMessage = Message<"ai.stigmer.agentic.agentexecution.v1
    * @generated from field: string reasoning = 1001;
    */
   reasoning: string;
+
+  /**
+   * What the model call behind the message consumed.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ModelCallUsage usage = 1002;
+   */
+  usage?: ModelCallUsage | undefined;
+
+  /**
+   * The sub-agent's task in which it was said; empty for the agent itself.
+   *
+   * @generated from field: string sub_agent_id = 1003;
+   */
+  subAgentId: string;
 };
 
 /**
@@ -385,6 +538,20 @@ export declare type ToolCall = Message<"ai.stigmer.agentic.agentexecution.v1.Too
    * @generated from field: string error = 9;
    */
   error: string;
+
+  /**
+   * What a person was asked about it, and answered.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ToolCallApproval approval = 1000;
+   */
+  approval?: ToolCallApproval | undefined;
+
+  /**
+   * The sub-agent's task in which it was called; empty for the agent itself.
+   *
+   * @generated from field: string sub_agent_id = 1001;
+   */
+  subAgentId: string;
 };
 
 /**
@@ -392,6 +559,68 @@ export declare type ToolCall = Message<"ai.stigmer.agentic.agentexecution.v1.Too
  * Use `create(ToolCallSchema)` to create a new message.
  */
 export declare const ToolCallSchema: GenMessage<ToolCall>;
+
+/**
+ * ToolCallApproval is the question whether a tool call may run. It is open while the call waits for approval.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.ToolCallApproval
+ */
+export declare type ToolCallApproval = Message<"ai.stigmer.agentic.agentexecution.v1.ToolCallApproval"> & {
+  /**
+   * Why a person is asked.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * Since when (RFC 3339, UTC).
+   *
+   * @generated from field: string requested_at = 2;
+   */
+  requestedAt: string;
+
+  /**
+   * What was decided; unspecified while it is open.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ApprovalDecision decision = 3;
+   */
+  decision: ApprovalDecision;
+
+  /**
+   * How far the decision reaches.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ApprovalScope scope = 4;
+   */
+  scope: ApprovalScope;
+
+  /**
+   * Who decided.
+   *
+   * @generated from field: string decided_by = 5;
+   */
+  decidedBy: string;
+
+  /**
+   * When (RFC 3339, UTC).
+   *
+   * @generated from field: string decided_at = 6;
+   */
+  decidedAt: string;
+
+  /**
+   * Why it was decided so.
+   *
+   * @generated from field: string comment = 7;
+   */
+  comment: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.ToolCallApproval.
+ * Use `create(ToolCallApprovalSchema)` to create a new message.
+ */
+export declare const ToolCallApprovalSchema: GenMessage<ToolCallApproval>;
 
 /**
  * ComponentMetadata tells a user interface how to show something.
@@ -502,6 +731,20 @@ export declare type SubAgentExecution = Message<"ai.stigmer.agentic.agentexecuti
    * @generated from field: google.protobuf.Struct metadata = 9;
    */
   metadata?: JsonObject | undefined;
+
+  /**
+   * What it consumed so far, its own sub-agents not included.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ExecutionUsage usage = 1000;
+   */
+  usage?: ExecutionUsage | undefined;
+
+  /**
+   * The task in which it was handed over; empty when the agent itself did it.
+   *
+   * @generated from field: string parent_id = 1001;
+   */
+  parentId: string;
 };
 
 /**

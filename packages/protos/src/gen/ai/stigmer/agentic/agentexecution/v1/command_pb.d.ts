@@ -3,9 +3,10 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { AgentExecutionSchema, AgentExecutionStatus } from "./api_pb.js";
 import type { StatusDelta } from "./delta_pb.js";
+import type { ApprovalDecision, ApprovalScope } from "./enum_pb.js";
 import type { ApiResourceIdSchema } from "../../../commons/apiresource/io_pb.js";
 
 /**
@@ -212,6 +213,61 @@ export declare type SendMessageInput = Message<"ai.stigmer.agentic.agentexecutio
 export declare const SendMessageInputSchema: GenMessage<SendMessageInput>;
 
 /**
+ * ResolveApprovalInput decides a tool call that waits for a person.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.ResolveApprovalInput
+ */
+export declare type ResolveApprovalInput = Message<"ai.stigmer.agentic.agentexecution.v1.ResolveApprovalInput"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * The call's `id`.
+   *
+   * @generated from field: string tool_call_id = 2;
+   */
+  toolCallId: string;
+
+  /**
+   * What is decided.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ApprovalDecision decision = 3;
+   */
+  decision: ApprovalDecision;
+
+  /**
+   * Why; told to the agent with a rejection.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * With `edit`: the arguments to use instead.
+   *
+   * @generated from field: google.protobuf.Struct args = 5;
+   */
+  args?: JsonObject | undefined;
+
+  /**
+   * How far it reaches. For the session only an approval can be given.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ApprovalScope scope = 6;
+   */
+  scope: ApprovalScope;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.ResolveApprovalInput.
+ * Use `create(ResolveApprovalInputSchema)` to create a new message.
+ */
+export declare const ResolveApprovalInputSchema: GenMessage<ResolveApprovalInput>;
+
+/**
  * AgentExecutionCommandController starts, reports and stops runs.
  *
  * @generated from service ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController
@@ -311,6 +367,18 @@ export declare const AgentExecutionCommandController: GenService<{
   sendMessage: {
     methodKind: "unary";
     input: typeof SendMessageInputSchema;
+    output: typeof AgentExecutionSchema;
+  },
+  /**
+   * Decides a tool call that waits for approval. Answers when the decision is stored; the run goes on when nothing is left
+   * to decide. The same decision again changes nothing; another one, and one on a call that does not wait, is refused with
+   * FAILED_PRECONDITION.
+   *
+   * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController.resolveApproval
+   */
+  resolveApproval: {
+    methodKind: "unary";
+    input: typeof ResolveApprovalInputSchema;
     output: typeof AgentExecutionSchema;
   },
 }>;

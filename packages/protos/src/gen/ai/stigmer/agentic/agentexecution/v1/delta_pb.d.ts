@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
-import type { AgentExecutionStatus, ExecutionUsage, SubAgentExecution, TodoItem, ToolCall } from "./api_pb.js";
+import type { AgentExecutionStatus, ExecutionUsage, ModelCallUsage, SkillUse, SubAgentExecution, TodoItem, ToolCall } from "./api_pb.js";
 import type { ExecutionPhase, MessageType } from "./enum_pb.js";
 
 /**
@@ -124,6 +124,22 @@ export declare type StatusChange = Message<"ai.stigmer.agentic.agentexecution.v1
      */
     value: ToolCallRemoved;
     case: "toolCallRemoved";
+  } | {
+    /**
+     * What the model call behind a message consumed.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.MessageUsage message_usage = 11;
+     */
+    value: MessageUsage;
+    case: "messageUsage";
+  } | {
+    /**
+     * The skills of the run.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.SkillsReplaced skills = 12;
+     */
+    value: SkillsReplaced;
+    case: "skills";
   } | { case: undefined; value?: undefined };
 };
 
@@ -207,6 +223,13 @@ export declare type MessageStarted = Message<"ai.stigmer.agentic.agentexecution.
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
   metadata?: JsonObject | undefined;
+
+  /**
+   * The sub-agent's task in which it is said; empty for the agent itself.
+   *
+   * @generated from field: string sub_agent_id = 5;
+   */
+  subAgentId: string;
 };
 
 /**
@@ -214,6 +237,53 @@ export declare type MessageStarted = Message<"ai.stigmer.agentic.agentexecution.
  * Use `create(MessageStartedSchema)` to create a new message.
  */
 export declare const MessageStartedSchema: GenMessage<MessageStarted>;
+
+/**
+ * MessageUsage says what the model call behind a message consumed; it replaces what was said before.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.MessageUsage
+ */
+export declare type MessageUsage = Message<"ai.stigmer.agentic.agentexecution.v1.MessageUsage"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: string message_id = 1;
+   */
+  messageId: string;
+
+  /**
+   * What was consumed.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ModelCallUsage usage = 2;
+   */
+  usage?: ModelCallUsage | undefined;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.MessageUsage.
+ * Use `create(MessageUsageSchema)` to create a new message.
+ */
+export declare const MessageUsageSchema: GenMessage<MessageUsage>;
+
+/**
+ * SkillsReplaced is all skills of the run after a change.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.SkillsReplaced
+ */
+export declare type SkillsReplaced = Message<"ai.stigmer.agentic.agentexecution.v1.SkillsReplaced"> & {
+  /**
+   * The skills.
+   *
+   * @generated from field: repeated ai.stigmer.agentic.agentexecution.v1.SkillUse skills = 1;
+   */
+  skills: SkillUse[];
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.SkillsReplaced.
+ * Use `create(SkillsReplacedSchema)` to create a new message.
+ */
+export declare const SkillsReplacedSchema: GenMessage<SkillsReplaced>;
 
 /**
  * TextAppended adds text at the end of a message's text.

@@ -301,3 +301,83 @@ export enum SubAgentStatus {
  */
 export declare const SubAgentStatusSchema: GenEnum<SubAgentStatus>;
 
+/**
+ * ApprovalDecision is what a person decides on a tool call.
+ *
+ * @generated from enum ai.stigmer.agentic.agentexecution.v1.ApprovalDecision
+ */
+export enum ApprovalDecision {
+  /**
+   * Not said, which is an error.
+   *
+   * @generated from enum value: APPROVAL_DECISION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Run it.
+   *
+   * @generated from enum value: APPROVAL_DECISION_APPROVE = 1;
+   */
+  APPROVE = 1,
+
+  /**
+   * Run it with other arguments.
+   *
+   * @generated from enum value: APPROVAL_DECISION_EDIT = 2;
+   */
+  EDIT = 2,
+
+  /**
+   * Don't run it, and tell the agent why.
+   *
+   * @generated from enum value: APPROVAL_DECISION_REJECT = 3;
+   */
+  REJECT = 3,
+
+  /**
+   * Don't run it, and let the agent go on as if it had not asked.
+   *
+   * @generated from enum value: APPROVAL_DECISION_SKIP = 4;
+   */
+  SKIP = 4,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.agentexecution.v1.ApprovalDecision.
+ */
+export declare const ApprovalDecisionSchema: GenEnum<ApprovalDecision>;
+
+/**
+ * ApprovalScope is how far a decision on a tool call reaches.
+ *
+ * @generated from enum ai.stigmer.agentic.agentexecution.v1.ApprovalScope
+ */
+export enum ApprovalScope {
+  /**
+   * As `once`.
+   *
+   * @generated from enum value: APPROVAL_SCOPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * This call alone.
+   *
+   * @generated from enum value: APPROVAL_SCOPE_ONCE = 1;
+   */
+  ONCE = 1,
+
+  /**
+   * This call, and all calls of its kind in the session from here on: the same tool, and for commands the same program.
+   *
+   * @generated from enum value: APPROVAL_SCOPE_SESSION = 2;
+   */
+  SESSION = 2,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.agentexecution.v1.ApprovalScope.
+ */
+export declare const ApprovalScopeSchema: GenEnum<ApprovalScope>;
+

@@ -5,6 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ExecutionValue } from "../../executioncontext/v1/spec_pb.js";
+import type { ApprovalPolicy, RunLimits } from "../../agent/v1/policy_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/agentexecution/v1/spec.proto.
@@ -59,6 +60,13 @@ export declare type AgentExecutionSpec = Message<"ai.stigmer.agentic.agentexecut
    * @generated from field: bytes callback_token = 6;
    */
   callbackToken: Uint8Array;
+
+  /**
+   * What happens when a run of the session is under way.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.WhenBusy when_busy = 1000;
+   */
+  whenBusy: WhenBusy;
 };
 
 /**
@@ -86,6 +94,27 @@ export declare type ExecutionConfig = Message<"ai.stigmer.agentic.agentexecution
    * @generated from field: ai.stigmer.agentic.agentexecution.v1.UnknownOutcomePolicy unknown_outcome = 1000;
    */
   unknownOutcome: UnknownOutcomePolicy;
+
+  /**
+   * Rules for this run, tried before those of the session and of the agent; its `otherwise` is used when it is set.
+   *
+   * @generated from field: ai.stigmer.agentic.agent.v1.ApprovalPolicy approval_policy = 1001;
+   */
+  approvalPolicy?: ApprovalPolicy | undefined;
+
+  /**
+   * Nobody is there to ask: what a person would have to allow runs, and what is refused stays refused.
+   *
+   * @generated from field: bool auto_approve = 1002;
+   */
+  autoApprove: boolean;
+
+  /**
+   * What this run may use; a limit that is set replaces the agent's.
+   *
+   * @generated from field: ai.stigmer.agentic.agent.v1.RunLimits limits = 1003;
+   */
+  limits?: RunLimits | undefined;
 };
 
 /**
@@ -93,6 +122,53 @@ export declare type ExecutionConfig = Message<"ai.stigmer.agentic.agentexecution
  * Use `create(ExecutionConfigSchema)` to create a new message.
  */
 export declare const ExecutionConfigSchema: GenMessage<ExecutionConfig>;
+
+/**
+ * WhenBusy is what becomes of a message to a session that is at work.
+ *
+ * @generated from enum ai.stigmer.agentic.agentexecution.v1.WhenBusy
+ */
+export enum WhenBusy {
+  /**
+   * As `queue`.
+   *
+   * @generated from enum value: WHEN_BUSY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The run waits for those before it.
+   *
+   * @generated from enum value: WHEN_BUSY_QUEUE = 1;
+   */
+  QUEUE = 1,
+
+  /**
+   * The message is said to the run under way, which is answered; no run is made.
+   *
+   * @generated from enum value: WHEN_BUSY_STEER = 2;
+   */
+  STEER = 2,
+
+  /**
+   * The run under way is cancelled, and this one follows.
+   *
+   * @generated from enum value: WHEN_BUSY_INTERRUPT = 3;
+   */
+  INTERRUPT = 3,
+
+  /**
+   * FAILED_PRECONDITION.
+   *
+   * @generated from enum value: WHEN_BUSY_REFUSE = 4;
+   */
+  REFUSE = 4,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.agentexecution.v1.WhenBusy.
+ */
+export declare const WhenBusySchema: GenEnum<WhenBusy>;
 
 /**
  * UnknownOutcomePolicy is who decides how a run goes on when nobody knows whether a tool call happened.

@@ -2,8 +2,9 @@
 // @generated from file ai/stigmer/agentic/runner/v1/lease.proto (package ai.stigmer.agentic.runner.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { ApprovalDecision, ApprovalScope } from "../../agentexecution/v1/enum_pb.js";
 import type { AgentExecution } from "../../agentexecution/v1/api_pb.js";
 
 /**
@@ -186,7 +187,7 @@ export declare type InboxApproval = Message<"ai.stigmer.agentic.runner.v1.InboxA
   /**
    * What was decided.
    *
-   * @generated from field: ai.stigmer.agentic.runner.v1.ApprovalDecision decision = 2;
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ApprovalDecision decision = 2;
    */
   decision: ApprovalDecision;
 
@@ -203,6 +204,20 @@ export declare type InboxApproval = Message<"ai.stigmer.agentic.runner.v1.InboxA
    * @generated from field: google.protobuf.Struct args = 4;
    */
   args?: JsonObject | undefined;
+
+  /**
+   * Whether it is for this call alone, or for all calls of its kind in the session.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.ApprovalScope scope = 5;
+   */
+  scope: ApprovalScope;
+
+  /**
+   * Who decided, for people.
+   *
+   * @generated from field: string decided_by = 6;
+   */
+  decidedBy: string;
 };
 
 /**
@@ -472,51 +487,4 @@ export declare type TaskFailure = Message<"ai.stigmer.agentic.runner.v1.TaskFail
  * Use `create(TaskFailureSchema)` to create a new message.
  */
 export declare const TaskFailureSchema: GenMessage<TaskFailure>;
-
-/**
- * ApprovalDecision is what a person decides on a tool call.
- *
- * @generated from enum ai.stigmer.agentic.runner.v1.ApprovalDecision
- */
-export enum ApprovalDecision {
-  /**
-   * Not said, which is an error.
-   *
-   * @generated from enum value: APPROVAL_DECISION_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * Run it.
-   *
-   * @generated from enum value: APPROVAL_DECISION_APPROVE = 1;
-   */
-  APPROVE = 1,
-
-  /**
-   * Run it with other arguments.
-   *
-   * @generated from enum value: APPROVAL_DECISION_EDIT = 2;
-   */
-  EDIT = 2,
-
-  /**
-   * Don't run it, and tell the agent why.
-   *
-   * @generated from enum value: APPROVAL_DECISION_REJECT = 3;
-   */
-  REJECT = 3,
-
-  /**
-   * Don't run it, and let the agent go on as if it had not asked.
-   *
-   * @generated from enum value: APPROVAL_DECISION_SKIP = 4;
-   */
-  SKIP = 4,
-}
-
-/**
- * Describes the enum ai.stigmer.agentic.runner.v1.ApprovalDecision.
- */
-export declare const ApprovalDecisionSchema: GenEnum<ApprovalDecision>;
 

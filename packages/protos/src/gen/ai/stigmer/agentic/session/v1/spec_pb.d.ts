@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { ApprovalRule } from "../../agent/v1/policy_pb.js";
+import type { ApiResourceReference } from "../../../commons/apiresource/io_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/session/v1/spec.proto.
@@ -58,6 +60,20 @@ export declare type SessionSpec = Message<"ai.stigmer.agentic.session.v1.Session
    * @generated from field: string workspace_dir = 1000;
    */
   workspaceDir: string;
+
+  /**
+   * What was approved for the whole session: tried after the rules of a run and before those of the agent.
+   *
+   * @generated from field: repeated ai.stigmer.agentic.agent.v1.ApprovalRule approval_rules = 1001;
+   */
+  approvalRules: ApprovalRule[];
+
+  /**
+   * Skills of the session's runs beside those of the agent.
+   *
+   * @generated from field: repeated ai.stigmer.commons.apiresource.ApiResourceReference skill_refs = 1002;
+   */
+  skillRefs: ApiResourceReference[];
 };
 
 /**
