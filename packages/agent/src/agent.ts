@@ -59,6 +59,10 @@ export interface SubAgentSpec {
   readonly description: string;
   readonly instructions: string;
   readonly skillsSection?: string;
+  /** Default: the agent's. */
+  readonly model?: ModelConfig;
+  /** Tools besides those of the sandbox, in place of the agent's `tools`. Default: the agent's. */
+  readonly tools?: readonly StructuredTool[];
 }
 
 /** An agent that is ready to run; holds no connection and needs no closing. */

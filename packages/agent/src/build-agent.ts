@@ -2,23 +2,17 @@
 import { HumanMessage } from "@langchain/core/messages";
 import { toDeepAgentsBackend } from "@stigmer/sandbox/deepagents";
 import { createDeepAgent, GENERAL_PURPOSE_SUBAGENT, type SubAgent } from "deepagents";
-import { type AgentMiddleware, modelRetryMiddleware, todoListMiddleware } from "langchain";
 import type { Agent, AgentOptions, SubAgentSpec } from "./agent.ts";
+import { createAgentStack } from "./agent-stack.ts";
 import { AgentError } from "./errors.ts";
 import { createWriteBehind } from "./ledger/run-writes.ts";
 import { isOwnTool } from "./ledger/tool-classes.ts";
 import { createExecuteTool } from "./middleware/execute-tool.ts";
-import { fileTools } from "./middleware/files.ts";
-import { portableContent } from "./middleware/portable-content.ts";
-import { toolErrors } from "./middleware/tool-errors.ts";
-import { createToolLedger } from "./middleware/tool-ledger.ts";
 import { createModel } from "./models/create-model.ts";
 import { type AgentGraph, openRun } from "./open-run.ts";
-import { restBetweenAttempts, runGate } from "./run-control/gate-middleware.ts";
-import { requestOwnPause } from "./run-control/run-gate.ts";
 import { withSpill } from "./spill-backend.ts";
 import { composeSystemPrompt } from "./system-prompt.ts";
-import { isRetryable, toAgentError } from "./to-agent-error.ts";
+import { toAgentError } from "./to-agent-error.ts";
 
 export async function buildAgent(options: AgentOptions): Promise<Agent> {
   check(options);
@@ -27,40 +21,18 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
   const execute = createExecuteTool(sandbox, { timeoutMs: commandTimeoutMs });
   const backend = withSpill(toDeepAgentsBackend(sandbox), options.spillDirectory);
   const writes = createWriteBehind(options.checkpointer, { flushEach: options.ledger === undefined });
-  const ledger =
-    options.ledger === undefined
-      ? undefined
-      : createToolLedger({
-          ledger: options.ledger,
-          serde: options.checkpointer.serde,
-          requestPause: options.unknownOutcome === "pause" ? requestOwnPause : undefined,
-          writesOf: ({ configurable }) => writes.of(configurable?.["thread_id"]),
-        });
-
-  // deepagents gives a sub-agent none of its parent's middleware: each gets its own.
-  const middleware = ({ listens }: { readonly listens: boolean }): AgentMiddleware[] => [
-    fileTools(backend, execute.tool),
-    todoListMiddleware() as AgentMiddleware,
-    portableContent(),
-    restBetweenAttempts(),
-    modelRetryMiddleware({
-      maxRetries: modelConfig.maxRetries ?? 4,
-      retryOn: isRetryable,
-      onFailure: "error",
-      initialDelayMs: 500,
-      maxDelayMs: 30_000,
-    }) as AgentMiddleware,
-    runGate({ listens }),
-    // Innermost, so that nothing but the tool lies between its intent and its result.
-    ...(ledger === undefined ? [] : [ledger()]),
-    toolErrors(),
-  ];
-  const subAgent = ({ name, description, instructions, skillsSection }: SubAgentSpec): SubAgent => ({
-    name,
-    description,
-    systemPrompt: composeSystemPrompt(instructions, skillsSection, context),
-    middleware: middleware({ listens: false }),
-  });
+  const stackOf = createAgentStack({ options, backend, execute: execute.tool, writes });
+  const subAgent = async (spec: SubAgentSpec): Promise<SubAgent> => {
+    const model = spec.model ?? modelConfig;
+    return {
+      name: spec.name,
+      description: spec.description,
+      systemPrompt: composeSystemPrompt(spec.instructions, spec.skillsSection, context),
+      model: await createModel(model),
+      tools: [...(spec.tools ?? options.tools ?? [])],
+      middleware: stackOf({ agentName: spec.name, model, listens: false }),
+    };
+  };
 
   try {
     const agent = createDeepAgent({
@@ -68,8 +40,8 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
       model: await createModel(modelConfig),
       systemPrompt: composeSystemPrompt(options.instructions, options.skillsSection, context),
       tools: [...(options.tools ?? [])],
-      middleware: middleware({ listens: true }),
-      subagents: withGeneralPurpose(options).map(subAgent),
+      middleware: stackOf({ agentName: "main", model: modelConfig, listens: true }),
+      subagents: await Promise.all(withGeneralPurpose(options).map(subAgent)),
       backend,
       checkpointer: writes.checkpointer,
     });

@@ -1,0 +1,89 @@
+// What stands between an agent and its model and tools. deepagents gives a sub-agent none of its parent's middleware, so every
+// agent of the tree, root and sub-agents alike, gets a stack of its own from here.
+import type { StructuredTool } from "@langchain/core/tools";
+import type { DeepAgentsBackend } from "@stigmer/sandbox/deepagents";
+import { type AgentMiddleware, modelRetryMiddleware, todoListMiddleware } from "langchain";
+import type { AgentOptions } from "./agent.ts";
+import type { WriteBehind } from "./ledger/run-writes.ts";
+import { fileTools } from "./middleware/files.ts";
+import { portableContent } from "./middleware/portable-content.ts";
+import { toolErrors } from "./middleware/tool-errors.ts";
+import { createToolLedger } from "./middleware/tool-ledger.ts";
+import type { ModelConfig } from "./models/model-config.ts";
+import { restBetweenAttempts, runGate } from "./run-control/gate-middleware.ts";
+import { requestOwnPause } from "./run-control/run-gate.ts";
+import { isRetryable } from "./to-agent-error.ts";
+
+/** What all agents of the tree share. */
+export interface StackParts {
+  readonly options: AgentOptions;
+  readonly backend: DeepAgentsBackend;
+  /** Our `execute`, in place of deepagents'. */
+  readonly execute: StructuredTool;
+  readonly writes: WriteBehind;
+}
+
+/** One agent of the tree. */
+export interface StackedAgent {
+  /** `main` for the root, else the sub-agent's name. */
+  readonly agentName: string;
+  /** Its own, or the run's. */
+  readonly model: ModelConfig;
+  /** Whether people speak to it: true for the root alone. */
+  readonly listens: boolean;
+}
+
+/**
+ * Gives the function that makes one agent's middleware, to be called once for each agent. What they share is made here, once
+ * for the tree.
+ */
+export function createAgentStack(parts: StackParts): (agent: StackedAgent) => AgentMiddleware[] {
+  const { options, backend, execute, writes } = parts;
+  const ledger =
+    options.ledger === undefined
+      ? undefined
+      : createToolLedger({
+          ledger: options.ledger,
+          serde: options.checkpointer.serde,
+          requestPause: options.unknownOutcome === "pause" ? requestOwnPause : undefined,
+          writesOf: ({ configurable }) => writes.of(configurable?.["thread_id"]),
+        });
+
+  // Outermost first, for model calls and tool calls alike. The order is part of what each of them promises.
+  return ({ listens, model }) => [
+    // Tools of deepagents' and ours.
+    fileTools(backend, execute),
+    todoListMiddleware() as AgentMiddleware,
+
+    // Around a model call with all its attempts: what the model is shown.
+    portableContent(),
+
+    // Around the attempts.
+    restBetweenAttempts(),
+    retries(model),
+
+    // Each attempt, and each tool call, passes the run's gate before anything is asked, counted or written down for it.
+    runGate({ listens }),
+
+    // Approvals: inside of the gate, so that a run that comes to rest asks nobody; outside of limits and ledger, so that a
+    // call that waits for a person, or is refused, is neither counted nor written down as begun.
+
+    // Limits and loop detection: each attempt and each allowed call counts. Outside of the ledger, so that a recorded result is
+    // looked at as the model reads it.
+
+    // Innermost, so that nothing but the tool lies between its intent and its result: the ledger, and what turns a failure into
+    // what is recorded and read.
+    ...(ledger === undefined ? [] : [ledger()]),
+    toolErrors(),
+  ];
+}
+
+function retries(model: ModelConfig): AgentMiddleware {
+  return modelRetryMiddleware({
+    maxRetries: model.maxRetries ?? 4,
+    retryOn: isRetryable,
+    onFailure: "error",
+    initialDelayMs: 500,
+    maxDelayMs: 30_000,
+  }) as AgentMiddleware;
+}
