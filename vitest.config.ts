@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 // Two tiers. `*.test.ts` needs only Node. `*.system.test.ts` needs real components and runs from tools/test-system.ts.
@@ -9,6 +10,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ["{packages,apps,e2e,examples,tools,proto}/**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/dist/**", "**/*.system.test.ts", "examples/*/project/**"],
+    // Programs that tests start compile the same modules again and again, hundreds of times: a third of their start.
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/compile") },
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

@@ -43,6 +43,7 @@ export function start(args: readonly string[], options: StartOptions = {}): Star
     // Nothing of the machine's own configuration: no key, no home, no colour.
     env: {
       PATH: process.env["PATH"],
+      NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
       TMPDIR: process.env["TMPDIR"],
       NO_COLOR: "1",
       OLLAMA_BASE_URL: "http://127.0.0.1:9",

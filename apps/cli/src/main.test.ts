@@ -9,7 +9,10 @@ const checkout = resolve(import.meta.dirname, "../../..");
 
 function stigmer(args: string[], { cwd, env }: { cwd: string; env?: Record<string, string> }): Promise<object> {
   return new Promise((done) => {
-    const options = { cwd, env: { PATH: process.env["PATH"], ...env } };
+    const options = {
+      cwd,
+      env: { PATH: process.env["PATH"], NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"], ...env },
+    };
     execFile(process.execPath, ["--conditions=@stigmer/source", main, ...args], options, (error, stdout, stderr) =>
       done({ code: error === null ? 0 : error.code, stdout, stderr }),
     );

@@ -32,7 +32,7 @@ export interface RunnerProcess {
 export function startRunner(env: Record<string, string>, options: { cwd?: string; secrets?: Record<string, string> } = {}): RunnerProcess {
   const child = spawn(process.execPath, ["--conditions=@stigmer/source", MAIN], {
     cwd: options.cwd ?? tmpdir(),
-    env: { PATH: process.env["PATH"], ...env, ...(options.secrets && { STIGMER_SECRETS_FD: "3" }) },
+    env: { PATH: process.env["PATH"], NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"], ...env, ...(options.secrets && { STIGMER_SECRETS_FD: "3" }) },
     stdio: ["ignore", "pipe", "pipe", options.secrets ? "pipe" : "ignore"],
   });
   if (options.secrets) (child.stdio[3] as NodeJS.WritableStream).end(JSON.stringify(options.secrets));

@@ -55,7 +55,13 @@ interface Server {
 function start(env: Readonly<Record<string, string>>): Server {
   const main = join(import.meta.dirname, "../main.ts");
   const child = spawn(process.execPath, ["--conditions=@stigmer/source", main, "server", "run", "--port", "0"], {
-    env: { PATH: process.env["PATH"], STIGMER_HOME: home, LOG_LEVEL: "ERROR", ...env },
+    env: {
+      PATH: process.env["PATH"],
+      NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
+      STIGMER_HOME: home,
+      LOG_LEVEL: "ERROR",
+      ...env,
+    },
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   children.push(child);

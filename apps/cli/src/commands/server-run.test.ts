@@ -36,7 +36,13 @@ function start({ port = 0, env = {} }: { port?: number; env?: Record<string, str
     process.execPath,
     ["--conditions=@stigmer/source", main, "server", "run", "--port", String(port)],
     {
-      env: { PATH: process.env["PATH"], STIGMER_HOME: home, LOG_LEVEL: "ERROR", ...env },
+      env: {
+        PATH: process.env["PATH"],
+        NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
+        STIGMER_HOME: home,
+        LOG_LEVEL: "ERROR",
+        ...env,
+      },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     },
   );

@@ -70,7 +70,12 @@ function createIo(env: Record<string, string> = {}): {
     stdin: new PassThrough(),
     stdout: sink("out"),
     stderr: sink("err"),
-    env: { PATH: process.env["PATH"], STIGMER_HOME: join(scratch, "no-home"), ...env },
+    env: {
+      PATH: process.env["PATH"],
+      NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
+      STIGMER_HOME: join(scratch, "no-home"),
+      ...env,
+    },
     cwd: scratch,
     onSignal(listener) {
       listeners.add(listener);
