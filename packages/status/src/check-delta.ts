@@ -51,6 +51,10 @@ export function checkDelta(index: StatusIndex, delta: StatusDelta): void {
           throw unknownMessage(change.value.messageId, `tool call ${change.value.call?.id ?? ""}`);
         }
         break;
+      case "messageUsage":
+        if (end(change.value.messageId) > at) break;
+        if (find(change.value.messageId) === undefined) throw unknownMessage(change.value.messageId, "usage");
+        break;
       case "textAppended": {
         const { messageId, offset, text } = change.value;
         if (end(messageId) > at) break;

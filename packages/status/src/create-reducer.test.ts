@@ -681,3 +681,16 @@ test("event 10,000 costs what event 100 costs", () => {
   expect(costs[20]).toBeGreaterThan(0);
   expect(new Set(costs.slice(20))).toEqual(new Set([costs[20]]));
 });
+
+test("skills are told once, and anew when they are others", () => {
+  const reducer = begin();
+  const [git, sql] = ["git", "sql"].map((name) => ({ name, versionHash: "ab", path: `skills/${name}.md` }));
+  const list = [git!, { ...sql!, subAgent: "dba" }];
+  expect(reducer.skills(list, moment(1))).toHaveLength(1);
+  expect(reducer.status.skills).toMatchObject(list);
+  expect(reducer.skills(list, moment(2))).toEqual([]);
+  const resumed = begin(reducer.status);
+  expect(resumed.skills(list, moment(3))).toEqual([]);
+  resumed.skills([git!], moment(4));
+  expect(resumed.status.skills).toMatchObject([{ name: "git", subAgent: "" }]);
+});

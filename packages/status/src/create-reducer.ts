@@ -13,6 +13,7 @@ import { reduceTools } from "./reduce-tools.ts";
 import { reduceUpdates } from "./reduce-updates.ts";
 import { resumeRun } from "./resume-run.ts";
 import { createRunState, type RunState } from "./run-state.ts";
+import { type SkillInUse, useSkills } from "./skills.ts";
 
 export interface ReducerOptions {
   /** The run's id, which is also the id of its human message, in the status and in the agent's thread. */
@@ -38,6 +39,8 @@ export interface Reducer {
    * anew; what the runner before had not reported is added; running calls whose result is there get it.
    */
   resume(checkpointMessages: readonly unknown[], at: At): StatusChange[];
+  /** The skills that the run has, all of them, once they are in the workspace. The same ones again change nothing. */
+  skills(skills: readonly SkillInUse[], at: At): StatusChange[];
   /** One event of the stream. Never throws for an event's shape: what it cannot read changes nothing. */
   reduce(event: AgentEvent, at: At): StatusChange[];
   /**
@@ -66,6 +69,7 @@ export function createReducer({ executionId, message, resumeFrom }: ReducerOptio
         startMessage(state, executionId, { type: MessageType.MESSAGE_HUMAN, at, text: message });
       }, at),
     resume: (messages, at) => step((at) => resumeRun(state, messages, at), at),
+    skills: (skills, at) => step(() => useSkills(state, skills), at),
     reduce: (event, at) => step((at) => reduceEvent(state, event, at), at),
     pause: (reason, at) => step((at) => pauseRun(state, reason, at), at),
     finish: (outcome, at) => step((at) => finishRun(state, outcome, at), at),

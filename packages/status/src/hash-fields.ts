@@ -3,11 +3,14 @@ import type {
   AgentMessage,
   ComponentMetadata,
   ExecutionUsage,
+  ModelCallUsage,
+  SkillUse,
   SubAgentExecution,
   TodoItem,
   ToolCall,
+  ToolCallApproval,
 } from "@stigmer/protos/agentexecution/v1";
-import { type Hash, hashInteger, hashMap, hashStruct, hashText, joinAll, place } from "./hash-value.ts";
+import { type Hash, hashInteger, hashList, hashMap, hashStruct, hashText, joinAll, place } from "./hash-value.ts";
 
 /** One field of a message as it counts into the hash; what is unset does not count. */
 export interface Field<T> {
@@ -75,6 +78,32 @@ const usage: Fields<ExecutionUsage> = [
   integer(3, "cachedInputTokens"),
   integer(4, "reasoningTokens"),
   integer(5, "modelCalls"),
+  integer(6, "toolCalls"),
+  integer(7, "costMicroUsd"),
+  integer(8, "timeToFirstTokenMs"),
+  integer(9, "longestSilenceMs"),
+  integer(10, "activeMs"),
+];
+
+const modelCallUsage: Fields<ModelCallUsage> = [
+  text(1, "model"),
+  integer(2, "inputTokens"),
+  integer(3, "outputTokens"),
+  integer(4, "cachedInputTokens"),
+  integer(5, "reasoningTokens"),
+  integer(6, "costMicroUsd"),
+];
+
+const skill: Fields<SkillUse> = [text(1, "name"), text(2, "versionHash"), text(3, "path"), text(4, "subAgent")];
+
+const approval: Fields<ToolCallApproval> = [
+  text(1, "reason"),
+  text(2, "requestedAt"),
+  integer(3, "decision"),
+  integer(4, "scope"),
+  text(5, "decidedBy"),
+  text(6, "decidedAt"),
+  text(7, "comment"),
 ];
 
 export const toolCallFields: Fields<ToolCall> = [
@@ -91,6 +120,12 @@ export const toolCallFields: Fields<ToolCall> = [
   text(7, "startedAt"),
   text(8, "completedAt"),
   text(9, "error"),
+  nested(
+    1000,
+    (call) => call.approval,
+    (value) => hashFields(approval, value),
+  ),
+  text(1001, "subAgentId"),
 ];
 
 export const subAgentFields: Fields<SubAgentExecution> = [
@@ -103,6 +138,12 @@ export const subAgentFields: Fields<SubAgentExecution> = [
   text(7, "completedAt"),
   text(8, "error"),
   nested(9, ({ metadata }) => metadata, hashStruct),
+  nested(
+    1000,
+    (task) => task.usage,
+    (value) => hashFields(usage, value),
+  ),
+  text(1001, "parentId"),
 ];
 
 export const contentField: Field<AgentMessage> = text(2, "content");
@@ -115,6 +156,12 @@ export const messageFields: Fields<AgentMessage> = [
   nested(5, ({ metadata }) => metadata, hashStruct),
   text(1000, "id"),
   reasoningField,
+  nested(
+    1002,
+    (message) => message.usage,
+    (value) => hashFields(modelCallUsage, value),
+  ),
+  text(1003, "subAgentId"),
 ];
 
 /** Not: audit and callback token, which no delta changes, and the revision, which the server counts. */
@@ -134,4 +181,9 @@ export const statusFields: Fields<AgentExecutionStatus> = [
     ({ usage: value }) => value,
     (value) => hashFields(usage, value),
   ),
+  {
+    number: 1002,
+    read: ({ skills }) => skills,
+    hash: ({ skills }) => (skills.length === 0 ? undefined : hashList(skills, (item) => hashFields(skill, item))),
+  },
 ];

@@ -83,6 +83,11 @@ export function hashMap<T>(map: Readonly<Record<string, T>>, hashOf: (value: T) 
   );
 }
 
+/** A list: each item in the place of its index. */
+export function hashList<T>(items: readonly T[], hashOf: (item: T) => Hash): Hash {
+  return joinAll(items.map((item, at) => place(at, hashOf(item))));
+}
+
 /** A `google.protobuf.Struct`. */
 export function hashStruct(struct: JsonObject): Hash {
   return Object.keys(struct).length === 0 ? NOTHING : place(1, hashMap(struct, hashJson));
@@ -104,7 +109,7 @@ function hashJson(value: JsonValue): Hash {
 }
 
 function hashJsonList(items: readonly JsonValue[]): Hash {
-  return items.length === 0 ? NOTHING : place(1, joinAll(items.map((item, at) => place(at, hashJson(item)))));
+  return items.length === 0 ? NOTHING : place(1, hashList(items, hashJson));
 }
 
 /** By its eight IEEE bytes, the lowest first; JSON has no negative zero. */

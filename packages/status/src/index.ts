@@ -9,6 +9,7 @@ export { StatusError, type StatusErrorCode } from "./errors.ts";
 // For whoever runs an agent and reports what it does.
 export { createReducer, type At, type Reducer, type ReducerOptions } from "./create-reducer.ts";
 export type { RunOutcome } from "./finish-run.ts";
+export type { SkillInUse } from "./skills.ts";
 export type { AgentEvent } from "./agent-event.ts";
 
 // For user interfaces that draw tool calls of runners that send no component metadata.

@@ -84,6 +84,8 @@ function rowKey(change: RowChange): string {
   switch (change.case) {
     case "messageStarted":
       return `message/${change.value.messageId}`;
+    case "messageUsage":
+      return `usage/${change.value.messageId}`;
     case "toolCall":
       return `tool-call/${change.value.call?.id ?? ""}`;
     case "subAgent":
@@ -98,6 +100,8 @@ function joinChanges(first: Change | undefined, second: RowChange): Change | und
   switch (second.case) {
     case "todos":
     case "usage":
+    case "messageUsage":
+    case "skills":
       return second;
     case "messageStarted":
       return first;

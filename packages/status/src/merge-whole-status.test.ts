@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { expect, test } from "vitest";
+import { filledStatus } from "./__fixtures__/filled-status.ts";
 import { mergeWholeStatus } from "./merge-whole-status.ts";
 
 const stored = create(AgentExecutionStatusSchema, {
@@ -16,6 +17,10 @@ const stored = create(AgentExecutionStatusSchema, {
 
 test("what is not carried stays", () => {
   expect(mergeWholeStatus(stored, create(AgentExecutionStatusSchema))).toEqual(stored);
+});
+
+test("everything is carried that a runner can say", () => {
+  expect(mergeWholeStatus(create(AgentExecutionStatusSchema), filledStatus())).toEqual(filledStatus());
 });
 
 test("lists replace, todos merge by key, phase, error and times replace", () => {

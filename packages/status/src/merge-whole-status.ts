@@ -16,5 +16,6 @@ export function mergeWholeStatus(stored: AgentExecutionStatus, reported: AgentEx
   if (incoming.subAgentExecutions.length > 0) merged.subAgentExecutions = incoming.subAgentExecutions;
   merged.todos = { ...stored.todos, ...incoming.todos };
   merged.usage = incoming.usage ?? stored.usage;
+  if (incoming.skills.length > 0) merged.skills = incoming.skills;
   return merged;
 }

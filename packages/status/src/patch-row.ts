@@ -10,6 +10,8 @@ export function patchToolCall(row: ToolCall, change: ToolCall): void {
   row.startedAt = change.startedAt || row.startedAt;
   row.completedAt = change.completedAt || row.completedAt;
   row.error = change.error || row.error;
+  row.approval = change.approval ?? row.approval;
+  row.subAgentId = change.subAgentId || row.subAgentId;
 }
 
 /** As {@link patchToolCall}. */
@@ -22,4 +24,6 @@ export function patchSubAgent(row: SubAgentExecution, change: SubAgentExecution)
   row.completedAt = change.completedAt || row.completedAt;
   row.error = change.error || row.error;
   row.metadata = change.metadata ?? row.metadata;
+  row.usage = change.usage ?? row.usage;
+  row.parentId = change.parentId || row.parentId;
 }

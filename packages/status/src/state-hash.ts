@@ -16,7 +16,7 @@ import {
 import { type Hash, hashText, join, NOTHING, place } from "./hash-value.ts";
 
 /** Says by which rules a hash was made: hashes by different rules say nothing about each other. */
-const RULES = "1";
+const RULES = "2";
 
 /** The hash of a living status. It is told of what changes in lists and texts, and costs what changed. */
 export interface StateHash {
@@ -28,7 +28,7 @@ export interface StateHash {
   /** The row that stood at this place of this list is gone. */
   removed(list: readonly object[], at: number): void;
   /** Fields of the row were set. */
-  changed(row: ToolCall | SubAgentExecution): void;
+  changed(row: AgentMessage | ToolCall | SubAgentExecution): void;
   /** `added` was put behind a text of the message. */
   appended(message: AgentMessage, text: "content" | "reasoning", added: string): void;
   /** The hash of the status now. */
@@ -176,7 +176,7 @@ export function createStateHash(status: AgentExecutionStatus): StateHash {
     },
     changed: (message) => {
       const row = rows.get(message);
-      if (row !== undefined) changedRows.add(row);
+      if (row !== undefined) (row.calls === undefined ? changedRows : changedMessages).add(row);
     },
     appended: (message, text, added) => {
       const row = rows.get(message);

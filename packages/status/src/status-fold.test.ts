@@ -11,6 +11,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { filledStatus } from "./__fixtures__/filled-status.ts";
 import { delta, fold, run } from "./__fixtures__/runs.ts";
 import { StatusError } from "./errors.ts";
 import { mergeDeltas } from "./merge-deltas.ts";
@@ -101,6 +102,50 @@ describe("laws", () => {
   });
 });
 
+/** Changes that say all of a status, rows at first by their ids alone. */
+function sayAll(status: AgentExecutionStatus): StatusDelta[] {
+  const { phase, error, startedAt, completedAt, todos, usage, skills } = status;
+  const begun = [...status.toolCalls, ...status.messages.flatMap(({ toolCalls }) => toolCalls)];
+  return [
+    ...status.messages.flatMap(({ id: messageId, content, reasoning, usage, ...rest }) => [
+      delta({ case: "messageStarted", value: { messageId, ...rest, $typeName: undefined } }),
+      delta({ case: "textAppended", value: { messageId, kind: TextKind.CONTENT, offset: 0, text: content } }),
+      delta({ case: "textAppended", value: { messageId, kind: TextKind.REASONING, offset: 0, text: reasoning } }),
+      delta({ case: "messageUsage", value: { messageId, usage } }),
+      ...rest.toolCalls.map(({ id }) => delta({ case: "toolCall", value: { messageId, call: { id } } })),
+    ]),
+    ...begun.map(({ id }) => delta({ case: "toolCall", value: { call: { id } } })),
+    ...begun.map((call) => delta({ case: "toolCall", value: { call } })),
+    ...status.subAgentExecutions.map(({ id }) => delta({ case: "subAgent", value: { subAgent: { id } } })),
+    ...status.subAgentExecutions.map((subAgent) => delta({ case: "subAgent", value: { subAgent } })),
+    delta({ case: "todos", value: { todos } }),
+    delta({ case: "usage", value: usage ?? {} }),
+    delta({ case: "skills", value: { skills } }),
+    delta({ case: "run", value: { phase, error, startedAt, completedAt } }),
+  ];
+}
+
+describe("a status with every field set", () => {
+  const all = filledStatus();
+  // Calls stand in two places: those of messages come first in the list of all.
+  all.toolCalls.unshift(...all.messages.flatMap(({ toolCalls }) => toolCalls));
+
+  test("can be said by changes, one by one or as one", () => {
+    same(fold(sayAll(all)), all);
+    same(fold([mergeDeltas(...sayAll(all))]), all);
+  });
+
+  test("hashes the same however it came about", () => {
+    const folded = createStatusFold();
+    for (const each of sayAll(all)) {
+      folded.hash();
+      folded.apply(each);
+      expect(folded.hash()).toBe(createStatusFold(folded.status).hash());
+    }
+    expect(folded.hash()).toBe(createStatusFold(all).hash());
+  });
+});
+
 describe("changes that do not fit", () => {
   const started = delta({ case: "messageStarted", value: { messageId: "m", type: MessageType.MESSAGE_AI } });
   const text = (offset: number, said: string): StatusDelta =>
@@ -110,6 +155,7 @@ describe("changes that do not fit", () => {
     ["text-gap", [started, text(0, "é"), text(3, "x")]],
     ["text-boundary", [started, text(0, "é"), text(1, "€")]],
     ["unknown-row", [text(0, "x")]],
+    ["unknown-row", [delta({ case: "messageUsage", value: { messageId: "m", usage: { inputTokens: 1 } } })]],
     ["unknown-row", [delta({ case: "toolCall", value: { messageId: "m", call: { id: "c" } } })]],
     ["unknown-row", [started, mergeDeltas(delta({ case: "messageRemoved", value: { messageId: "m" } }), text(0, "x"))]],
   ])("are refused as %s", (code, deltas) => {

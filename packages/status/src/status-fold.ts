@@ -4,6 +4,8 @@ import {
   type AgentExecutionStatus,
   AgentExecutionStatusSchema,
   type MessageStarted,
+  type MessageUsage,
+  SkillsReplacedSchema,
   type StatusChange,
   type StatusDelta,
   type SubAgentExecution,
@@ -98,6 +100,12 @@ export function createRowFold(status?: AgentExecutionStatus): RowFold {
       case "usage":
         current.usage = { ...change.value };
         break;
+      case "messageUsage":
+        setMessageUsage(index, change.value);
+        break;
+      case "skills":
+        current.skills = clone(SkillsReplacedSchema, change.value).skills;
+        break;
       case "merged":
         Object.assign(current, mergeWholeStatus(current, change.value));
         index = indexStatus(current);
@@ -121,8 +129,8 @@ export function createRowFold(status?: AgentExecutionStatus): RowFold {
 
 function startMessage(status: AgentExecutionStatus, index: StatusIndex, started: MessageStarted): void {
   if (index.messages.has(started.messageId)) return;
-  const { messageId: id, type, timestamp, metadata } = started;
-  const message = create(AgentMessageSchema, { id, type, timestamp, metadata });
+  const { messageId: id, type, timestamp, metadata, subAgentId } = started;
+  const message = create(AgentMessageSchema, { id, type, timestamp, metadata, subAgentId });
   status.messages.push(message);
   index.messages.set(id, messageRow(message));
   index.hash?.messageAdded(message);
@@ -145,6 +153,13 @@ function appendText(index: StatusIndex, { messageId, kind, offset, text }: TextA
     row.contentBytes = end;
     index.hash?.appended(row.message, "content", rest);
   }
+}
+
+function setMessageUsage(index: StatusIndex, { messageId, usage }: MessageUsage): void {
+  const row = index.messages.get(messageId);
+  if (row === undefined || usage === undefined) return;
+  row.message.usage = { ...usage };
+  index.hash?.changed(row.message);
 }
 
 function removeMessage(status: AgentExecutionStatus, index: StatusIndex, messageId: string): void {

@@ -81,6 +81,36 @@ describe("patch", () => {
     });
   });
 
+  it("keeps what calls, sub-agents and skills are told with, through the log, a restart and the end of the run", async () => {
+    const approval = { reason: "It deletes.", requestedAt: "t1" };
+    const waiting = { id: "c2", status: ToolCallStatus.TOOL_CALL_WAITING_FOR_APPROVAL, subAgentId: "c1", approval };
+    await patch(
+      ...said("m1", "a"),
+      { change: { case: "messageUsage", value: { messageId: "m1", usage: { model: "gpt", costMicroUsd: 5 } } } },
+      { change: { case: "toolCall", value: { messageId: "m1", call: waiting } } },
+      { change: { case: "subAgent", value: { subAgent: { id: "c1", parentId: "c0", usage: { modelCalls: 1 } } } } },
+      { change: { case: "skills", value: { skills: [{ name: "git", versionHash: "ab", path: "skills/git.md" }] } } },
+      { change: { case: "usage", value: { toolCalls: 1, costMicroUsd: 5, activeMs: 7 } } },
+    );
+    const told = {
+      messages: [{ usage: { model: "gpt", costMicroUsd: 5 }, toolCalls: [{ approval }] }],
+      toolCalls: [{ subAgentId: "c1", approval }],
+      subAgentExecutions: [{ parentId: "c0", usage: { modelCalls: 1 } }],
+      skills: [{ name: "git", versionHash: "ab", path: "skills/git.md" }],
+      usage: { toolCalls: 1, costMicroUsd: 5, activeMs: 7 },
+    };
+    await open.restart();
+    expect(await read()).toMatchObject(told);
+    await open.runs.finish(
+      RUN,
+      undefined,
+      Object.assign(createStatusFold().status, { phase: EXECUTION_CANCELLED, error: "Enough." }),
+    );
+    await open.restart();
+    expect(await read()).toMatchObject({ ...told, phase: EXECUTION_CANCELLED });
+    expect((await read()).toolCalls[0]?.status).toBe(ToolCallStatus.TOOL_CALL_CANCELLED);
+  });
+
   it("applies a repeated one once, also after a restart", async () => {
     const patch1 = { executionId: RUN, fence, sequence: 1, delta: deltaOf(...said("m1", "a")) };
     expect(await open.runs.patch(patch1)).toBe(2);

@@ -37,7 +37,28 @@ const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefi
     weight: 3,
     arbitrary: fc.nat(2).map((m) => () => ({
       case: "messageStarted" as const,
-      value: { messageId: `m${m}`, type: MessageType.MESSAGE_AI, timestamp: "t" },
+      value: {
+        messageId: `m${m}`,
+        type: MessageType.MESSAGE_AI,
+        timestamp: "t",
+        subAgentId: m === 1 ? "c1" : "",
+      },
+    })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ m: fc.nat(2), model: fc.constantFrom("", "a", "b"), outputTokens: fc.nat(2) })
+      .map(({ m, model, outputTokens }) => (now: AgentExecutionStatus) => {
+        if (!now.messages.some(({ id }) => id === `m${m}`)) return undefined;
+        return { case: "messageUsage" as const, value: { messageId: `m${m}`, usage: { model, outputTokens } } };
+      }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.array(fc.nat(2), { maxLength: 3 }).map((names) => () => ({
+      case: "skills" as const,
+      value: { skills: names.map((name) => ({ name: `s${name}`, versionHash: "v", path: `/${name}` })) },
     })),
   },
   {
@@ -74,8 +95,10 @@ const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefi
         status: fc.constantFrom(0, 1, 2, 3, 4),
         result: fc.constantFrom("", "r1", "r2"),
         args: fc.option(fc.oneof(fc.record({ a: fc.nat(2) }), fc.constant({})), { nil: undefined }),
+        approval: fc.option(fc.record({ reason: fc.constantFrom("", "why"), decision: fc.nat(4) }), { nil: undefined }),
+        subAgentId: fc.constantFrom("", "c0"),
       })
-      .map(({ c, status, result, args }) => (now: AgentExecutionStatus) => {
+      .map(({ c, status, result, args, approval, subAgentId }) => (now: AgentExecutionStatus) => {
         // A call belongs to one message for good, and the last of them to none.
         const messageId = c === 3 ? "" : `m${c}`;
         if (messageId !== "" && !now.messages.some(({ id }) => id === messageId)) return undefined;
@@ -83,7 +106,7 @@ const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefi
           case: "toolCall" as const,
           value: {
             messageId,
-            call: { id: `c${c}`, status: status as ToolCallStatus, result, args },
+            call: { id: `c${c}`, status: status as ToolCallStatus, result, args, approval, subAgentId },
           },
         };
       }),
@@ -95,10 +118,16 @@ const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefi
   {
     weight: 2,
     arbitrary: fc
-      .record({ s: fc.nat(3), status: fc.nat(4), output: fc.constantFrom("", "o") })
-      .map(({ s, status, output }) => () => ({
+      .record({
+        s: fc.nat(3),
+        status: fc.nat(4),
+        output: fc.constantFrom("", "o"),
+        usage: fc.option(fc.record({ toolCalls: fc.nat(2) }), { nil: undefined }),
+        parentId: fc.constantFrom("", "c0"),
+      })
+      .map(({ s, status, output, usage, parentId }) => () => ({
         case: "subAgent" as const,
-        value: { subAgent: { id: `c${s}`, status: status as SubAgentStatus, output } },
+        value: { subAgent: { id: `c${s}`, status: status as SubAgentStatus, output, usage, parentId } },
       })),
   },
   {
@@ -110,7 +139,12 @@ const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefi
       },
     })),
   },
-  { weight: 1, arbitrary: fc.nat(9).map((inputTokens) => () => ({ case: "usage" as const, value: { inputTokens } })) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({ inputTokens: fc.nat(9), costMicroUsd: fc.nat(3) })
+      .map((value) => () => ({ case: "usage" as const, value })),
+  },
   {
     weight: 2,
     arbitrary: fc
@@ -134,6 +168,7 @@ const change: fc.Arbitrary<(status: AgentExecutionStatus) => ChangeInit | undefi
               ? []
               : [{ id: `m${m}`, content: (scripts[m] ?? "").slice(0, 3), toolCalls: [{ id: `c${m}`, name: "old" }] }],
           toolCalls: m === undefined ? [] : [{ id: `c${m}`, name: "old" }],
+          skills: m === 2 ? [{ name: "old" }] : [],
         },
       })),
   },
