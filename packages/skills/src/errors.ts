@@ -1,6 +1,14 @@
 // What went wrong with a skill.
 
-export type SkillErrorCode = "invalid-skill" | "duplicate-name" | "no-sandbox" | "invalid-argument" | "write-failed";
+export type SkillErrorCode =
+  | "invalid-skill"
+  | "duplicate-name"
+  | "invalid-archive"
+  | "archive-too-large"
+  | "name-taken"
+  | "no-sandbox"
+  | "invalid-argument"
+  | "write-failed";
 
 /** One thing that is wrong in a SKILL.md. */
 export interface SkillProblem {

@@ -8,5 +8,9 @@ export type { AvailableSkill } from "./prompt-section.ts";
 export { parseSkill } from "./parse-skill.ts";
 export type { ParsedSkill, SkillFrontmatter } from "./parse-skill.ts";
 
+export { openSkillArchive } from "./archive/open-archive.ts";
+export type { ArchiveFile, SkillArchive } from "./archive/open-archive.ts";
+export type { ArchiveLimits } from "./archive/limits.ts";
+
 export { SkillError } from "./errors.ts";
 export type { SkillErrorCode, SkillProblem } from "./errors.ts";

@@ -14,13 +14,14 @@ import {
   SkillStatusSchema,
   GetArtifactResponseSchema,
 } from "@stigmer/protos/skill/v1";
+import type { SkillArchive } from "@stigmer/skills";
 import type { Principal } from "../interceptors/principal.ts";
 import type { Store } from "../store/store.ts";
 import type { CallOf } from "./call.ts";
 import { invalidField } from "./field-errors.ts";
 import type { ResourceHandlers } from "./resource-handlers.ts";
 import { metadataOf, notFound, type ResourceDefinition, type Resources, type ResourcesOptions } from "./resources.ts";
-import { readSkillArchive, type SkillArchive } from "./skill-archive.ts";
+import { readSkillArchive } from "./skill-archive.ts";
 import { transact } from "./transact.ts";
 
 /** Where lists and prompts find what a skill is for, without its text. */
@@ -52,7 +53,7 @@ export function registerSkills(router: ConnectRouter, options: SkillServiceOptio
 
   async function push(request: PushSkillRequest, principal: Principal): Promise<Skill> {
     const archive = await readSkillArchive(request.artifact);
-    requireSameName(request.name, archive);
+    requireSameName(request.name, archive.frontmatter);
     return inTurn(async () => {
       await store.artifacts.put(archive.hash, request.artifact);
       return transact(store, async (tx) => {
@@ -119,7 +120,7 @@ export function registerSkills(router: ConnectRouter, options: SkillServiceOptio
 
 function skillOf(
   { name, scope, org, tag }: Pick<PushSkillRequest, "name" | "scope" | "org" | "tag">,
-  { hash, skillMd, description }: SkillArchive,
+  { hash, skillMd, frontmatter: { description } }: Pick<SkillArchive, "hash" | "skillMd" | "frontmatter">,
 ): Skill {
   return create(SkillSchema, {
     metadata: { name, org, ownerScope: scope, annotations: { [DESCRIPTION_ANNOTATION]: description } },
@@ -128,7 +129,7 @@ function skillOf(
   });
 }
 
-function requireSameName(pushed: string, { name }: SkillArchive): void {
+function requireSameName(pushed: string, { name }: SkillArchive["frontmatter"]): void {
   if (name === pushed || name === slugify(pushed)) return;
   const message = `is "${pushed}", but the frontmatter of SKILL.md says "${name}": make them the same`;
   throw invalidField({ schema: PushSkillRequestSchema, field: "name", message });
