@@ -12,6 +12,8 @@ const config: ViteUserConfig = defineConfig({
     exclude: ["**/node_modules/**", "**/dist/**", "**/*.system.test.ts", "examples/*/project/**"],
     // Programs that tests start compile the same modules again and again, hundreds of times: a third of their start.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/compile") },
+    // Named at the end of the run (tools/second-tries.ts). On a desk a test that fails has failed.
+    retry: process.env["CI"] ? 1 : 0,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

@@ -82,7 +82,7 @@ export async function runGates(gates: readonly Gate[]): Promise<Totals> {
 
 /** The beginning of a long message, indented under its title. */
 export function firstLines(text: string): string {
-  return text.split("\n").slice(0, 12).join("\n    ");
+  return text.split("\n").slice(0, 6).join("\n    ");
 }
 
 /** What failed once more, where whoever has only the end of the output sees it; the closing line, which scripts read; the exit code. */

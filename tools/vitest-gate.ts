@@ -34,7 +34,14 @@ export async function vitest(
     if (options?.uid !== undefined) await chownForUser(folder, options.uid, options.gid ?? options.uid);
     const result = await execa(
       "vitest",
-      ["run", ...args, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
+      [
+        "run",
+        ...args,
+        "--reporter=default",
+        "--reporter=./tools/second-tries.ts",
+        "--reporter=json",
+        `--outputFile.json=${report}`,
+      ],
       {
         preferLocal: true,
         reject: false,
