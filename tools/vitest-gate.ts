@@ -4,6 +4,9 @@ import { join, relative } from "node:path";
 import { execa } from "execa";
 import { firstLines, GateError, type Evidence } from "./gate.ts";
 
+/** From the checkout that Vitest runs in, which may be a copy of this one. */
+const SECOND_TRIES = "./tools/second-tries.ts";
+
 interface VitestReport {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
@@ -38,7 +41,7 @@ export async function vitest(
         "run",
         ...args,
         "--reporter=default",
-        "--reporter=./tools/second-tries.ts",
+        `--reporter=${SECOND_TRIES}`,
         "--reporter=json",
         `--outputFile.json=${report}`,
       ],
