@@ -109,6 +109,18 @@ export const executionCases: Cases = {
     const lease = await firstLease(world);
     expect(lease).toMatchObject({ lease: { inbox: [{ id: "q1", message: { text: "And one more" } }] } });
   },
+  [`${EXECUTIONS}/resolveApproval`]: async (client, world) => {
+    const id = idOf(await world.run());
+    const call = { id: "call-1", name: "deploy", status: "TOOL_CALL_WAITING_FOR_APPROVAL" };
+    await status(world.own, id, { phase: "EXECUTION_IN_PROGRESS", toolCalls: [call] });
+    const decision = { executionId: id, toolCallId: "call-1", decision: "APPROVAL_DECISION_APPROVE" };
+    // Said twice is decided once.
+    for (const _ of [1, 2]) expect(idOf(await client.call(`${EXECUTIONS}/resolveApproval`, decision))).toBe(id);
+    const inbox = [
+      { id: "approval/call-1", approval: { toolCallId: "call-1", decision: "APPROVAL_DECISION_APPROVE" } },
+    ];
+    expect(await firstLease(world)).toMatchObject({ lease: { inbox } });
+  },
   [`${EXECUTION_QUERIES}/get`]: async (client, world) => {
     const run = await world.run({ message: "What now?" });
     expect(await client.call(`${EXECUTION_QUERIES}/get`, { value: idOf(run) })).toMatchObject({

@@ -10,6 +10,7 @@ import {
   type StatusDelta,
 } from "@stigmer/protos/agentexecution/v1";
 import { isId } from "@stigmer/protos";
+import { toApproval, type ApprovalAnswer } from "./approval-answer.ts";
 import { call, type CallOptions } from "./call.ts";
 import { listOf, type List, type PageInput } from "./pages.ts";
 import { toPhase, type PhaseName } from "./phases.ts";
@@ -70,6 +71,17 @@ export interface ExecutionClient {
    * and heard once: a message is known by its id. Throws `failed-precondition` when the run has ended.
    */
   sendMessage(id: string, text: string, options?: SendMessageOptions): Promise<AgentExecution>;
+  /**
+   * Decides a tool call that waits for a person; the run goes on. Is repeated while the server is away: the same decision again
+   * changes nothing. Throws `not-found` when the run has no such call, `failed-precondition` when the call does not wait or
+   * was decided otherwise.
+   */
+  resolveApproval(
+    id: string,
+    toolCallId: string,
+    decision: ApprovalAnswer,
+    options?: CallOptions,
+  ): Promise<AgentExecution>;
   /** Follows a run to its end, over broken connections: see `watchExecution`. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<ExecutionUpdate, void, undefined>;
   /** Follows all runs of a session, also those to come, until it is left: what a conversation's view needs. */
@@ -150,6 +162,12 @@ export function createExecutionClient(
       call(`message to execution ${id}`, async () => {
         const executionId = requireId("execution_id", id);
         return retryWhileAway(() => command.sendMessage({ executionId, messageId, text }, options), options.signal);
+      }),
+    resolveApproval: (id, toolCallId, answer, options) =>
+      call(`approval in execution ${id}`, async () => {
+        const executionId = requireId("execution_id", id);
+        const request = { executionId, toolCallId, ...toApproval(answer) };
+        return retryWhileAway(() => command.resolveApproval(request, options), options?.signal);
       }),
     async *watch(id, options) {
       yield* watchExecution(query, requireId("execution_id", id), options);

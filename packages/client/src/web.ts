@@ -32,6 +32,7 @@ export type {
   ListExecutionsInput,
   SendMessageOptions,
 } from "./executions.ts";
+export type { ApprovalAnswer } from "./approval-answer.ts";
 export { phaseName, type PhaseName } from "./phases.ts";
 export type { AttachOptions, Run, RunInput, RunResult } from "./run.ts";
 export type { ExecutionUpdate, Resync } from "./watch/followed-run.ts";

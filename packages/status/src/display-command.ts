@@ -13,6 +13,21 @@ export function displayCommand(command: string): string {
   return nested === undefined ? shorten(name(first)) : displayCommand(nested);
 }
 
+/**
+ * How each command of a line is named, without those that only prepare the ground, such as `cd`: `cd app && npm run build |
+ * tee log` is `npm run build` and `tee`. What `sudo` runs is named with it.
+ */
+export function commandNames(command: string): string[] {
+  const names = splitCommands(command).flatMap((words) => {
+    const bare = strip(words);
+    const nested = nestedScript(bare);
+    if (nested !== undefined) return commandNames(nested);
+    if (bare.length === 0 || bare[0] === "cd") return [];
+    return [words.some((word) => word === "sudo") ? `sudo ${name(bare)}` : name(bare)];
+  });
+  return [...new Set(names)];
+}
+
 /** How many words after the program belong to its name. */
 const subcommands: ReadonlyMap<string, number> = new Map(
   Object.entries({

@@ -15,3 +15,4 @@ export type { AgentEvent } from "./agent-event.ts";
 // For user interfaces that draw tool calls of runners that send no component metadata.
 export { inferComponent, type Component, type ComponentType, type LayoutHint } from "./components.ts";
 export { displayCommand } from "./display-command.ts";
+export { sessionRuleOf } from "./approvals.ts";

@@ -77,6 +77,8 @@ export interface RunStatuses {
    * the task is somebody's, who tells the phase, or when the run has ended.
    */
   settle(executionId: string): Promise<void>;
+  /** Somebody asked for a pause: a run that rests for an approval is paused from now on, so that no approval wakes it. */
+  holdWaiting(executionId: string): Promise<void>;
   /** Undefined when there is no such run. The status is the caller's own. */
   read(executionId: string): Promise<AgentExecutionStatus | undefined>;
   /** Ends without an error once the run has ended. */
@@ -141,10 +143,9 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     const place = (await store.executions.writeState(id))?.taskPlace;
     if (place !== "resting" && place !== "waiting") return;
     await change(id, ({ phase, startedAt }) => {
-      if (isTerminal(phase) || (phase === ExecutionPhase.EXECUTION_PAUSED) === (place === "resting")) return undefined;
+      if (isTerminal(phase) || RESTING.includes(phase) === (place === "resting")) return undefined;
       const settled = place === "resting" ? ExecutionPhase.EXECUTION_PAUSED : unpaused(startedAt);
-      const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "run", value: { phase: settled } } }] });
-      return { place, delta };
+      return { place, delta: movedTo(settled) };
     });
   }
 
@@ -166,6 +167,10 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     finish: (executionId, fence, status) => end(executionId, { fence, ...outcomeOf(status) }),
     fail: (executionId, error) => end(executionId, { phase: ExecutionPhase.EXECUTION_FAILED, error }),
     settle,
+    holdWaiting: async (id) => {
+      const held = movedTo(ExecutionPhase.EXECUTION_PAUSED);
+      await change(id, ({ phase }) => (phase === WAITING_FOR_APPROVAL ? { delta: held } : undefined));
+    },
     read: (executionId) => live.read(executionId),
     follow: (executionId, followOptions) => followRun(parts, executionId, followOptions),
     followSession: (followOptions) => followSession(parts, followOptions),
@@ -189,7 +194,7 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
           error: "The run was lost in a crash. Start it again.",
         });
       }
-      for (const id of await store.executions.misplaced(ExecutionPhase.EXECUTION_PAUSED)) await settle(id);
+      for (const id of await store.executions.misplaced(RESTING)) await settle(id);
     },
     close: () => {
       closing.close(shuttingDown());
@@ -197,6 +202,11 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     },
   };
 }
+
+const WAITING_FOR_APPROVAL = ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL;
+
+/** The phases of a run that nobody works on until a person has said something. */
+const RESTING: readonly [ExecutionPhase, ExecutionPhase] = [ExecutionPhase.EXECUTION_PAUSED, WAITING_FOR_APPROVAL];
 
 type Outcome = Pick<Ending, "phase" | "error"> & Partial<Ending> & { readonly fence?: number };
 
@@ -208,6 +218,10 @@ function outcomeOf(status: AgentExecutionStatus | undefined): Outcome {
   }
   const error = status?.error || "The runner gave up the run without a result. Start it again.";
   return { phase: ExecutionPhase.EXECUTION_FAILED, error };
+}
+
+function movedTo(phase: ExecutionPhase): StatusDelta {
+  return create(StatusDeltaSchema, { changes: [{ change: { case: "run", value: { phase } } }] });
 }
 
 function movesRun({ change }: StatusChange): boolean {

@@ -65,6 +65,10 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
       const { principal, view } = await callOf(context);
       return view(await executions.sendMessage(executionId, { messageId, text }, principal));
     },
+    resolveApproval: async (given, context) => {
+      const { principal, view } = await callOf(context);
+      return view(await executions.resolveApproval(given, principal));
+    },
     updateStatus: async ({ executionId, status = create(AgentExecutionStatusSchema) }, context) => {
       const { principal, view } = await callOf(context);
       await executions.find(executionId, principal);

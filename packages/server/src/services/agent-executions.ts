@@ -7,6 +7,7 @@ import {
   AgentExecutionSchema,
   AgentExecutionStatusSchema,
   ExecutionPhase,
+  type ResolveApprovalInput,
 } from "@stigmer/protos/agentexecution/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import type { ExecutionContext } from "@stigmer/protos/executioncontext/v1";
@@ -22,6 +23,7 @@ import type { Access } from "./access.ts";
 import { announceTask } from "./announce-task.ts";
 import { invalidField } from "./field-errors.ts";
 import { createdAudit, newMetadata, replacedMetadata, updatedAudit } from "./metadata.ts";
+import { createApprovals } from "./approvals.ts";
 import { createOrders } from "./orders.ts";
 import { createSessionResolver } from "./resolve-session.ts";
 import { notFound, type Resources } from "./resources.ts";
@@ -39,6 +41,11 @@ export interface AgentExecutions {
   resume(id: string, principal: Principal): Promise<AgentExecution>;
   /** Says something to a run under way. Throws FAILED_PRECONDITION when the run has ended without hearing it. */
   sendMessage(id: string, message: SentMessage, principal: Principal): Promise<AgentExecution>;
+  /**
+   * Decides a tool call that waits for a person. Throws NOT_FOUND when there is no such call, FAILED_PRECONDITION when it does
+   * not wait, or was decided otherwise.
+   */
+  resolveApproval(given: ResolveApprovalInput, principal: Principal): Promise<AgentExecution>;
   delete(id: string, principal: Principal): Promise<AgentExecution>;
   /** Throws NOT_FOUND. */
   get(id: string, principal: Principal): Promise<AgentExecution>;
@@ -193,7 +200,8 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
       if (!record.ended) await engine.cancel(id, reason || "Cancelled on request.");
       return get(id, principal);
     },
-    ...createOrders({ engine, get, findOwn }),
+    ...createOrders({ engine, runs, get, findOwn }),
+    resolveApproval: createApprovals({ store, engine, sessions: options.sessions, get, findOwn }),
     delete: async (id, principal) => {
       const status = await runs.read(id);
       const record = await transact(store, async (tx) => {

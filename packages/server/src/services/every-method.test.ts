@@ -92,6 +92,7 @@ const CASES: Readonly<Record<string, Case>> = {
   "AgentExecutionCommandController/pause": byRun(),
   "AgentExecutionCommandController/resume": byRun(),
   "AgentExecutionCommandController/sendMessage": byRun({ text: "Hello" }),
+  "AgentExecutionCommandController/resolveApproval": byRun({ toolCallId: "call-1", decision: 1 }),
   "AgentExecutionQueryController/get": byId("AgentExecution"),
   "AgentExecutionQueryController/list": list,
   "AgentExecutionQueryController/listBySession": {

@@ -6,6 +6,7 @@ import { type AgentExecution, ExecutionPhase } from "@stigmer/protos/agentexecut
 import { InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { isTerminal } from "@stigmer/status";
 import { ulid } from "ulid";
+import type { RunStatuses } from "../executions/run-statuses.ts";
 import { phaseName } from "../executions/phase-name.ts";
 import type { Principal } from "../interceptors/principal.ts";
 import type { ExecutionRecord } from "../store/execution-store.ts";
@@ -13,6 +14,7 @@ import type { AgentExecutions } from "./agent-executions.ts";
 
 export interface OrdersOptions extends Pick<AgentExecutions, "get"> {
   readonly engine: Pick<Engine, "pause" | "resume" | "deliver">;
+  readonly runs: Pick<RunStatuses, "holdWaiting">;
   /** Throws when there is no such run, or when the caller may not change it. */
   readonly findOwn: (id: string, principal: Principal) => Promise<ExecutionRecord>;
 }
@@ -22,18 +24,21 @@ const HAND_BACK_MS = [25, 50, 100, 200, 400, 800] as const;
 
 /** What people want of a run under way. */
 export function createOrders(options: OrdersOptions): Pick<AgentExecutions, "pause" | "resume" | "sendMessage"> {
-  const { engine, get, findOwn } = options;
+  const { engine, runs, get, findOwn } = options;
 
   async function pause(id: string, reason: string, principal: Principal): Promise<AgentExecution> {
     const { ended } = await findOwn(id, principal);
     const standing = ended ? "over" : await engine.pause(id, reason || "Paused on request.");
+    if (standing !== "over") await runs.holdWaiting(id);
     const execution = await get(id, principal);
     if (standing === "over") throw tooLate(execution, "it can't be paused any more");
     return execution;
   }
 
   async function resume(id: string, principal: Principal): Promise<AgentExecution> {
-    const { ended, revision: restsAt } = await findOwn(id, principal);
+    const { ended, phase, revision: restsAt } = await findOwn(id, principal);
+    // What it waits for is said to `resolveApproval`.
+    if (phase === ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL) return get(id, principal);
     for (let looks = 0; ; looks++) {
       const standing = ended ? "over" : await engine.resume(id);
       const execution = await get(id, principal);
@@ -72,11 +77,11 @@ function heard({ metadata, status }: AgentExecution, messageId: string): boolean
   return status?.messages.some(({ id }) => id === `${metadata?.id}/${messageId}`) ?? false;
 }
 
-function phaseOf({ status }: AgentExecution): ExecutionPhase {
+export function phaseOf({ status }: AgentExecution): ExecutionPhase {
   return status?.phase ?? ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
 }
 
-function tooLate(execution: AgentExecution, advice: string): ConnectError {
+export function tooLate(execution: AgentExecution, advice: string): ConnectError {
   const phase = phaseOf(execution);
   const ended = isTerminal(phase) ? `has ended (${phaseName(phase)})` : "is about to end";
   return new ConnectError(`${execution.metadata?.id} ${ended}: ${advice}`, Code.FailedPrecondition);

@@ -181,8 +181,8 @@ export interface ExecutionStore {
   snapshot(id: string): Promise<StatusSnapshot | undefined>;
   /** Runs that have not ended although no open task would end them, oldest first. */
   orphans(): Promise<string[]>;
-  /** Runs under way whose task rests while `phase` is not that of `resting`, or waits while it is, oldest first. */
-  misplaced(resting: number): Promise<string[]>;
+  /** Runs under way whose task rests while their phase is none of `resting`, or waits while it is one, oldest first. */
+  misplaced(resting: readonly [number, number]): Promise<string[]>;
   /** The log after a revision, oldest first; it begins after the snapshot's revision. */
   log(id: string, afterRevision: number): Promise<StatusLogRow[]>;
   /** Takes the run's log, ledger, contexts and task, with its inbox, along. False when there was none. */

@@ -106,7 +106,7 @@ const MISPLACED = `
     SELECT executions.id, executions.created_at, phase, ${PLACE} AS place
     FROM executions JOIN tasks ON tasks.id = executions.id WHERE NOT ended
   ) AS placed
-  WHERE (phase <> :resting AND place = 'resting') OR (phase = :resting AND place = 'waiting')
+  WHERE (phase NOT IN (:one, :other) AND place = 'resting') OR (phase IN (:one, :other) AND place = 'waiting')
   ORDER BY created_at, id`;
 
 const DELETE = `
@@ -162,8 +162,8 @@ export function createExecutionStore(session: Session): ExecutionStore {
         sql.get<StatusSnapshot>("SELECT revision, status FROM execution_snapshots WHERE execution_id = :id", { id }),
       ),
     orphans: () => session.read(async (sql) => (await sql.all<{ id: string }>(ORPHANS)).map(({ id }) => id)),
-    misplaced: (resting) =>
-      session.read(async (sql) => (await sql.all<{ id: string }>(MISPLACED, { resting })).map(({ id }) => id)),
+    misplaced: ([one, other]) =>
+      session.read(async (sql) => (await sql.all<{ id: string }>(MISPLACED, { one, other })).map(({ id }) => id)),
     log: (id, afterRevision) =>
       session.read((sql) =>
         sql.all<StatusLogRow>(

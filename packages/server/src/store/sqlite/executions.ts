@@ -69,7 +69,7 @@ const WRITE_STATE = `
 const MISPLACED = `
   SELECT executions.id AS id, ${PLACE} AS place
   FROM executions JOIN tasks ON tasks.id = executions.id
-  WHERE ended = 0 AND ((phase <> :resting AND place = 'resting') OR (phase = :resting AND place = 'waiting'))
+  WHERE ended = 0 AND ((phase NOT IN (:one, :other) AND place = 'resting') OR (phase IN (:one, :other) AND place = 'waiting'))
   ORDER BY executions.created_at, executions.id`;
 
 const APPEND_DELTA = "INSERT INTO execution_deltas (execution_id, revision, delta) VALUES (:id, :revision, :delta)";
@@ -148,7 +148,8 @@ export function createExecutionStore(session: Session): ExecutionStore {
           )
           .map(({ id }) => id),
       ),
-    misplaced: (resting) => session.read((sql) => sql.all<{ id: string }>(MISPLACED, { resting }).map(({ id }) => id)),
+    misplaced: ([one, other]) =>
+      session.read((sql) => sql.all<{ id: string }>(MISPLACED, { one, other }).map(({ id }) => id)),
     log: (id, afterRevision) =>
       session.read((sql) =>
         sql.all(

@@ -175,23 +175,27 @@ export function executionCases(subject: Subject): void {
     it("finds runs whose phase is not where their task is", async () => {
       const { executions, tasks, queue } = subject.store;
       const PAUSED = 7;
+      const WAITING_FOR_APPROVAL = 6;
+      const resting = [PAUSED, WAITING_FOR_APPROVAL] as const;
       for (const [id, phase] of [
         ["aex-1", 1],
         ["aex-2", PAUSED],
         ["aex-3", 2],
         ["aex-4", PAUSED],
         ["aex-5", PAUSED],
+        ["aex-6", WAITING_FOR_APPROVAL],
+        ["aex-7", WAITING_FOR_APPROVAL],
       ] as const) {
         await executions.insert(execution({ id, phase }));
         await tasks.enqueue(task(id, { sessionId: "" }));
       }
-      expect(await executions.misplaced(PAUSED)).toEqual(["aex-2", "aex-4", "aex-5"]);
-      for (const id of ["aex-1", "aex-2", "aex-3"]) await queue.pause(id, "");
+      expect(await executions.misplaced(resting)).toEqual(["aex-2", "aex-4", "aex-5", "aex-6", "aex-7"]);
+      for (const id of ["aex-1", "aex-2", "aex-3", "aex-6"]) await queue.pause(id, "");
       await queue.requestCancel("aex-3", "");
       await append({ id: "aex-5", snapshot: bytes(9), ends: true });
-      expect(await executions.misplaced(PAUSED)).toEqual(["aex-1", "aex-4"]);
+      expect(await executions.misplaced(resting)).toEqual(["aex-1", "aex-4", "aex-7"]);
       expect((await queue.lease({ queue: "q", runnerId: "r1", now: 1, leaseMs: 1, maxAttempts: 5 }))?.id).toBe("aex-4");
-      expect(await executions.misplaced(PAUSED)).toEqual(["aex-1"]);
+      expect(await executions.misplaced(resting)).toEqual(["aex-1", "aex-7"]);
     });
 
     it("lists newest first by session, agent, phase, tags and life", async () => {

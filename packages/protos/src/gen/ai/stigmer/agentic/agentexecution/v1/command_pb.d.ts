@@ -370,9 +370,9 @@ export declare const AgentExecutionCommandController: GenService<{
     output: typeof AgentExecutionSchema;
   },
   /**
-   * Decides a tool call that waits for approval. Answers when the decision is stored; the run goes on when nothing is left
-   * to decide. The same decision again changes nothing; another one, and one on a call that does not wait, is refused with
-   * FAILED_PRECONDITION.
+   * Decides a tool call that waits for approval. Answers when the decision is stored; the run goes on with it, while other
+   * calls still wait. The same decision again changes nothing; another one, and one on a call that does not wait, is refused
+   * with FAILED_PRECONDITION. A run that was paused takes the decision in, and goes on when it is resumed.
    *
    * @generated from rpc ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController.resolveApproval
    */
