@@ -9,7 +9,7 @@ export { parseSkill } from "./parse-skill.ts";
 export type { ParsedSkill, SkillFrontmatter } from "./parse-skill.ts";
 
 export { openSkillArchive } from "./archive/open-archive.ts";
-export type { ArchiveFile, SkillArchive } from "./archive/open-archive.ts";
+export type { ArchiveFile, OpenArchiveOptions, SkillArchive } from "./archive/open-archive.ts";
 export type { ArchiveLimits } from "./archive/limits.ts";
 
 export { SkillError } from "./errors.ts";

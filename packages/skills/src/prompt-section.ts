@@ -9,7 +9,7 @@ export interface AvailableSkill {
 
 const heading = `## Skills
 
-You have skills: instructions for particular kinds of work. When a task fits the description of one, read its file with the read_file tool before you start, and follow it.
+You have skills: instructions for particular kinds of work. When a task fits the description of one, read its file with the read_file tool before you start, and follow it. Paths in a SKILL.md are relative to its folder.
 `;
 
 /**

@@ -1,7 +1,8 @@
 // Skills → files in a sandbox, through its file interface, so that one writer serves every backend.
 import type { SandboxFiles } from "@stigmer/sandbox";
-import { describeProblem, SkillError, type SkillProblem } from "./errors.ts";
-import { skillDescription, skillName } from "./skill-fields.ts";
+import { checkSkills } from "./check-skills.ts";
+import { SkillError } from "./errors.ts";
+import { createSkillsDirectory } from "./skills-directory.ts";
 
 export interface Skill {
   /** Whatever the caller knows it by. */
@@ -10,29 +11,46 @@ export interface Skill {
   readonly description: string;
   /** Markdown, without frontmatter. */
   readonly body: string;
+  /** SHA-256 of the skill's archive in hex. With it, what is there in this version is neither fetched nor written again. */
+  readonly version?: string;
+  /**
+   * Gives the pushed zip. Asked only when it has to be written. Without it, or when it gives `undefined`, the skill is its
+   * Markdown alone.
+   */
+  readonly archive?: () => Promise<Uint8Array | undefined>;
 }
 
 /** What is needed of a sandbox. */
 export interface SkillSandbox {
-  readonly files: Pick<SandboxFiles, "upload" | "resolve">;
+  readonly files: Pick<SandboxFiles, "upload" | "resolve" | "list" | "readText" | "remove">;
 }
 
 export interface SkillWriterOptions {
   readonly sandbox: SkillSandbox;
   /** Under the sandbox root. `skills` (default), or `.stigmer/skills` where the root is a user's own directory. */
   readonly directory?: "skills" | ".stigmer/skills";
+  /**
+   * For whom it writes, where several share a directory: a skill goes when the last of them does without it. Default: one
+   * user, without a name.
+   */
+  readonly user?: string;
 }
 
 export interface SkillWriter {
   /**
-   * Writes `<directory>/<name>.md` for each skill and returns their paths by id, absolute as commands see them. Everything
-   * is checked before the first file is written. Throws `SkillError` `invalid-skill`, `duplicate-name` or `write-failed`.
+   * Makes the user's skills in the directory be these, and returns their paths by id, absolute as commands see them:
+   * `<directory>/<name>.md` for Markdown alone, `<directory>/<name>/SKILL.md` for an archive with more files, which is
+   * unpacked around it. What is there in the same version stays as it is; an older version, and what the user had before and
+   * has no more, goes. What somebody else put there is never touched. Not for several calls at a time on one directory.
+   *
+   * All skills are checked before the first is written, archives one by one before theirs is. Throws `SkillError`
+   * `invalid-skill`, `duplicate-name`, `invalid-archive`, `archive-too-large`, `name-taken` or `write-failed`.
    */
   write(skills: readonly Skill[]): Promise<Map<string, string>>;
 }
 
 /** Throws `SkillError` `no-sandbox`, and `invalid-argument` for another directory. */
-export function createSkillWriter({ sandbox, directory = "skills" }: SkillWriterOptions): SkillWriter {
+export function createSkillWriter({ sandbox, directory = "skills", user = "" }: SkillWriterOptions): SkillWriter {
   if (typeof sandbox?.files?.upload !== "function") {
     throw new SkillError(
       "no-sandbox",
@@ -43,53 +61,25 @@ export function createSkillWriter({ sandbox, directory = "skills" }: SkillWriter
     const message = `Unknown skills directory ${JSON.stringify(directory)}. Known: "skills", ".stigmer/skills".`;
     throw new SkillError("invalid-argument", message);
   }
+  const skillsDirectory = createSkillsDirectory({ files: sandbox.files, directory, user });
   return {
     async write(skills) {
       checkSkills(skills);
-      const files = skills.map((skill) => ({ path: `${directory}/${skill.name}.md`, content: toMarkdown(skill) }));
       try {
-        await sandbox.files.upload(files);
+        const entries = await skillsDirectory.replaceAll(skills);
+        return new Map(
+          skills.map(({ id, name }) => {
+            const entry = entries.get(name) ?? name;
+            return [id, sandbox.files.resolve(`${directory}/${entry === name ? `${name}/SKILL.md` : entry}`)];
+          }),
+        );
       } catch (cause) {
+        if (SkillError.is(cause)) throw cause;
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new SkillError("write-failed", `The skills could not be written into ${directory}/: ${reason}`, {
           cause,
         });
       }
-      return new Map(skills.map((skill, at) => [skill.id, sandbox.files.resolve(files[at]?.path ?? directory)]));
     },
   };
-}
-
-/** A heading and the description before the body: the frontmatter has done its work when the model opens the file. */
-function toMarkdown({ name, description, body }: Omit<Skill, "id">): string {
-  return `# ${name}\n\n**Description**: ${description}\n\n---\n\n${body}`;
-}
-
-function checkSkills(skills: readonly Skill[]): void {
-  const problems: SkillProblem[] = [];
-  const owners = new Map<string, string>();
-  const ids = new Set<string>();
-  let code: "invalid-skill" | "duplicate-name" = "duplicate-name";
-  for (const { id, name, description } of skills) {
-    const label = JSON.stringify(name);
-    for (const [field, schema, value] of [
-      ["name", skillName, name],
-      ["description", skillDescription, description],
-    ] as const) {
-      const { error } = schema.safeParse(value);
-      if (error) code = "invalid-skill";
-      for (const issue of error?.issues ?? []) problems.push({ field: `${label} ${field}`, message: issue.message });
-    }
-    const owner = owners.get(name);
-    if (owner !== undefined) {
-      problems.push({ field: `${label} name`, message: `is used by two skills, ${owner} and ${id}: rename one` });
-    } else if (ids.has(id)) {
-      problems.push({ field: `${label} id`, message: `${id} is used by two skills` });
-    }
-    owners.set(name, id);
-    ids.add(id);
-  }
-  if (problems.length === 0) return;
-  const list = problems.map((problem) => `\n  ${describeProblem(problem)}`).join("");
-  throw new SkillError(code, `No skill was written:${list}`, { problems });
 }

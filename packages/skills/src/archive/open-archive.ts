@@ -35,15 +35,26 @@ export interface SkillArchive extends ParsedSkill {
   verify(): Promise<void>;
 }
 
+export interface OpenArchiveOptions extends Partial<ArchiveLimits> {
+  /** The SHA-256 that the archive must have, in hex. Default: any. */
+  readonly version?: string;
+}
+
 /**
  * Reads a zip with `SKILL.md` at its root. Throws `SkillError` `archive-too-large` for what is beyond the limits, and
  * `invalid-archive` for all else: paths that lead out, links, special files, names that collide, files that share bytes,
  * a `SKILL.md` that is not sound. An archive in the archive is a file like any other: it is never opened.
  */
-export async function openSkillArchive(bytes: Uint8Array, changes: Partial<ArchiveLimits> = {}): Promise<SkillArchive> {
+export async function openSkillArchive(
+  bytes: Uint8Array,
+  { version, ...changes }: OpenArchiveOptions = {},
+): Promise<SkillArchive> {
   const limits = { ...archiveLimits, ...changes };
   if (bytes.length > limits.archiveBytes)
     throw tooLarge(`has ${bytes.length} bytes, the limit is ${limits.archiveBytes}`);
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  if (version !== undefined && version.toLowerCase() !== hash)
+    throw refused(`is not the version ${version}: its SHA-256 is ${hash}`);
   const { zip, entries } = await readDirectory(bytes, limits);
   const skillEntry = entries.find(({ fileName }) => fileName === SKILL_MD);
   if (!skillEntry) throw refused(`has no ${SKILL_MD} at its root: zip the files themselves, not their folder`);
@@ -51,7 +62,7 @@ export async function openSkillArchive(bytes: Uint8Array, changes: Partial<Archi
   const files = entries.filter((entry) => !isFolder(entry));
   return {
     ...parse(skillMd),
-    hash: createHash("sha256").update(bytes).digest("hex"),
+    hash,
     skillMd,
     files: files.map(toFile),
     async *contents() {
