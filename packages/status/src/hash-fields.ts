@@ -104,6 +104,7 @@ const approval: Fields<ToolCallApproval> = [
   text(5, "decidedBy"),
   text(6, "decidedAt"),
   text(7, "comment"),
+  text(8, "callKey"),
 ];
 
 export const toolCallFields: Fields<ToolCall> = [

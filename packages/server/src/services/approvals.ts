@@ -37,8 +37,8 @@ export interface ApprovalsOptions extends Pick<OrdersOptions, "get" | "findOwn">
 export function createApprovals(options: ApprovalsOptions): AgentExecutions["resolveApproval"] {
   const { store, engine, sessions, get, findOwn } = options;
 
-  async function storedDecision(id: string, toolCallId: string): Promise<InboxApproval | undefined> {
-    const wanted = itemId(toolCallId);
+  async function storedDecision(id: string, call: ToolCall): Promise<InboxApproval | undefined> {
+    const wanted = itemId(call);
     const items = await store.queue.inbox(id, { seen: 0 });
     const found = items.find((item) => item.id === wanted);
     const item = found && fromBinary(InboxItemSchema, found.payload).item;
@@ -70,17 +70,17 @@ export function createApprovals(options: ApprovalsOptions): AgentExecutions["res
     if (!call) throw new ConnectError(`${id} has no tool call ${toolCallId}`, Code.NotFound);
 
     const rule = scope === ApprovalScope.SESSION ? requireRule(call) : undefined;
-    const wanted = toApproval(given, principal);
-    let stored = toldDecision(call) ?? (await storedDecision(id, toolCallId));
+    const wanted = toApproval(given, call, principal);
+    let stored = toldDecision(call) ?? (await storedDecision(id, call));
     if (!stored) {
       if (ended) throw tooLate(execution, `${toolCallId} can't be decided any more`);
       requireWaiting(call);
-      const item = create(InboxItemSchema, { id: itemId(toolCallId), item: { case: "approval", value: wanted } });
+      const item = create(InboxItemSchema, { id: itemId(call), item: { case: "approval", value: wanted } });
       if ((await engine.deliver(id, item)) === "over") {
         throw tooLate(await get(id, principal), `${toolCallId} can't be decided any more`);
       }
       // Another decision may have been faster.
-      stored = await storedDecision(id, toolCallId);
+      stored = await storedDecision(id, call);
     }
     if (stored && !isSame(stored, wanted)) throw decidedOtherwise(call, stored);
     if (rule) await allowInSession(sessionId, rule, principal);
@@ -92,10 +92,18 @@ export function createApprovals(options: ApprovalsOptions): AgentExecutions["res
   };
 }
 
-function toApproval(given: ResolveApprovalInput, { id: decidedBy }: Principal): InboxApproval {
+function toApproval(given: ResolveApprovalInput, { approval }: ToolCall, { id: decidedBy }: Principal): InboxApproval {
   const { toolCallId, decision, reason, args } = given;
   const scope = given.scope || ApprovalScope.ONCE;
-  return create(InboxApprovalSchema, { toolCallId, decision, reason, args, scope, decidedBy });
+  return create(InboxApprovalSchema, {
+    toolCallId,
+    decision,
+    reason,
+    args,
+    scope,
+    decidedBy,
+    callKey: approval?.callKey,
+  });
 }
 
 /** What the status says of a call that was decided: then nothing has to be in the inbox any more. */
@@ -141,9 +149,9 @@ const DECIDED: Readonly<Record<ApprovalDecision, string>> = {
 };
 
 /** What an inbox takes is short; a call's id may be kilobytes long. */
-const LONGEST_CALL_ID = 100;
+const LONGEST_NAME = 100;
 
-function itemId(toolCallId: string): string {
-  const short = toolCallId.length <= LONGEST_CALL_ID;
-  return `approval/${short ? toolCallId : createHash("sha256").update(toolCallId).digest("hex")}`;
+function itemId({ id, approval }: ToolCall): string {
+  const name = approval?.callKey || id;
+  return `approval/${name.length <= LONGEST_NAME ? name : createHash("sha256").update(name).digest("hex")}`;
 }

@@ -51,7 +51,7 @@ export declare type ApprovalRule = Message<"ai.stigmer.agentic.agent.v1.Approval
   tools: string[];
 
   /**
-   * What the tool may do; one of these is enough.
+   * What the tool may do: one of these is enough. With `allow` all that it may do has to be here.
    *
    * @generated from field: repeated ai.stigmer.agentic.agent.v1.ToolRisk risks = 2;
    */
@@ -59,7 +59,8 @@ export declare type ApprovalRule = Message<"ai.stigmer.agentic.agent.v1.Approval
 
   /**
    * Shell commands; `*` stands for any characters: `git push*`, `rm *`. Each command of a line is looked at by itself, behind
-   * `sudo`, variables and `cd`; with `allow` all of them have to match, else one is enough. Fits calls of `execute` alone.
+   * `sudo`, variables and `cd`: one that matches is enough. With `allow` all of them have to match, and what changes their
+   * meaning (`sudo`, variables, files written by `>`) has to be in the pattern. Fits calls of `execute` alone.
    *
    * @generated from field: repeated string commands = 3;
    */

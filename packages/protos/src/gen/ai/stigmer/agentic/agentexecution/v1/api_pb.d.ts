@@ -614,6 +614,14 @@ export declare type ToolCallApproval = Message<"ai.stigmer.agentic.agentexecutio
    * @generated from field: string comment = 7;
    */
   comment: string;
+
+  /**
+   * Names the call that is asked about, by more than its id, which some models count anew in each answer: a decision is for
+   * this call alone.
+   *
+   * @generated from field: string call_key = 8;
+   */
+  callKey: string;
 };
 
 /**

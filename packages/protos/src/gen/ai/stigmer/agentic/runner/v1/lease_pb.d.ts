@@ -218,6 +218,13 @@ export declare type InboxApproval = Message<"ai.stigmer.agentic.runner.v1.InboxA
    * @generated from field: string decided_by = 6;
    */
   decidedBy: string;
+
+  /**
+   * `approval.call_key` of the call as it was when it was decided.
+   *
+   * @generated from field: string call_key = 7;
+   */
+  callKey: string;
 };
 
 /**
