@@ -144,8 +144,13 @@ export const escapeCases: readonly ConformanceCase[] = [
       await withOutside(sandbox, async (outside) => {
         await files.write("swap/secret", "inside");
         const abort = new AbortController();
+        // A write makes the directory anew when it is away, and the exchange goes astray: then it is set up again.
+        const setUp =
+          "rm -rf swap aside link secret; mkdir swap; printf inside >secret; mv secret swap; " +
+          `ln -s ${outside} link`;
+        const exchange = "mv swap aside; mv link swap; mv swap link; mv aside swap";
         const swapping = sandbox.execute(
-          `ln -s ${outside} link; echo ready; while :; do mv swap aside; mv link swap; mv swap link; mv aside swap; done`,
+          `${setUp}; while :; do ${exchange}; [ -f swap/secret ] && [ -L link ] || { ${setUp}; }; done 2>/dev/null`,
           { signal: abort.signal, timeoutMs: 60_000 },
         );
         try {

@@ -5,8 +5,6 @@ import { SandboxError } from "../errors.ts";
 import { isSilence, NoAnswer, toCallFailure, toSandboxError } from "./daytona-error.ts";
 
 const retries = 4;
-const firstDelayMs = 200;
-const longestDelayMs = 3000;
 /** Whoever asks us to wait longer is told to the caller instead. */
 const longestRetryAfterMs = 30_000;
 
@@ -17,6 +15,8 @@ export interface DaytonaClientOptions {
   readonly apiUrl?: string | undefined;
   readonly target?: string | undefined;
   readonly requestTimeoutMs: number;
+  /** Before the first repetition; twice as long before each further one. */
+  readonly retryDelayMs: number;
 }
 
 export interface CallOptions {
@@ -44,7 +44,7 @@ export interface DaytonaClient {
 /** Throws `backend-unavailable` when the SDK is not installed, and `permission` without an API key. */
 export async function connect(options: DaytonaClientOptions): Promise<DaytonaClient> {
   const sdk = await loadSdk();
-  const { apiKey, apiUrl, target, requestTimeoutMs } = options;
+  const { apiKey, apiUrl, target, requestTimeoutMs, retryDelayMs } = options;
   let daytona: Daytona;
   try {
     daytona = new sdk.Daytona({
@@ -72,8 +72,7 @@ export async function connect(options: DaytonaClientOptions): Promise<DaytonaCli
     };
     return pRetry(once, {
       retries,
-      minTimeout: firstDelayMs,
-      maxTimeout: longestDelayMs,
+      minTimeout: retryDelayMs,
       randomize: true,
       ...(signal && { signal }),
       async onFailedAttempt({ error, retriesLeft }) {

@@ -29,6 +29,8 @@ export interface CommandsOptions {
   readonly base: string;
   readonly shell: string;
   readonly env: Readonly<Record<string, string>>;
+  /** After a time-out or an abort the result comes within this, though the server is silent. */
+  readonly giveUpMs: number;
 }
 
 export interface Commands extends Pick<Sandbox, "execute" | "spawn" | "processes" | "process"> {
@@ -83,6 +85,7 @@ export function createCommands(options: CommandsOptions): Commands {
       env: { ...options.env, ...request.env, [markName]: mark },
       ...(stdin !== undefined && { stdin }),
       mark: `${markName}=${mark}`,
+      giveUpMs: options.giveUpMs,
       enter: enterCode(root, path),
       discard: discarded,
       timeoutMs: request.timeoutMs,

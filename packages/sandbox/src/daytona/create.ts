@@ -37,11 +37,17 @@ export interface DaytonaSandboxOptions extends CommonSandboxOptions {
   readonly startTimeoutMs?: number;
   /** Milliseconds until a request must be answered. Default 30,000. */
   readonly requestTimeoutMs?: number;
+  /** Milliseconds before a request that failed is repeated; twice as long before each further repetition. Default 200. */
+  readonly retryDelayMs?: number;
+  /** Milliseconds after a time-out or an abort within which the result comes, though Daytona is silent. Default 5000. */
+  readonly giveUpMs?: number;
 }
 
 const defaultRoot = "/workspace";
 const defaultStartMs = 120_000;
 const defaultRequestMs = 30_000;
+const defaultRetryDelayMs = 200;
+const defaultGiveUpMs = 5000;
 /** By this label one that was made although its answer was lost is found again. */
 const creationLabel = "stigmer-creation";
 
@@ -60,8 +66,8 @@ export async function createDaytonaSandbox(options: DaytonaSandboxOptions): Prom
     );
   }
   const env = { PYTHONUNBUFFERED: "1", ...checkEnvironment(options.env ?? {}, "env") };
-  const { apiKey, apiUrl, target } = options;
-  const client = await connect({ apiKey, apiUrl, target, requestTimeoutMs });
+  const { apiKey, apiUrl, target, retryDelayMs = defaultRetryDelayMs } = options;
+  const client = await connect({ apiKey, apiUrl, target, requestTimeoutMs, retryDelayMs });
   try {
     const { id } = options;
     const opening =
@@ -183,6 +189,7 @@ async function attach(
     base,
     shell: options.shell ?? "/bin/sh",
     env: options.env,
+    giveUpMs: options.giveUpMs ?? defaultGiveUpMs,
   });
   const files = createDaytonaFiles({ machine, root, roots, base, assertUsable: commands.assertUsable });
   const made = options.id === undefined;

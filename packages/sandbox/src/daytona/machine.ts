@@ -6,7 +6,10 @@ import { isSilence, tellsGone, toCallFailure, toSandboxError } from "./daytona-e
 import { randomBytes } from "node:crypto";
 
 /** For an answer to come back once the server has given up on a script. The SDK gives up after five seconds. */
-const answerMs = 4000;
+const longestAnswerMs = 4000;
+
+/** As many bytes take as long again as two requests may. */
+const slowestBytes = 3_000_000;
 
 export interface RunOptions {
   readonly what: string;
@@ -32,8 +35,9 @@ export interface MachineTimes {
 }
 
 export function createMachine(remote: DaytonaSandbox, client: DaytonaClient, times: MachineTimes): Machine {
-  /** Not below 50 kB a second. */
-  const transferMs = (bytes: number): number => times.requestTimeoutMs * 2 + bytes / 50;
+  /** Not much below 50 kB a second, as long as requests get their usual time. */
+  const transferMs = (bytes: number): number => times.requestTimeoutMs * 2 * (1 + bytes / slowestBytes);
+  const answerMs = Math.min(longestAnswerMs, times.requestTimeoutMs);
   const scriptSeconds = Math.ceil((times.requestTimeoutMs * 2) / 1000);
   let starting: Promise<void> | undefined;
   const start = (): Promise<void> => {
@@ -147,5 +151,5 @@ export async function wake(remote: DaytonaSandbox, client: DaytonaClient, startM
     if (remote.state === "starting" || remote.state === "restoring") await remote.waitUntilStarted(seconds);
     else await remote.start(seconds);
   };
-  await client.call(start, { what, idempotent: true, deadlineMs: startMs + answerMs });
+  await client.call(start, { what, idempotent: true, deadlineMs: startMs + longestAnswerMs });
 }

@@ -16,8 +16,6 @@ import {
 
 /** One request waits so long for news; proxies cut longer ones. */
 const fetchSeconds = 20;
-/** After a time-out or an abort the result comes within this, though the server is silent. */
-const giveUpMs = 5000;
 /** What one request hands over as input. */
 const inputBytes = 192 * 1024;
 
@@ -31,6 +29,8 @@ export interface CommandExit {
 export interface RemoteCommandOptions extends StartCommand {
   readonly machine: Machine;
   readonly mark: string;
+  /** After a time-out or an abort the result comes within this, though the server is silent. */
+  readonly giveUpMs: number;
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly sink: OutputSink;
@@ -66,7 +66,7 @@ export interface RemoteCommand {
 }
 
 export function startCommand(options: RemoteCommandOptions): RemoteCommand {
-  const { machine, directory, mark } = options;
+  const { machine, directory, mark, giveUpMs } = options;
   const exit = Promise.withResolvers<CommandExit>();
   exit.promise.catch(() => {});
   const started = Promise.withResolvers<void>();
