@@ -21,6 +21,9 @@ test("local mode", () => {
   expect(lines({ MODE: "local", SANDBOX_TYPE: "docker" })[4]).toBe(
     "Sandbox:    docker, image node:24-bookworm, root ./workspace",
   );
+  expect(lines({ MODE: "local", SANDBOX_TYPE: "isolated", SANDBOX_NETWORK: "a.org,b.org" })[4]).toBe(
+    "Sandbox:    isolated, root ./workspace, network a.org b.org",
+  );
 });
 
 test("cloud mode, where no secret shows", () => {

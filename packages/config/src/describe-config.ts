@@ -1,3 +1,4 @@
+import type { NetworkPolicy } from "./formats.ts";
 import type { Config, HealthEndpoint } from "./read-config.ts";
 import type { SandboxConfig } from "./sandbox-config.ts";
 
@@ -33,11 +34,21 @@ function describeHealth({ host, port }: HealthEndpoint): string {
 function describeSandbox(sandbox: SandboxConfig): string {
   switch (sandbox.type) {
     case "filesystem":
+      return `filesystem, root ${sandbox.rootDir}`;
     case "isolated":
-      return `${sandbox.type}, root ${sandbox.rootDir}`;
-    case "docker":
-      return `docker, image ${sandbox.image}${sandbox.rootDir === undefined ? "" : `, root ${sandbox.rootDir}`}`;
-    case "daytona":
-      return `daytona${sandbox.snapshotId === undefined ? "" : `, snapshot ${sandbox.snapshotId}`}`;
+      return `isolated, root ${sandbox.rootDir}${describeNetwork(sandbox.network)}`;
+    case "docker": {
+      const root = sandbox.rootDir === undefined ? "" : `, root ${sandbox.rootDir}`;
+      return `docker, image ${sandbox.image}${root}${describeNetwork(sandbox.network)}`;
+    }
+    case "daytona": {
+      const snapshot = sandbox.snapshotId === undefined ? "" : `, snapshot ${sandbox.snapshotId}`;
+      return `daytona${snapshot}${describeNetwork(sandbox.network)}`;
+    }
   }
+}
+
+function describeNetwork(network: NetworkPolicy | undefined): string {
+  if (network === undefined) return "";
+  return `, network ${network.type === "allow-list" ? network.domains.join(" ") : network.type}`;
 }

@@ -81,10 +81,10 @@ test("databases", () => {
 
 test("networks", () => {
   const network: Format = { type: "network" };
-  expect(["none", "all", "a.com,b.org", "a.com,", "*", "https://a.com"].map((text) => read(network, text))).toEqual([
-    { type: "none" },
-    { type: "all" },
-    { type: "allow", hosts: ["a.com", "b.org"] },
+  expect(["off", "full", "a.com,*.b.org", "a.com,", "*", "https://a.com"].map((text) => read(network, text))).toEqual([
+    { type: "off" },
+    { type: "full" },
+    { type: "allow-list", domains: ["a.com", "*.b.org"] },
     "refused",
     "refused",
     "refused",

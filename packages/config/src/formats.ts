@@ -33,11 +33,11 @@ export interface PostgresLocation {
 
 export type DatabaseLocation = { readonly type: "sqlite"; readonly file: string } | PostgresLocation;
 
-/** What a sandbox may reach over the network. */
+/** What the commands in a sandbox may reach over the network, in the words of `@stigmer/sandbox`. */
 export type NetworkPolicy =
-  | { readonly type: "none" }
-  | { readonly type: "all" }
-  | { readonly type: "allow"; readonly hosts: readonly string[] };
+  | { readonly type: "off" }
+  | { readonly type: "full" }
+  | { readonly type: "allow-list"; readonly domains: readonly string[] };
 
 /** What a variable of this format is read as. */
 export type ValueOf<F, M extends Mode> = F extends { type: "integer" | "number" }
@@ -92,7 +92,7 @@ export function describeFormat(format: Format, mode?: Mode): string {
     case "database":
       return mode === "cloud" ? "a postgres:// URL" : "the path of a SQLite file or a postgres:// URL";
     case "network":
-      return "none, all, or host names separated by commas";
+      return "off, full, or domains separated by commas, for example pypi.org,*.npmjs.org";
     case "origins":
       return "origins separated by commas, each scheme, host and port alone, for example https://app.example.com";
     case "key":
@@ -183,11 +183,12 @@ function parseDatabase(text: string, context: FormatContext): DatabaseLocation |
   }
 }
 
-function parseNetwork(text: string): NetworkPolicy | undefined {
-  if (text === "none" || text === "all") return { type: text };
-  const hosts = text.split(",").map((host) => host.trim());
-  return hosts.every((host) => /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(host))
-    ? { type: "allow", hosts }
+/** Undefined for a text that names no policy. */
+export function parseNetwork(text: string): NetworkPolicy | undefined {
+  if (text === "off" || text === "full") return { type: text };
+  const domains = text.split(",").map((domain) => domain.trim());
+  return domains.every((domain) => /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(domain))
+    ? { type: "allow-list", domains }
     : undefined;
 }
 

@@ -57,6 +57,7 @@ export type {
   DockerSandboxConfig,
   LocalSandboxConfig,
   SandboxConfig,
+  SandboxKeeping,
 } from "./sandbox-config.ts";
 
 // The table of variables, and what can be wrong with them.

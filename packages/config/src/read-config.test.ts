@@ -54,6 +54,7 @@ test("local mode needs nothing but its name", () => {
     maxConcurrency: 10,
     ollamaBaseUrl: "http://localhost:11434",
     statusUpdateEveryEvents: 10,
+    sandboxKeeping: { idleMinutes: 30 },
     checkpoints: { type: "sqlite", file: "/home/ada/.stigmer/data/checkpoints.db" },
   });
   expect(sandboxConfig()).toEqual({ type: "filesystem", rootDir: "./workspace" });
@@ -81,6 +82,7 @@ test("cloud mode with what it requires", () => {
     maxConcurrency: 10,
     ollamaBaseUrl: "http://localhost:11434",
     statusUpdateEveryEvents: 10,
+    sandboxKeeping: { idleMinutes: 30 },
     checkpoints: { type: "postgres", url: "postgres://runner:pw@db.example.com/checkpoints" },
     redis: { host: "redis.example.com", port: 6379 },
     health: { host: "::", port: 8080 },
@@ -152,7 +154,9 @@ test.each([
   ["local", "STATUS_UPDATE_EVERY_EVENTS", "-1", "a whole number, at least 1"],
   ["cloud", "REDIS_PORT", "70000", "a whole number from 1 to 65535"],
   ["cloud", "DAYTONA_API_URL", "daytona", "an http:// or https:// URL, for example https://app.daytona.io/api"],
-  ["local", "SANDBOX_NETWORK", "a b", "none, all, or host names separated by commas"],
+  ["local", "SANDBOX_NETWORK", "a b", "off, full, or domains separated by commas, for example pypi.org,*.npmjs.org"],
+  ["local", "SANDBOX_DOCKER_PULL", "often", "missing, never or always"],
+  ["cloud", "SANDBOX_IDLE_MINUTES", "0", "a whole number, at least 1"],
   ["local", "STIGMER_LLM_PROVIDER", "bedrock", "anthropic, openai or ollama"],
   ["local", "STIGMER_LLM_MAX_TOKENS", "many", "a whole number, at least 1"],
   ["local", "STIGMER_LLM_TEMPERATURE", "2.1", "a number from 0 to 2"],
@@ -215,12 +219,13 @@ test("sandboxes of local mode", () => {
   const SANDBOX_ROOT_DIR = "~/work";
   expect(local({ SANDBOX_ROOT_DIR }).sandboxConfig()).toEqual({ type: "filesystem", rootDir: "/home/ada/work" });
   expect(local({ SANDBOX_TYPE: "isolated" }).sandboxConfig()).toEqual({ type: "isolated", rootDir: "./workspace" });
-  expect(local({ SANDBOX_TYPE: "isolated", SANDBOX_NETWORK: "none" }).sandboxConfig()).toMatchObject({
-    network: { type: "none" },
+  expect(local({ SANDBOX_TYPE: "isolated", SANDBOX_NETWORK: "off" }).sandboxConfig()).toMatchObject({
+    network: { type: "off" },
   });
   expect(local({ SANDBOX_TYPE: "docker", DOCKER_HOST: "unix:///d.sock" }).sandboxConfig()).toEqual({
     type: "docker",
     image: "node:24-bookworm",
+    pull: "missing",
     host: "unix:///d.sock",
     rootDir: "./workspace",
   });
@@ -235,8 +240,10 @@ test("a session's own workspace stands between SANDBOX_ROOT_DIR and the default"
 });
 
 test("sandboxes of cloud mode", () => {
-  expect(cloud({ DAYTONA_DEV_TOOLS_SNAPSHOT_ID: "snap-1", DAYTONA_API_URL: "https://d.example.com" })).toMatchObject({
-    daytona: { apiKey: "dtn_key", apiUrl: "https://d.example.com" },
+  expect(
+    cloud({ DAYTONA_DEV_TOOLS_SNAPSHOT_ID: "snap-1", DAYTONA_API_URL: "https://d.example.com", DAYTONA_TARGET: "eu" }),
+  ).toMatchObject({
+    daytona: { apiKey: "dtn_key", apiUrl: "https://d.example.com", target: "eu" },
   });
   expect(cloud({ DAYTONA_DEV_TOOLS_SNAPSHOT_ID: "snap-1" }).sandboxConfig()).toEqual({
     type: "daytona",
@@ -248,14 +255,44 @@ test("sandboxes of cloud mode", () => {
     DAYTONA_API_KEY: "",
     SANDBOX_ROOT_DIR: "/not-used",
     SANDBOX_DOCKER_IMAGE: "tools:1",
-    SANDBOX_NETWORK: "pypi.org, *.npmjs.org",
+    SANDBOX_DOCKER_PULL: "never",
+    SANDBOX_NETWORK: "full",
   });
   expect(docker.daytona).toBeUndefined();
   expect(docker.sandboxConfig()).toEqual({
     type: "docker",
     image: "tools:1",
-    network: { type: "allow", hosts: ["pypi.org", "*.npmjs.org"] },
+    pull: "never",
+    network: { type: "full" },
   });
+  expect(cloud({ SANDBOX_NETWORK: "pypi.org, *.npmjs.org" }).sandboxConfig()).toEqual({
+    type: "daytona",
+    network: { type: "allow-list", domains: ["pypi.org", "*.npmjs.org"] },
+  });
+});
+
+test("how long sandboxes are kept", () => {
+  const env = { SANDBOX_IDLE_MINUTES: "5", SANDBOX_TTL_MINUTES: "600" };
+  expect(local(env).sandboxKeeping).toEqual({ idleMinutes: 5, ttlMinutes: 600 });
+});
+
+test.each([
+  ["filesystem", "off", "full, all that a filesystem sandbox can keep; SANDBOX_TYPE=isolated keeps others"],
+  ["filesystem", "full", undefined],
+  ["isolated", "pypi.org", undefined],
+  ["docker", "pypi.org", "off or full, all that a docker sandbox can keep"],
+  ["docker", "off", undefined],
+])("a %s sandbox and SANDBOX_NETWORK=%s", (type, network, expected) => {
+  const found = problems({ MODE: "local", SANDBOX_TYPE: type, SANDBOX_NETWORK: network });
+  expect(found).toEqual(expected === undefined ? [] : [`SANDBOX_NETWORK is "${network}": expected ${expected}`]);
+});
+
+test("an engine of another machine is no sandbox's", () => {
+  const env = { MODE: "local", DOCKER_HOST: "tcp://ada:secret@build:2376" };
+  expect(problems(env)).toEqual([]);
+  expect(problems({ ...env, SANDBOX_TYPE: "docker" })).toEqual([
+    'DOCKER_HOST is "tcp://***@build:2376": expected the socket of an engine on this machine, unix:///…, for SANDBOX_TYPE=docker',
+  ]);
 });
 
 test("what is said in numbers, levels and queues", () => {

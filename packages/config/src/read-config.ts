@@ -14,6 +14,8 @@ import {
   type DaytonaAccess,
   localSandbox,
   type LocalSandboxConfig,
+  sandboxKeeping,
+  type SandboxKeeping,
 } from "./sandbox-config.ts";
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
@@ -35,6 +37,8 @@ interface SharedConfig {
   readonly taskQueue: string;
   /** How many activities are worked on at a time. */
   readonly maxConcurrency: number;
+  /** How long the sandboxes of sessions are kept. */
+  readonly sandboxKeeping: SandboxKeeping;
   /** Where `/healthz` and `/readyz` are served; absent: nowhere. */
   readonly health?: HealthEndpoint;
   /** After how many events the status is sent, at the latest. */
@@ -134,7 +138,7 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
   const result = readVariables(env, { mode: "cloud", reader: "runner", home: options.home });
   if (!result.ok) return result;
   const { values } = result;
-  const { DAYTONA_API_KEY: apiKey, DAYTONA_API_URL: apiUrl } = values;
+  const { DAYTONA_API_KEY: apiKey, DAYTONA_API_URL: apiUrl, DAYTONA_TARGET: target } = values;
   return {
     ok: true,
     config: {
@@ -146,7 +150,8 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       engine: cloudEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL,
       redis: redisOf(values),
-      ...(values.SANDBOX_TYPE === "daytona" && apiKey && { daytona: { apiKey, ...(apiUrl && { apiUrl }) } }),
+      ...(values.SANDBOX_TYPE === "daytona" &&
+        apiKey && { daytona: { apiKey, ...(apiUrl && { apiUrl }), ...(target && { target }) } }),
       sandboxConfig: () => cloudSandbox(values),
     },
   };
@@ -165,6 +170,7 @@ function sharedBy(values: Values<"local", "runner"> | Values<"cloud", "runner">,
     taskQueue: values.TEMPORAL_AGENT_EXECUTION_RUNNER_TASK_QUEUE,
     maxConcurrency: values.TEMPORAL_MAX_CONCURRENCY,
     statusUpdateEveryEvents: values.STATUS_UPDATE_EVERY_EVENTS,
+    sandboxKeeping: sandboxKeeping(values),
     ...(database && { database }),
     ...(encryptionKey && { encryptionKey }),
     ollamaBaseUrl: values.OLLAMA_BASE_URL,

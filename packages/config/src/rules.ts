@@ -1,6 +1,7 @@
 // What no row of the table can say alone. Reads raw text, so that these problems come together with those of single variables.
 
 import { type Environment, given } from "./environment.ts";
+import { parseNetwork } from "./formats.ts";
 import { parseModelName } from "./model-name.ts";
 import { type ConfigProblem, missing, wrongValue } from "./problems.ts";
 import type { Mode, Reader, VariableName } from "./variables.ts";
@@ -27,6 +28,26 @@ const rules: readonly Rule[] = [
       (text("SANDBOX_TYPE") ?? "daytona") === "daytona" && text("DAYTONA_API_KEY") === undefined
         ? missing("DAYTONA_API_KEY")
         : undefined,
+  },
+  {
+    readers: ["runner"],
+    mode: "local",
+    check: (text) => networkOf(text, text("SANDBOX_TYPE") ?? "filesystem"),
+  },
+  {
+    readers: ["runner"],
+    mode: "cloud",
+    check: (text) => networkOf(text, text("SANDBOX_TYPE") ?? "daytona"),
+  },
+  {
+    readers: ["runner"],
+    mode: "both",
+    check: (text) => {
+      const value = text("DOCKER_HOST");
+      if (text("SANDBOX_TYPE") !== "docker" || value === undefined || value.startsWith("unix:///")) return undefined;
+      const expected = "the socket of an engine on this machine, unix:///…, for SANDBOX_TYPE=docker";
+      return wrongValue("DOCKER_HOST", { value, secret: false, expected });
+    },
   },
   {
     readers: ["server"],
@@ -57,6 +78,18 @@ export function problemsAcross(env: Environment, mode: Mode, reader: Reader): Co
   return rules
     .filter((rule) => rule.readers.includes(reader) && (rule.mode === mode || rule.mode === "both"))
     .flatMap((rule) => rule.check((name) => given(env, name)?.trim()) ?? []);
+}
+
+/** A policy that the sandbox can't keep is refused: whoever asked for it would rely on it. */
+function networkOf(text: (name: VariableName) => string | undefined, sandbox: string): ConfigProblem | undefined {
+  const value = text("SANDBOX_NETWORK");
+  const wrong = (expected: string): ConfigProblem =>
+    wrongValue("SANDBOX_NETWORK", { value: value ?? "", secret: false, expected });
+  // What is no policy at all is told by its format.
+  if (value === undefined || value === "full" || parseNetwork(value) === undefined) return undefined;
+  if (sandbox === "filesystem")
+    return wrong("full, all that a filesystem sandbox can keep; SANDBOX_TYPE=isolated keeps others");
+  return sandbox === "docker" && value !== "off" ? wrong("off or full, all that a docker sandbox can keep") : undefined;
 }
 
 function together(

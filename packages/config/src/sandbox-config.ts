@@ -4,7 +4,8 @@ import type { Values } from "./read-variables.ts";
 export interface DockerSandboxConfig {
   readonly type: "docker";
   readonly image: string;
-  /** In Docker's own notation. Absent: Docker's own default. */
+  readonly pull: "missing" | "never" | "always";
+  /** `unix:///…`. Absent: the backend's own default. */
   readonly host?: string;
   /** Absent: the backend's own default. */
   readonly network?: NetworkPolicy;
@@ -16,6 +17,8 @@ export interface DaytonaSandboxConfig {
   readonly type: "daytona";
   /** Absent: Daytona's default image. */
   readonly snapshotId?: string;
+  /** Absent: the backend's own default. */
+  readonly network?: NetworkPolicy;
 }
 
 export type LocalSandboxConfig =
@@ -33,6 +36,21 @@ export interface DaytonaAccess {
   readonly apiKey: string;
   /** Absent: the SDK's own default. */
   readonly apiUrl?: string;
+  /** The region. Absent: the organisation's own. */
+  readonly target?: string;
+}
+
+/** How long the sandbox of a session is kept. */
+export interface SandboxKeeping {
+  /** Without use, and nothing running in it, before it is stopped. */
+  readonly idleMinutes: number;
+  /** Before it is removed. Absent: it is kept as long as its session. */
+  readonly ttlMinutes?: number;
+}
+
+export function sandboxKeeping(values: Values<"local", "runner"> | Values<"cloud", "runner">): SandboxKeeping {
+  const { SANDBOX_IDLE_MINUTES: idleMinutes, SANDBOX_TTL_MINUTES: ttlMinutes } = values;
+  return { idleMinutes, ...(ttlMinutes !== undefined && { ttlMinutes }) };
 }
 
 export function localSandbox(values: Values<"local", "runner">, rootDir: string): LocalSandboxConfig {
@@ -50,12 +68,21 @@ export function localSandbox(values: Values<"local", "runner">, rootDir: string)
 export function cloudSandbox(values: Values<"cloud", "runner">): CloudSandboxConfig {
   if (values.SANDBOX_TYPE === "docker") return dockerSandbox(values);
   const snapshotId = values.DAYTONA_DEV_TOOLS_SNAPSHOT_ID;
-  return { type: "daytona", ...(snapshotId && { snapshotId }) };
+  const network = values.SANDBOX_NETWORK;
+  return { type: "daytona", ...(snapshotId && { snapshotId }), ...(network && { network }) };
 }
 
 function dockerSandbox(
-  values: Pick<Values<"cloud", "runner">, "SANDBOX_DOCKER_IMAGE" | "DOCKER_HOST" | "SANDBOX_NETWORK">,
+  values: Pick<
+    Values<"cloud", "runner">,
+    "SANDBOX_DOCKER_IMAGE" | "SANDBOX_DOCKER_PULL" | "DOCKER_HOST" | "SANDBOX_NETWORK"
+  >,
 ): DockerSandboxConfig {
-  const { SANDBOX_DOCKER_IMAGE: image, DOCKER_HOST: host, SANDBOX_NETWORK: network } = values;
-  return { type: "docker", image, ...(host && { host }), ...(network && { network }) };
+  const {
+    SANDBOX_DOCKER_IMAGE: image,
+    SANDBOX_DOCKER_PULL: pull,
+    DOCKER_HOST: host,
+    SANDBOX_NETWORK: network,
+  } = values;
+  return { type: "docker", image, pull, ...(host && { host }), ...(network && { network }) };
 }

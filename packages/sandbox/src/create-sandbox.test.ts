@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { createSandbox, SandboxError } from "./index.ts";
+import { checkSandboxBackend, createSandbox, removeSandbox, SandboxError } from "./index.ts";
 
 test("makes the sandbox that the type names", async () => {
   const rootDir = await mkdtemp(join(tmpdir(), "create-sandbox-"));
@@ -25,6 +25,24 @@ test.each(["dokcer", "toString", "__proto__", undefined])(
     });
   },
 );
+
+test("a backend is checked without making anything, and asked to remove what it holds", async () => {
+  await checkSandboxBackend({ type: "filesystem" });
+  await expect(checkSandboxBackend({ type: "filesystem", network: { type: "off" } })).rejects.toMatchObject({
+    code: "unsupported",
+  });
+  await expect(checkSandboxBackend({ type: "docker", host: "unix:///none.sock" })).rejects.toMatchObject({
+    code: "backend-unavailable",
+  });
+  await expect(
+    removeSandbox({ type: "docker", host: "unix:///none.sock" }, `docker:${"0".repeat(64)}`),
+  ).rejects.toThrow("none.sock");
+  const rootDir = await mkdtemp(join(tmpdir(), "create-sandbox-"));
+  const sandbox = await createSandbox({ type: "filesystem", rootDir });
+  await sandbox.dispose();
+  await removeSandbox({ type: "filesystem" }, sandbox.id);
+  await rm(rootDir, { recursive: true });
+});
 
 test("an error of another copy of this package is recognised", () => {
   const foreign = Object.defineProperty(new Error("x"), Symbol.for("@stigmer/sandbox.SandboxError"), { value: true });

@@ -13,26 +13,74 @@ export type SandboxConfig =
   | ({ readonly type: "docker" } & DockerSandboxOptions)
   | ({ readonly type: "daytona" } & DaytonaSandboxOptions);
 
+/** The same, where no sandbox is meant: which backend, and how it is reached. */
+export type SandboxBackendConfig = WithoutPlace<SandboxConfig>;
+
+type WithoutPlace<Config> = Config extends unknown ? Omit<Config, "rootDir" | "id"> : never;
+
 type Drivers = {
-  readonly [Type in SandboxConfig["type"]]: (config: Extract<SandboxConfig, { type: Type }>) => Promise<Sandbox>;
+  readonly [Type in SandboxConfig["type"]]: () => Promise<Driver<Extract<SandboxConfig, { type: Type }>>>;
 };
 
+interface Driver<Config> {
+  create(config: Config): Promise<Sandbox>;
+  check(config: WithoutPlace<Config>): Promise<void>;
+  remove(config: WithoutPlace<Config>, id: string): Promise<void>;
+}
+
 const drivers: Drivers = {
-  filesystem: async (config) => (await import("./filesystem/index.ts")).createFilesystemSandbox(config),
-  isolated: async (config) => (await import("./isolated/index.ts")).createIsolatedSandbox(config),
-  docker: async (config) => (await import("./docker/index.ts")).createDockerSandbox(config),
-  daytona: async (config) => (await import("./daytona/index.ts")).createDaytonaSandbox(config),
+  // A shell is everywhere, and nothing is held but the caller's own directory.
+  filesystem: async () => ({
+    create: (await import("./filesystem/index.ts")).createFilesystemSandbox,
+    check: (await import("./filesystem/index.ts")).checkFilesystemBackend,
+    remove: async () => {},
+  }),
+  isolated: async () => ({
+    create: (await import("./isolated/index.ts")).createIsolatedSandbox,
+    check: (await import("./isolated/index.ts")).checkIsolatedBackend,
+    remove: async () => {},
+  }),
+  docker: async () => ({
+    create: (await import("./docker/index.ts")).createDockerSandbox,
+    check: (await import("./docker/index.ts")).checkDockerBackend,
+    remove: (await import("./docker/index.ts")).removeDockerSandbox,
+  }),
+  daytona: async () => ({
+    create: (await import("./daytona/index.ts")).createDaytonaSandbox,
+    check: (await import("./daytona/index.ts")).checkDaytonaBackend,
+    remove: (await import("./daytona/index.ts")).removeDaytonaSandbox,
+  }),
 };
 
 /** Makes a sandbox. Throws `SandboxError` `unknown-backend` for a type it doesn't know, else what the driver throws. */
 export async function createSandbox(config: SandboxConfig): Promise<Sandbox> {
-  if (!Object.hasOwn(drivers, config.type)) {
+  return (await driverOf(config)).create(config);
+}
+
+/**
+ * Looks whether the backend can make sandboxes, and makes none: whether its engine, its programs or its service are there,
+ * take the credentials, and can keep the network policy and the limits. Throws `SandboxError` `unknown-backend`,
+ * `backend-unavailable`, `permission`, `unsupported` and `invalid-argument`, each with what to do.
+ */
+export async function checkSandboxBackend(config: SandboxBackendConfig): Promise<void> {
+  await (await driverOf(config)).check(config);
+}
+
+/**
+ * Deletes what the backend holds for the sandbox of this id, without opening it: a container, a remote disk. No error when
+ * there is none. Never deletes a directory of this machine. Throws as `checkSandboxBackend` does.
+ */
+export async function removeSandbox(config: SandboxBackendConfig, id: string): Promise<void> {
+  await (await driverOf(config)).remove(config, id);
+}
+
+function driverOf({ type }: SandboxBackendConfig): Promise<Driver<SandboxBackendConfig>> {
+  if (!Object.hasOwn(drivers, type)) {
     const known = Object.keys(drivers).join(", ");
     throw new SandboxError(
       "unknown-backend",
-      `There is no sandbox backend ${JSON.stringify(config.type)}. Known backends: ${known}.`,
+      `There is no sandbox backend ${JSON.stringify(type)}. Known backends: ${known}.`,
     );
   }
-  const driver = drivers[config.type] as (config: SandboxConfig) => Promise<Sandbox>;
-  return driver(config);
+  return drivers[type]() as Promise<Driver<never>> as Promise<Driver<SandboxBackendConfig>>;
 }

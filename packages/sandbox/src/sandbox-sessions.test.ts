@@ -95,6 +95,35 @@ describe("a sandbox that is of no use any more", () => {
     expect(await isGone(made[0])).toBe(true);
   });
 
+  test("is found out though it is open, and replaced once for all that ask", async () => {
+    const onReplaced = vi.fn<(session: SandboxSession, reason: unknown) => void>();
+    const gone = new Set<string>();
+    const { getOrCreateSandbox } = start({
+      onReplaced,
+      create: async (_, id) => {
+        if (id !== undefined && gone.has(id)) throw new SandboxError("sandbox-gone", "It is gone.");
+        const sandbox = await createSandbox({ type: "filesystem", rootDir: join(directory, `root-${made.length}`) });
+        made.push(sandbox);
+        return {
+          ...sandbox,
+          execute: async (command, options) => {
+            const result = await sandbox.execute(command, options);
+            return gone.has(sandbox.id) ? { ...result, exitCode: 126, reason: "sandbox-gone" as const } : result;
+          },
+        };
+      },
+    });
+    const first = await getOrCreateSandbox({ id: "a" });
+    expect(await getOrCreateSandbox({ id: "a" })).toBe(first);
+    gone.add(first.id);
+    const [second, third] = await Promise.all([getOrCreateSandbox({ id: "a" }), getOrCreateSandbox({ id: "a" })]);
+    expect(second).toBe(third);
+    expect(second?.id).toBe(made[1]?.id);
+    expect(await isGone(made[0])).toBe(true);
+    expect(stored.get("a")).toBe(second?.id);
+    expect(onReplaced).toHaveBeenCalledOnce();
+  });
+
   test("is not replaced when it is the backend that is missing", async () => {
     const create = async (): Promise<Sandbox> => {
       throw new SandboxError("backend-unavailable", "Install it.");

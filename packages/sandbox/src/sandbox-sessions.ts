@@ -30,8 +30,8 @@ export interface SandboxSessionsOptions<Session extends SandboxSession> {
 
 export interface SandboxSessions<Session extends SandboxSession> {
   /**
-   * The session's sandbox. Callers at the same time get the same one. Ask again for each turn rather than keep it: it may
-   * have been closed in the meantime. Rejects with what `create` or `store` reject with, and the next call tries again.
+   * The session's sandbox, which has just shown that it works. Callers at the same time get the same one. Ask again for each
+   * turn rather than keep it: it may have been closed, or have vanished, in the meantime. Rejects with what `create` or `store` reject with, and the next call tries again.
    */
   getOrCreateSandbox(session: Session): Promise<Sandbox>;
   /** Ends a session's sandbox, and with `remove` deletes what the backend holds for it. */
@@ -46,8 +46,10 @@ const longestTimerMs = 2 ** 31 - 1;
 
 interface Entry {
   readonly sandbox: Promise<Sandbox>;
-  /** Whether it may be closed or removed now. */
+  /** Whether it may be closed or removed now. Set once it is open. */
   use?: Use;
+  /** Under way: whether it still works. */
+  looking?: Promise<Sandbox>;
   expired: boolean;
 }
 
@@ -137,12 +139,22 @@ export function createSandboxSessions<Session extends SandboxSession>(
     return use.sandbox;
   };
 
-  return {
+  /** One that has vanished since it was opened is replaced as one that is not there. */
+  const look = async (session: Session, entry: Entry): Promise<Sandbox> => {
+    const sandbox = await entry.sandbox;
+    if (await isHealthy(sandbox).catch(isGone)) return sandbox;
+    if (entries.get(session.id) === entry) await close(session.id).catch(() => {});
+    return sessions.getOrCreateSandbox(session);
+  };
+
+  const sessions: SandboxSessions<Session> = {
     getOrCreateSandbox(session) {
       const existing = entries.get(session.id);
       if (existing !== undefined) {
-        existing.use?.touch();
-        return existing.sandbox;
+        if (existing.use === undefined) return existing.sandbox;
+        existing.use.touch();
+        existing.looking ??= look(session, existing).finally(() => (existing.looking = undefined));
+        return existing.looking;
       }
       const opening = Promise.withResolvers<Sandbox>();
       const entry: Entry = { sandbox: opening.promise, expired: false };
@@ -162,6 +174,13 @@ export function createSandboxSessions<Session extends SandboxSession>(
       await Promise.allSettled([...entries.keys()].map((sessionId) => close(sessionId)));
     },
   };
+  return sessions;
+}
+
+/** Answers that it doesn't work; anything but its end is thrown. */
+function isGone(error: unknown): false {
+  if (SandboxError.is(error) && replaceable.has(error.code)) return false;
+  throw error;
 }
 
 const replaceable: ReadonlySet<string> = new Set(["sandbox-gone", "not-found", "backend-error"]);

@@ -33,6 +33,8 @@ export interface DaytonaSandboxOptions extends CommonSandboxOptions {
   readonly rootDir?: string;
   /** The shell that commands are given to with `-c`. Default `/bin/sh`. */
   readonly shell?: string;
+  /** Whether `dispose` leaves a sandbox that it made running, for its own timer to stop. Default false. */
+  readonly keepRunning?: boolean;
   /** Milliseconds until a sandbox must have started. Default 120,000. */
   readonly startTimeoutMs?: number;
   /** Milliseconds until a request must be answered. Default 30,000. */
@@ -52,8 +54,8 @@ const defaultGiveUpMs = 5000;
 const creationLabel = "stigmer-creation";
 
 /**
- * Makes a sandbox, or opens the one of this id and starts it when it has stopped. One that it made stops with `dispose`; one
- * that was opened by its id goes on. Throws `SandboxError` `backend-unavailable`, also when a quota is used up, `permission`,
+ * Makes a sandbox, or opens the one of this id and starts it when it has stopped. One that it made stops with `dispose`
+ * (unless `keepRunning`); one that was opened by its id goes on. Throws `SandboxError` `backend-unavailable`, also when a quota is used up, `permission`,
  * `sandbox-gone`, `unsupported` and `invalid-argument`.
  */
 export async function createDaytonaSandbox(options: DaytonaSandboxOptions): Promise<Sandbox> {
@@ -84,6 +86,52 @@ export async function createDaytonaSandbox(options: DaytonaSandboxOptions): Prom
     throw error;
   }
 }
+
+/** Throws as `createDaytonaSandbox` does where Daytona is not reached, or doesn't take the key. */
+export async function checkDaytonaBackend(options: Omit<DaytonaSandboxOptions, "rootDir" | "id">): Promise<void> {
+  assertSupported(options, daytonaCapabilities(), "daytona");
+  await withClient(options, async (client) => {
+    const listing = async (): Promise<void> => {
+      // The first of its pages says enough.
+      for await (const _ of client.daytona.list({ limit: 1 })) return;
+    };
+    await client.call(listing, { what: "list sandboxes", idempotent: true });
+  });
+}
+
+/** Deletes the sandbox of this id with all that is in it, whether it runs or not. */
+export async function removeDaytonaSandbox(
+  options: Omit<DaytonaSandboxOptions, "rootDir" | "id">,
+  id: string,
+): Promise<void> {
+  if (!isId(id)) return;
+  const startMs = options.startTimeoutMs ?? defaultStartMs;
+  await withClient(options, async (client) => {
+    const what = `delete the sandbox ${id}`;
+    try {
+      const remote = await client.call(() => client.daytona.get(id), { what, idempotent: true });
+      await remove(remote, client, startMs);
+    } catch (error) {
+      if (toSandboxError(error, what).code !== "sandbox-gone") throw error;
+    }
+  });
+}
+
+async function withClient<T>(
+  { apiKey, apiUrl, target, ...options }: Omit<DaytonaSandboxOptions, "rootDir" | "id">,
+  use: (client: DaytonaClient) => Promise<T>,
+): Promise<T> {
+  const { requestTimeoutMs = defaultRequestMs, retryDelayMs = defaultRetryDelayMs } = options;
+  const client = await connect({ apiKey, apiUrl, target, requestTimeoutMs, retryDelayMs });
+  try {
+    return await use(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** A path or a query in its place would ask for something else. */
+const isId = (id: string): boolean => /^[\w.-]+$/.test(id);
 
 async function create(client: DaytonaClient, options: DaytonaSandboxOptions, startMs: number): Promise<DaytonaSandbox> {
   const {
@@ -131,9 +179,7 @@ async function open(
   startMs: number,
 ): Promise<DaytonaSandbox> {
   const what = `open the sandbox ${id}`;
-  // A path or a query in its place would ask for something else.
-  if (!/^[\w.-]+$/.test(id))
-    throw new SandboxError("sandbox-gone", `There is no sandbox ${JSON.stringify(id)}. Create a new one.`);
+  if (!isId(id)) throw new SandboxError("sandbox-gone", `There is no sandbox ${JSON.stringify(id)}. Create a new one.`);
   const remote = await client.call(() => client.daytona.get(id), { what, idempotent: true });
   if ((await stateOf(remote, client)) === "sleeps") await wake(remote, client, startMs);
   if (network) {
@@ -192,13 +238,13 @@ async function attach(
     giveUpMs: options.giveUpMs ?? defaultGiveUpMs,
   });
   const files = createDaytonaFiles({ machine, root, roots, base, assertUsable: commands.assertUsable });
-  const made = options.id === undefined;
+  const stops = options.id === undefined && options.keepRunning !== true;
   let disposed: Promise<void> | undefined;
   let removed: Promise<void> | undefined;
 
   const dispose = async (): Promise<void> => {
     await commands.end();
-    if (made && removed === undefined) await stop(remote, client, options.startTimeoutMs);
+    if (stops && removed === undefined) await stop(remote, client, options.startTimeoutMs);
   };
   return {
     id: remote.id,

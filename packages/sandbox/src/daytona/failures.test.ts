@@ -7,7 +7,12 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Sandbox } from "../sandbox.ts";
 import { apiKey, startDaytonaServer, type DaytonaServer } from "./__fixtures__/daytona-server.ts";
-import { createDaytonaSandbox, type DaytonaSandboxOptions } from "./index.ts";
+import {
+  checkDaytonaBackend,
+  createDaytonaSandbox,
+  removeDaytonaSandbox,
+  type DaytonaSandboxOptions,
+} from "./index.ts";
 
 const execute = /process\/execute$/;
 const create = /^POST \/api\/sandbox$/;
@@ -164,7 +169,41 @@ describe("making a sandbox", () => {
   });
 });
 
+describe("without a sandbox at hand", () => {
+  test("Daytona and the key are tried, and nothing is made", async () => {
+    const options = { apiUrl: server.apiUrl, target: "local", retryDelayMs: 10 };
+    const before = server.sandboxes.size;
+    await checkDaytonaBackend({ ...options, apiKey });
+    await expect(checkDaytonaBackend({ ...options, apiKey: "wrong-canary" })).rejects.toMatchObject({
+      code: "permission",
+      message: expect.not.stringContaining("canary"),
+    });
+    server.fail({ on: /^GET \/api\/sandbox$/, fault: { status: 503 } });
+    await expect(checkDaytonaBackend({ ...options, apiKey })).rejects.toMatchObject({ code: "backend-unavailable" });
+    expect(server.sandboxes.size).toBe(before);
+  });
+
+  test("one is removed by its id, asleep or not, and none is no error", async () => {
+    const options = { apiKey, apiUrl: server.apiUrl, target: "local" };
+    const sandbox = await open();
+    await sandbox.dispose();
+    expect(server.sandboxes.get(sandbox.id)?.state).toBe("stopped");
+    await removeDaytonaSandbox(options, sandbox.id);
+    expect(server.sandboxes.has(sandbox.id)).toBe(false);
+    await removeDaytonaSandbox(options, sandbox.id);
+    await removeDaytonaSandbox(options, "../snapshots");
+  });
+});
+
 describe("opening a sandbox by its id", () => {
+  test("finds one that its maker was told to leave running", async () => {
+    const { dispose, id, root } = await open({ keepRunning: true });
+    await dispose();
+    expect(server.sandboxes.get(id)?.state).toBe("started");
+    await (await open({ id, rootDir: root, keepRunning: true })).dispose({ remove: true });
+    expect(server.sandboxes.has(id)).toBe(false);
+  });
+
   test("starts one that has stopped, leaves it running, and removes it when asked to", async () => {
     const first = await open();
     await first.files.write("kept", "x");

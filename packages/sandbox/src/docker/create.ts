@@ -68,6 +68,9 @@ const defaultOrphanAfterMs = 7 * 24 * 3_600_000;
 
 /** Throws `SandboxError` `backend-unavailable`, with what to do, `sandbox-gone`, `unsupported` and `invalid-argument`. */
 export async function createDockerSandbox(options: DockerSandboxOptions): Promise<Sandbox> {
+  if (typeof options.rootDir !== "string" || options.rootDir === "") {
+    throw invalid("Expected rootDir to be the path of a directory, got none.");
+  }
   checkOptions(options);
   const env = checkEnvironment(options.env ?? {}, "env");
   const shell = options.shell ?? "/bin/sh";
@@ -142,13 +145,35 @@ export async function createDockerSandbox(options: DockerSandboxOptions): Promis
   };
 }
 
-const idOf = (container: string): string => `docker:${container}`;
+/** Throws as `createDockerSandbox` does for an engine that is not there, or an image that is never to be pulled. */
+export async function checkDockerBackend(options: Omit<DockerSandboxOptions, "rootDir" | "id">): Promise<void> {
+  checkOptions(options);
+  const engine = createEngine(socketOf(options.host ?? defaultHost));
+  await engine.call("GET", "/_ping");
+  // Anything else can take its time.
+  if (options.pull === "never") await provideImage(engine, options.image ?? defaultImage, "never");
+}
 
-function checkOptions(options: DockerSandboxOptions): void {
-  const invalid = (message: string): SandboxError => new SandboxError("invalid-argument", message);
-  if (typeof options.rootDir !== "string" || options.rootDir === "") {
-    throw invalid("Expected rootDir to be the path of a directory, got none.");
+/** Removes the container of this id, with what runs in it. What is none of a sandbox is left alone. */
+export async function removeDockerSandbox({ host }: Pick<DockerSandboxOptions, "host">, id: string): Promise<void> {
+  const container = containerOf(id);
+  if (container === undefined) return;
+  const engine = createEngine(socketOf(host ?? defaultHost));
+  try {
+    await findContainer(engine, container);
+  } catch (error) {
+    if (SandboxError.is(error) && error.code === "sandbox-gone") return;
+    throw error;
   }
+  await removeContainer(engine, container);
+}
+
+const idOf = (container: string): string => `docker:${container}`;
+const containerOf = (id: string): string | undefined => /^docker:([0-9a-f]{64})$/.exec(id)?.[1];
+
+const invalid = (message: string): SandboxError => new SandboxError("invalid-argument", message);
+
+function checkOptions(options: Omit<DockerSandboxOptions, "rootDir">): void {
   assertSupported(options, dockerCapabilities, "docker");
   const { user, cpus, tmpBytes, pull, image } = options;
   if (user !== undefined && !/^\d+:\d+$/.test(user)) throw invalid(`Expected user as uid:gid in numbers, got ${user}.`);
@@ -240,7 +265,7 @@ async function reopen(
   options: DockerSandboxOptions,
   { id, location }: { readonly id: string; readonly location: string },
 ): Promise<Made> {
-  const container = /^docker:([0-9a-f]{64})$/.exec(id)?.[1];
+  const container = containerOf(id);
   if (container === undefined) throw new SandboxError("sandbox-gone", `${id} names no sandbox of this backend.`);
   const madeWith = await findContainer(engine, container);
   if (madeWith.rootDir !== location) {

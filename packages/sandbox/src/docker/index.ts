@@ -1,2 +1,2 @@
-export { createDockerSandbox } from "./create.ts";
+export { checkDockerBackend, createDockerSandbox, removeDockerSandbox } from "./create.ts";
 export type { DockerSandboxOptions, PullPolicy } from "./create.ts";

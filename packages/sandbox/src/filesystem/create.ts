@@ -28,6 +28,11 @@ export interface FilesystemSandboxOptions extends CommonSandboxOptions {
   readonly shell?: string;
 }
 
+/** Throws `unsupported` for a policy or a limit, of which it keeps none. */
+export async function checkFilesystemBackend(options: Omit<FilesystemSandboxOptions, "rootDir" | "id">): Promise<void> {
+  assertSupported(options, filesystemCapabilities(), "filesystem");
+}
+
 /** Throws `SandboxError` when the directory can't be made or used, and `invalid-argument` for bad options. */
 export async function createFilesystemSandbox(options: FilesystemSandboxOptions): Promise<Sandbox> {
   if (typeof options.rootDir !== "string" || options.rootDir === "") {

@@ -1,3 +1,3 @@
-export { createFilesystemSandbox } from "./create.ts";
+export { checkFilesystemBackend, createFilesystemSandbox } from "./create.ts";
 export type { FilesystemSandboxOptions } from "./create.ts";
 export type { InheritEnv } from "../host-processes/environment.ts";

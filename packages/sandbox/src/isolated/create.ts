@@ -87,6 +87,12 @@ export async function createIsolatedSandbox(options: IsolatedSandboxOptions): Pr
   }
 }
 
+/** Throws as `createIsolatedSandbox` does for what this machine lacks or can't keep. */
+export async function checkIsolatedBackend(options: Omit<IsolatedSandboxOptions, "rootDir" | "id">): Promise<void> {
+  const { findings } = await meansOfPlatform();
+  assertSupported(options, isolatedCapabilities({ ...(await findings()), tracksEscapes: true }), "isolated");
+}
+
 async function meansOfPlatform(): Promise<Platform> {
   if (process.platform === "linux") return import("./linux.ts");
   if (process.platform === "darwin") return import("./seatbelt.ts");

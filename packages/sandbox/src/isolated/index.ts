@@ -1,2 +1,2 @@
-export { createIsolatedSandbox } from "./create.ts";
+export { checkIsolatedBackend, createIsolatedSandbox } from "./create.ts";
 export type { IsolatedSandboxOptions } from "./create.ts";
