@@ -14,7 +14,6 @@ import { type Config, probeOllama, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
 import { createTemporalWorker } from "@stigmer/engine/temporal";
 import type { Activities } from "@stigmer/engine";
-import { createSandbox, type Sandbox } from "@stigmer/sandbox";
 import { createCleanupSandbox } from "./activities/cleanup-sandbox.ts";
 import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
@@ -23,6 +22,7 @@ import type { Logger } from "./logger.ts";
 import { createPrepareAgent } from "./run/prepare-agent.ts";
 import { RunError } from "./run/run-error.ts";
 import { createSessionWorkspaces } from "./run/session-workspaces.ts";
+import { sandboxesOf } from "./sandboxes.ts";
 
 /** What takes work from the engine, whichever it is. */
 export type Worker = Pick<EmbeddedWorker, "run" | "ready" | "drain">;
@@ -50,17 +50,22 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
   const { config, client, logger } = options;
   const clock = (): Date => new Date();
   const { dataDir, workspacesDir } = config.homes;
+  const sandboxes = sandboxesOf(config);
+  await sandboxes.check().catch((cause: unknown) => {
+    throw new Error(`SANDBOX_TYPE=${sandboxes.type}: ${(cause as Error).message}`, { cause });
+  });
   const workspaces = createSessionWorkspaces({
-    createSandbox: sandboxesOf(config),
+    sandboxes,
     sharedRoot: config.isLocalMode ? config.sandboxRootDir : undefined,
     workspacesDir,
     dataDir,
+    logger,
   });
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const checkpointer = await openCheckpoints(config);
   const ledger = await createSqliteLedger({ path: join(dataDir, "tool-calls.db") });
   const resolveModel = modelsOf(config);
-  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, resolveModel, logger, clock });
+  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, resolveModel, clock });
   const activities: Activities = {
     ensureThread: createEnsureThread({ client, logger }),
     executeGraphton: createExecuteGraphton({
@@ -107,14 +112,6 @@ async function openCheckpoints({ checkpoints }: Config): Promise<SqliteCheckpoin
   if (checkpoints.type === "postgres") return createPostgresCheckpointer({ url: checkpoints.url });
   await mkdir(dirname(checkpoints.file), { recursive: true, mode: 0o700 });
   return createSqliteCheckpointer({ path: checkpoints.file });
-}
-
-function sandboxesOf(config: Config): (rootDir: string) => Promise<Sandbox> {
-  const { type } = config.sandboxConfig();
-  if (type !== "filesystem") {
-    throw new Error(`SANDBOX_TYPE=${type}: this runner has the filesystem sandbox only, which is for local mode`);
-  }
-  return (rootDir) => createSandbox({ type, rootDir });
 }
 
 function modelsOf(config: Config): (modelName: string | undefined) => Promise<ModelConfig> {

@@ -185,9 +185,20 @@ describe("a runner at a server", () => {
       STIGMER_HOME: platform.home,
       STIGMER_BACKEND_ENDPOINT: platform.endpoint,
       SANDBOX_TYPE: "docker",
+      SANDBOX_NETWORK: "off",
+      DOCKER_HOST: "unix:///not-there.sock",
     });
     expect(await runner.exited).toBe(1);
-    expect(lines(runner)).toEqual([expect.stringMatching(/^Failed to initialize worker: SANDBOX_TYPE=docker: /)]);
+    expect(runner.output()).toContain("docker, image node:24-bookworm, root ./workspace, network off");
+    expect(lines(runner)).toEqual([
+      expect.stringMatching(/^Failed to initialize worker: SANDBOX_TYPE=docker: .*not-there\.sock/),
+    ]);
+  });
+
+  it("refuses a network policy that its sandbox can't keep", async () => {
+    const runner = startRunner({ MODE: "local", STIGMER_HOME: platform.home, SANDBOX_NETWORK: "off" });
+    expect(await runner.exited).toBe(1);
+    expect(lines(runner)).toEqual([expect.stringContaining('SANDBOX_NETWORK is "off": expected full')]);
   });
 
   it("warns when its keys came in the environment", async () => {

@@ -50,6 +50,8 @@ export interface AgentContext {
   readonly workingDirectory: string;
   /** Today, as the model shall read it, for example `2026-11-21`. */
   readonly date: string;
+  /** A sentence about the place that the model must know, for example that its sandbox is not the one it had before. */
+  readonly notice?: string;
 }
 
 export interface SubAgentSpec {

@@ -12,7 +12,7 @@ export function composeSystemPrompt(
     .join("\n\n");
 }
 
-function contextSection({ organization, workingDirectory, date }: AgentContext): string {
+function contextSection({ organization, workingDirectory, date, notice }: AgentContext): string {
   return [
     "## Context",
     "",
@@ -21,5 +21,6 @@ function contextSection({ organization, workingDirectory, date }: AgentContext):
     `- Date: ${date}`,
     "",
     "Commands start in the working directory. Give file tools paths relative to it, or absolute ones below it.",
+    ...(notice ? ["", notice] : []),
   ].join("\n");
 }

@@ -16,12 +16,15 @@ export interface CleanupSandboxDependencies {
 // `ses-<ULID>`: what is not of this form names no directory of ours.
 const SESSION_ID = /^ses-[0-9a-z]{26}$/;
 
-/** What a deleted session leaves: its processes, its thread, and the directories made for it. A user's own directory stays. */
+/**
+ * What a deleted session leaves: its sandbox with all that runs in it, its thread, and the directories made for it. A user's
+ * own directory stays. A workflow that knows the sandbox alone has that removed.
+ */
 export function createCleanupSandbox(dependencies: CleanupSandboxDependencies): Activities["cleanupSandbox"] {
   const { workspaces, checkpointer, workspacesDir, dataDir, logger } = dependencies;
   return async ({ sessionId, sandboxId }) => {
-    await workspaces.release(sessionId);
-    await checkpointer.deleteThread(threadOf(sessionId));
+    await workspaces.remove({ sessionId, sandboxId });
+    if (sessionId !== "") await checkpointer.deleteThread(threadOf(sessionId));
     if (SESSION_ID.test(sessionId)) {
       await rm(join(workspacesDir, sessionId), { recursive: true, force: true });
       await rm(join(dataDir, "spill", sessionId), { recursive: true, force: true });

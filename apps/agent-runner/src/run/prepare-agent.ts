@@ -1,7 +1,7 @@
 import { createAgent, type AgentOptions, type AgentRun, type ModelConfig, type ToolCallLedger } from "@stigmer/agent";
 import type { ResourceClients } from "@stigmer/client";
+import type { Session } from "@stigmer/protos/session/v1";
 import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
-import type { Logger } from "../logger.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
@@ -30,7 +30,6 @@ export interface PrepareAgentDependencies {
   readonly checkpointer: AgentOptions["checkpointer"];
   /** The model for an execution that may name one. Throws `RunError` when there is none. */
   readonly resolveModel: (modelName: string | undefined) => Promise<ModelConfig>;
-  readonly logger: Logger;
   readonly clock: () => Date;
 }
 
@@ -39,8 +38,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
   return async ({ resolved, clients, threadId, createLedger }) => {
     const { execution, session, agent, environments, skills, variables } = resolved;
     const model = await dependencies.resolveModel(execution.spec?.executionConfig?.modelName || undefined);
-    const workspace = await dependencies.workspaces.get(session);
-    await rememberSandbox(clients, resolved, workspace.sandbox.id, dependencies.logger);
+    const workspace = await dependencies.workspaces.get(session, (id) => rememberSandbox(clients, session, id));
     const environment = mergeEnvironment([
       agent.spec?.envSpec?.data ?? {},
       ...environments.map((each) => each.spec?.data ?? {}),
@@ -56,6 +54,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         organization: agent.metadata?.org,
         workingDirectory: sandbox.root,
         date: dependencies.clock().toISOString().slice(0, 10),
+        notice: workspace.notice,
       },
       sandbox,
       subAgents: (agent.spec?.subAgents ?? []).map(({ name, description, instructions }) => ({
@@ -84,18 +83,9 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
   };
 }
 
-/** Stores the sandbox's id in the session, so that whoever runs the next turn comes back to it. Losing it loses no work. */
-async function rememberSandbox(
-  clients: ResourceClients,
-  { session }: ResolvedRun,
-  sandboxId: string,
-  logger: Logger,
-): Promise<void> {
+/** Stores the sandbox's id in the session, so that whoever runs the next turn comes back to it. */
+async function rememberSandbox(clients: ResourceClients, session: Session, sandboxId: string): Promise<void> {
   if (!session.spec || session.spec.sandboxId === sandboxId) return;
   session.spec.sandboxId = sandboxId;
-  try {
-    await clients.sessions.update(session);
-  } catch (error) {
-    logger.warn({ sessionId: session.metadata?.id, err: error }, "the session's sandbox id was not stored");
-  }
+  await clients.sessions.update(session);
 }

@@ -1,7 +1,9 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Sandbox } from "@stigmer/sandbox";
+import { createSandboxSessions, type Sandbox, type SandboxSession } from "@stigmer/sandbox";
 import type { Session } from "@stigmer/protos/session/v1";
+import type { Logger } from "../logger.ts";
+import type { Sandboxes } from "../sandboxes.ts";
 import { RunError } from "./run-error.ts";
 
 /** Where a session's commands run and its files live. */
@@ -11,73 +13,109 @@ export interface Workspace {
   readonly skillsDirectory: "skills" | ".stigmer/skills";
   /** For what is too long for the model's context; outside the user's tree. */
   readonly spillDirectory: string;
+  /** What the agent must be told about it: that it is not the one that the session had before. */
+  readonly notice?: string;
 }
 
 export interface SessionWorkspacesOptions {
-  /** Makes the sandbox over a directory. */
-  readonly createSandbox: (rootDir: string) => Promise<Sandbox>;
+  readonly sandboxes: Sandboxes;
   /** `SANDBOX_ROOT_DIR`: then all sessions share it. */
   readonly sharedRoot?: string;
   /** A session without a directory of its own gets `<workspacesDir>/<session id>`. */
   readonly workspacesDir: string;
   readonly dataDir: string;
+  readonly logger: Logger;
 }
+
+/** Keeps the sandbox's id with its session. */
+export type RememberSandbox = (sandboxId: string) => Promise<void>;
 
 /** The sandboxes of this runner's sessions. One per session: what runs in the background outlives the turn that started it. */
 export interface SessionWorkspaces {
-  /** Throws `RunError` when the session's directory is not there. */
-  get(session: Session): Promise<Workspace>;
-  /** Ends one session's sandbox. */
-  release(sessionId: string): Promise<void>;
-  /** Ends all of them. */
+  /**
+   * The sandbox that the session had, if that still works, else a new one. Throws `RunError` when the session's directory
+   * is not there or not to be had, `SandboxError`, and what `remember` throws.
+   */
+  get(session: Session, remember: RememberSandbox): Promise<Workspace>;
+  /** Ends a session's sandbox, whoever has it open, and deletes what is held for it. */
+  remove(session: { readonly sessionId: string; readonly sandboxId: string }): Promise<void>;
+  /** Ends all of them; they can be opened again. */
   dispose(): Promise<void>;
 }
 
-export function createSessionWorkspaces(options: SessionWorkspacesOptions): SessionWorkspaces {
-  const open = new Map<string, Promise<Workspace>>();
+const replaced =
+  "This session's sandbox is a new one: the one before is gone, with all that ran in it and every file that is not in the working directory now. Look before you rely on what was done in it.";
 
-  async function make(session: Session): Promise<Workspace> {
-    const id = session.metadata?.id ?? "";
-    const own = session.spec?.workspaceDir ?? "";
-    if (own !== "" && !(await isDirectory(own))) {
-      throw new RunError(`the workspace ${own} of session ${id} is not a directory on this machine`);
-    }
-    const rootDir = options.sharedRoot ?? (own || join(options.workspacesDir, id));
-    return {
-      sandbox: await options.createSandbox(rootDir),
-      skillsDirectory: own !== "" && rootDir === own ? ".stigmer/skills" : "skills",
-      spillDirectory: join(options.dataDir, "spill", id),
-    };
-  }
+interface OpenSession extends SandboxSession {
+  readonly rootDir: string;
+  readonly remember: RememberSandbox;
+  onReplaced(): void;
+}
+
+export function createSessionWorkspaces(options: SessionWorkspacesOptions): SessionWorkspaces {
+  const { sandboxes, logger } = options;
+  const sessions = createSandboxSessions<OpenSession>({
+    create: ({ id, rootDir }, sandboxId) => sandboxes.open({ sessionId: id, rootDir }, sandboxId),
+    async store({ id, remember }, sandboxId) {
+      try {
+        await remember(sandboxId);
+      } catch (error) {
+        if (sandboxes.holdsById) throw error;
+        logger.warn({ sessionId: id, sandboxId, err: error }, "the session's sandbox id was not stored");
+      }
+    },
+    onReplaced(session, reason) {
+      logger.warn(
+        { sessionId: session.id, sandboxId: session.sandboxId, err: reason },
+        "the session's sandbox is replaced",
+      );
+      session.onReplaced();
+    },
+    idleMs: sandboxes.idleMs,
+    ttlMs: sandboxes.ttlMs,
+  });
 
   return {
-    get(session) {
+    async get(session, remember) {
       const id = session.metadata?.id ?? "";
-      let workspace = open.get(id);
-      if (!workspace) {
-        workspace = make(session);
-        open.set(id, workspace);
-        // A failure is this turn's; the next one tries again.
-        workspace.catch(() => open.delete(id));
-      }
-      return workspace;
+      const own = session.spec?.workspaceDir ?? "";
+      if (own !== "") await assertWorkspace(own, id, sandboxes);
+      const rootDir = options.sharedRoot ?? (own || join(options.workspacesDir, id));
+      const sandboxId = session.spec?.sandboxId ?? "";
+      const told: { notice?: string } = {};
+      const sandbox = await sessions.getOrCreateSandbox({
+        id,
+        ...(sandboxId !== "" && { sandboxId }),
+        rootDir,
+        remember,
+        onReplaced: () => void (told.notice = replaced),
+      });
+      return {
+        sandbox,
+        skillsDirectory: own !== "" && rootDir === own ? ".stigmer/skills" : "skills",
+        spillDirectory: join(options.dataDir, "spill", id),
+        ...told,
+      };
     },
-    async release(sessionId) {
-      const workspace = open.get(sessionId);
-      open.delete(sessionId);
-      await (await workspace)?.sandbox.dispose();
+    async remove({ sessionId, sandboxId }) {
+      await sessions.release(sessionId, { remove: true });
+      // One that another runner had, or this one before it was started anew.
+      if (sandboxId !== "") await sandboxes.remove(sandboxId);
     },
-    async dispose() {
-      const all = [...open.values()];
-      open.clear();
-      await Promise.allSettled(all.map(async (workspace) => (await workspace).sandbox.dispose()));
-    },
+    dispose: () => sessions.dispose(),
   };
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
+async function assertWorkspace(path: string, sessionId: string, { type, takesDirectories }: Sandboxes): Promise<void> {
+  if (!takesDirectories) {
+    throw new RunError(
+      `session ${sessionId} is to work in ${path}, a directory of a person's machine, which a ${type} sandbox of a runner in cloud mode can't reach: create a session without a workspace, or run it in local mode`,
+    );
+  }
+  const isDirectory = await stat(path).then(
     (entry) => entry.isDirectory(),
     () => false,
   );
+  if (isDirectory) return;
+  throw new RunError(`the workspace ${path} of session ${sessionId} is not a directory on this machine`);
 }

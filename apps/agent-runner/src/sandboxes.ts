@@ -1,0 +1,91 @@
+// From the configuration to sandboxes: the one place that knows what each backend is told.
+import type { Config } from "@stigmer/config";
+import {
+  checkSandboxBackend,
+  createSandbox,
+  removeSandbox,
+  type Sandbox,
+  type SandboxBackendConfig,
+} from "@stigmer/sandbox";
+
+/** Where a session's sandbox is to be. */
+export interface SandboxPlace {
+  readonly sessionId: string;
+  /** On this machine; for backends that have their files elsewhere it means nothing. */
+  readonly rootDir: string;
+}
+
+/** The sandboxes that a runner can make. */
+export interface Sandboxes {
+  readonly type: SandboxBackendConfig["type"];
+  /** Whether a directory of this machine, which a person named, can be a session's workspace. */
+  readonly takesDirectories: boolean;
+  /** Whether something is held under a sandbox's id that nobody finds again without it. */
+  readonly holdsById: boolean;
+  /** Milliseconds without use after which one is closed, and with `ttlMs` removed. */
+  readonly idleMs: number;
+  readonly ttlMs?: number;
+  /** Makes one, or with an id opens that again. Throws `SandboxError`. */
+  open(place: SandboxPlace, sandboxId?: string): Promise<Sandbox>;
+  /** Throws `SandboxError` when none can be had. */
+  check(): Promise<void>;
+  /** Deletes what is held under this id. No error when that is nothing. */
+  remove(sandboxId: string): Promise<void>;
+}
+
+const minuteMs = 60_000;
+
+export function sandboxesOf(config: Config): Sandboxes {
+  const { idleMinutes, ttlMinutes } = config.sandboxKeeping;
+  const backend = backendOf(config);
+  const isRemote = backend.type === "daytona";
+  return {
+    type: backend.type,
+    takesDirectories: config.isLocalMode,
+    holdsById: backend.type === "docker" || isRemote,
+    idleMs: idleMinutes * minuteMs,
+    // Another runner may be at work in a remote one: only Daytona knows when nobody is.
+    ...(ttlMinutes !== undefined && !isRemote && { ttlMs: ttlMinutes * minuteMs }),
+    open: ({ sessionId, rootDir }, id) =>
+      createSandbox(
+        backend.type === "daytona"
+          ? { ...backend, id, labels: { "stigmer-session": sessionId } }
+          : { ...backend, id, rootDir },
+      ),
+    check: () => checkSandboxBackend(backend),
+    remove: (sandboxId) => removeSandbox(backend, sandboxId),
+  };
+}
+
+function backendOf(config: Config): SandboxBackendConfig {
+  const sandbox = config.sandboxConfig();
+  switch (sandbox.type) {
+    case "filesystem":
+      return { type: "filesystem" };
+    case "isolated":
+      return { type: "isolated", network: sandbox.network };
+    case "docker":
+      return {
+        type: "docker",
+        image: sandbox.image,
+        pull: sandbox.pull,
+        host: sandbox.host,
+        network: sandbox.network,
+        // Runners of other homes clean up their own.
+        labels: { "ai.stigmer.home": config.homes.home },
+      };
+    case "daytona": {
+      const { idleMinutes, ttlMinutes } = config.sandboxKeeping;
+      return {
+        type: "daytona",
+        ...(config.isLocalMode ? {} : config.daytona),
+        snapshot: sandbox.snapshotId,
+        network: sandbox.network,
+        // The next turn may be another runner's, which has opened it before this one is done.
+        keepRunning: true,
+        autoStopMinutes: idleMinutes,
+        ...(ttlMinutes !== undefined && { autoDeleteMinutes: ttlMinutes }),
+      };
+    }
+  }
+}
