@@ -5,6 +5,9 @@ import type { DeepAgentsBackend } from "@stigmer/sandbox/deepagents";
 import { type AgentMiddleware, modelRetryMiddleware, todoListMiddleware } from "langchain";
 import type { AgentOptions } from "./agent.ts";
 import type { WriteBehind } from "./ledger/run-writes.ts";
+import { runBudget } from "./limits/budget-middleware.ts";
+import { longResults } from "./limits/long-results.ts";
+import { repeatedCalls } from "./limits/repeated-calls-middleware.ts";
 import { fileTools } from "./middleware/files.ts";
 import { portableContent } from "./middleware/portable-content.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
@@ -39,6 +42,7 @@ export interface StackedAgent {
  */
 export function createAgentStack(parts: StackParts): (agent: StackedAgent) => AgentMiddleware[] {
   const { options, backend, execute, writes } = parts;
+  const { limits = {}, toolOutputLimit = 30_000 } = options;
   const ledger =
     options.ledger === undefined
       ? undefined
@@ -52,10 +56,11 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
   // Outermost first, for model calls and tool calls alike. The order is part of what each of them promises.
   return ({ listens, model }) => [
     // Tools of deepagents' and ours.
-    fileTools(backend, execute),
+    fileTools(backend, { execute, outputLimit: toolOutputLimit }),
     todoListMiddleware() as AgentMiddleware,
 
     // Around a model call with all its attempts: what the model is shown.
+    repeatedCalls({ most: limits.maxRepeatedCalls }),
     portableContent(),
 
     // Around the attempts.
@@ -68,12 +73,13 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
     // Approvals: inside of the gate, so that a run that comes to rest asks nobody; outside of limits and ledger, so that a
     // call that waits for a person, or is refused, is neither counted nor written down as begun.
 
-    // Limits and loop detection: each attempt and each allowed call counts. Outside of the ledger, so that a recorded result is
-    // looked at as the model reads it.
+    // Limits: each attempt and each allowed call counts.
+    runBudget(),
 
-    // Innermost, so that nothing but the tool lies between its intent and its result: the ledger, and what turns a failure into
-    // what is recorded and read.
+    // Innermost, so that nothing but the tool lies between its intent and its result: the ledger, and what turns a failure or
+    // a long result into what is recorded and read.
     ...(ledger === undefined ? [] : [ledger()]),
+    longResults({ backend, limit: toolOutputLimit, mask: options.maskToolOutput }),
     toolErrors(),
   ];
 }

@@ -4,6 +4,7 @@ import type { BaseMessage } from "@langchain/core/messages";
 import type { StructuredTool } from "@langchain/core/tools";
 import type { Sandbox } from "@stigmer/sandbox";
 import type { ToolCallLedger } from "./ledger/tool-call-ledger.ts";
+import type { CostOf, RunLimits, RunUsage } from "./limits/run-limits.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 
 /** Everything an agent needs to run. */
@@ -41,6 +42,17 @@ export interface AgentOptions {
   readonly recursionLimit?: number;
   /** Milliseconds that a command may take unless the model asks for another limit. Default 120,000. */
   readonly commandTimeoutMs?: number;
+  /** What one run may use. A run that wants more fails with `limit-exceeded`, one that goes round in circles with `loop-detected`. */
+  readonly limits?: RunLimits;
+  /** What a model call costs, for `limits.maxCostUsd`. */
+  readonly costOf?: CostOf;
+  /**
+   * Bytes of text that a tool's result may have. Of a longer one the model gets beginning and end, and the path of a file in
+   * `spillDirectory` that has all of it. Default 30,000.
+   */
+  readonly toolOutputLimit?: number;
+  /** Takes secrets out of what tools answer, before anyone reads it or writes it down. */
+  readonly maskToolOutput?: (text: string) => string;
 }
 
 /** What the model is told about where and for whom it works. */
@@ -83,6 +95,8 @@ export interface RunRequest {
   readonly runId: string;
   /** What the person says. Ignored unless the run is fresh. */
   readonly input: string;
+  /** What earlier attempts of the run have used of the agent's limits. */
+  readonly used?: RunUsage;
 }
 
 /** One run of an agent: one human message and everything that follows from it. */

@@ -2,11 +2,12 @@
 import { HumanMessage } from "@langchain/core/messages";
 import { toDeepAgentsBackend } from "@stigmer/sandbox/deepagents";
 import { createDeepAgent, GENERAL_PURPOSE_SUBAGENT, type SubAgent } from "deepagents";
-import type { Agent, AgentOptions, SubAgentSpec } from "./agent.ts";
+import type { Agent, AgentOptions, RunRequest, SubAgentSpec } from "./agent.ts";
 import { createAgentStack } from "./agent-stack.ts";
 import { AgentError } from "./errors.ts";
 import { createWriteBehind } from "./ledger/run-writes.ts";
 import { isOwnTool } from "./ledger/tool-classes.ts";
+import { openRunBudget } from "./limits/run-budget.ts";
 import { createExecuteTool } from "./middleware/execute-tool.ts";
 import { createModel } from "./models/create-model.ts";
 import { type AgentGraph, openRun } from "./open-run.ts";
@@ -17,7 +18,7 @@ import { toAgentError } from "./to-agent-error.ts";
 export async function buildAgent(options: AgentOptions): Promise<Agent> {
   check(options);
   const { model: modelConfig, sandbox, context } = options;
-  const { recursionLimit = 1000, commandTimeoutMs = 120_000 } = options;
+  const { recursionLimit = 1000, commandTimeoutMs = 120_000, limits = {} } = options;
   const execute = createExecuteTool(sandbox, { timeoutMs: commandTimeoutMs });
   const backend = withSpill(toDeepAgentsBackend(sandbox), options.spillDirectory);
   const writes = createWriteBehind(options.checkpointer, { flushEach: options.ledger === undefined });
@@ -47,7 +48,8 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
     });
     const graph = agent.graph as unknown as AgentGraph;
     const newMessage = (id: string, content: string): HumanMessage => new HumanMessage({ id, content });
-    const run = { recursionLimit, model: modelConfig, newMessage, settle: execute.settleAborted, writes };
+    const openBudget = (used: RunRequest["used"]) => openRunBudget({ limits, used, costOf: options.costOf });
+    const run = { recursionLimit, model: modelConfig, newMessage, settle: execute.settleAborted, writes, openBudget };
     return { open: (request) => openRun(graph, request, run) };
   } catch (error) {
     const { code, message } = toAgentError(error, modelConfig);
@@ -62,7 +64,8 @@ function withGeneralPurpose({ subAgents = [], skillsSection }: AgentOptions): re
   return [{ name, description, instructions: systemPrompt, skillsSection }, ...subAgents];
 }
 
-function check({ model, subAgents = [], tools = [], recursionLimit, commandTimeoutMs }: AgentOptions): void {
+function check({ model, subAgents = [], tools = [], ...options }: AgentOptions): void {
+  const { recursionLimit, commandTimeoutMs, toolOutputLimit } = options;
   const problems: string[] = [];
   // The description may come from a file: what the types promise is checked here.
   if (!(["anthropic", "openai", "ollama"] as string[]).includes(model.provider)) {
@@ -81,7 +84,7 @@ function check({ model, subAgents = [], tools = [], recursionLimit, commandTimeo
     if (isOwnTool(name)) problems.push(`a tool is called "${name}", as one that every agent has`);
     else if (tools.findIndex((other) => other.name === name) < index) problems.push(`two tools are called "${name}"`);
   }
-  for (const [name, value] of Object.entries({ recursionLimit, commandTimeoutMs })) {
+  for (const [name, value] of Object.entries({ recursionLimit, commandTimeoutMs, toolOutputLimit })) {
     if (value !== undefined && !(value > 0)) problems.push(`${name} is ${value}, and must be above 0`);
   }
   if (problems.length === 0) return;

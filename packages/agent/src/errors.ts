@@ -7,6 +7,10 @@ export type AgentErrorCode =
   | "model-unreachable"
   | "context-too-long"
   | "recursion-limit"
+  /** The run used more than its limits allow. */
+  | "limit-exceeded"
+  /** The agent did the same again and again. */
+  | "loop-detected"
   | "invalid-agent"
   | "checkpoint"
   /** Not a failure: the run rests until a person has looked at it; `message` says at what. */

@@ -19,6 +19,9 @@ export type {
   OpenAiModelConfig,
 } from "./models/model-config.ts";
 
+// To limit what a run may use.
+export type { CostOf, ModelCall, RunLimits, RunUsage } from "./limits/run-limits.ts";
+
 // To tell what went wrong.
 export { AgentError, type AgentErrorCode } from "./errors.ts";
 export { toAgentError } from "./to-agent-error.ts";

@@ -4,6 +4,8 @@ import { isGraphDrained } from "@langchain/langgraph";
 import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
 import { AgentError } from "./errors.ts";
 import type { RunWrites, WriteBehind } from "./ledger/run-writes.ts";
+import { budgetConfig, type RunBudget } from "./limits/run-budget.ts";
+import type { RunUsage } from "./limits/run-limits.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { createInbox, isSteering } from "./run-control/inbox.ts";
 import { createRunGate, gateConfig, type RunGate } from "./run-control/run-gate.ts";
@@ -37,6 +39,8 @@ export interface OpenRunOptions {
   settle(): Promise<void>;
   /** What a run writes beside going on is waited for before it rests or ends, and ends it when it fails. */
   readonly writes: WriteBehind;
+  /** Begins to count what a run uses. */
+  openBudget(used: RunUsage | undefined): RunBudget;
 }
 
 export async function openRun(graph: AgentGraph, request: RunRequest, options: OpenRunOptions): Promise<AgentRun> {
@@ -51,11 +55,11 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   /** Takes the graph on from where it stands, or from what was said, until it stops. */
   async function* advance(
     said: BaseMessage[],
-    { gate, signal, writes }: { readonly gate: RunGate; readonly signal: AbortSignal; readonly writes: RunWrites },
+    { gate, budget, signal, writes }: UnderWay,
   ): AsyncGenerator<AgentEvent, Stop> {
     try {
       const stream = await graph.stream(said.length === 0 ? null : { messages: said }, {
-        configurable: { ...thread, ...gateConfig(gate) },
+        configurable: { ...thread, ...gateConfig(gate), ...budgetConfig(budget) },
         streamMode: ["messages", "updates", "tools", "custom"],
         subgraphs: true,
         // A step's checkpoint is written before the next step starts: what was seen to happen is not done again. Only those
@@ -88,7 +92,9 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     // Aborted also when the reader stops early: nothing runs on unseen.
     const ended = new AbortController();
     const writes = options.writes.open(threadId);
-    const stop = AbortSignal.any([ended.signal, writes.failed, ...(signal === undefined ? [] : [signal])]);
+    const budget = options.openBudget(request.used);
+    const own = [ended.signal, writes.failed, budget.ended];
+    const stop = AbortSignal.any(signal === undefined ? own : [...own, signal]);
     const gate = createRunGate(pause, inbox.hasNews);
     try {
       let input = position === "fresh" ? [options.newMessage(runId, request.input)] : [];
@@ -102,16 +108,18 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         if (gate.rest.aborted) break;
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
-        at = yield* advance(input, { gate, signal: stop, writes });
+        at = yield* advance(input, { gate, budget, signal: stop, writes });
         // It has not come to rest, let alone to its end, before what it did is written down.
         await writes.settled();
         input = [];
       }
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
+      if (budget.ended.aborted) throw budget.ended.reason;
       throw toAgentError(writes.failed.aborted ? writes.failed.reason : error, options.model);
     } finally {
       ended.abort();
+      budget.close();
       await options.settle();
       await writes.close();
     }
@@ -119,6 +127,13 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   }
 
   return { position, messages, events };
+}
+
+interface UnderWay {
+  readonly gate: RunGate;
+  readonly budget: RunBudget;
+  readonly signal: AbortSignal;
+  readonly writes: RunWrites;
 }
 
 /** Why the graph stopped: nothing is left to do, somebody spoke before a model call, or it rests with steps left. */

@@ -43,6 +43,8 @@ const messages: Readonly<Record<AgentErrorCode, (model: ModelWords, detail: stri
     `The conversation is too long for ${name}: ${detail}. Start a new session or use a model with a longer context.`,
   "recursion-limit": (_, detail) =>
     `The run took more steps than allowed: ${detail}. Raise the recursion limit, or make the task smaller.`,
+  "limit-exceeded": (_, detail) => `The run has reached a limit: ${detail}. Raise the limit, or make the task smaller.`,
+  "loop-detected": (_, detail) => `The agent went round in circles: ${detail}. Make clearer what it is to do.`,
   "invalid-agent": (_, detail) => `The agent can't be built: ${detail}. Correct its description.`,
   checkpoint: (_, detail) =>
     `The run's checkpoints can't be read or written: ${detail}. Check the disk, then run the execution again.`,

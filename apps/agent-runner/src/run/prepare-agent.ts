@@ -5,6 +5,7 @@ import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
+import { limitsOf, usedBy } from "./run-limits.ts";
 import type { SessionWorkspaces } from "./session-workspaces.ts";
 import { withEnvironment } from "./with-environment.ts";
 import { writeSkills } from "./write-skills.ts";
@@ -45,6 +46,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       variables,
     ]);
     const sandbox = withEnvironment(workspace.sandbox, environment);
+    const mask = maskSecrets(environment.secrets);
     const skillsSection = await writeSkills(sandbox, workspace.skillsDirectory, skills);
     const ready = await createAgent({
       model,
@@ -62,7 +64,9 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         description,
         instructions,
       })),
-      ledger: createLedger(maskSecrets(environment.secrets)),
+      ledger: createLedger(mask),
+      maskToolOutput: mask.apply,
+      limits: limitsOf(agent, execution),
       unknownOutcome:
         execution.spec?.executionConfig?.unknownOutcome === UnknownOutcomePolicy.PAUSE ? "pause" : "tell-agent",
       checkpointer: dependencies.checkpointer,
@@ -72,6 +76,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       threadId,
       runId: execution.metadata?.id ?? "",
       input: execution.spec?.message ?? "",
+      used: usedBy(execution),
     });
     return {
       position: opened.position,

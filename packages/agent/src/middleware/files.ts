@@ -2,14 +2,23 @@ import type { StructuredTool } from "@langchain/core/tools";
 import { type AnyBackendProtocol, createFilesystemMiddleware } from "deepagents";
 import type { AgentMiddleware } from "langchain";
 
+export interface FileToolsOptions {
+  readonly execute: StructuredTool;
+  /** Bytes that one read of a file may give. */
+  readonly outputLimit: number;
+}
+
 /**
  * deepagents' file tools with our `execute`. Under the name of deepagents' own middleware it takes that one's place:
- * passing a tool named `execute` beside it would be refused as a collision.
+ * passing a tool named `execute` beside it would be refused as a collision. Theirs would also put long results aside, outside of
+ * the ledger; `longResults` does that for all tools.
  */
-export function fileTools(backend: AnyBackendProtocol, execute: StructuredTool): AgentMiddleware {
-  const theirs = createFilesystemMiddleware({
+export function fileTools(backend: AnyBackendProtocol, { execute, outputLimit }: FileToolsOptions): AgentMiddleware {
+  const { wrapToolCall: _, ...theirs } = createFilesystemMiddleware({
     backend,
     tools: ["ls", "read_file", "write_file", "edit_file", "delete", "glob", "grep"],
+    // By their count, four characters are a token.
+    toolTokenLimitBeforeEvict: Math.ceil(outputLimit / 4),
   }) as AgentMiddleware;
   return { ...theirs, tools: [...(theirs.tools ?? []), execute] };
 }

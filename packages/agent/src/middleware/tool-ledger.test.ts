@@ -168,7 +168,7 @@ describe("when a run goes on after a crash", () => {
     expect(calls).toBe(1);
   });
 
-  it("puts 1 MB of recorded output aside, as it would have been", async () => {
+  it("gives the short form of 1 MB of output again, whose file is there", async () => {
     const command = "echo one >> effects; seq 1 150000 | head -c 1000000";
     bench = await openWorkbench([
       main(
@@ -183,7 +183,7 @@ describe("when a run goes on after a crash", () => {
     ]);
     const { ledger, log } = spyOn(createMemoryLedger(), crashOnce());
     await expect(go({ ledger })).rejects.toThrow(/crashed/);
-    expect(existsSync(join(bench.directory, "spill", "large_tool_results"))).toBe(false);
+    expect(existsSync(join(bench.directory, "spill", "large_tool_results", "big.txt"))).toBe(true);
     const { events } = await go({ ledger });
     expect(log.slice(0, 3)).toEqual(["begin execute: started", "finish execute", "begin execute: recorded"]);
     expect(effects()).toEqual(["one"]);
@@ -444,7 +444,8 @@ it("begins no call whose message is not in a checkpoint yet, also in sub-agents"
 });
 
 it("leaves out a result that no ledger could keep, and says so", async () => {
-  const flood = tool(async () => "x".repeat(33 * 1024 * 1024), {
+  const picture = { type: "image_url", image_url: { url: `data:image/png;base64,${"x".repeat(33 * 1024 * 1024)}` } };
+  const flood = tool(async () => [picture], {
     name: "flood",
     description: "Floods.",
     schema: z.object({}),
