@@ -19,7 +19,12 @@ it.each([
   expect(sessionRuleOf({ name: "execute", args: { command } })).toEqual({ tools: ["execute"], commands, ...allow });
 });
 
-it.each([{ command: "$TOOL --all" }, { command: "`which rm` x" }, { command: "./*.sh" }, { command: "cd /" }, { command: 1 }])(
-  "stands for nothing where it would for everything: %j",
-  (args) => expect(sessionRuleOf({ name: "execute", args })).toBeUndefined(),
+it.each([
+  { command: "$TOOL --all" },
+  { command: "`which rm` x" },
+  { command: "./*.sh" },
+  { command: "cd /" },
+  { command: 1 },
+])("stands for nothing where it would for everything: %j", (args) =>
+  expect(sessionRuleOf({ name: "execute", args })).toBeUndefined(),
 );

@@ -1,4 +1,4 @@
-import { ToolMessage } from "@langchain/core/messages";
+import { AIMessage, ToolMessage } from "@langchain/core/messages";
 import type { StructuredTool } from "@langchain/core/tools";
 import type { SerializerProtocol } from "@langchain/langgraph-checkpoint";
 import { type AgentMiddleware, createMiddleware } from "langchain";
@@ -7,7 +7,7 @@ import { callKeyOf } from "../ledger/call-key.ts";
 import { fitsSchema } from "../ledger/fits-schema.ts";
 import { createResultForm, type ToolResult } from "../ledger/recorded-result.ts";
 import type { RunWrites } from "../ledger/run-writes.ts";
-import type { ToolCallLedger } from "../ledger/tool-call-ledger.ts";
+import type { ToolCallIntent, ToolCallLedger, ToolCallStart } from "../ledger/tool-call-ledger.ts";
 import { classOf } from "../ledger/tool-classes.ts";
 import { askAboutLostCall, unknownOutcome } from "../ledger/unknown-outcome.ts";
 
@@ -40,6 +40,7 @@ const largestResult = 32 * 1024 * 1024;
  */
 export function createToolLedger({ ledger, serde, requestPause, writesOf }: ToolLedgerOptions): () => AgentMiddleware {
   const form = createResultForm(serde);
+  const early = createEarlyIntents(ledger, writesOf);
 
   /** Gives the result back as it is kept. The model may read it while it is written: the next call waits for that. */
   const record = async ({ id, name, callKey, runtime }: Call, result: ToolResult): Promise<ToolResult> => {
@@ -62,6 +63,11 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
   return () =>
     createMiddleware({
       name: "toolLedger",
+      wrapModelCall: async (request, handler) => {
+        const answer = await handler(request);
+        if (AIMessage.isInstance(answer)) early.begin(answer, request.tools, request.runtime as ToolRuntime);
+        return answer;
+      },
       wrapToolCall: async (request, handler) => {
         const { id = "", name, args } = request.toolCall;
         const runtime = request.runtime as ToolRuntime;
@@ -76,10 +82,11 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
         // What came before is written down before there is something new to write.
         await writes?.written();
         runtime.signal?.throwIfAborted();
+        const intent = { callKey, toolName: name, toolClass };
         const [start] = await Promise.all([
-          ledger
-            .begin({ callKey, toolName: name, toolClass }, runtime.signal)
-            .catch(fail(runtime, `${name} was not run: its call can't be written to the tool-call ledger`)),
+          (early.take(callKey) ?? ledger.begin(intent, runtime.signal)).catch(
+            fail(runtime, `${name} was not run: its call can't be written to the tool-call ledger`),
+          ),
           // No effect without the message that asks for it: after a power cut it would be asked for again, by another name.
           writes?.settled(),
         ]);
@@ -98,6 +105,50 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
         return record({ id, name, callKey, runtime }, result);
       },
     });
+}
+
+interface EarlyIntents {
+  /** Begins what the model asks for, as far as it can be begun without knowing whether it will be. */
+  begin(answer: AIMessage, tools: readonly unknown[], runtime: ToolRuntime): void;
+  /** What came of it, once. */
+  take(callKey: string): Promise<ToolCallStart> | undefined;
+}
+
+/**
+ * Repeatable calls are written down while the graph is on its way from the model to its tools, and not after. An intent whose
+ * call then never comes, because the run was stopped or a person refused it, asks for nothing: such a call is simply made when
+ * it is asked for again. Of other calls nobody would know any more whether they were made: they are begun where they are made.
+ */
+function createEarlyIntents(ledger: ToolCallLedger, writesOf: ToolLedgerOptions["writesOf"]): EarlyIntents {
+  const begun = new Map<string, Promise<ToolCallStart>>();
+  const begin = async (intent: ToolCallIntent, runtime: ToolRuntime): Promise<ToolCallStart> => {
+    await writesOf?.(runtime)?.written();
+    runtime.signal?.throwIfAborted();
+    return ledger.begin(intent, runtime.signal);
+  };
+  return {
+    begin(answer, tools, runtime) {
+      const calls = answer.tool_calls ?? [];
+      const checkpointNs = String(runtime.configurable?.["checkpoint_ns"] ?? "");
+      for (const { id = "", name, args } of calls) {
+        const tool = tools.find((each) => (each as { name?: unknown }).name === name) as StructuredTool | undefined;
+        // Without an id of its own a message gets one in the graph's state, and twins are told apart by their tasks.
+        const isNamed = answer.id !== undefined && calls.filter((call) => call.id === id).length === 1;
+        if (tool === undefined || !isNamed || classOf(tool) !== "repeatable") continue;
+        const callKey = callKeyOf({ messages: [answer], id, checkpointNs });
+        const start = fitsSchema(tool, args).then((fits) =>
+          fits ? begin({ callKey, toolName: name, toolClass: "repeatable" }, runtime) : { kind: "started" as const },
+        );
+        start.catch(() => {});
+        begun.set(callKey, start);
+      }
+    },
+    take(callKey) {
+      const start = begun.get(callKey);
+      begun.delete(callKey);
+      return start;
+    },
+  };
 }
 
 interface Call {
