@@ -2,7 +2,7 @@
 // agent of the tree, root and sub-agents alike, gets a stack of its own from here.
 import type { StructuredTool } from "@langchain/core/tools";
 import type { DeepAgentsBackend } from "@stigmer/sandbox/deepagents";
-import { type AgentMiddleware, modelRetryMiddleware, todoListMiddleware } from "langchain";
+import { type AgentMiddleware, todoListMiddleware } from "langchain";
 import type { AgentOptions } from "./agent.ts";
 import type { WriteBehind } from "./ledger/run-writes.ts";
 import { runBudget } from "./limits/budget-middleware.ts";
@@ -10,12 +10,12 @@ import { longResults } from "./limits/long-results.ts";
 import { repeatedCalls } from "./limits/repeated-calls-middleware.ts";
 import { fileTools } from "./middleware/files.ts";
 import { portableContent } from "./middleware/portable-content.ts";
+import { modelRetries } from "./models/model-retries.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
 import { createToolLedger } from "./middleware/tool-ledger.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { restBetweenAttempts, runGate } from "./run-control/gate-middleware.ts";
 import { requestOwnPause } from "./run-control/run-gate.ts";
-import { isRetryable } from "./to-agent-error.ts";
 
 /** What all agents of the tree share. */
 export interface StackParts {
@@ -65,7 +65,7 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
 
     // Around the attempts.
     restBetweenAttempts(),
-    retries(model),
+    modelRetries(model),
 
     // Each attempt, and each tool call, passes the run's gate before anything is asked, counted or written down for it.
     runGate({ listens }),
@@ -82,14 +82,4 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
     longResults({ backend, limit: toolOutputLimit, mask: options.maskToolOutput }),
     toolErrors(),
   ];
-}
-
-function retries(model: ModelConfig): AgentMiddleware {
-  return modelRetryMiddleware({
-    maxRetries: model.maxRetries ?? 4,
-    retryOn: isRetryable,
-    onFailure: "error",
-    initialDelayMs: 500,
-    maxDelayMs: 30_000,
-  }) as AgentMiddleware;
 }

@@ -5,6 +5,9 @@ export type AgentErrorCode =
   | "model-rate-limited"
   | "model-overloaded"
   | "model-unreachable"
+  | "model-bad-answer"
+  | "model-refused"
+  | "model-out-of-credit"
   | "context-too-long"
   | "recursion-limit"
   /** The run used more than its limits allow. */

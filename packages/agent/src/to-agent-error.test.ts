@@ -89,7 +89,7 @@ it("tells a conversation that is too long from other bad requests", async () => 
 
 it("doesn't try again when the account has no credit left", () => {
   const error = Object.assign(new Error("You exceeded your current quota"), { status: 429 });
-  expect(toAgentError(error).code).toBe("model-rate-limited");
+  expect(toAgentError(error).code).toBe("model-out-of-credit");
   expect(isRetryable(error)).toBe(false);
 });
 

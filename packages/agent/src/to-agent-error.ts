@@ -2,15 +2,25 @@
 import { AgentError, type AgentErrorCode } from "./errors.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 
+export interface ToAgentErrorOptions {
+  /** How often the model was asked. Default 1. */
+  readonly attempts?: number;
+}
+
 /** Turns whatever a run threw into an `AgentError`. With the model's config the message names it, and hides its key. */
-export function toAgentError(error: unknown, model?: ModelConfig): AgentError {
+export function toAgentError(
+  error: unknown,
+  model?: ModelConfig,
+  { attempts = 1 }: ToAgentErrorOptions = {},
+): AgentError {
   if (AgentError.is(error)) return error;
   const chain = causesOf(error);
   const inner = chain.find((link) => AgentError.is(link));
   if (AgentError.is(inner)) return inner;
   const code = codeOf(chain);
   const key = model !== undefined && "apiKey" in model ? model.apiKey : "";
-  const detail = hideKeys(detailOf(chain), key);
+  const tries = attempts === 1 ? "" : ` (asked ${attempts} times)`;
+  const detail = hideKeys(detailOf(chain), key) + tries;
   // A header that can't be sent is quoted by the HTTP client with the key in it: such causes are not kept.
   const keepCause = key === "" || !chain.some((link) => textOf(link).includes(key));
   return new AgentError(code, messages[code](describe(model), detail), keepCause ? { cause: error } : undefined);
@@ -20,8 +30,8 @@ export function toAgentError(error: unknown, model?: ModelConfig): AgentError {
 export function isRetryable(error: unknown): boolean {
   const chain = causesOf(error);
   const code = codeOf(chain);
-  if (code === "model-rate-limited") return !/quota|billing|credit/i.test(detailOf(chain));
-  return code === "model-overloaded" || code === "model-unreachable";
+  if (code === "model-bad-answer") return !chain.some((link) => link["retryable"] === false);
+  return code === "model-rate-limited" || code === "model-overloaded" || code === "model-unreachable";
 }
 
 interface ModelWords {
@@ -39,6 +49,12 @@ const messages: Readonly<Record<AgentErrorCode, (model: ModelWords, detail: stri
   "model-overloaded": ({ name }, detail) => `${name} could not answer: ${detail}. Run again in a while.`,
   "model-unreachable": ({ name, where }, detail) =>
     `${name} can't be reached${where}: ${detail}. Check the address, the network and that the service is running.`,
+  "model-bad-answer": ({ name, where }, detail) =>
+    `${name} gave an answer that can't be read${where}: ${detail}. Check that the address is a model's, then run again.`,
+  "model-refused": ({ name }, detail) =>
+    `${name} refused to answer: ${detail}. Change the message or the agent's instructions, or use another model.`,
+  "model-out-of-credit": ({ name }, detail) =>
+    `The account of ${name} is out of credit: ${detail}. Add credit or raise its limit, or use another model.`,
   "context-too-long": ({ name }, detail) =>
     `The conversation is too long for ${name}: ${detail}. Start a new session or use a model with a longer context.`,
   "recursion-limit": (_, detail) =>
@@ -100,13 +116,23 @@ function codeByName({ name, code, lc_error_code: lcCode }: Record<string, unknow
     return "context-too-long";
   }
   if (code === "ERR_SQLITE_ERROR") return "checkpoint";
-  return undefined;
+  if (name === "Refusal" || code === "content_policy_violation" || code === "content_filter") return "model-refused";
+  return name === "UnreadableAnswer" ? "model-bad-answer" : undefined;
 }
 
+const codesByMessage: readonly (readonly [RegExp, AgentErrorCode])[] = [
+  [
+    /prompt is too long|maximum context length|context_length_exceeded|exceeds? the (available )?context/i,
+    "context-too-long",
+  ],
+  [/credit balance is too low|exceeded your current quota|insufficient_quota|usage limit/i, "model-out-of-credit"],
+  [/content filtering policy|content[ _]policy|safety system/i, "model-refused"],
+  [/malformed server-sent event|could not parse message into JSON|\bJSON input\b|\bin JSON at\b/i, "model-bad-answer"],
+];
+
 function codeByMessage(link: Record<string, unknown>): AgentErrorCode | undefined {
-  const tooLong =
-    /prompt is too long|maximum context length|context_length_exceeded|exceeds? the (available )?context/i;
-  return tooLong.test(textOf(link)) ? "context-too-long" : undefined;
+  const text = `${textOf(link)} ${typeof link["error"] === "string" ? link["error"] : ""}`;
+  return codesByMessage.find(([pattern]) => pattern.test(text))?.[1];
 }
 
 function codeByStatus(link: Record<string, unknown>): AgentErrorCode | undefined {
@@ -114,6 +140,7 @@ function codeByStatus(link: Record<string, unknown>): AgentErrorCode | undefined
   const status = [link["status"], link["statusCode"], link["status_code"]].find((value) => typeof value === "number");
   if (typeof status !== "number") return undefined;
   if (status === 401 || status === 403) return "model-auth";
+  if (status === 402) return "model-out-of-credit";
   if (status === 404) return "model-not-found";
   if (status === 413) return "context-too-long";
   if (status === 429) return "model-rate-limited";
@@ -128,19 +155,29 @@ const codesByType: Readonly<Record<string, AgentErrorCode>> = {
   overloaded_error: "model-overloaded",
   api_error: "model-overloaded",
   server_error: "model-overloaded",
+  service_unavailable_error: "model-overloaded",
+  requests: "model-rate-limited",
+  tokens: "model-rate-limited",
+  rate_limit_exceeded: "model-rate-limited",
+  insufficient_quota: "model-out-of-credit",
+  billing_error: "model-out-of-credit",
 };
 
 /** A failure in mid-answer comes inside the stream, without a status. */
 function codeByType(link: Record<string, unknown>): AgentErrorCode | undefined {
-  const type = /"type":\s*"(\w+_error)"/.exec(textOf(link))?.[1] ?? link["type"] ?? field(link["error"], "type");
-  return typeof type === "string" ? codesByType[type] : undefined;
+  const said = /"type":\s*"(\w+_error)"/.exec(textOf(link))?.[1];
+  const words = [said, link["type"], link["code"], field(link["error"], "type"), field(link["error"], "code")];
+  return words
+    .map((word) => (typeof word === "string" ? codesByType[word] : undefined))
+    .find((code) => code !== undefined);
 }
 
 const networkCodes = /^(ECONN|ENOTFOUND|ETIMEDOUT|EAI_|EHOST|ENET|EPIPE|UND_ERR|ERR_STREAM_PREMATURE)/;
 
 function codeByNetwork({ name, code, message }: Record<string, unknown>): AgentErrorCode | undefined {
   if (typeof code === "string" && networkCodes.test(code)) return "model-unreachable";
-  if (name === "APIConnectionError" || name === "APIConnectionTimeoutError") return "model-unreachable";
+  if (name === "APIConnectionError" || name === "APIConnectionTimeoutError" || name === "TimeoutError")
+    return "model-unreachable";
   const broken =
     /^(fetch failed|terminated|Premature close|Connection error\.?|Did not receive done or success response.*)$/;
   return typeof message === "string" && broken.test(message) ? "model-unreachable" : undefined;

@@ -1,11 +1,12 @@
+import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chooseTurn } from "./choose-turn.ts";
-import { sendJson, writeFrames } from "./exchange.ts";
+import { sendJson, sendPage, writeFrames } from "./exchange.ts";
 import type { FaultCounter } from "./faults.ts";
 import type { ChatRequest, Failure, Protocol } from "./protocols/protocol.ts";
 import type { OpenRecord } from "./requests.ts";
-import type { Pace, ScenarioFile, Turn } from "./scenario/scenario.ts";
+import type { Cut, Pace, ScenarioFile, ScriptedFailure, Turn } from "./scenario/scenario.ts";
 import { runKey, writeReply } from "./write-reply.ts";
 
 export interface AnswerContext {
@@ -33,48 +34,91 @@ export async function answerChat(
   record.turn = chosen.position.turn;
   const pace = paceOf(file, turn);
   const key = runKey(chosen);
-  const error = turn.error !== undefined && faults.due(`${key} error`, turn.error.times) ? turn.error : undefined;
-  const failure: Failure | undefined = error && {
-    status: error.status,
-    type: error.type,
-    message: error.message ?? `Scripted failure of scenario "${chosen.scenario.name}"`,
-  };
+  const errorKey = `${key} error`;
+  const cutKey = `${key} cut`;
+  const failedBefore = faults.count(errorKey) + faults.count(cutKey);
+  const error = turn.error !== undefined && faults.due(errorKey, turn.error.times) ? turn.error : undefined;
+  const failure =
+    error && failureOf(error, { protocol, model: request.conversation.model, scenario: chosen.scenario.name });
 
   if (pace.startDelayMs > 0) await sleep(pace.startDelayMs, undefined, { signal });
   if (error && failure && (error.afterChunks === undefined || !request.stream)) {
-    if (error.retryAfter !== undefined) response.setHeader("retry-after", String(error.retryAfter));
+    for (const [name, value] of retryHeaders(error)) response.setHeader(name, value);
     record.outcome = "failed";
-    record.status = error.status;
-    return sendJson(response, error.status, protocol.encodeFailure(failure));
+    record.status = failure.status;
+    const { contentType } = error;
+    if (contentType !== undefined) return sendPage(response, { ...failure, contentType });
+    return sendJson(response, failure.status, protocol.encodeFailure(failure));
   }
 
-  const reply = writeReply(chosen, request.conversation, {
-    chunkSize: pace.chunkSize,
-    idPrefixes: protocol.idPrefixes,
-  });
-  const cut = turn.cut !== undefined && faults.due(`${key} cut`, turn.cut.times) ? turn.cut : undefined;
+  const { idPrefixes } = protocol;
+  const { chunkSize, chunkDelayMs } = pace;
+  const reply = writeReply(chosen, request.conversation, { chunkSize, idPrefixes, failedBefore });
+  const cut = turn.cut !== undefined && faults.due(cutKey, turn.cut.times) ? turn.cut : undefined;
   record.status = 200;
   if (!request.stream) {
-    record.outcome = cut ? "cut" : "answered";
-    if (cut) response.destroy();
-    else sendJson(response, 200, protocol.encodeWhole(reply));
-    return;
+    if (cut) return breakOff(response, cut, context);
+    record.outcome = "answered";
+    return sendJson(response, 200, protocol.encodeWhole(reply));
   }
 
   response.writeHead(200, { "content-type": protocol.streamType, "cache-control": "no-cache" });
   const stopAfter = error?.afterChunks ?? cut?.afterChunks;
-  await writeFrames(response, protocol.encodeStream(reply), { chunkDelayMs: pace.chunkDelayMs, stopAfter, signal });
+  await writeFrames(response, protocol.encodeStream(reply, request), { chunkDelayMs, stopAfter, signal });
   if (failure) {
     record.outcome = "failed";
     response.end(protocol.encodeStreamFailure(failure));
   } else if (cut) {
-    record.outcome = "cut";
-    // After what was written has left: a break that overtakes the data would cut it all.
-    response.socket?.destroySoon();
+    await breakOff(response, cut, context);
   } else {
     record.outcome = "answered";
     response.end();
   }
+}
+
+async function breakOff(
+  response: ServerResponse,
+  cut: Cut,
+  { protocol, record, signal }: AnswerContext,
+): Promise<void> {
+  switch (cut.how) {
+    case "silence":
+      // Until the client leaves.
+      if (!signal.aborted) await once(signal, "abort");
+      return;
+    case "end":
+      response.end();
+      break;
+    case "malformed":
+      response.end(protocol.malformedFrame);
+      break;
+    default:
+      // After what was written has left: a break that overtakes the data would cut it all.
+      if (response.headersSent) response.socket?.destroySoon();
+      else response.destroy();
+  }
+  record.outcome = "cut";
+}
+
+function failureOf(
+  error: ScriptedFailure,
+  of: { readonly protocol: Protocol; readonly model: string; readonly scenario: string },
+): Failure {
+  const own = error.reason === undefined ? undefined : of.protocol.describeFailure(error.reason, of.model);
+  return {
+    status: error.status ?? own?.status ?? 500,
+    type: error.type ?? own?.type,
+    code: own?.code,
+    message: error.message ?? own?.message ?? `Scripted failure of scenario "${of.scenario}"`,
+  };
+}
+
+function retryHeaders({ retryAfter, retryAfterAs }: ScriptedFailure): [name: string, value: string][] {
+  if (retryAfter === undefined) return [];
+  if (retryAfterAs === "milliseconds") return [["retry-after-ms", String(Math.round(retryAfter * 1000))]];
+  // Dates have whole seconds: the next one, so that the wait is not shorter than asked for.
+  const date = new Date(Math.ceil((Date.now() + retryAfter * 1000) / 1000) * 1000);
+  return [["retry-after", retryAfterAs === "date" ? date.toUTCString() : String(retryAfter)]];
 }
 
 function paceOf(file: ScenarioFile, turn: Turn): Required<Pace> {

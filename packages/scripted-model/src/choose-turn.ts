@@ -41,7 +41,13 @@ function turnOf(scenario: Scenario, conversation: Conversation): ChosenTurn {
 /** Nothing is said twice: the calls alone are made again. */
 function onlyCalls(turn: Turn, { calls, count }: NonNullable<Position["repeat"]>): Turn {
   const toolCalls = calls.flatMap((index) => turn.toolCalls?.[index] ?? []);
-  return { ...turn, thinking: undefined, text: undefined, toolCalls: toolCalls.map((call) => again(call, count)) };
+  return {
+    ...turn,
+    thinking: undefined,
+    text: undefined,
+    refusal: undefined,
+    toolCalls: toolCalls.map((call) => again(call, count)),
+  };
 }
 
 function again(call: ScriptedToolCall, count: number): ScriptedToolCall {

@@ -33,6 +33,15 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   response.writeHead(status, { "content-type": "application/json", "content-length": bytes.length }).end(bytes);
 }
 
+/** What stands between client and model (a proxy, a login page, the wrong server) answers in a form of its own. */
+export function sendPage(
+  response: ServerResponse,
+  { status, contentType, message }: { readonly status: number; readonly contentType: string; readonly message: string },
+): void {
+  const text = contentType === "text/html" ? `<!doctype html><html><body><h1>${message}</h1></body></html>\n` : message;
+  response.writeHead(status, { "content-type": contentType }).end(text);
+}
+
 export interface PaceOptions {
   readonly chunkDelayMs: number;
   /** Pieces to send before stopping short; undefined sends everything. */

@@ -7,6 +7,7 @@ export { loadScenario } from "./scenario/load-scenario.ts";
 export type {
   Capture,
   Cut,
+  FailureReason,
   Match,
   Pace,
   Scenario,

@@ -6,7 +6,8 @@ import { startScriptedModel } from "./server.ts";
 const usage = `Usage: stigmer-scripted-model --scenario FILE [--port N]
 
 Answers model requests from a scenario file, on 127.0.0.1, and prints its URL.
-Point a client at it: ANTHROPIC_BASE_URL=<url> ANTHROPIC_API_KEY=any
+Point a client at it: ANTHROPIC_BASE_URL=<url> ANTHROPIC_API_KEY=any, OPENAI_BASE_URL=<url>/v1 OPENAI_API_KEY=any,
+or OLLAMA_BASE_URL=<url>
 
   --scenario FILE  the scenario, YAML or JSON
   --port N         default 0: any free port

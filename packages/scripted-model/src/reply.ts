@@ -4,6 +4,8 @@ export interface Reply {
   readonly id: string;
   readonly model: string;
   readonly parts: readonly ReplyPart[];
+  /** The model declines to go on: the last part. */
+  readonly refusal?: string;
   readonly usage: Usage;
   /** Characters (code points) a streamed piece holds. */
   readonly chunkSize: number;
@@ -22,7 +24,9 @@ export type ReplyPart =
 /** Tokens, estimated at four characters each. */
 interface Usage {
   readonly input: number;
+  /** Reasoning included. */
   readonly output: number;
+  readonly reasoning: number;
 }
 
 export function stopsForTools(reply: Reply): boolean {

@@ -13,7 +13,7 @@ export interface RecordedRequest {
   readonly turn: number | undefined;
   /** HTTP status sent; undefined while none is. */
   readonly status: number | undefined;
-  /** `cut`: by the scenario. `abandoned`: the client closed the connection, or the server was closed. */
+  /** `cut`: by the scenario, in whichever way. `abandoned`: the client closed the connection, or the server was closed. */
   readonly outcome: "open" | "answered" | "failed" | "cut" | "abandoned";
 }
 

@@ -5,6 +5,9 @@ import { ScriptedModelError, type ScriptedModelErrorCode } from "./errors.ts";
 import { readJson, sendJson } from "./exchange.ts";
 import { createFaultCounter } from "./faults.ts";
 import { anthropic } from "./protocols/anthropic.ts";
+import { ollama } from "./protocols/ollama.ts";
+import { openaiChat } from "./protocols/openai-chat.ts";
+import { openaiResponses } from "./protocols/openai-responses.ts";
 import type { Protocol } from "./protocols/protocol.ts";
 import { createRequestLog, type OpenRecord, type RecordedRequest } from "./requests.ts";
 import { checkScenario, loadScenario } from "./scenario/load-scenario.ts";
@@ -32,7 +35,7 @@ export interface ScriptedModelOptions {
 }
 
 export interface ScriptedModel extends AsyncDisposable {
-  /** Base URL for a client, as `http://127.0.0.1:41234`. */
+  /** Base URL for Anthropic's and Ollama's clients, as `http://127.0.0.1:41234`; OpenAI's want `/v1` behind it. */
   readonly url: string;
   readonly port: number;
   /** The newest requests, oldest first; an entry is filled in while its request is answered. */
@@ -42,7 +45,7 @@ export interface ScriptedModel extends AsyncDisposable {
 }
 
 // The first also words the refusal of paths that no protocol knows.
-const protocols: readonly [Protocol, ...Protocol[]] = [anthropic];
+const protocols: readonly [Protocol, ...Protocol[]] = [anthropic, openaiChat, openaiResponses, ollama];
 const defaultModels = ["claude-sonnet-4-5"];
 
 const statuses: Readonly<Partial<Record<ScriptedModelErrorCode, number>>> = {

@@ -9,6 +9,8 @@ import { firstGroup, parseTemplate, renderTemplate, type Scope } from "./templat
 export interface ReplyOptions {
   readonly chunkSize: number;
   readonly idPrefixes: { readonly message: string; readonly call: string };
+  /** How often this turn has misbehaved before: a provider gives each try ids of its own. */
+  readonly failedBefore: number;
 }
 
 /**
@@ -17,21 +19,27 @@ export interface ReplyOptions {
  */
 export function writeReply(chosen: ChosenTurn, conversation: Conversation, options: ReplyOptions): Reply {
   const { scenario, turn, position } = chosen;
-  const { chunkSize, idPrefixes } = options;
+  const { chunkSize, idPrefixes, failedBefore } = options;
+  const again = failedBefore === 0 ? [] : [{ failedBefore }];
   const filled = fillTemplates(chosen, conversation);
   const parts: ReplyPart[] = [];
   if (filled.thinking !== undefined) parts.push({ type: "thinking", text: filled.thinking });
   if (filled.text !== undefined) parts.push({ type: "text", text: filled.text });
   for (const [index, { name, id }] of (turn.toolCalls ?? []).entries()) {
     const args = filled.toolCalls?.[index]?.args ?? {};
-    parts.push({ type: "toolCall", id: id ?? idPrefixes.call + digest(runKey(chosen), index), name, args });
+    parts.push({ type: "toolCall", id: id ?? idPrefixes.call + digest(runKey(chosen), index, ...again), name, args });
   }
   const sent = parts.map((part) => (part.type === "toolCall" ? part.name + JSON.stringify(part.args) : part.text));
   return {
-    id: idPrefixes.message + digest(scenario.name, position.turn, conversation.messages),
+    id: idPrefixes.message + digest(scenario.name, position.turn, conversation.messages, ...again),
     model: conversation.model,
     parts,
-    usage: { input: estimateTokens(conversation.size), output: estimateTokens(sent.join("").length) },
+    refusal: filled.refusal,
+    usage: {
+      input: estimateTokens(conversation.size),
+      output: estimateTokens(sent.join("").length + (filled.refusal?.length ?? 0)),
+      reasoning: filled.thinking === undefined ? 0 : estimateTokens(filled.thinking.length),
+    },
     chunkSize,
   };
 }
@@ -46,7 +54,7 @@ function digest(...parts: readonly unknown[]): string {
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 24);
 }
 
-type Fillable = Pick<ChosenTurn["turn"], "thinking" | "text" | "toolCalls">;
+type Fillable = Pick<ChosenTurn["turn"], "thinking" | "text" | "toolCalls" | "refusal">;
 
 function fillTemplates({ scenario, turn, position }: ChosenTurn, conversation: Conversation): Fillable {
   const scope: Scope = {
@@ -59,8 +67,8 @@ function fillTemplates({ scenario, turn, position }: ChosenTurn, conversation: C
       return firstGroup(new RegExp(rule.pattern, "m"), sources[rule.from]);
     },
   };
-  const { thinking, text, toolCalls } = turn;
-  return mapStrings({ thinking, text, toolCalls: toolCalls?.map(({ args }) => ({ args })) }, (value, path) => {
+  const { thinking, text, toolCalls, refusal } = turn;
+  return mapStrings({ thinking, text, refusal, toolCalls: toolCalls?.map(({ args }) => ({ args })) }, (value, path) => {
     try {
       return renderTemplate(parseTemplate(value), scope);
     } catch (error) {

@@ -1,4 +1,7 @@
+import type { CallbackHandlerMethods } from "@langchain/core/callbacks/base";
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models";
+import { currentAttempt } from "./attempt.ts";
+import { createModelFetch } from "./model-fetch.ts";
 import type { AnthropicModelConfig, ModelConfig, OllamaModelConfig, OpenAiModelConfig } from "./model-config.ts";
 
 /**
@@ -19,15 +22,32 @@ export async function createModel(config: ModelConfig): Promise<BaseChatModel> {
   }
 }
 
+/** Notes under which id an answer streams, so that a half one can be taken back. */
+const noteMessage = {
+  name: "noteMessage",
+  awaitHandlers: true,
+  handleLLMNewToken(...[, , runId, , , fields]: NewToken): void {
+    const attempt = currentAttempt();
+    if (attempt === undefined) return;
+    const { id } = (fields?.chunk as { message?: { id?: string } } | undefined)?.message ?? {};
+    // LangGraph's name for messages whose provider gives none.
+    attempt.messageId ??= id ?? `run-${runId}`;
+  },
+};
+
+type NewToken = Parameters<NonNullable<CallbackHandlerMethods["handleLLMNewToken"]>>;
+
 async function createAnthropic(config: AnthropicModelConfig): Promise<BaseChatModel> {
   const { ChatAnthropic } = await import("@langchain/anthropic");
   return new ChatAnthropic({
     model: config.model,
     apiKey: config.apiKey,
     anthropicApiUrl: config.baseUrl ?? "https://api.anthropic.com",
+    clientOptions: { fetch: createModelFetch("anthropic") },
     maxTokens: config.maxTokens,
     temperature: config.temperature,
     maxRetries: clientRetries,
+    callbacks: [noteMessage],
   });
 }
 
@@ -38,10 +58,11 @@ async function createOpenAi(config: OpenAiModelConfig): Promise<BaseChatModel> {
   return new ChatOpenAI({
     model: config.model,
     apiKey: config.apiKey,
-    configuration: { baseURL: config.baseUrl ?? "https://api.openai.com/v1" },
+    configuration: { baseURL: config.baseUrl ?? "https://api.openai.com/v1", fetch: createModelFetch("openai") },
     maxTokens: config.maxTokens,
     temperature: config.temperature,
     maxRetries: clientRetries,
+    callbacks: [noteMessage],
   });
 }
 
@@ -50,8 +71,10 @@ async function createOllama(config: OllamaModelConfig): Promise<BaseChatModel> {
   return new ChatOllama({
     model: config.model,
     baseUrl: config.baseUrl ?? "http://localhost:11434",
+    fetch: createModelFetch("ollama"),
     numPredict: config.maxTokens,
     temperature: config.temperature,
     maxRetries: clientRetries,
+    callbacks: [noteMessage],
   });
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { chunkText, estimateTokens, stopsForTools, type Reply, type ReplyPart } from "../reply.ts";
 import { ScriptedModelError } from "../errors.ts";
+import type { FailureReason } from "../scenario/scenario.ts";
 import { parseMessagesRequest, requireHeaders } from "./anthropic-request.ts";
 import type { Failure, Frame, Protocol } from "./protocol.ts";
 
@@ -16,9 +17,23 @@ const errorTypes: Readonly<Record<number, string>> = {
   529: "overloaded_error",
 };
 
+const failures = (model: string): Readonly<Record<FailureReason, Failure>> => ({
+  "bad-key": { status: 401, message: "invalid x-api-key" },
+  "no-such-model": { status: 404, message: `model: ${model}` },
+  "context-too-long": { status: 400, message: "prompt is too long: 250000 tokens > 200000 maximum" },
+  refused: { status: 400, message: "Output blocked by content filtering policy" },
+  "out-of-credit": {
+    status: 400,
+    message: "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade.",
+  },
+  "rate-limited": { status: 429, message: "This request would exceed your organization's rate limit" },
+  overloaded: { status: 529, message: "Overloaded" },
+  broken: { status: 500, message: "Internal server error" },
+});
+
 export const anthropic: Protocol = {
   idPrefixes: { message: "msg_", call: "toolu_" },
-  route(method, path) {
+  route(method, path, headers) {
     if (method === "POST" && path === "/v1/messages") return { kind: "chat", parse: parseMessagesRequest };
     if (method === "POST" && path === "/v1/messages/count_tokens") {
       return {
@@ -29,6 +44,8 @@ export const anthropic: Protocol = {
         },
       };
     }
+    // The same path as OpenAI's, whose clients send a bearer token and no version.
+    if (headers.authorization && !headers["x-api-key"] && !headers["anthropic-version"]) return undefined;
     if (method === "GET" && path === "/v1/models") {
       return {
         kind: "lookup",
@@ -50,6 +67,8 @@ export const anthropic: Protocol = {
     };
   },
   encodeFailure,
+  describeFailure: (reason, model) => failures(model)[reason],
+  malformedFrame: 'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"del\n\n',
   streamType: "text/event-stream; charset=utf-8",
   encodeStream,
   encodeStreamFailure: (failure) => event("error", encodeFailure(failure)),
@@ -138,6 +157,7 @@ function signature(thinking: string): string {
 }
 
 function stopReason(reply: Reply): string {
+  if (reply.refusal !== undefined) return "refusal";
   return stopsForTools(reply) ? "tool_use" : "end_turn";
 }
 

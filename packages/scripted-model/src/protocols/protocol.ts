@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Conversation } from "../conversation.ts";
 import type { Reply } from "../reply.ts";
+import type { FailureReason } from "../scenario/scenario.ts";
 
 /** One provider's HTTP dialect: requests into conversations, replies into bytes. It knows nothing of scenarios. */
 export interface Protocol {
@@ -11,8 +12,12 @@ export interface Protocol {
   /** The body of an error answer. */
   encodeFailure(failure: Failure): unknown;
   readonly streamType: string;
+  /** The provider's own words for what goes wrong. */
+  describeFailure(reason: FailureReason, model: string): Failure;
   /** Frames of a streamed answer, in order. */
-  encodeStream(reply: Reply): Iterable<Frame>;
+  encodeStream(reply: Reply, request: ChatRequest): Iterable<Frame>;
+  /** A frame of the stream that its client can't read. */
+  readonly malformedFrame: string;
   /** A failure reported inside a stream that began well. */
   encodeStreamFailure(failure: Failure): string;
   /** The answer to a request that asked for no stream. */
@@ -34,6 +39,8 @@ type Endpoint =
 export interface ChatRequest {
   readonly conversation: Conversation;
   readonly stream: boolean;
+  /** Whether the stream shall end with what was used, where a client has to ask for it. */
+  readonly streamUsage?: boolean;
 }
 
 /** A failure in no provider's terms. */
@@ -42,6 +49,8 @@ export interface Failure {
   /** Default: what the protocol says for the status. */
   readonly type?: string;
   readonly message: string;
+  /** A second, finer word that some protocols have. */
+  readonly code?: string;
 }
 
 export interface Frame {

@@ -1,6 +1,6 @@
 import { parseTemplate } from "../template.ts";
 import { mapStrings } from "./map-strings.ts";
-import type { Scenario, ScenarioFile, TextMatch, Turn } from "./scenario.ts";
+import type { Scenario, ScenarioFile, ScriptedFailure, TextMatch, Turn } from "./scenario.ts";
 
 type Path = readonly (string | number)[];
 type Report = (path: Path, message: string) => void;
@@ -41,10 +41,11 @@ function checkPatterns(scenario: Scenario, path: Path, report: Report): void {
 }
 
 function checkAnswers(turn: Turn, path: Path, report: Report): void {
-  if (turn.thinking !== undefined || turn.text !== undefined || turn.toolCalls !== undefined) return;
-  const { error, cut } = turn;
+  const { thinking, text, toolCalls, refusal, error, cut } = turn;
+  if (error !== undefined) checkFailure(error, [...path, "error"], report);
+  if ([thinking, text, toolCalls, refusal].some((part) => part !== undefined)) return;
   if (error === undefined && cut === undefined)
-    report(path, "says nothing: give text, thinking, toolCalls or an error");
+    report(path, "says nothing: give text, thinking, toolCalls, a refusal or an error");
   else if (cut !== undefined) report([...path, "cut"], "has nothing to cut: give text, thinking or toolCalls");
   else if (error?.times !== undefined || error?.afterChunks !== undefined) {
     report(
@@ -54,10 +55,18 @@ function checkAnswers(turn: Turn, path: Path, report: Report): void {
   }
 }
 
+function checkFailure({ status, reason, contentType }: ScriptedFailure, path: Path, report: Report): void {
+  if (status === undefined && reason === undefined) report(path, "says neither its status nor its reason: give one");
+  const isPage = contentType !== undefined && status === 200;
+  if (status !== undefined && status < 400 && !isPage) {
+    report([...path, "status"], `${status} is no failure: give 400 to 599, or 200 with a contentType`);
+  }
+}
+
 function checkTemplates(turn: Turn, context: { path: Path; captures: Set<string>; report: Report }): void {
   const { path, captures, report } = context;
-  const { thinking, text, toolCalls } = turn;
-  mapStrings({ thinking, text, toolCalls: toolCalls?.map(({ args }) => ({ args })) }, (value, at) => {
+  const { thinking, text, toolCalls, refusal } = turn;
+  mapStrings({ thinking, text, refusal, toolCalls: toolCalls?.map(({ args }) => ({ args })) }, (value, at) => {
     try {
       for (const part of parseTemplate(value)) {
         if (typeof part === "string" || part.kind !== "capture" || captures.has(part.name)) continue;

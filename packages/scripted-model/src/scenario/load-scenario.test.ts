@@ -66,7 +66,7 @@ describe("loadScenario", () => {
     [
       "a turn that says nothing",
       around("{}"),
-      ["5:9 scenarios[0].turns[0]: says nothing: give text, thinking, toolCalls or an error"],
+      ["5:9 scenarios[0].turns[0]: says nothing: give text, thinking, toolCalls, a refusal or an error"],
     ],
     [
       "an error that ends, and nothing after it",

@@ -54,14 +54,16 @@ export interface Pace {
   readonly startDelayMs?: number;
 }
 
-/** One answer of the model: its parts are sent in the order thinking, text, tool calls. */
+/** One answer of the model: its parts are sent in the order thinking, text, tool calls, refusal. */
 export interface Turn extends Pace {
   readonly thinking?: string;
   readonly text?: string;
   readonly toolCalls?: readonly ScriptedToolCall[];
+  /** Declines to go on, after what the turn says: as the provider tells it, in these words where it has words for it. */
+  readonly refusal?: string;
   /** Fails instead of answering. */
   readonly error?: ScriptedFailure;
-  /** Breaks the connection in mid-answer. */
+  /** Breaks off in mid-answer. */
   readonly cut?: Cut;
 }
 
@@ -74,22 +76,46 @@ export interface ScriptedToolCall {
 }
 
 export interface ScriptedFailure {
-  /** HTTP status, 400 to 599. */
-  readonly status: number;
+  /** HTTP status, 400 to 599; also 200 with a `contentType`. Absent: `reason` says it. */
+  readonly status?: number;
+  /** What went wrong, said in the provider's own words: its status, error type and code. */
+  readonly reason?: FailureReason;
   /** The protocol's own error type. Default: what that protocol says for the status. */
   readonly type?: string;
   readonly message?: string;
-  /** Value of the `retry-after` header, in seconds. */
+  /** How long to wait before the next try, in seconds. */
   readonly retryAfter?: number;
+  /** How that is told: `retry-after` in seconds (the default) or as an HTTP date, or `retry-after-ms`. */
+  readonly retryAfterAs?: "seconds" | "date" | "milliseconds";
+  /** Answer with a page of this type instead of the protocol's JSON, as a proxy on the way does. */
+  readonly contentType?: string;
   /** Start a successful stream and report the failure inside it, after this many pieces. */
   readonly afterChunks?: number;
   /** How many requests of one conversation fail before the turn is answered. Default: all. */
   readonly times?: number;
 }
 
+export type FailureReason = (typeof failureReasons)[number];
+
+export const failureReasons = [
+  "bad-key",
+  "no-such-model",
+  "context-too-long",
+  "refused",
+  "out-of-credit",
+  "rate-limited",
+  "overloaded",
+  "broken",
+] as const;
+
 export interface Cut {
-  /** Pieces that are sent before the socket closes. */
+  /** Pieces that are sent before. */
   readonly afterChunks: number;
+  /**
+   * What comes instead of the rest. `reset` (the default): the socket closes; `end`: the answer ends as if it were whole, but
+   * without what says so; `malformed`: a line that is no JSON, and no more; `silence`: nothing, on an open connection.
+   */
+  readonly how?: "reset" | "end" | "malformed" | "silence";
   /** How many requests of one conversation are cut before the turn is answered in full. Default: all. */
   readonly times?: number;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ScenarioFile } from "./scenario.ts";
+import { failureReasons, type ScenarioFile } from "./scenario.ts";
 
 const expectedText = "expected a string, { contains: … } or { regex: … }";
 const textMatch = z
@@ -40,16 +40,38 @@ const toolCall = z.strictObject({
 });
 
 const failure = z.strictObject({
-  status: z.int().min(400).max(599),
+  status: z
+    .int()
+    .min(200)
+    .max(599)
+    .optional()
+    .meta({ description: "HTTP status: 400 to 599, or 200 with contentType." }),
+  reason: z
+    .enum(failureReasons)
+    .optional()
+    .meta({ description: "What went wrong, said as the provider says it: status, error type and code." }),
   type: z.string().optional().meta({ description: "Default: what the protocol says for the status." }),
   message: z.string().optional(),
-  retryAfter: z.number().min(0).optional().meta({ description: "The retry-after header, in seconds." }),
+  retryAfter: z.number().min(0).optional().meta({ description: "How long to wait before the next try, in seconds." }),
+  retryAfterAs: z
+    .enum(["seconds", "date", "milliseconds"])
+    .optional()
+    .meta({ description: "Told by retry-after in seconds (the default) or as a date, or by retry-after-ms." }),
+  contentType: z
+    .string()
+    .regex(/^[\w.+-]+\/[\w.+-]+$/, "a media type, such as text/html")
+    .optional()
+    .meta({ description: "Answer with a page of this type instead of the protocol's JSON." }),
   afterChunks: z.int().min(0).optional().meta({ description: "Fail inside the stream, after this many pieces." }),
   times: count.optional().meta({ description: "Requests that fail before the turn is answered. Default: all." }),
 });
 
 const cut = z.strictObject({
-  afterChunks: z.int().min(0).meta({ description: "Pieces sent before the socket closes." }),
+  afterChunks: z.int().min(0).meta({ description: "Pieces sent before." }),
+  how: z
+    .enum(["reset", "end", "malformed", "silence"])
+    .optional()
+    .meta({ description: "The socket closes (default), the stream ends too early, a line is no JSON, nothing comes." }),
   times: count.optional().meta({ description: "Requests that are cut before the turn is answered. Default: all." }),
 });
 
@@ -57,8 +79,9 @@ const turn = z.strictObject({
   thinking: template("Sent as the model's reasoning.").optional(),
   text: template("Sent as the answer's text.").optional(),
   toolCalls: z.array(toolCall).min(1).optional(),
+  refusal: template("The model declines to go on, in these words.").optional(),
   error: failure.optional().meta({ description: "Fails instead of answering." }),
-  cut: cut.optional().meta({ description: "Breaks the connection in mid-answer." }),
+  cut: cut.optional().meta({ description: "Breaks off in mid-answer." }),
   ...pace,
 });
 
