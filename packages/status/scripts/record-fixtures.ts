@@ -5,10 +5,11 @@ import { writeFile } from "node:fs/promises";
 import { ChatAnthropic } from "@langchain/anthropic";
 import { BaseMessage } from "@langchain/core/messages";
 import { HumanMessage, ToolMessage } from "@langchain/core/messages";
+import type { StructuredTool } from "@langchain/core/tools";
 import { isGraphDrained, MemorySaver, RunControl } from "@langchain/langgraph";
 import { startScriptedModel, type Scenario, type ScriptedModel } from "@stigmer/scripted-model";
 import { createDeepAgent } from "deepagents";
-import { todoListMiddleware, tool, toolErrorMiddleware } from "langchain";
+import { modelRetryMiddleware, todoListMiddleware, tool, toolErrorMiddleware } from "langchain";
 import { z } from "zod";
 import type { RecordedOutcome } from "../src/__fixtures__/replay.ts";
 
@@ -24,6 +25,10 @@ interface Case {
   readonly cancelWhen?: (event: Recorded) => boolean;
   /** Asks the run to rest when this holds for an event. */
   readonly pauseWhen?: (event: Recorded) => boolean;
+  /** Whether model calls that fail are made again, once. */
+  readonly retries?: boolean;
+  /** Aborts the run when this holds for an event, and goes on from its checkpoint, as another runner would. */
+  readonly resumeAfter?: (event: Recorded) => boolean;
   /** What is said to the run when it would end. */
   readonly thenSay?: { readonly id: string; readonly text: string };
 }
@@ -162,6 +167,134 @@ const cases: Readonly<Record<string, Case>> = {
     ],
     pauseWhen: ({ mode, data }) => mode === "tools" && JSON.stringify(data).includes("toolu_4"),
   },
+  "nested-sub-agents": {
+    turns: [
+      {
+        text: "I delegate.",
+        toolCalls: [
+          call("task", { description: "Lead the apples", subagent_type: "lead" }, "1"),
+          call("task", { description: "Lead the pears", subagent_type: "lead" }, "2"),
+        ],
+      },
+      { text: "Both are led." },
+    ],
+    subAgents: ["apples", "pears"].flatMap((fruit, side) => [
+      {
+        name: `lead ${fruit}`,
+        match: { human: `Lead the ${fruit}` },
+        turns: [
+          {
+            text: `I lead the ${fruit}.`,
+            toolCalls: [
+              call("task", { description: `Dig for ${fruit}`, subagent_type: "digger" }, `${side}-1`),
+              call("add", { a: 1, b: side }, `${side}-2`),
+            ],
+          },
+          { text: `The ${fruit} are led.` },
+        ],
+      },
+      {
+        name: `dig ${fruit}`,
+        match: { human: `Dig for ${fruit}` },
+        turns: [
+          {
+            thinking: "Deep down.",
+            toolCalls: [
+              call("task", { description: `Carry ${fruit}`, subagent_type: "general-purpose" }, `${side}-3`),
+              call("wait", { ms: 30 }, `${side}-4`),
+            ],
+          },
+          { text: `Dug ${fruit}.` },
+        ],
+      },
+      {
+        name: `carry ${fruit}`,
+        match: { human: `Carry ${fruit}` },
+        turns: [
+          { toolCalls: [call("add", { a: 2, b: side }, `${side}-5`), call("add", { a: 2, b: side }, `${side}-6`)] },
+          { text: `Carried ${fruit}.` },
+        ],
+      },
+    ]),
+  },
+  "retried-model-error": {
+    retries: true,
+    turns: [
+      {
+        text: "I say something long, and at the second attempt I come to its end.",
+        toolCalls: [call("add", { a: 1, b: 2 }, "1")],
+        error: { status: 529, afterChunks: 2, times: 1 },
+      },
+      { text: "Three." },
+    ],
+  },
+  "retried-in-sub-agents": {
+    retries: true,
+    turns: [
+      {
+        toolCalls: [
+          call("task", { description: "Count the apples", subagent_type: "general-purpose" }, "1"),
+          call("task", { description: "Count the pears", subagent_type: "general-purpose" }, "2"),
+        ],
+      },
+      { text: "Counted." },
+    ],
+    subAgents: [
+      {
+        name: "apples",
+        match: { human: "apples" },
+        turns: [{ text: "Two apples, counted slowly.", error: { status: 500, afterChunks: 2, times: 1 } }],
+      },
+      { name: "pears", match: { human: "pears" }, turns: [{ text: "Three pears, said slowly.", chunkDelayMs: 10 }] },
+    ],
+  },
+  multimodal: {
+    turns: [
+      { text: "I look.", toolCalls: [call("look", { at: "the sky" }, "1")] },
+      { thinking: "Blue.", text: "It is blue." },
+    ],
+  },
+  "mcp-tools": {
+    turns: [
+      {
+        toolCalls: [
+          call("files__read_text_file", { input: '{"path":"a.txt"}' }, "1"),
+          call("files__sum", { kwargs: { numbers: [1, 2] } }, "2"),
+        ],
+      },
+      { text: "Read and summed." },
+    ],
+  },
+  "failing-sub-agent": {
+    turns: [
+      { toolCalls: [call("task", { description: "Count the apples", subagent_type: "general-purpose" }, "1")] },
+      { text: "It failed." },
+    ],
+    subAgents: [
+      {
+        name: "apples",
+        match: { human: "apples" },
+        turns: [{ text: "I count", error: { status: 500, afterChunks: 1 } }],
+      },
+    ],
+  },
+  "resumed-in-sub-agent": {
+    turns: [
+      { toolCalls: [call("task", { description: "Count the apples", subagent_type: "general-purpose" }, "1")] },
+      { text: "Counted." },
+    ],
+    subAgents: [
+      {
+        name: "apples",
+        match: { human: "apples" },
+        turns: [
+          { text: "I count.", toolCalls: [call("add", { a: 1, b: 1 }, "2")] },
+          { text: "I count them all, one after the other.", chunkDelayMs: 20 },
+        ],
+      },
+    ],
+    resumeAfter: ({ data }) => JSON.stringify(data).includes(" all, one"),
+  },
   "multi-turn": {
     before: "Hello",
     turns: [{ text: "As I said before.", toolCalls: [call("add", { a: 2, b: 2 }, "9")] }, { text: "Four." }],
@@ -204,8 +337,27 @@ const lose = tool(
   { name: "lose", description: "Sends something, perhaps.", schema: z.object({ what: z.string() }) },
 );
 
+/** What MCP's adapters make of a result with structured content: the JSON text of its text block. */
+const mcp = (name: string, schema: z.ZodObject, structuredContent: object, text: string): StructuredTool =>
+  tool(async () => JSON.stringify({ type: "text", text, structuredContent }), {
+    name: `files__${name}`,
+    description: "A tool of an MCP server.",
+    schema,
+  }) as unknown as StructuredTool;
+const mcpTools = [
+  mcp("read_text_file", z.object({ input: z.string() }), { lines: 2 }, "one\ntwo"),
+  mcp("sum", z.object({ kwargs: z.object({ numbers: z.array(z.number()) }) }), { sum: 3 }, "3"),
+];
+const look = tool(
+  async ({ at }: { at: string }) => [
+    { type: "text", text: `This is ${at}. ` },
+    { type: "image", mimeType: "image/png", data: "iVBORw0KGgo=" },
+  ],
+  { name: "look", description: "Looks.", schema: z.object({ at: z.string() }) },
+);
+
 async function record(name: string, example: Case): Promise<void> {
-  const { turns, subAgents = [], before, cancelWhen, pauseWhen, thenSay, steered = [] } = example;
+  const { turns, subAgents = [], before, cancelWhen, pauseWhen, resumeAfter, thenSay, steered = [] } = example;
   const message = `Do ${name}`;
   const scenarios: Scenario[] = [...subAgents, { name: "main", match: { human: message }, turns }];
   if (thenSay !== undefined) scenarios.push({ name: "steered", match: { human: thenSay.text }, turns: steered });
@@ -215,17 +367,19 @@ async function record(name: string, example: Case): Promise<void> {
       turns: [{ text: "Hello yourself.", toolCalls: [call("add", { a: 9, b: 9 }, "0")] }, { text: "Eighteen." }],
     });
   await using model = await startScriptedModel({ scenario: { name, scenarios } });
-  const agent = createAgent(model);
+  const agent = createAgent(model, example.retries === true);
   const stop = new AbortController();
+  const crash = new AbortController();
   const control = new RunControl();
-  const config = { configurable: { thread_id: name }, signal: stop.signal, control };
+  const config = { configurable: { thread_id: name }, signal: stop.signal, control, durability: "sync" as const };
   if (before !== undefined) await agent.invoke(said("earlier", before), config);
 
-  const events: Recorded[] = [];
+  const events: (Recorded | { resumed: unknown })[] = [];
   let outcome: RecordedOutcome = { kind: "completed" };
   const listen = async (input: never): Promise<void> => {
     const stream = await agent.stream(input, {
       ...config,
+      signal: crash.signal.aborted ? stop.signal : AbortSignal.any([stop.signal, crash.signal]),
       streamMode: ["messages", "updates", "tools", "custom"],
       subgraphs: true,
     });
@@ -234,10 +388,16 @@ async function record(name: string, example: Case): Promise<void> {
       events.push(event);
       if (cancelWhen?.(event)) stop.abort(new Error("The user pressed Ctrl-C."));
       if (pauseWhen?.(event)) control.requestDrain();
+      if (resumeAfter?.(event)) crash.abort(new Error("The runner died."));
     }
   };
   try {
-    await listen(said(`aex-${name}`, message));
+    await listen(said(`aex-${name}`, message)).catch(async (error: unknown) => {
+      if (!crash.signal.aborted) throw error;
+      const { values } = await agent.getState(config);
+      events.push({ resumed: pick((values as { messages: unknown }).messages) });
+      await listen(null as never);
+    });
     if (thenSay !== undefined) {
       // As @stigmer/agent does it: the event, then the message as new input of the thread.
       const id = `aex-${name}/${thenSay.id}`;
@@ -256,22 +416,33 @@ async function record(name: string, example: Case): Promise<void> {
   console.log(`${name}: ${events.length} events, ${outcome.kind}`);
 }
 
-function createAgent(model: ScriptedModel): ReturnType<typeof createDeepAgent> {
-  const middleware = [
-    todoListMiddleware(),
-    toolErrorMiddleware({ onError: (error) => `Error: ${(error as Error).message}` }),
-  ];
-  return createDeepAgent({
-    model: new ChatAnthropic({
-      model: "claude-sonnet-4-5",
-      apiKey: "scripted",
-      anthropicApiUrl: model.url,
-      maxRetries: 0,
-    }),
-    tools: [add, fail, wait, lose],
-    middleware: middleware as never,
-    checkpointer: new MemorySaver(),
-  }) as never;
+function createAgent(model: ScriptedModel, retries: boolean): ReturnType<typeof createDeepAgent> {
+  const middleware = (): never =>
+    [
+      todoListMiddleware(),
+      toolErrorMiddleware({ onError: (error) => `Error: ${rootCause(error)}` }),
+      ...(retries ? [modelRetryMiddleware({ maxRetries: 1, initialDelayMs: 10, onFailure: "error" })] : []),
+    ] as never;
+  const tools = [add, fail, wait, lose, look, ...mcpTools];
+  const chat = new ChatAnthropic({
+    model: "claude-sonnet-4-5",
+    apiKey: "scripted",
+    anthropicApiUrl: model.url,
+    maxRetries: 0,
+  });
+  // deepagents gives sub-agents none of their own; and none of the middleware.
+  const general = { name: "general-purpose", description: "Does anything.", systemPrompt: "Do it." };
+  const make = (subagents: readonly object[], checkpointer?: MemorySaver): ReturnType<typeof createDeepAgent> =>
+    createDeepAgent({
+      model: chat,
+      tools,
+      middleware: middleware(),
+      subagents: [{ ...general, middleware: middleware() }, ...subagents] as never,
+      ...(checkpointer && { checkpointer }),
+    }) as never;
+  const digger = { name: "digger", description: "Digs.", runnable: make([]) };
+  const lead = { name: "lead", description: "Leads.", runnable: make([digger]) };
+  return make([lead], new MemorySaver());
 }
 
 function said(id: string, content: string): never {
@@ -296,15 +467,20 @@ function pick(value: unknown): unknown {
       "tool_call_id",
       "status",
     ];
+    const { response_metadata: response } = value;
+    const names = ["model", "model_name"].filter((key) => typeof response[key] === "string");
     const marker = value.additional_kwargs["tool_call_outcome"];
     return {
       type: value.type,
       ...Object.fromEntries(kept.filter((key) => fields[key] !== undefined).map((key) => [key, fields[key]])),
+      ...(names.length > 0 && { response_metadata: Object.fromEntries(names.map((key) => [key, response[key]])) }),
       ...(marker === undefined ? {} : { additional_kwargs: { tool_call_outcome: marker } }),
     };
   }
   if ("langgraph_node" in fields) {
-    return Object.fromEntries(["langgraph_node", "ls_provider", "lc_agent_name"].map((key) => [key, fields[key]]));
+    return Object.fromEntries(
+      ["langgraph_node", "ls_provider", "ls_model_name", "lc_agent_name"].map((key) => [key, fields[key]]),
+    );
   }
   return Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, pick(field)]));
 }

@@ -1,19 +1,28 @@
 import { MessageType, TextKind } from "@stigmer/protos/agentexecution/v1";
 import type { StreamedMessage } from "./read-message.ts";
 import type { OpenMessage, RunState } from "./run-state.ts";
-import { announceCall } from "./tool-calls.ts";
+import { appendText } from "./message-text.ts";
+import { announceCall, isSettled } from "./tool-calls.ts";
+import { showWork } from "./usage.ts";
 import { endsInHalfPair } from "./utf8.ts";
 
 type AiMessage = Extract<StreamedMessage, { kind: "ai" }>;
 type HumanMessage = Extract<StreamedMessage, { kind: "human" }>;
 
+/** When something is said, and in which sub-agent's task; empty for the agent itself. */
+export interface Scene {
+  readonly at: string;
+  readonly subAgentId: string;
+}
+
 /** A message begins. */
 export function startMessage(
   state: RunState,
   id: string,
-  said: { type: MessageType; at: string; text?: string },
+  said: { type: MessageType; at: string; text?: string; subAgentId?: string },
 ): void {
-  state.emit({ case: "messageStarted", value: { messageId: id, type: said.type, timestamp: said.at } });
+  const { type, at: timestamp, subAgentId } = said;
+  state.emit({ case: "messageStarted", value: { messageId: id, type, timestamp, subAgentId } });
   appendText(state, id, { kind: TextKind.CONTENT, text: (said.text ?? "").toWellFormed() });
 }
 
@@ -29,83 +38,93 @@ export function isSaidTo({ executionId }: RunState, id: string): boolean {
 }
 
 /** A piece of a message of this attempt; pieces of messages that are complete, or of earlier ones, are nothing new. */
-export function hearChunk(state: RunState, { id, text, reasoning }: AiMessage, at: string): void {
+export function hearChunk(state: RunState, { id, text, reasoning }: AiMessage, scene: Scene): void {
   let open = state.open.get(id);
   if (open === undefined) {
     if (state.earlier.has(id) || state.fold.message(id) !== undefined) return;
-    open = { heldContent: "", heldReasoning: "" };
+    open = { heldContent: "", heldReasoning: "", subAgentId: scene.subAgentId };
     state.open.set(id, open);
-    startMessage(state, id, { type: MessageType.MESSAGE_AI, at });
+    startAnswer(state, id, scene);
   }
+  if (text !== "" || reasoning !== "") showWork(state, scene.subAgentId, true);
   const [thought, heldReasoning] = wholeCharacters(open.heldReasoning + reasoning);
   const [said, heldContent] = wholeCharacters(open.heldContent + text);
-  Object.assign(open, { heldReasoning, heldContent } satisfies OpenMessage);
+  Object.assign(open, { heldReasoning, heldContent } satisfies Partial<OpenMessage>);
   appendText(state, id, { kind: TextKind.REASONING, text: thought });
   appendText(state, id, { kind: TextKind.CONTENT, text: said });
 }
 
 /** The message is complete: what streamed of it is completed or corrected, and its tool calls appear. */
-export function completeMessage(state: RunState, message: AiMessage, at: string): void {
+export function completeMessage(state: RunState, message: AiMessage, scene: Scene): void {
   const { id } = message;
   state.open.delete(id);
-  if (state.fold.message(id) === undefined) startMessage(state, id, { type: MessageType.MESSAGE_AI, at });
+  if (state.fold.message(id) === undefined) startAnswer(state, id, scene);
   const row = state.fold.message(id)?.message;
   const [content, reasoning] = [message.text.toWellFormed(), message.reasoning.toWellFormed()];
   if (
     row !== undefined &&
     !(content.startsWith(row.content) && (reasoning === "" || reasoning.startsWith(row.reasoning)))
   ) {
-    sayAgain(state, id, at);
+    sayAgain(state, id);
   }
+  if (content !== "" || reasoning !== "" || message.toolCalls.length > 0) showWork(state, scene.subAgentId, true);
   completeText(state, id, { kind: TextKind.REASONING, text: reasoning });
   completeText(state, id, { kind: TextKind.CONTENT, text: content });
-  for (const call of message.toolCalls) announceCall(state, id, call);
+  for (const call of message.toolCalls) announceCall(state, call, { messageId: id, subAgentId: scene.subAgentId });
 }
 
-/** The message is taken back, with its calls and their sub-agents. */
+/** A model begins to answer. */
+function startAnswer(state: RunState, id: string, { at, subAgentId }: Scene): void {
+  startMessage(state, id, { type: MessageType.MESSAGE_AI, at, subAgentId });
+}
+
+/**
+ * A model speaks for a sub-agent that another runner had. What that said last before goes, if it is said anew or is without
+ * the results of all that was called there: only with these would the sub-agent have come to another answer.
+ */
+export function hearAgain(state: RunState, id: string, subAgentId: string): void {
+  const last = state.lastWords.get(subAgentId);
+  if (last === undefined || (id !== last && state.earlier.has(id))) return;
+  state.lastWords.delete(subAgentId);
+  const calls = state.fold.message(last)?.message.toolCalls ?? [];
+  if (id === last || calls.length === 0 || calls.some(({ status }) => !isSettled(status))) takeBack(state, last);
+}
+
+/** The message is taken back, with its calls and all that their sub-agents said. */
 export function takeBack(state: RunState, id: string): void {
   for (const call of state.fold.message(id)?.message.toolCalls ?? []) {
     state.live.delete(call.id);
-    if (call.name === "task") state.emit({ case: "toolCallRemoved", value: { toolCallId: call.id } });
+    if (call.name !== "task") continue;
+    for (const said of state.fold.status.messages.filter(({ subAgentId }) => subAgentId === call.id)) {
+      takeBack(state, said.id);
+    }
+    state.meters.delete(call.id);
+    state.lastWords.delete(call.id);
+    state.emit({ case: "toolCallRemoved", value: { toolCallId: call.id } });
   }
   state.open.delete(id);
   state.earlier.delete(id);
   state.emit({ case: "messageRemoved", value: { messageId: id } });
 }
 
-/** Streaming ends here: a half pair that is still held will never be whole. */
-export function closeMessages(state: RunState): void {
-  for (const [id, { heldContent, heldReasoning }] of state.open) {
-    appendText(state, id, { kind: TextKind.REASONING, text: heldReasoning.toWellFormed() });
-    appendText(state, id, { kind: TextKind.CONTENT, text: heldContent.toWellFormed() });
-  }
-  state.open.clear();
-}
-
 /**
  * What streamed is not how the message ended (a middleware rewrote it): it begins anew with the same id, time and calls.
  * There is no change that shortens a text.
  */
-function sayAgain(state: RunState, id: string, at: string): void {
+function sayAgain(state: RunState, id: string): void {
   const row = state.fold.message(id)?.message;
   if (row === undefined) return;
-  const calls = [...row.toolCalls];
+  const { toolCalls, usage, timestamp, subAgentId } = row;
   state.emit({ case: "messageRemoved", value: { messageId: id } });
-  startMessage(state, id, { type: MessageType.MESSAGE_AI, at: row.timestamp || at });
-  for (const call of calls) state.emit({ case: "toolCall", value: { messageId: id, call } });
+  startMessage(state, id, { type: MessageType.MESSAGE_AI, at: timestamp, subAgentId });
+  if (usage !== undefined) state.emit({ case: "messageUsage", value: { messageId: id, usage } });
+  for (const call of toolCalls) state.emit({ case: "toolCall", value: { messageId: id, call } });
 }
 
 function completeText(state: RunState, id: string, { kind, text }: { kind: TextKind; text: string }): void {
   const row = state.fold.message(id)?.message;
   const have = (kind === TextKind.REASONING ? row?.reasoning : row?.content) ?? "";
   if (text.length > have.length) appendText(state, id, { kind, text: text.slice(have.length) });
-}
-
-function appendText(state: RunState, id: string, { kind, text }: { kind: TextKind; text: string }): void {
-  const row = state.fold.message(id);
-  if (row === undefined || text === "") return;
-  const offset = kind === TextKind.REASONING ? row.reasoningBytes : row.contentBytes;
-  state.emit({ case: "textAppended", value: { messageId: id, kind, offset, text } });
 }
 
 /** The text up to its last whole character, and the half that may follow it. */

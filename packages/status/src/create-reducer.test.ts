@@ -150,7 +150,7 @@ describe("text", () => {
       { type: "ai", id: "x", content: "aside", tool_call_chunks: [], usage_metadata: { input_tokens: 3 } },
       { langgraph_node: "tools" },
     ];
-    const reducer = after({ namespace: ["tools:1"], mode: "messages", data });
+    const reducer = after({ namespace: ["tools:1"], mode: "messages", data }, todos());
     expect(said(reducer)).toEqual([]);
     expect(reducer.status.usage).toMatchObject({ inputTokens: 3, modelCalls: 1 });
   });
@@ -373,57 +373,6 @@ test("the plan is todos with ids that last, and no tool call", () => {
     { content: "C", status: "pending" },
   );
   expect(reducer.reduce(same, moment(6))).toEqual([]);
-});
-
-test("a sub-agent is a row; what happens inside it, at any depth, is not the root's", () => {
-  const inside = ["tools:t"];
-  const deeper = [...inside, "tools:u"];
-  const reducer = after(
-    asks("m", toolCall("t", "task", { description: "Look", subagent_type: "scout" })),
-    tools("start", "t", { name: "task" }, inside),
-    {
-      namespace: [...inside, "model_request:9"],
-      mode: "messages",
-      data: [{ type: "ai", id: "s", content: "sub", tool_call_chunks: [], usage_metadata: { output_tokens: 2 } }, root],
-    },
-    {
-      namespace: inside,
-      mode: "updates",
-      data: {
-        model_request: {
-          messages: [
-            {
-              type: "ai",
-              id: "s",
-              content: "sub",
-              tool_calls: [toolCall("u", "task")],
-              usage_metadata: { output_tokens: 2 },
-            },
-          ],
-        },
-      },
-    },
-    tools("start", "u", { name: "task" }, deeper),
-    {
-      namespace: deeper,
-      mode: "updates",
-      data: {
-        model_request: { messages: [{ type: "ai", id: "d", content: "deep", usage_metadata: { output_tokens: 3 } }] },
-        tools: { todos: [{ content: "theirs" }] },
-      },
-    },
-  );
-  expect(said(reducer)).toEqual([""]);
-  expect(reducer.status.toolCalls).toHaveLength(1);
-  expect(reducer.status.todos).toEqual({});
-  expect(reducer.status.usage).toMatchObject({ outputTokens: 5, modelCalls: 3 });
-  expect(reducer.status.subAgentExecutions).toMatchObject([
-    { id: "t", name: "scout", input: "Look", status: SubAgentStatus.SUB_AGENT_IN_PROGRESS, startedAt: moment(2) },
-  ]);
-  reducer.reduce(result("t", "Found it", { name: "task" }), moment(9));
-  expect(reducer.status.subAgentExecutions).toMatchObject([
-    { output: "Found it", status: SubAgentStatus.SUB_AGENT_COMPLETED, completedAt: moment(9) },
-  ]);
 });
 
 describe("tokens", () => {

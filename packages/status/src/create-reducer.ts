@@ -12,8 +12,11 @@ import { reduceMessages } from "./reduce-messages.ts";
 import { reduceTools } from "./reduce-tools.ts";
 import { reduceUpdates } from "./reduce-updates.ts";
 import { resumeRun } from "./resume-run.ts";
+import { route } from "./route-namespace.ts";
+import { createPricing, type ModelPrices } from "./prices.ts";
 import { createRunState, type RunState } from "./run-state.ts";
 import { type SkillInUse, useSkills } from "./skills.ts";
+import { beginWork, showWork, tellUsage } from "./usage.ts";
 
 export interface ReducerOptions {
   /** The run's id, which is also the id of its human message, in the status and in the agent's thread. */
@@ -22,6 +25,8 @@ export interface ReducerOptions {
   readonly message: string;
   /** The stored status of a run that another runner began. */
   readonly resumeFrom?: AgentExecutionStatus;
+  /** What models cost, before the built-in {@link MODEL_PRICES}. */
+  readonly prices?: ModelPrices;
 }
 
 /** When something happened: a Date, or RFC 3339 text in UTC. Nothing here reads a clock. */
@@ -53,17 +58,21 @@ export interface Reducer {
 }
 
 /** A reducer for one run. Its cost per event depends on the event, not on how long the run already is. */
-export function createReducer({ executionId, message, resumeFrom }: ReducerOptions): Reducer {
-  const state = createRunState(executionId, resumeFrom);
+export function createReducer({ executionId, message, resumeFrom, prices }: ReducerOptions): Reducer {
+  const state = createRunState({ executionId, resumeFrom, pricing: createPricing(prices) });
   const step = (change: (at: string) => void, at: At): StatusChange[] => {
+    state.now = typeof at === "string" ? Date.parse(at) : at.getTime();
     change(typeof at === "string" ? at : at.toISOString());
-    return state.take();
+    const changes = state.take();
+    if (changes.length > 0) showWork(state, "");
+    return changes;
   };
   return {
     status: state.fold.status,
     start: (at) =>
       step((at) => {
         const startedAt = state.fold.status.startedAt || at;
+        beginWork(state, "");
         state.emit({ case: "run", value: { phase: ExecutionPhase.EXECUTION_IN_PROGRESS, startedAt } });
         if (state.fold.message(executionId) !== undefined) return;
         startMessage(state, executionId, { type: MessageType.MESSAGE_HUMAN, at, text: message });
@@ -85,12 +94,15 @@ function reduceEvent(state: RunState, event: AgentEvent, at: string): void {
       break;
     case "updates":
       reduceUpdates(state, event, at);
+      tellUsage(state);
       break;
     case "tools":
       reduceTools(state, event, at);
+      tellUsage(state);
       break;
     case "custom":
       // What tools write for their own purposes; no part of the status is made of it.
       break;
   }
+  if (state.changed) showWork(state, route(state, event).subAgentId);
 }

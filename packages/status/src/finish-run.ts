@@ -1,8 +1,10 @@
 import { ExecutionPhase, MessageType } from "@stigmer/protos/agentexecution/v1";
-import { closeMessages, startMessage } from "./conversation.ts";
+import { startMessage } from "./conversation.ts";
+import { closeMessages } from "./message-text.ts";
 import { isTerminal } from "./phase.ts";
 import type { RunState } from "./run-state.ts";
 import { closeCall } from "./tool-calls.ts";
+import { tellUsage } from "./usage.ts";
 
 /** How a run ended. `error` and `reason` are shown to people. */
 export type RunOutcome =
@@ -22,6 +24,7 @@ export function finishRun(state: RunState, outcome: RunOutcome, at: string): voi
   if (isTerminal(status.phase)) return;
   closeMessages(state);
   closeCalls(state, outcome, at);
+  tellUsage(state, { end: true });
   const error = (
     outcome.kind === "failed" ? outcome.error : outcome.kind === "cancelled" ? outcome.reason : ""
   ).toWellFormed();
@@ -44,6 +47,9 @@ export function pauseRun(state: RunState, reason: string, at: string): void {
     const id = `${state.executionId}-paused-${before + 1}`;
     startMessage(state, id, { type: MessageType.MESSAGE_SYSTEM, at, text: reason });
   }
+  tellUsage(state, { end: true });
+  // Rest does not count.
+  state.meters.clear();
   state.emit({ case: "run", value: { phase: ExecutionPhase.EXECUTION_PAUSED } });
 }
 

@@ -7,11 +7,12 @@ export interface ToolCallRequest {
   readonly args: Readonly<Record<string, unknown>>;
 }
 
-/** What a model call cost, as far as its provider says. `input` includes `cached`, `output` includes `reasoning`. */
+/** What a model call cost, as far as its provider says. `input` includes `cached` and `cacheWritten`, `output` includes `reasoning`. */
 interface Tokens {
   readonly input: number;
   readonly output: number;
   readonly cached: number;
+  readonly cacheWritten: number;
   readonly reasoning: number;
 }
 
@@ -27,6 +28,8 @@ export type StreamedMessage =
       /** Complete only when the message is. */
       readonly toolCalls: readonly ToolCallRequest[];
       readonly tokens: Tokens | undefined;
+      /** The model that made it, as its provider names it; empty where that is not said. */
+      readonly model: string;
     }
   | {
       readonly kind: "tool";
@@ -68,6 +71,7 @@ export function readMessage(value: unknown): StreamedMessage | undefined {
     reasoning: reasoning + reasoningBeside(fields["additional_kwargs"]),
     toolCalls: readToolCalls(fields),
     tokens: readTokens(fields["usage_metadata"]),
+    model: readModel(fields["response_metadata"]),
   };
 }
 
@@ -112,6 +116,10 @@ function readToolCalls(fields: Record<string, unknown>): ToolCallRequest[] {
   });
 }
 
+function readModel(metadata: unknown): string {
+  return isRecord(metadata) ? asString(metadata["model_name"]) || asString(metadata["model"]) : "";
+}
+
 function readTokens(usage: unknown): Tokens | undefined {
   if (!isRecord(usage)) return undefined;
   const input = isRecord(usage["input_token_details"]) ? usage["input_token_details"] : {};
@@ -120,6 +128,7 @@ function readTokens(usage: unknown): Tokens | undefined {
     input: asCount(usage["input_tokens"]),
     output: asCount(usage["output_tokens"]),
     cached: asCount(input["cache_read"]),
+    cacheWritten: asCount(input["cache_creation"]),
     reasoning: asCount(output["reasoning"]),
   };
 }

@@ -11,10 +11,11 @@ export function reduceTools(state: RunState, event: AgentEvent, at: string): voi
   const { event: what, toolCallId: id, name } = data;
   if (typeof id !== "string" || id === "" || typeof name !== "string") return;
   if (what === "on_tool_start" && name === "task") bindSubAgent(state, event, id);
-  if (route(state, event).kind !== "root") return;
+  const { subAgentId, aside } = route(state, event);
+  if (aside) return;
   switch (what) {
     case "on_tool_start":
-      startCall(state, { id, name, args: unwrapArguments(data["input"]) }, at);
+      startCall(state, { id, name, args: unwrapArguments(data["input"]) }, { at, subAgentId });
       break;
     case "on_tool_end":
       endCall(state, id, { at, error: "" });

@@ -1,5 +1,5 @@
 import type { AgentEvent } from "./agent-event.ts";
-import { completeMessage, hearHuman, takeBack } from "./conversation.ts";
+import { completeMessage, hearAgain, hearHuman, type Scene, takeBack } from "./conversation.ts";
 import { isRecord } from "./read-content.ts";
 import { readMessage } from "./read-message.ts";
 import { route } from "./route-namespace.ts";
@@ -11,51 +11,53 @@ import { countTokens } from "./usage.ts";
 /** `updates`: node → what it wrote into the graph's state, once the node has ended. */
 export function reduceUpdates(state: RunState, event: AgentEvent, at: string): void {
   if (!isRecord(event.data)) return;
-  const ofRoot = route(state, event).kind === "root";
+  const { subAgentId, aside } = route(state, event);
   for (const [node, written] of Object.entries(event.data)) {
     for (const update of Array.isArray(written) ? (written as readonly unknown[]) : [written]) {
       if (!isRecord(update)) continue;
       const messages: readonly unknown[] = Array.isArray(update["messages"])
         ? update["messages"]
         : [update["messages"]];
-      if (ofRoot) readUpdate(state, { node, messages, at });
-      else countModelCalls(state, messages);
-      if (ofRoot && Array.isArray(update["todos"])) writeTodos(state, update["todos"], at);
+      if (aside) countModelCalls(state, messages, subAgentId);
+      else readUpdate(state, { node, messages, at, subAgentId });
+      // The plan is the agent's own; a sub-agent's is for itself.
+      if (!aside && subAgentId === "" && Array.isArray(update["todos"])) writeTodos(state, update["todos"], at);
     }
   }
 }
 
-interface Update {
+interface Update extends Scene {
   readonly node: string;
   readonly messages: readonly unknown[];
-  readonly at: string;
 }
 
-function readUpdate(state: RunState, { node, messages, at }: Update): void {
+function readUpdate(state: RunState, { node, messages, at, subAgentId }: Update): void {
+  const scene = { at, subAgentId };
   // A node that writes the history anew (to repair or shorten it) sends all of it, earlier executions included.
   const rewritten = messages.some((message) => isRecord(message) && isRemoval(message));
   const read = messages.map(readMessage).filter((message) => message !== undefined);
   if (node === "model_request" && !rewritten) {
     // What streamed in this node but is not its outcome: an attempt that was retried, a summary for the model's own use.
     const said = new Set(read.map((message) => (message.kind === "ai" ? message.id : "")));
-    for (const id of state.open.keys()) if (!said.has(id)) takeBack(state, id);
+    for (const [id, open] of state.open) if (open.subAgentId === subAgentId && !said.has(id)) takeBack(state, id);
   }
   for (const message of read) {
     if (message.kind === "tool") {
-      if (node === "tools" || state.fold.toolCall(message.toolCallId) !== undefined) settleCall(state, message, at);
+      if (node === "tools" || state.fold.toolCall(message.toolCallId) !== undefined) settleCall(state, message, scene);
     } else if (message.kind === "human") {
-      hearHuman(state, message, at);
+      if (subAgentId === "") hearHuman(state, message, at);
     } else if (!rewritten && !state.earlier.has(message.id)) {
-      if (node === "model_request") countTokens(state, message, "whole");
-      completeMessage(state, message, at);
+      hearAgain(state, message.id, subAgentId);
+      if (node === "model_request") countTokens(state, message, { subAgentId, part: "whole" });
+      completeMessage(state, message, scene);
     }
   }
 }
 
-function countModelCalls(state: RunState, messages: readonly unknown[]): void {
+function countModelCalls(state: RunState, messages: readonly unknown[], subAgentId: string): void {
   for (const value of messages) {
     const message = readMessage(value);
-    if (message?.kind === "ai") countTokens(state, message, "whole");
+    if (message?.kind === "ai") countTokens(state, message, { subAgentId, part: "whole" });
   }
 }
 

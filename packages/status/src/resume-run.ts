@@ -4,17 +4,21 @@ import { isRecord } from "./read-content.ts";
 import { readMessage } from "./read-message.ts";
 import type { RunState } from "./run-state.ts";
 import { settleCall } from "./tool-calls.ts";
+import { countTokens, tellUsage } from "./usage.ts";
 
 /** Brings the status of a run in line with the checkpoint that it goes on from. */
 export function resumeRun(state: RunState, checkpointMessages: readonly unknown[], at: string): void {
   const start = checkpointMessages.findIndex((message) => idOf(message) === state.executionId);
   const held = checkpointMessages.map(readMessage);
   const heldIds = new Set(held.map((message) => (message === undefined || message.kind === "tool" ? "" : message.id)));
+  const scene = { at, subAgentId: "" };
   const ours = new Set(state.fold.status.messages.map(({ id }) => id));
 
   // A half-streamed turn that the checkpoint lacks is said anew, under another id; what people said is heard anew.
+  // The thread holds no messages of sub-agents: those go with the task that they belong to, or see their next answer.
   const lost = state.fold.status.messages.filter(
-    ({ id, type }) => (type === MessageType.MESSAGE_AI || isSaidTo(state, id)) && !heldIds.has(id),
+    ({ id, type, subAgentId }) =>
+      subAgentId === "" && (type === MessageType.MESSAGE_AI || isSaidTo(state, id)) && !heldIds.has(id),
   );
   for (const { id } of lost) takeBack(state, id);
 
@@ -23,14 +27,20 @@ export function resumeRun(state: RunState, checkpointMessages: readonly unknown[
     const ofThisRun = start >= 0 && place > start;
     if (message.kind === "ai") {
       // What the runner before had not reported any more.
-      if (ofThisRun || ours.has(message.id)) completeMessage(state, message, at);
+      if (ofThisRun || ours.has(message.id)) {
+        const unpaid = state.fold.message(message.id)?.message.usage === undefined && message.tokens !== undefined;
+        if (unpaid) state.earlier.delete(message.id);
+        if (unpaid) countTokens(state, message, { subAgentId: "", part: "whole" });
+        completeMessage(state, message, scene);
+      }
       state.earlier.add(message.id);
     } else if (message.kind === "human") {
       if (ofThisRun) hearHuman(state, message, at);
     } else if (ofThisRun || state.fold.toolCall(message.toolCallId) !== undefined) {
-      settleCall(state, message, at);
+      settleCall(state, message, scene);
     }
   }
+  tellUsage(state);
 }
 
 function idOf(message: unknown): unknown {

@@ -65,6 +65,7 @@ export function createStatusFold(status?: AgentExecutionStatus): StatusFold {
 export interface RowFold extends StatusFold {
   message(id: string): Readonly<MessageRow> | undefined;
   toolCall(id: string): Readonly<ToolCall> | undefined;
+  subAgent(id: string): Readonly<SubAgentExecution> | undefined;
 }
 
 export function createRowFold(status?: AgentExecutionStatus): RowFold {
@@ -124,6 +125,7 @@ export function createRowFold(status?: AgentExecutionStatus): RowFold {
     },
     message: (id) => index.messages.get(id),
     toolCall: (id) => index.toolCalls.get(id)?.[0],
+    subAgent: (id) => index.subAgents.get(id),
   };
 }
 

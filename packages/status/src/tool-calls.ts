@@ -1,21 +1,30 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { MessageType, SubAgentStatus, ToolCallStatus } from "@stigmer/protos/agentexecution/v1";
 import { inferComponent } from "./components.ts";
+import { closeMessages } from "./message-text.ts";
 import { errorText } from "./read-content.ts";
 import type { StreamedMessage, ToolCallRequest } from "./read-message.ts";
+import type { Scene } from "./conversation.ts";
 import type { RunState } from "./run-state.ts";
+import { beginWork, countToolCall, endWork } from "./usage.ts";
 
 type ToolMessage = Extract<StreamedMessage, { kind: "tool" }>;
 
+/** Who asks for a call: the message, `""` if none is known, and the sub-agent's task in which it is said. */
+export interface Asker {
+  readonly messageId: string;
+  readonly subAgentId: string;
+}
+
 /** The model asked for a call: it has a row now, pending. `write_todos` is planning and has none. */
-export function announceCall(state: RunState, messageId: string, { id, name, args }: ToolCallRequest): void {
+export function announceCall(state: RunState, { id, name, args }: ToolCallRequest, asker: Asker): void {
   if (name === "write_todos") {
     state.planning.add(id);
     return;
   }
   const known = state.fold.toolCall(id);
   if (known !== undefined) {
-    if (!isSettled(known.status) && !state.live.has(id)) state.live.set(id, { messageId, endedAt: "", error: "" });
+    if (!isSettled(known.status) && !state.live.has(id)) state.live.set(id, { ...asker, endedAt: "", error: "" });
     return;
   }
   const { type, group, layout, display } = inferComponent(name, args);
@@ -25,21 +34,26 @@ export function announceCall(state: RunState, messageId: string, { id, name, arg
     layoutHint: layout,
     metadata: display === undefined ? undefined : { display },
   };
-  const call = { id, name, args: toJson(args), status: ToolCallStatus.TOOL_CALL_PENDING, componentMetadata };
-  state.live.set(id, { messageId, endedAt: "", error: "" });
+  const { messageId, subAgentId } = asker;
+  const status = ToolCallStatus.TOOL_CALL_PENDING;
+  const call = { id, name, args: toJson(args), status, componentMetadata, subAgentId };
+  state.live.set(id, { ...asker, endedAt: "", error: "" });
   state.emit({ case: "toolCall", value: { messageId, call } });
   if (name !== "task") return;
-  const subAgent = { id, name: text(args["subagent_type"]), input: text(args["description"]) };
-  state.emit({ case: "subAgent", value: { subAgent: { ...subAgent, status: SubAgentStatus.SUB_AGENT_PENDING } } });
+  const task = { name: text(args["subagent_type"]), input: text(args["description"]), parentId: subAgentId };
+  state.emit({ case: "subAgent", value: { subAgent: { id, ...task, status: SubAgentStatus.SUB_AGENT_PENDING } } });
 }
 
 /** The tool runs. On a resumed run it may run once more: the row then keeps its first start. */
-export function startCall(state: RunState, request: ToolCallRequest, at: string): void {
+export function startCall(state: RunState, request: ToolCallRequest, { at, subAgentId }: Scene): void {
   if (request.name === "write_todos") return;
-  if (!state.live.has(request.id)) announceCall(state, owner(state, request.id), request);
+  if (!state.live.has(request.id)) announceCall(state, request, owner(state, request.id, subAgentId));
   const live = state.live.get(request.id);
   const row = state.fold.toolCall(request.id);
-  if (live === undefined || row === undefined || row.status === ToolCallStatus.TOOL_CALL_RUNNING) return;
+  if (live === undefined || row === undefined) return;
+  if (row.name === "task" && !state.meters.has(row.id)) beginWork(state, row.id);
+  if (row.status === ToolCallStatus.TOOL_CALL_RUNNING) return;
+  if (row.startedAt === "") countToolCall(state, subAgentId);
   const startedAt = row.startedAt || at;
   const call = { id: row.id, status: ToolCallStatus.TOOL_CALL_RUNNING, startedAt };
   state.emit({ case: "toolCall", value: { messageId: live.messageId, call } });
@@ -58,9 +72,12 @@ export function endCall(state: RunState, id: string, { at, error }: { at: string
 }
 
 /** The result as the model gets it. Calls that never started (unknown tool, bad arguments) have only this. */
-export function settleCall(state: RunState, { toolCallId: id, name, text, outcome }: ToolMessage, at: string): void {
+export function settleCall(state: RunState, result: ToolMessage, { at, subAgentId }: Scene): void {
+  const { toolCallId: id, name, text, outcome } = result;
   if (state.planning.has(id) || name === "write_todos") return;
-  if (state.fold.toolCall(id) === undefined) announceCall(state, owner(state, id), { id, name, args: {} });
+  if (state.fold.toolCall(id) === undefined) {
+    announceCall(state, { id, name, args: {} }, owner(state, id, subAgentId));
+  }
   closeCall(state, id, {
     at,
     ...(outcome === "completed" ? { as: outcome, result: text } : { as: outcome, error: errorText(text) }),
@@ -68,11 +85,13 @@ export function settleCall(state: RunState, { toolCallId: id, name, text, outcom
 }
 
 /**
- * A sub-agent's call of which nobody knows whether it happened. Its other calls have no rows; of this one whoever reads the
- * status has to learn.
+ * A call of which nobody knows whether it happened, in a task whose start was not seen. Its other calls have no rows; of this
+ * one whoever reads the status has to learn.
  */
 export function tellUnknownCall(state: RunState, { toolCallId: id, name, text }: ToolMessage, at: string): void {
-  if (state.fold.toolCall(id) === undefined) announceCall(state, "", { id, name, args: {} });
+  if (state.fold.toolCall(id) === undefined) {
+    announceCall(state, { id, name, args: {} }, { messageId: "", subAgentId: "" });
+  }
   closeCall(state, id, { at, as: "unknown", error: errorText(text) });
 }
 
@@ -105,20 +124,33 @@ export function closeCall(state: RunState, id: string, end: CallEnd): void {
   const result = (end.as === "completed" ? end.result : "").toWellFormed();
   const error = (end.as === "completed" ? "" : end.error).toWellFormed();
   const call = { id, status: callStatus[end.as], completedAt, result, error };
-  state.emit({ case: "toolCall", value: { messageId: live?.messageId ?? owner(state, id), call } });
+  const { messageId } = live ?? owner(state, id, row.subAgentId);
+  state.emit({ case: "toolCall", value: { messageId, call } });
   if (row.name !== "task") return;
-  const subAgent = { id, status: subAgentStatus[end.as], completedAt, output: result, error };
+  closeMessages(state, id);
+  closeWithin(state, id, end.at);
+  const usage = endWork(state, id);
+  const subAgent = { id, status: subAgentStatus[end.as], completedAt, output: result, error, usage };
   state.emit({ case: "subAgent", value: { subAgent } });
 }
 
-/** The message that holds the call, else the last thing the model said. Only for calls whose announcement was missed. */
-function owner(state: RunState, callId: string): string {
-  const { messages } = state.fold.status;
-  const holder = messages.findLast(({ toolCalls }) => toolCalls.some(({ id }) => id === callId));
-  return (holder ?? messages.findLast(({ type }) => type === MessageType.MESSAGE_AI))?.id ?? "";
+/** What a sub-agent had open when it ended. */
+function closeWithin(state: RunState, taskId: string, at: string): void {
+  for (const [id, { subAgentId }] of state.live) {
+    if (subAgentId === taskId)
+      closeCall(state, id, { as: "cancelled", at, error: "The sub-agent ended before this call did." });
+  }
 }
 
-function isSettled(status: ToolCallStatus): boolean {
+/** The message that holds the call, else the last thing its model said. Only for calls whose announcement was missed. */
+function owner(state: RunState, callId: string, subAgentId: string): Asker {
+  const { messages } = state.fold.status;
+  const holder = messages.findLast(({ toolCalls }) => toolCalls.some(({ id }) => id === callId));
+  const last = messages.findLast((each) => each.type === MessageType.MESSAGE_AI && each.subAgentId === subAgentId);
+  return { messageId: (holder ?? last)?.id ?? "", subAgentId };
+}
+
+export function isSettled(status: ToolCallStatus): boolean {
   return (
     status !== ToolCallStatus.TOOL_CALL_STATUS_UNSPECIFIED &&
     status !== ToolCallStatus.TOOL_CALL_PENDING &&

@@ -1,6 +1,12 @@
-import { type AgentExecutionStatus, MessageType, type StatusDelta, TextKind } from "@stigmer/protos/agentexecution/v1";
+import {
+  type AgentExecutionStatus,
+  type AgentMessage,
+  MessageType,
+  type StatusDelta,
+  TextKind,
+} from "@stigmer/protos/agentexecution/v1";
 
-/** Tells what of an agent's words is new since it was asked before. */
+/** Tells what of an agent's own words, not its sub-agents', is new since it was asked before. */
 export interface SaidText {
   /** What was said in this change, or since the last call where only the whole is known. */
   read(status: AgentExecutionStatus, delta?: StatusDelta): string;
@@ -11,9 +17,9 @@ export function createSaidText(known?: AgentExecutionStatus): SaidText {
   // How much of each message was told, in UTF-16 units.
   const told = new Map<string, number>();
   let current: string | undefined;
-  for (const { id, content } of known?.messages ?? []) {
-    told.set(id, content.length);
-    if (content !== "") current = id;
+  for (const message of known?.messages ?? []) {
+    told.set(message.id, message.content.length);
+    if (isSaid(message)) current = message.id;
   }
 
   function* newTexts(status: AgentExecutionStatus, ids?: ReadonlySet<string>): Generator<string> {
@@ -25,8 +31,9 @@ export function createSaidText(known?: AgentExecutionStatus): SaidText {
       for (from = status.messages.length; from > 0 && missing.size > 0;)
         missing.delete(status.messages[--from]?.id ?? "");
     }
-    for (const { id, type, content } of status.messages.slice(from)) {
-      if (type !== MessageType.MESSAGE_AI || content === "" || (ids && !ids.has(id))) continue;
+    for (const message of status.messages.slice(from)) {
+      const { id, content } = message;
+      if (!isSaid(message) || (ids && !ids.has(id))) continue;
       const before = told.get(id) ?? 0;
       if (content.length <= before) continue;
       if (current !== undefined && current !== id) yield "\n\n";
@@ -54,6 +61,10 @@ export function createSaidText(known?: AgentExecutionStatus): SaidText {
 
 /** What the agent said last: the answer of a run. */
 export function finalAnswer({ messages }: AgentExecutionStatus): string {
-  const said = messages.findLast(({ type, content }) => type === MessageType.MESSAGE_AI && content.trim() !== "");
-  return said?.content ?? "";
+  return messages.findLast((message) => isSaid(message) && message.content.trim() !== "")?.content ?? "";
+}
+
+/** Whether these are words of the agent itself. */
+function isSaid({ type, content, subAgentId }: AgentMessage): boolean {
+  return type === MessageType.MESSAGE_AI && content !== "" && subAgentId === "";
 }

@@ -19,7 +19,8 @@ const DROPPED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Drops times, revision, usage, audit and the rows of sub-agents' calls (which have one only when their outcome is unknown);
+ * Drops times, revision, usage, audit, and what sub-agents said and called (side by side they come in any order, and a model
+ * that is asked again may word it otherwise), but for what they returned;
  * names messages, tool calls and sub-agents by their order; writes `<name>` for each of `places` (a folder, an id) wherever it stands in a text. All else stays as it is: every message, its text, each tool
  * call with its arguments, result, error and status, sub-agents, todos, phase and error.
  */
@@ -27,18 +28,20 @@ export function normalStatus(
   status: AgentExecutionStatus,
   places: Readonly<Record<string, string>> = {},
 ): NormalStatus {
-  const asked = new Set(status.messages.flatMap(({ toolCalls }) => toolCalls.map(({ id }) => id)));
+  const messages = status.messages.filter(({ subAgentId }) => subAgentId === "");
+  const asked = new Set(messages.flatMap(({ toolCalls }) => toolCalls.map(({ id }) => id)));
   const toolCalls = status.toolCalls.filter(({ id }) => asked.has(id));
+  const subAgentExecutions = status.subAgentExecutions.filter(({ parentId }) => parentId === "");
   const names = new Map<string, string>();
   const name = (id: string, kind: string): void => {
     if (id !== "" && !names.has(id)) names.set(id, `<${kind} ${names.size + 1}>`);
   };
-  for (const message of status.messages) {
+  for (const message of messages) {
     name(message.id, "message");
     for (const call of message.toolCalls) name(call.id, "call");
   }
   for (const call of toolCalls) name(call.id, "call");
-  for (const subAgent of status.subAgentExecutions) name(subAgent.id, "call");
+  for (const subAgent of subAgentExecutions) name(subAgent.id, "call");
   for (const id of Object.keys(status.todos)) name(id, "todo");
   // The longest first: one may begin with another.
   const texts = [...Object.entries(places).map(([label, text]) => [text, `<${label}>`] as const), ...names]
@@ -56,7 +59,9 @@ export function normalStatus(
         .map(([key, inner]) => [replace(key), walk(inner)]),
     );
   };
-  return walk(toJson(AgentExecutionStatusSchema, { ...status, toolCalls })) as NormalStatus;
+  return walk(
+    toJson(AgentExecutionStatusSchema, { ...status, messages, toolCalls, subAgentExecutions }),
+  ) as NormalStatus;
 }
 
 /** The names of the calls that ended with an unknown outcome. */

@@ -42,6 +42,8 @@ export type RunEvent =
       readonly startedAt: string;
       readonly durationMs?: number;
       readonly error: string;
+      /** The sub-agents that called it, the outermost first; empty for the agent itself. */
+      readonly subAgents: readonly string[];
     }
   | { readonly type: "todos"; readonly todos: readonly Todo[] }
   | { readonly type: "phase"; readonly phase: ExecutionPhase; readonly error: string };
@@ -62,7 +64,8 @@ export function createRunReader(): RunReader {
   function* readMessage(id: string, message: AgentMessage | undefined): Generator<RunEvent> {
     if (message === undefined) return;
     const from = speakers[message.type];
-    if (from === undefined) return;
+    // What sub-agents say is for the agent, which tells what matters of it.
+    if (from === undefined || message.subAgentId !== "") return;
     const told = texts.get(id);
     if (told === undefined) yield { type: "message", messageId: id, from };
     const text = message.content.slice(told ?? 0);
@@ -70,14 +73,15 @@ export function createRunReader(): RunReader {
     if (text !== "") yield { type: "text", messageId: id, text };
   }
 
-  function* readTool(call: ToolCall | undefined): Generator<RunEvent> {
+  function* readTool(run: AgentExecutionStatus, call: ToolCall | undefined): Generator<RunEvent> {
     if (call === undefined) return;
     const status = toolStates[call.status];
     if (status === undefined || tools.get(call.id) === status) return;
     tools.set(call.id, status);
     const { id: toolCallId, name, startedAt, completedAt, error } = call;
     const durationMs = durationBetween(startedAt, completedAt);
-    const seen = { toolCallId, name, display: displayOf(call), status, startedAt, error };
+    const subAgents = subAgentsOf(run, call.subAgentId);
+    const seen = { toolCallId, name, display: displayOf(call), status, startedAt, error, subAgents };
     yield { type: "tool", ...seen, ...(durationMs !== undefined && { durationMs }) };
   }
 
@@ -104,10 +108,10 @@ export function createRunReader(): RunReader {
       yield* readMessage(message.id || `message-${index}`, message);
       for (const call of message.toolCalls) {
         held.add(call.id);
-        yield* readTool(call);
+        yield* readTool(status, call);
       }
     }
-    for (const call of status.toolCalls) if (!held.has(call.id)) yield* readTool(call);
+    for (const call of status.toolCalls) if (!held.has(call.id)) yield* readTool(status, call);
     yield* readTodos(status);
     yield* readPhase(status);
   }
@@ -130,7 +134,10 @@ export function createRunReader(): RunReader {
           break;
         case "toolCall": {
           const id = change.value.call?.id;
-          yield* readTool(status.toolCalls.findLast((call) => call.id === id));
+          yield* readTool(
+            status,
+            status.toolCalls.findLast((call) => call.id === id),
+          );
           break;
         }
         case "toolCallRemoved":
@@ -157,9 +164,22 @@ export function createRunReader(): RunReader {
 /** What the agent said last: the answer of a run. */
 export function finalAnswer(status: AgentExecutionStatus): string {
   return (
-    status.messages.findLast(({ type, content }) => type === MessageType.MESSAGE_AI && content.trim() !== "")
-      ?.content ?? ""
+    status.messages.findLast(
+      ({ type, content, subAgentId }) => type === MessageType.MESSAGE_AI && subAgentId === "" && content.trim() !== "",
+    )?.content ?? ""
   );
+}
+
+function subAgentsOf({ subAgentExecutions }: AgentExecutionStatus, taskId: string): string[] {
+  const names: string[] = [];
+  // No chain of tasks is longer than there are tasks.
+  for (let id = taskId; id !== "" && names.length < subAgentExecutions.length;) {
+    const task = subAgentExecutions.find((each) => each.id === id);
+    if (task === undefined) break;
+    names.unshift(task.name);
+    id = task.parentId;
+  }
+  return names;
 }
 
 function displayOf({ name, args, componentMetadata }: ToolCall): string {

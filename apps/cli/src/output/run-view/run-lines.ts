@@ -84,7 +84,8 @@ function textLines({ notices }: RunView, messageId: string, text: string): RunLi
 
 function addTool(view: RunView, event: Extract<RunEvent, { type: "tool" }>): Step {
   const { toolCallId, status, durationMs, startedAt, error } = event;
-  const title = oneLine(event.display === "" ? event.name : `${event.name} ${event.display}`);
+  const what = event.display === "" ? event.name : `${event.name} ${event.display}`;
+  const title = oneLine([...event.subAgents, what].join(" › "));
   const line = { kind: "tool", state: status, title, durationMs, startedAt, error: oneLine(error, 300) } as const;
   const { view: closed, lines } = closeText(view);
   const running = new Map(closed.running);

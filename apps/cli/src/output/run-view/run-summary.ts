@@ -10,7 +10,10 @@ const colors: Readonly<Partial<Record<ExecutionPhase, Color>>> = {
   [ExecutionPhase.EXECUTION_TERMINATED]: "red",
 };
 
-/** The last line of a run: `completed in 4.2 s · 12,345 tokens (11,000 in, 1,345 out) · 4 model calls`. */
+/**
+ * The last line of a run: `completed in 4.2 s · 12,345 tokens (11,000 in, 1,345 out) · 4 model calls · 2 sub-agents · about
+ * $0.05`. The cost is an estimate, and left out for models without a price.
+ */
 export function summarize(status: AgentExecutionStatus, paint: Paint): string {
   const durationMs = durationBetween(status.startedAt, status.completedAt);
   const phase = `${showPhase(status.phase)}${durationMs === undefined ? "" : ` in ${formatDuration(durationMs)}`}`;
@@ -18,10 +21,20 @@ export function summarize(status: AgentExecutionStatus, paint: Paint): string {
   return `${paint(colors[status.phase] ?? "yellow", `${phase}${error}`)}${paint("dim", usageOf(status))}`;
 }
 
-function usageOf({ usage }: AgentExecutionStatus): string {
+function usageOf({ usage, subAgentExecutions }: AgentExecutionStatus): string {
   if (usage === undefined || usage.inputTokens + usage.outputTokens === 0) return "";
-  const { inputTokens, outputTokens, modelCalls } = usage;
+  const { inputTokens, outputTokens, modelCalls, costMicroUsd } = usage;
   const count = (value: number): string => value.toLocaleString("en-US");
   const tokens = `${count(inputTokens + outputTokens)} tokens (${count(inputTokens)} in, ${count(outputTokens)} out)`;
-  return ` · ${tokens} · ${count(modelCalls)} model call${modelCalls === 1 ? "" : "s"}`;
+  const some = (number: number, what: string): string => ` · ${count(number)} ${what}${number === 1 ? "" : "s"}`;
+  const tasks = subAgentExecutions.length;
+  const cost = costMicroUsd === 0 ? "" : ` · about ${formatCost(costMicroUsd)}`;
+  return ` · ${tokens}${some(modelCalls, "model call")}${tasks === 0 ? "" : some(tasks, "sub-agent")}${cost}`;
+}
+
+/** Cents, and for less than ten of them the two digits that count. */
+function formatCost(microUsd: number): string {
+  const usd = microUsd / 1e6;
+  if (usd >= 0.1) return `$${usd.toFixed(2)}`;
+  return `$${Number(usd.toPrecision(2)).toFixed(Math.min(6, 1 - Math.floor(Math.log10(usd))))}`;
 }

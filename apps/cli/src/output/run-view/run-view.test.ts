@@ -15,8 +15,9 @@ import { createStatusFold } from "@stigmer/status";
 import { describe, expect, test } from "vitest";
 import { createRunPrinter } from "./create-run-printer.ts";
 import { paintLine } from "./paint-line.ts";
-import { createRunReader, type RunEvent } from "./run-events.ts";
+import { createRunReader, finalAnswer, type RunEvent } from "./run-events.ts";
 import { addEvent, emptyView, liveLines, type RunLine, type RunView } from "./run-lines.ts";
+import { summarize } from "./run-summary.ts";
 
 type Change = NonNullable<MessageInitShape<typeof StatusDeltaSchema>["changes"]>[number];
 
@@ -117,6 +118,23 @@ describe("reading a run", () => {
     expect(linesOf(events).lines).toEqual(expectedLines);
   });
 
+  test("names the sub-agents of a call, and leaves what they say to the agent", () => {
+    const status = create(AgentExecutionStatusSchema, {
+      messages: [
+        { id: "m1", type: MessageType.MESSAGE_AI, content: "I ask." },
+        { id: "m2", type: MessageType.MESSAGE_AI, content: "Deep down.", subAgentId: "s2" },
+      ],
+      toolCalls: [{ id: "t1", name: "grep", subAgentId: "s2", status: ToolCallStatus.TOOL_CALL_COMPLETED }],
+      subAgentExecutions: [
+        { id: "s1", name: "lead" },
+        { id: "s2", name: "digger", parentId: "s1" },
+      ],
+    });
+    const { lines, view } = linesOf(createRunReader().read(status));
+    expect([...lines, ...view.open.values()]).toEqual(["I ask.", "  ✓ lead › digger › grep"]);
+    expect(finalAnswer(status)).toBe("I ask.");
+  });
+
   test("repeats nothing when the connection was lost, wherever that was", () => {
     for (let lost = 0; lost < script.length; lost++) {
       const reader = createRunReader();
@@ -176,6 +194,7 @@ describe("the view", () => {
       status: "running",
       startedAt: "",
       error: "",
+      subAgents: [],
     };
     const ended: RunEvent = { type: "phase", phase: ExecutionPhase.EXECUTION_CANCELLED, error: "" };
     const { lines, view } = linesOf([running, ended]);
@@ -231,6 +250,20 @@ describe("printing", () => {
     expect(err()).toBe(
       [...expectedLines.filter((line) => line.startsWith("  ")), summary].join("\n").replaceAll("look", "********"),
     );
+  });
+
+  test("tells at the end how many sub-agents there were and what it may have cost", () => {
+    const lineOf = (costMicroUsd: number, tasks: number): string => {
+      const status = ended();
+      Object.assign(status.usage ?? {}, { costMicroUsd });
+      const ids = Array.from({ length: tasks }, (_, at) => ({ id: `s${at}` }));
+      status.subAgentExecutions = create(AgentExecutionStatusSchema, { subAgentExecutions: ids }).subAgentExecutions;
+      return summarize(status, (_, text) => text).split("4 model calls")[1] ?? "";
+    };
+    expect(lineOf(1_234_567, 2)).toBe(" · 2 sub-agents · about $1.23");
+    expect(lineOf(45_600, 1)).toBe(" · 1 sub-agent · about $0.046");
+    expect(lineOf(310, 0)).toBe(" · about $0.00031");
+    expect(lineOf(2, 0)).toBe(" · about $0.000002");
   });
 
   test("shows text on a terminal before its line has ended", () => {
