@@ -26,15 +26,18 @@ export class SkillError extends Error {
   override readonly name = "SkillError";
   readonly code: SkillErrorCode;
   readonly problems: readonly SkillProblem[];
+  /** The id of the one skill that it is about, where a writer of many knows it. */
+  readonly skillId?: string;
 
   constructor(
     code: SkillErrorCode,
     message: string,
-    options?: { problems?: readonly SkillProblem[]; cause?: unknown },
+    options?: { problems?: readonly SkillProblem[]; skillId?: string; cause?: unknown },
   ) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.problems = options?.problems ?? [];
+    this.skillId = options?.skillId;
     Object.defineProperty(this, brand, { value: true });
   }
 

@@ -248,7 +248,7 @@ describe("what somebody else put there", () => {
     await expect(createSkillWriter({ sandbox }).write([pushed("tool", entries).skill])).rejects.toMatchObject({
       code: "name-taken",
       message: expect.stringMatching(
-        /^skills\/tool(\.md)? is there already, and was not written for the skill "tool"/,
+        /^Skill "tool": skills\/tool(\.md)? is there already, and was not put there for it/,
       ) as string,
     });
     expect(await tree()).toEqual([path]);

@@ -64,8 +64,8 @@ export function createSkillsDirectory({ files, directory, user }: SkillsDirector
     const content = toMarkdown(archive ? { ...archive.frontmatter, body: archive.body } : skill);
     const before = record.get(name);
     if (found.has(entry) && before?.entry !== entry && (isFolder || !(await hasText(entry, content)))) {
-      const what = `${at(entry)} is there already, and was not written for the skill "${name}"`;
-      throw new SkillError("name-taken", `${what}: move it away, or rename the skill.`);
+      const message = `${at(entry)} is there already, and was not put there for it: move it away, or rename the skill.`;
+      throw new SkillError("name-taken", message);
     }
     // Said before it is done: what a crash leaves half written is known as ours, and begun anew.
     const users = [...new Set([...(before?.users ?? []), user])];
@@ -129,14 +129,14 @@ async function openArchive({ name, version, archive: fetch }: Skill): Promise<Sk
   throw new SkillError("invalid-archive", `The skill's archive is that of a skill "${archive.frontmatter.name}".`);
 }
 
-/** Says of which skill the archive is. */
-async function naming({ name }: Skill, work: () => Promise<void>): Promise<void> {
+/** Says which skill it is about. */
+async function naming({ id, name }: Skill, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (!SkillError.is(error) || error.code === "name-taken") throw error;
+    if (!SkillError.is(error)) throw error;
     const { code, message, problems } = error;
-    throw new SkillError(code, `Skill "${name}": ${message}`, { problems, cause: error });
+    throw new SkillError(code, `Skill "${name}": ${message}`, { problems, skillId: id, cause: error });
   }
 }
 

@@ -9,7 +9,7 @@ import { createClient, type StigmerClient } from "@stigmer/client";
 import { AgentSchema, type Agent } from "@stigmer/protos/agent/v1";
 import { AgentExecutionSchema, type AgentExecution, type AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 import { SessionSchema, type Session } from "@stigmer/protos/session/v1";
-import { startScriptedModel, type ScenarioFile } from "@stigmer/scripted-model";
+import { startScriptedModel, type ScenarioFile, type ScriptedModel } from "@stigmer/scripted-model";
 import { startServer, type StartServerOptions } from "@stigmer/server";
 import { startChild, type Child } from "./child.ts";
 
@@ -79,10 +79,12 @@ export interface Platform extends AsyncDisposable {
   /** Takes the server away, for as long as `meanwhile` takes, and brings it back on the same port. */
   restartServer(meanwhile?: () => Promise<void>): Promise<void>;
   readonly client: StigmerClient;
+  /** What every runner talks to, with the requests that it got. */
+  readonly model: ScriptedModel;
   /** Starts a runner of this platform and waits until it takes work. */
   runner(env?: Record<string, string>): Promise<RunnerProcess>;
   applyAgent(spec?: MessageInitShape<typeof AgentSchema>["spec"], name?: string): Promise<Agent>;
-  createSession(agent: Agent, spec?: { workspaceDir?: string }): Promise<Session>;
+  createSession(agent: Agent, spec?: MessageInitShape<typeof SessionSchema>["spec"]): Promise<Session>;
   submit(spec: MessageInitShape<typeof AgentExecutionSchema>["spec"]): Promise<AgentExecution>;
   /** Submits and follows to the end. */
   run(spec: MessageInitShape<typeof AgentExecutionSchema>["spec"]): Promise<AgentExecutionStatus>;
@@ -117,6 +119,7 @@ export async function startPlatform(scenario: ScenarioFile, options: PlatformOpt
       server = await open({ home, port: Number(endpoint.split(":").at(-1)), engine });
     },
     client,
+    model,
     async runner(env = {}) {
       const runner = startRunner(
         {

@@ -80,6 +80,7 @@ function world({ execution: init, onWrite }: Options = {}): World {
       position: "fresh",
       messages: [],
       sandboxId: "sbx",
+      skills: [],
       model: "m",
       // oxlint-disable-next-line require-yield -- It ends or throws; what it tells is another test's.
       async *events(control = {}) {

@@ -156,6 +156,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     });
     // Also when the thread knows nothing of the run: a runner that died before its first checkpoint left half a turn.
     push(reducer.resume(agentRun.messages, clock()));
+    push(reducer.skills(agentRun.skills, clock()));
     logger.info(
       {
         executionId,

@@ -2,18 +2,20 @@ import { createAgent, type AgentOptions, type AgentRun, type ModelConfig, type T
 import type { ResourceClients } from "@stigmer/client";
 import type { Session } from "@stigmer/protos/session/v1";
 import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
+import type { SkillInUse } from "@stigmer/status";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
 import { limitsOf, usedBy } from "./run-limits.ts";
 import type { SessionWorkspaces } from "./session-workspaces.ts";
 import { withEnvironment } from "./with-environment.ts";
-import { writeSkills } from "./write-skills.ts";
+import { createWriteSkills } from "./write-skills.ts";
 
 /** An agent on its thread, with what the log says about it. */
 export interface PreparedRun extends AgentRun {
   readonly sandboxId: string;
   readonly model: string;
+  readonly skills: readonly SkillInUse[];
 }
 
 export interface PrepareRequest {
@@ -36,6 +38,7 @@ export interface PrepareAgentDependencies {
 
 /** Sandbox, skills, environment, model, agent: everything that must stand before the first model call. */
 export function createPrepareAgent(dependencies: PrepareAgentDependencies): PrepareAgent {
+  const writeSkills = createWriteSkills();
   return async ({ resolved, clients, threadId, createLedger }) => {
     const { execution, session, agent, environments, skills, variables } = resolved;
     const model = await dependencies.resolveModel(execution.spec?.executionConfig?.modelName || undefined);
@@ -47,11 +50,17 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
     ]);
     const sandbox = withEnvironment(workspace.sandbox, environment);
     const mask = maskSecrets(environment.secrets);
-    const skillsSection = await writeSkills(sandbox, workspace.skillsDirectory, skills);
+    const written = await writeSkills({
+      clients,
+      sandbox,
+      directory: workspace.skillsDirectory,
+      sessionId: session.metadata?.id ?? "",
+      skills,
+    });
     const ready = await createAgent({
       model,
       instructions: agent.spec?.instructions ?? "",
-      skillsSection,
+      skillsSection: written.sectionOf(""),
       context: {
         organization: agent.metadata?.org,
         workingDirectory: sandbox.root,
@@ -63,6 +72,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         name,
         description,
         instructions,
+        skillsSection: written.sectionOf(name),
       })),
       ledger: createLedger(mask),
       maskToolOutput: mask.apply,
@@ -83,6 +93,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       messages: opened.messages,
       events: (control) => opened.events(control),
       sandboxId: sandbox.id,
+      skills: written.inUse,
       model: `${model.provider}:${model.model}`,
     };
   };

@@ -1,13 +1,13 @@
-import { ClientError, type ResourceClients } from "@stigmer/client";
+import type { ResourceClients } from "@stigmer/client";
 import type { Agent } from "@stigmer/protos/agent/v1";
 import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
 import type { AgentInstance } from "@stigmer/protos/agentinstance/v1";
 import type { ApiResourceReference } from "@stigmer/protos/apiresource";
 import type { Environment } from "@stigmer/protos/environment/v1";
 import type { Session } from "@stigmer/protos/session/v1";
-import type { Skill } from "@stigmer/protos/skill/v1";
 import type { EnvironmentLayer } from "./merge-environment.ts";
-import { RunError } from "./run-error.ts";
+import { type ReferencedSkill, resolveSkills } from "./resolve-skills.ts";
+import { named, RunError } from "./run-error.ts";
 import { readRunVariables } from "./run-variables.ts";
 
 /** Everything that a run is made from. */
@@ -17,8 +17,8 @@ export interface ResolvedRun {
   readonly session: Session;
   readonly instance: AgentInstance;
   readonly agent: Agent;
-  /** In the order of the agent's references. */
-  readonly skills: readonly Skill[];
+  /** Those of the agent, in the order of its references, then those of the session and of the sub-agents. */
+  readonly skills: readonly ReferencedSkill[];
   /** In the order of the instance's references. */
   readonly environments: readonly Environment[];
   /** The run's own variables, which override all others. */
@@ -36,14 +36,9 @@ export async function resolveRun(clients: ResourceClients, execution: AgentExecu
   const instance = await clients.agentInstances.get(session.spec?.agentInstanceId ?? "");
   const agent = await clients.agents.get(instance.spec?.agentId ?? "");
   const org = agent.metadata?.org ?? "";
-  const skillRefs = agent.spec?.skillRefs ?? [];
   const environmentRefs = instance.spec?.environmentRefs ?? [];
   const [skills, environments, variables] = await Promise.all([
-    Promise.all(
-      skillRefs.map((ref, at) =>
-        named(`spec.skill_refs[${at}]`, () => clients.skills.getByReference(toReference(ref, org))),
-      ),
-    ),
+    resolveSkills(clients, { agent, session }),
     Promise.all(
       environmentRefs.map((ref, at) =>
         named(`spec.environment_refs[${at}]`, () => clients.environments.getByReference(toReference(ref, org))),
@@ -56,15 +51,4 @@ export async function resolveRun(clients: ResourceClients, execution: AgentExecu
 
 function toReference(ref: ApiResourceReference, org: string): { slug: string; org: string; version: string } {
   return { slug: ref.slug, org: ref.org || org, version: ref.version };
-}
-
-/** Says which field of the manifest a failed look-up comes from. */
-async function named<T>(field: string, lookUp: () => Promise<T>): Promise<T> {
-  try {
-    return await lookUp();
-  } catch (cause) {
-    // A server that is away says nothing about the field.
-    if (ClientError.is(cause) && cause.code === "unavailable") throw cause;
-    throw new RunError(`${field}: ${(cause as Error).message}`, { cause });
-  }
 }

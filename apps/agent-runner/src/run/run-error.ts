@@ -1,3 +1,5 @@
+import { ClientError } from "@stigmer/client";
+
 const brand: unique symbol = Symbol.for("@stigmer/agent-runner.RunError") as never;
 
 /** Why a run can't be done. The message names the thing and the field, and becomes the execution's `error`. */
@@ -11,5 +13,16 @@ export class RunError extends Error {
 
   static is(value: unknown): value is RunError {
     return typeof value === "object" && value !== null && brand in value;
+  }
+}
+
+/** Says which field of the manifest a failed look-up comes from. */
+export async function named<T>(field: string, lookUp: () => Promise<T>): Promise<T> {
+  try {
+    return await lookUp();
+  } catch (cause) {
+    // A server that is away says nothing about the field.
+    if (ClientError.is(cause) && cause.code === "unavailable") throw cause;
+    throw new RunError(`${field}: ${(cause as Error).message}`, { cause });
   }
 }
