@@ -15,6 +15,7 @@ export type AgentErrorCode =
   /** The agent did the same again and again. */
   | "loop-detected"
   | "invalid-agent"
+  | "mcp-server"
   | "checkpoint"
   /** Not a failure: the run rests until a person has looked at it; `message` says at what. */
   | "paused"

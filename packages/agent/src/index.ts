@@ -42,3 +42,21 @@ export {
 export { createMemoryLedger } from "./ledger/create-memory-ledger.ts";
 export { createSqliteLedger, type SqliteLedger, type SqliteLedgerOptions } from "./ledger/create-sqlite-ledger.ts";
 export type { ToolCallClass, ToolCallIntent, ToolCallLedger, ToolCallStart } from "./ledger/tool-call-ledger.ts";
+
+// To give an agent the tools of MCP servers.
+export { createMcpConnections } from "./mcp/create-mcp-connections.ts";
+export type {
+  McpConnections,
+  McpConnectionsOptions,
+  McpOpenRequest,
+  McpSelection,
+  McpToolset,
+} from "./mcp/mcp-connections.ts";
+export type {
+  McpDockerServerConfig,
+  McpHttpServerConfig,
+  McpPort,
+  McpServerConfig,
+  McpStdioServerConfig,
+  McpVolume,
+} from "./mcp/mcp-config.ts";

@@ -62,6 +62,7 @@ const messages: Readonly<Record<AgentErrorCode, (model: ModelWords, detail: stri
   "limit-exceeded": (_, detail) => `The run has reached a limit: ${detail}. Raise the limit, or make the task smaller.`,
   "loop-detected": (_, detail) => `The agent went round in circles: ${detail}. Make clearer what it is to do.`,
   "invalid-agent": (_, detail) => `The agent can't be built: ${detail}. Correct its description.`,
+  "mcp-server": (_, detail) => `An MCP server can't be used: ${detail}. Check its description, and that it runs.`,
   checkpoint: (_, detail) =>
     `The run's checkpoints can't be read or written: ${detail}. Check the disk, then run the execution again.`,
   paused: (_, detail) => `The run was paused: ${detail}. Look at what it says, then resume it.`,

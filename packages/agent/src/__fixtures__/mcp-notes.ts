@@ -1,22 +1,18 @@
 import { fileURLToPath } from "node:url";
+import { tmpdir } from "node:os";
 import type { StructuredTool } from "@langchain/core/tools";
-import { MultiServerMCPClient } from "@langchain/mcp-adapters";
+import { testConnections } from "../mcp/__fixtures__/servers.ts";
 
 export interface McpNotes extends AsyncDisposable {
-  readonly tools: StructuredTool[];
+  readonly tools: readonly StructuredTool[];
 }
 
 /** The tools of an MCP server that runs in a process of its own. */
 export async function openMcpNotes(): Promise<McpNotes> {
   const script = fileURLToPath(new URL("mcp-notes-server.ts", import.meta.url));
   const args = ["--conditions=@stigmer/source", script];
-  const client = new MultiServerMCPClient({
-    mcpServers: { notes: { transport: "stdio", command: process.execPath, args } },
-    prefixToolNameWithServerName: true,
-    additionalToolNamePrefix: "",
-  });
-  return {
-    tools: (await client.getTools()) as unknown as StructuredTool[],
-    [Symbol.asyncDispose]: () => client.close(),
-  };
+  const connections = testConnections();
+  const server = { type: "stdio", name: "notes", command: process.execPath, args } as const;
+  const { tools } = await connections.open({ sessionId: "notes", directory: tmpdir(), servers: [server] });
+  return { tools, [Symbol.asyncDispose]: () => connections.close() };
 }
