@@ -4,6 +4,7 @@ import type { StructuredTool } from "@langchain/core/tools";
 import type { DeepAgentsBackend } from "@stigmer/sandbox/deepagents";
 import { type AgentMiddleware, todoListMiddleware } from "langchain";
 import type { AgentOptions } from "./agent.ts";
+import { approvals } from "./approvals/approvals-middleware.ts";
 import type { WriteBehind } from "./ledger/run-writes.ts";
 import { runBudget } from "./limits/budget-middleware.ts";
 import { longResults } from "./limits/long-results.ts";
@@ -72,6 +73,7 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
 
     // Approvals: inside of the gate, so that a run that comes to rest asks nobody; outside of limits and ledger, so that a
     // call that waits for a person, or is refused, is neither counted nor written down as begun.
+    ...(options.approvals === undefined ? [] : [approvals(options.approvals)]),
 
     // Limits: each attempt and each allowed call counts.
     runBudget(),

@@ -3,6 +3,8 @@ import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
 import type { BaseMessage } from "@langchain/core/messages";
 import type { StructuredTool } from "@langchain/core/tools";
 import type { Sandbox } from "@stigmer/sandbox";
+import type { ApprovalOptions } from "./approvals/approvals-middleware.ts";
+import type { ApprovalDecision } from "./approvals/run-approvals.ts";
 import type { ToolCallLedger } from "./ledger/tool-call-ledger.ts";
 import type { CostOf, RunLimits, RunUsage } from "./limits/run-limits.ts";
 import type { ModelConfig } from "./models/model-config.ts";
@@ -42,6 +44,8 @@ export interface AgentOptions {
   readonly recursionLimit?: number;
   /** Milliseconds that a command may take unless the model asks for another limit. Default 120,000. */
   readonly commandTimeoutMs?: number;
+  /** Which tool calls a person has to allow, in every agent of the tree. Without it all of them run. */
+  readonly approvals?: ApprovalOptions;
   /** What one run may use. A run that wants more fails with `limit-exceeded`, one that goes round in circles with `loop-detected`. */
   readonly limits?: RunLimits;
   /** What a model call costs, for `limits.maxCostUsd`. */
@@ -112,7 +116,8 @@ export interface AgentRun {
   /**
    * Runs the agent and tells what happens, as it happens. May be called once. Ends when the run does; throws
    * `AgentError` when the run fails, the signal's reason when it is aborted, after the commands of the run are gone, and the
-   * reason of `pause` when it came to rest (`AgentError` `paused` when the run itself asked for that).
+   * reason of `pause` when it came to rest (`AgentError` `paused` when the run itself asked for that, `waiting-for-approval`
+   * when a person has to decide a tool call first: its event `on_tool_waiting` names it). Calls beside it run to their end.
    */
   events(control?: RunControl): AsyncIterable<AgentEvent>;
 }
@@ -131,6 +136,11 @@ export interface RunControl {
    * what the thread does not have yet is told to the model. The same message may be given any number of times.
    */
   readonly messages?: () => readonly SteeringMessage[];
+  /**
+   * What people decided on calls that waited, also before this attempt. Asked for each call, and when the run is about to
+   * rest: it goes on when one of those that wait was decided meanwhile.
+   */
+  readonly decisions?: () => readonly ApprovalDecision[];
 }
 
 /** Something said to a run under way. */

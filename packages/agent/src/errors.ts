@@ -19,6 +19,8 @@ export type AgentErrorCode =
   | "checkpoint"
   /** Not a failure: the run rests until a person has looked at it; `message` says at what. */
   | "paused"
+  /** Not a failure: the run rests until a person has decided a tool call. */
+  | "waiting-for-approval"
   | "unknown";
 
 const brand: unique symbol = Symbol.for("@stigmer/agent.AgentError") as never;

@@ -19,6 +19,12 @@ export type {
   OpenAiModelConfig,
 } from "./models/model-config.ts";
 
+// To ask people before tools are run.
+export type { ApprovalOptions } from "./approvals/approvals-middleware.ts";
+export type { ApprovalAction, ApprovalRule } from "./approvals/policy.ts";
+export type { ApprovalDecision, ApprovalEvent } from "./approvals/run-approvals.ts";
+export type { ToolRisk } from "./approvals/tool-risks.ts";
+
 // To limit what a run may use.
 export type { CostOf, ModelCall, RunLimits, RunUsage } from "./limits/run-limits.ts";
 

@@ -2,6 +2,13 @@
 import type { BaseMessage } from "@langchain/core/messages";
 import { isGraphDrained } from "@langchain/langgraph";
 import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
+import {
+  approvalsConfig,
+  createRunApprovals,
+  describeWaiting,
+  isNews,
+  type RunApprovals,
+} from "./approvals/run-approvals.ts";
 import { AgentError } from "./errors.ts";
 import type { RunWrites, WriteBehind } from "./ledger/run-writes.ts";
 import { budgetConfig, type RunBudget } from "./limits/run-budget.ts";
@@ -55,11 +62,11 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   /** Takes the graph on from where it stands, or from what was said, until it stops. */
   async function* advance(
     said: BaseMessage[],
-    { gate, budget, signal, writes }: UnderWay,
+    { gate, approvals, budget, signal, writes }: UnderWay,
   ): AsyncGenerator<AgentEvent, Stop> {
     try {
       const stream = await graph.stream(said.length === 0 ? null : { messages: said }, {
-        configurable: { ...thread, ...gateConfig(gate), ...budgetConfig(budget) },
+        configurable: { ...thread, ...gateConfig(gate), ...approvalsConfig(approvals), ...budgetConfig(budget) },
         streamMode: ["messages", "updates", "tools", "custom"],
         subgraphs: true,
         // A step's checkpoint is written before the next step starts: what was seen to happen is not done again. Only those
@@ -72,19 +79,19 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         if (isRest(mode, data)) continue;
         // Nobody is told of a result that the ledger might not have: whoever went on with the run would have to take it back.
         await writes.written();
-        yield { namespace, mode, data };
+        yield* approvals.take();
+        if (!isNews({ mode, data })) yield { namespace, mode, data };
       }
       return "ended";
     } catch (error) {
       if (!(error instanceof Error) || !isGraphDrained(error)) throw error;
-      return gate.rest.aborted ? "resting" : "news";
+      yield* approvals.take();
+      return gate.rest.aborted || approvals.waiting.length > 0 ? "resting" : "news";
     }
   }
 
-  async function* events({ signal, pause, messages: said = () => [] }: RunControl = {}): AsyncGenerator<
-    AgentEvent,
-    void
-  > {
+  async function* events(control: RunControl = {}): AsyncGenerator<AgentEvent, void> {
+    const { signal, pause, messages: said = () => [], decisions = () => [] } = control;
     if (used) throw new AgentError("unknown", `The events of run ${runId} were asked for twice. Open the run again.`);
     used = true;
     if (!isLast) return;
@@ -96,6 +103,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     const own = [ended.signal, writes.failed, budget.ended];
     const stop = AbortSignal.any(signal === undefined ? own : [...own, signal]);
     const gate = createRunGate(pause, inbox.hasNews);
+    const approvals = createRunApprovals(decisions);
     try {
       let input = position === "fresh" ? [options.newMessage(runId, request.input)] : [];
       let at: Stop = position === "resumed" ? "resting" : "ended";
@@ -105,10 +113,11 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         const news = at === "resting" ? [] : inbox.take().map(({ id, text }) => options.newMessage(id, text));
         input.push(...news);
         if (at === "ended" && input.length === 0) return;
-        if (gate.rest.aborted) break;
+        if (gate.rest.aborted || (approvals.waiting.length > 0 && !approvals.canGoOn())) break;
+        approvals.forget();
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
-        at = yield* advance(input, { gate, budget, signal: stop, writes });
+        at = yield* advance(input, { gate, approvals, budget, signal: stop, writes });
         // It has not come to rest, let alone to its end, before what it did is written down.
         await writes.settled();
         input = [];
@@ -123,7 +132,9 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
       await options.settle();
       await writes.close();
     }
-    throw gate.ownPause === undefined ? pause?.reason : new AgentError("paused", gate.ownPause);
+    if (pause?.aborted === true) throw pause.reason;
+    if (gate.ownPause !== undefined) throw new AgentError("paused", gate.ownPause);
+    throw new AgentError("waiting-for-approval", describeWaiting(approvals.waiting));
   }
 
   return { position, messages, events };
@@ -131,6 +142,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
 
 interface UnderWay {
   readonly gate: RunGate;
+  readonly approvals: RunApprovals;
   readonly budget: RunBudget;
   readonly signal: AbortSignal;
   readonly writes: RunWrites;

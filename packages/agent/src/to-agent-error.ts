@@ -66,6 +66,8 @@ const messages: Readonly<Record<AgentErrorCode, (model: ModelWords, detail: stri
   checkpoint: (_, detail) =>
     `The run's checkpoints can't be read or written: ${detail}. Check the disk, then run the execution again.`,
   paused: (_, detail) => `The run was paused: ${detail}. Look at what it says, then resume it.`,
+  "waiting-for-approval": (_, detail) =>
+    `The run waits for approval: ${detail}. Approve, edit, reject or skip the call; the run goes on then.`,
   unknown: (_, detail) => `The run failed: ${detail}. Run it again; if it fails again, look at the runner's log.`,
 };
 
