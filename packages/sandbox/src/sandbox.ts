@@ -223,7 +223,7 @@ export interface SandboxFiles {
   /** The direct entries of a directory, sorted by name. */
   list(path?: string): Promise<FileEntry[]>;
   /**
-   * Everything but directories whose path under `cwd` matches, sorted by path. Hidden files match only where the pattern
+   * Everything whose path under `cwd` matches, directories only when asked for, sorted by path. Hidden files match only where the pattern
    * names the dot. Patterns know `*`, `?`, `**`, `[a-z]`, `[!a]`, `{a,b}` and a backslash before what is meant literally.
    * Symbolic links are listed, not followed; directories that may not be read are passed over.
    */
@@ -262,6 +262,8 @@ export interface EditResult {
 export interface GlobOptions {
   /** The directory that the pattern is relative to. Default: the root. */
   readonly cwd?: string;
+  /** Whether directories that match are told too. Default false. */
+  readonly directories?: boolean;
   /** Default 10,000. */
   readonly maxResults?: number;
 }

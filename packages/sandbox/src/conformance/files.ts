@@ -204,6 +204,18 @@ export const filesCases: readonly ConformanceCase[] = [
       assert.deepEqual(await glob("**/.*.ts"), ["a/.h.ts"]);
       assert.deepEqual(await glob(".hidden/*"), [".hidden/h.ts"]);
       assert.deepEqual(await glob("a/b"), []);
+      const withDirectories = await files.glob("{a*,a/**}", { directories: true });
+      assert.deepEqual(
+        withDirectories.map(({ path, type }) => [path, type]),
+        [
+          ["a", "directory"],
+          ["a-b.ts", "file"],
+          ["a/b", "directory"],
+          ["a/b/y.ts", "file"],
+          ["a/b/z.js", "file"],
+          ["a/x.ts", "file"],
+        ],
+      );
       assert.deepEqual(await glob("none/*"), []);
       const limited = await files.glob("**", { maxResults: 2 });
       assert.deepEqual(

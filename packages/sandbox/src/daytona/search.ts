@@ -52,11 +52,12 @@ export function createSearch({ run, toPath, root }: SearchOptions): Pick<Sandbox
       return found.map((entry) => toFileEntry(entry, base));
     },
 
-    async glob(pattern, { cwd = "", maxResults = defaultMaxResults } = {}) {
+    async glob(pattern, { cwd = "", directories = false, maxResults = defaultMaxResults } = {}) {
       const glob = parseGlob(pattern, { dot: false });
       // Hidden directories, which hold so much, are only gone into for a pattern that names a dot.
       const namesDot = /(^|[/{,])\\?\./.test(pattern);
-      const { base, found } = await readEntries(cwd, namesDot ? "! -type d" : "-name '.?*' -prune -o ! -type d");
+      const tests = [namesDot ? "" : "-name '.?*' -prune -o", directories ? "" : "! -type d"].join(" ");
+      const { base, found } = await readEntries(cwd, tests);
       const matching = found.filter(({ below }) => glob.matches(below)).slice(0, maxResults);
       return matching.map((entry) => toFileEntry(entry, base));
     },

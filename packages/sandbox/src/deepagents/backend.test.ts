@@ -100,7 +100,7 @@ describe("read", () => {
 
 test("failures are told, with the codes of the protocol where it has some", async () => {
   expect(await backend.read("/none")).toEqual({ error: expect.stringContaining('"/none" does not exist') });
-  expect(await backend.ls("/none")).toEqual({ error: expect.stringContaining("does not exist") });
+  expect(await backend.ls("/src/a.ts")).toEqual({ error: expect.stringContaining("not a directory") });
   expect(await backend.edit("/src/a.ts", "four", "4")).toEqual({ error: expect.stringContaining("does not occur") });
   expect(await backend.delete("/none")).toEqual({ error: expect.stringContaining("does not exist") });
   expect(await backend.delete("/")).toEqual({ error: expect.stringContaining("leads out of the sandbox") });

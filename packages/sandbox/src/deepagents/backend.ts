@@ -19,6 +19,11 @@ export interface DeepAgentsBackendOptions {
    * 100,000 by default, what deepagents' own shell backend keeps.
    */
   readonly execute?: Omit<ExecuteOptions, "stdin">;
+  /**
+   * How `glob` names what it finds: `"absolute"` (default), as deepagents' tool of that name promises the model, or
+   * `"relative"` to the directory searched, as LangChain's own sandboxes do and their suite of tests asks for.
+   */
+  readonly globPaths?: "absolute" | "relative";
 }
 
 const defaultMaxOutputBytes = 100_000;
@@ -81,7 +86,8 @@ export function toDeepAgentsBackend(sandbox: Sandbox, options: DeepAgentsBackend
 
     ls: (path) =>
       orFailure(async () => {
-        const entries = await files.list(path);
+        // What isn't there is told as empty, as deepagents' own backends do.
+        const entries = await files.list(path).catch(emptyWhenMissing);
         return { files: await Promise.all(entries.map(toFileInfo)) };
       }),
 
@@ -144,11 +150,17 @@ export function toDeepAgentsBackend(sandbox: Sandbox, options: DeepAgentsBackend
     glob: (pattern, path = "") =>
       orFailure(async () => {
         const underRoot = pattern.startsWith(`${sandbox.root}/`);
+        const cwd = underRoot ? "" : path;
         const found = await files.glob(underRoot ? pattern.slice(sandbox.root.length + 1) : pattern, {
-          cwd: underRoot ? "" : path,
+          cwd,
+          directories: true,
           maxResults: mostGlobResults + 1,
         });
         const infos = await Promise.all(found.slice(0, mostGlobResults).map(toFileInfo));
+        if (options.globPaths === "relative") {
+          const skipped = real(cwd).length + 1;
+          for (const info of infos) info.path = info.path.slice(skipped);
+        }
         return { files: infos, truncated: found.length > mostGlobResults };
       }),
 
@@ -175,8 +187,21 @@ async function orFailure<T>(operation: () => Promise<T>): Promise<T | DeepAgents
     return await operation();
   } catch (error) {
     if (!SandboxError.is(error)) throw error;
-    return { error: error.message };
+    const word = failureWords[error.code];
+    return { error: word === undefined ? error.message : `${word}: ${error.message}` };
   }
+}
+
+/** Those by which LangChain's sandboxes tell what is wrong. */
+const failureWords: Partial<Record<SandboxErrorCode, string>> = {
+  "not-found": "Not found",
+  "no-match": "Not found",
+  "ambiguous-match": "Multiple occurrences",
+};
+
+function emptyWhenMissing(error: unknown): FileEntry[] {
+  if (SandboxError.is(error) && error.code === "not-found") return [];
+  throw error;
 }
 
 const fileErrors: Partial<Record<SandboxErrorCode, DeepAgentsFileError>> = {

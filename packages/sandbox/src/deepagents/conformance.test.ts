@@ -62,7 +62,8 @@ function throughAdapter(sandbox: Sandbox): Sandbox {
       return { occurrences };
     },
     list: async (path = "") => paths(unwrap(await backend.ls(path)).files),
-    glob: async (pattern, options) => paths(unwrap(await backend.glob(pattern, options?.cwd)).files),
+    glob: async (pattern, options) =>
+      paths(unwrap(await backend.glob(pattern, options?.cwd)).files.filter(({ is_dir }) => !is_dir)),
     async grep(text, options = {}) {
       const found = unwrap(await backend.grep(text, options.path, options.glob, options.maxMatches));
       return { ...found, matches: found.matches.map((match) => ({ ...match, path: relative(match.path) })) };

@@ -104,10 +104,11 @@ export function createFiles({ location, roots, assertUsable, byHandle, owner }: 
         return entries;
       }),
 
-    glob: (pattern, { cwd = "", maxResults = defaultMaxResults } = {}) =>
-      inDirectory(cwd, (directory) =>
-        globFiles(directory, pattern, { maxResults, toRootPath: (path) => joinPath(directory.path, path) }),
-      ),
+    glob: (pattern, { cwd = "", directories = false, maxResults = defaultMaxResults } = {}) =>
+      inDirectory(cwd, (directory) => {
+        const toRootPath = (path: string): string => joinPath(directory.path, path);
+        return globFiles(directory, pattern, { directories, maxResults, toRootPath });
+      }),
 
     grep: async (text, { path: asked = "", glob, maxMatches = defaultMaxResults } = {}) => {
       const search = searchLines(text, maxMatches);

@@ -2,7 +2,7 @@
 import { lstat } from "node:fs/promises";
 import { SandboxError } from "../errors.ts";
 import { parseGlob } from "../glob.ts";
-import type { FileEntry, GrepMatch, GrepResult } from "../sandbox.ts";
+import type { FileEntry, GlobOptions, GrepMatch, GrepResult } from "../sandbox.ts";
 import type { Directory } from "./directory.ts";
 import { toFileEntry } from "./file-entry.ts";
 import { openRegularFile } from "./read-file.ts";
@@ -16,17 +16,20 @@ const longestLine = 2000;
 export async function globFiles(
   start: Directory,
   pattern: string,
-  options: { readonly maxResults: number; readonly toRootPath: (path: string) => string },
+  options: Required<Pick<GlobOptions, "directories" | "maxResults">> & {
+    readonly toRootPath: (path: string) => string;
+  },
 ): Promise<FileEntry[]> {
   const glob = parseGlob(pattern, { dot: false });
   const found: FileEntry[] = [];
-  for await (const { directory, name, path } of walk(start, glob.mayMatchBelow)) {
-    if (!glob.matches(path)) continue;
+  for await (const { directory, name, path, entry } of walk(start, glob.mayMatchBelow)) {
+    if ((entry.isDirectory() && !options.directories) || !glob.matches(path)) continue;
     if (found.length >= options.maxResults) break;
     const stats = await skipUnreadable(() => lstat(directory.at(name)));
     if (stats !== undefined) found.push(toFileEntry(options.toRootPath(path), stats));
   }
-  return found;
+  // A directory comes where what is in it comes, which is behind `a-b` for `a`.
+  return options.directories ? found.sort((a, b) => (a.path < b.path ? -1 : 1)) : found;
 }
 
 /** Collects matches file by file, up to a limit. */

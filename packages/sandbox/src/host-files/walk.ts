@@ -12,7 +12,7 @@ export interface WalkEntry {
   readonly entry: Dirent;
 }
 
-/** Everything under `start` but the directories themselves. `enters` says which subdirectories are gone into. */
+/** Everything under `start`, directories before what is in them. `enters` says which of these are gone into. */
 export async function* walk(
   start: Directory,
   enters: (path: string) => boolean,
@@ -20,9 +20,8 @@ export async function* walk(
 ): AsyncGenerator<WalkEntry, void, undefined> {
   for (const entry of await entriesInOrder(start)) {
     const path = `${prefix}${entry.name}`;
-    if (!entry.isDirectory()) {
-      yield { directory: start, name: entry.name, path, entry };
-    } else if (enters(path)) {
+    yield { directory: start, name: entry.name, path, entry };
+    if (entry.isDirectory() && enters(path)) {
       const child = await enterIfThere(start, entry.name);
       if (child === undefined) continue;
       try {
