@@ -73,6 +73,11 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
       prepareAgent,
       localLedger: ledger,
       statusUpdateEveryEvents: config.statusUpdateEveryEvents,
+      // A file that can't be read fails the run where its model is chosen.
+      modelPrices: () => {
+        const file = readConfigFile(config.homes.configFile);
+        return file.ok ? file.file.llm?.prices : undefined;
+      },
       logger,
       clock,
     }),

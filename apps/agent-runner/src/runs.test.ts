@@ -117,6 +117,24 @@ describe("a run", () => {
     expect(await readFile(join(platform.home, "workspaces", session ?? "", "a.txt"), "utf8")).toBe("made by the agent");
   });
 
+  it("tells what it may have cost, by the user's own prices where there are some", async () => {
+    const agentId = (await platform.applyAgent()).metadata?.id;
+    const listed = await platform.run({ agentId, message: "my name is Ada" });
+    expect(listed.usage?.costMicroUsd).toBeGreaterThan(0);
+    const file = join(platform.home, "config.yaml");
+    await writeFile(
+      file,
+      "llm:\n  prices:\n    claude: { input: 2, output: 0, cache_write: 2, cached_input: 2 }\n    claude-sonnet-4-5: { input: 1000, output: 0, cache_write: 1000, cached_input: 1000 }\n",
+    );
+    try {
+      const priced = await platform.run({ agentId, message: "my name is Ada" });
+      expect(priced.usage?.costMicroUsd).toBe(1000 * (priced.usage?.inputTokens ?? 0));
+      expect(priced.messages[1]?.usage).toMatchObject({ costMicroUsd: priced.usage?.costMicroUsd });
+    } finally {
+      await rm(file);
+    }
+  });
+
   it("uses a person's own directory as it is", async () => {
     const workspaceDir = await mkdtemp(join(folder, "own-"));
     await writeFile(join(workspaceDir, "mine.txt"), "mine");

@@ -29,7 +29,12 @@ llm:
   # baseUrl: https://proxy.example.com
   # maxTokens: 8192
   # temperature: 0.2
+  # prices: # for the estimated cost of runs, before the list prices that are built in
+  #   my-model: { input: 1, output: 4, cached_input: 0.1 } # US dollars for a million tokens
 \`\`\`
+
+A price is for all models whose names are its own or begin with it: \`gpt-5\` is also that of \`gpt-5-2025-08-07\`, the longest name
+wins. Models without a price cost nothing in the estimate. \`cached_input\` and \`cache_write\` default to \`input\`.
 
 Its JSON Schema is \`@stigmer/config/config.schema.json\`.
 `;

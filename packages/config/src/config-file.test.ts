@@ -28,10 +28,24 @@ test("all problems at once, each with its line and column", () => {
   expect(messages("llm:\n  provider: bedrock\n  max_tokens: none\n  colour: red\nother: 1\n")).toEqual([
     'config.yaml:2:3: llm.provider: Invalid option: expected one of "anthropic"|"openai"|"ollama"',
     "config.yaml:3:3: llm.maxTokens: Invalid input: expected number, received string",
-    "config.yaml:4:3: llm.colour: there is no such field: there are provider, model, baseUrl, maxTokens, temperature",
+    "config.yaml:4:3: llm.colour: there is no such field: there are provider, model, baseUrl, maxTokens, temperature, prices",
     "config.yaml:5:1: other: there is no such field: there is llm",
   ]);
   expect(messages("- a\n")).toEqual(["config.yaml:1:1: the file: Invalid input: expected object, received array"]);
+});
+
+test("prices keep the names of models as they are written", () => {
+  const text =
+    "llm:\n  prices:\n    my_model: { input: 1, output: 4, cached_input: 0.1 }\n    prices: { input: 0, output: 0 }\n";
+  const prices = { my_model: { input: 1, output: 4, cachedInput: 0.1 }, prices: { input: 0, output: 0 } };
+  expect(parseConfigFile(text, "c")).toEqual({ ok: true, file: { llm: { prices } } });
+  const bad =
+    "llm:\n  prices:\n    my_model: { input: -1, output: 4 }\n    b: { input: 1 }\n    c: { input: 1, output: 1, per: 1 }\n";
+  expect(messages(bad)).toEqual([
+    "config.yaml:3:17: llm.prices.my_model.input: Too small: expected number to be >=0",
+    "config.yaml:4:5: llm.prices.b.output: Invalid input: expected number, received undefined",
+    "config.yaml:5:31: llm.prices.c.per: there is no such field: there are input, output, cachedInput, cacheWrite",
+  ]);
 });
 
 test("a secret in the file is refused without being repeated", () => {

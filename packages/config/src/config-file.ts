@@ -12,6 +12,18 @@ export interface LlmSection {
   readonly baseUrl?: string;
   readonly maxTokens?: number;
   readonly temperature?: number;
+  /** What models cost, by the beginning of their names; for the estimated cost of runs. */
+  readonly prices?: Readonly<Record<string, ModelPrice>>;
+}
+
+/** US dollars for a million tokens. */
+export interface ModelPrice {
+  readonly input: number;
+  readonly output: number;
+  /** Input that the provider had cached. Default: as `input`. */
+  readonly cachedInput?: number;
+  /** Input that the provider puts into its cache. Default: as `input`. */
+  readonly cacheWrite?: number;
 }
 
 /** `<STIGMER_HOME>/config.yaml`. */
@@ -24,6 +36,20 @@ export type ConfigFileResult =
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
 const { min: coolest, max: hottest } = variables.STIGMER_LLM_TEMPERATURE.format;
+
+// A number past which it is surely meant otherwise, such as for a single token.
+const dollars = z.number().min(0).max(100_000);
+
+const modelPrice = z.strictObject({
+  input: dollars.describe("For a million tokens of input, in US dollars."),
+  output: dollars.describe("For a million tokens of output."),
+  cachedInput: dollars
+    .describe("For a million tokens of input that the provider had cached. Default: as input.")
+    .optional(),
+  cacheWrite: dollars
+    .describe("For a million tokens that the provider puts into its cache. Default: as input.")
+    .optional(),
+});
 
 const llmSection = z
   .strictObject({
@@ -39,6 +65,10 @@ const llmSection = z
       .describe("Most tokens that a model may answer with in one turn.")
       .optional(),
     temperature: z.number().min(coolest).max(hottest).describe("Sampling temperature.").optional(),
+    prices: z
+      .record(z.string().min(1), modelPrice)
+      .describe("What models cost, by the beginning of their names, before the list prices that are built in.")
+      .optional(),
   })
   .refine((llm) => llm.baseUrl === undefined || providerIn(llm) !== undefined, {
     path: ["baseUrl"],
@@ -107,7 +137,8 @@ function providerIn(llm: LlmSection): ModelProvider | undefined {
 
 function unknownField(path: readonly PropertyKey[]): string {
   const isSecret = /key|token|secret|password/i.test(String(path.at(-1))) && path.at(-1) !== "maxTokens";
-  const known = path.length === 1 ? ["llm"] : Object.keys(llmSection.shape);
+  const fields = path.length === 2 ? llmSection.shape : modelPrice.shape;
+  const known = path.length === 1 ? ["llm"] : Object.keys(fields);
   const advice = isSecret
     ? "secrets don't belong in this file: remove it, and set ANTHROPIC_API_KEY, OPENAI_API_KEY or STIGMER_LLM_API_KEY"
     : `there is no such field: there ${known.length === 1 ? "is" : "are"} ${known.join(", ")}`;
@@ -124,7 +155,9 @@ function locate(
   let offset = isNode(node) ? node.range?.[0] : undefined;
   for (const step of path) {
     if (!isMap(node)) break;
-    const pair = node.items.find(({ key }) => isScalar(key) && camelCase(String(key.value)) === step);
+    const pair = node.items.find(
+      ({ key }) => isScalar(key) && [String(key.value), camelCase(String(key.value))].includes(String(step)),
+    );
     if (pair === undefined) break;
     if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
     node = pair.value;
@@ -132,14 +165,15 @@ function locate(
   return offset === undefined ? undefined : lines.linePos(offset);
 }
 
-function camelCased(value: unknown): unknown {
+/** `names` are what the user gave names to: these stay. */
+function camelCased(value: unknown, names = false): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   const result: Record<string, unknown> = {};
   for (const [key, field] of Object.entries(value)) {
     // Written both ways, the second keeps its spelling and is reported as unknown.
-    const name = camelCase(key) in result ? key : camelCase(key);
+    const name = names || camelCase(key) in result ? key : camelCase(key);
     Object.defineProperty(result, name, {
-      value: camelCased(field),
+      value: camelCased(field, !names && name === "prices"),
       enumerable: true,
       configurable: true,
       writable: true,

@@ -30,7 +30,7 @@ export type { Backend, BackendResult, ReadLocalKey } from "./backend.ts";
 export { resolveHome } from "./home.ts";
 export type { Homes } from "./home.ts";
 export { configFileSchema, parseConfigFile, readConfigFile } from "./config-file.ts";
-export type { ConfigFile, ConfigFileResult, LlmSection } from "./config-file.ts";
+export type { ConfigFile, ConfigFileResult, LlmSection, ModelPrice } from "./config-file.ts";
 
 // Models.
 export { resolveModel } from "./resolve-model.ts";

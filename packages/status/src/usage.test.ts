@@ -89,7 +89,7 @@ describe("what a model call consumed", () => {
 
 test("tools count when they start, planning does not, and one that goes on elsewhere counts once", () => {
   const before = begin();
-  before.reduce(whole("m", "", { tool_calls: [...["c", "d"].map((id) => ({ id, name: "ls", args: {} }))] }), moment(1));
+  before.reduce(whole("m", "", { tool_calls: ["c", "d"].map((id) => ({ id, name: "ls", args: {} })) }), moment(1));
   for (const event of [starts("c"), starts("c"), starts("w", "write_todos")]) before.reduce(event, moment(2));
   expect(before.status.usage).toMatchObject({ toolCalls: 1 });
   const reducer = begin({ resumeFrom: before.status });

@@ -8,7 +8,7 @@ import {
   type AgentExecutionStatus,
   type StatusChange,
 } from "@stigmer/protos/agentexecution/v1";
-import { createReducer, isTerminal, type RunOutcome } from "@stigmer/status";
+import { createReducer, isTerminal, type ModelPrices, type RunOutcome } from "@stigmer/status";
 import type { Logger } from "../logger.ts";
 import type { PrepareAgent } from "../run/prepare-agent.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
@@ -21,6 +21,8 @@ export interface ExecuteGraphtonDependencies {
   /** This machine's ledger, for servers that keep none. */
   readonly localLedger: Pick<SqliteLedger, "forRun" | "deleteRun">;
   readonly statusUpdateEveryEvents: number;
+  /** What models cost, before the built-in list prices; asked for each run. */
+  readonly modelPrices?: () => ModelPrices | undefined;
   readonly logger: Logger;
   readonly clock: () => Date;
 }
@@ -89,7 +91,12 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
 
   const fenced = new AbortController();
   const signal = AbortSignal.any([context.signal, fenced.signal]);
-  const reducer = createReducer({ executionId, message: execution.spec?.message ?? "", resumeFrom: current.status });
+  const reducer = createReducer({
+    executionId,
+    message: execution.spec?.message ?? "",
+    resumeFrom: current.status,
+    prices: run.modelPrices?.(),
+  });
   const before = run.sequences.get(executionId);
   const sent = before?.fence === fence ? before.last : 0;
   run.sequences.delete(executionId);
