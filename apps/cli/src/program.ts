@@ -96,6 +96,15 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
     .option("--model <name>", "the model to use")
     .option("--session <id>", "a session to go on with")
     .addOption(
+      new Option("--when-busy <what>", "what happens when a run of the session is under way (default: queue)").choices([
+        "queue",
+        "steer",
+        "interrupt",
+        "refuse",
+      ]),
+    )
+    .option("--limit <name=value>", "what this run may use, such as maxToolCalls=20; may be repeated", collect, [])
+    .addOption(
       new Option(
         "--on-unknown-outcome <who>",
         "who decides when a lost runner left nobody knowing whether a tool call happened (default: tell-agent)",
@@ -111,7 +120,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
       return run(
         import("./commands/run/run.ts").then((m) => m.run),
         {
-          ...(options as { env: string[]; secret: string[] }),
+          ...(options as { env: string[]; secret: string[]; limit: string[] }),
           agent,
           message,
         },

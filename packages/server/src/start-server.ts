@@ -1,5 +1,6 @@
 // The one function that names drivers: store, engine, listener. Everything below takes ports.
 import type { ConnectRouter } from "@connectrpc/connect";
+import { DEFAULT_ACTIVITY_QUEUE } from "@stigmer/engine";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { Health } from "@stigmer/protos/grpc/health/v1";
 import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
@@ -9,6 +10,7 @@ import { createHealth } from "./discovery/health.ts";
 import { createReflection } from "./discovery/reflection.ts";
 import { readExecution } from "./executions/read-execution.ts";
 import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.ts";
+import { followUnheard } from "./executions/follow-unheard.ts";
 import { settlePhases } from "./executions/settle-phases.ts";
 import { announceRuns } from "./fanout/announce-runs.ts";
 import type { Fanout } from "./fanout/fanout.ts";
@@ -228,14 +230,21 @@ interface EngineParts {
 async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Promise<OpenEngine> {
   const { store, runs, secrets, logger } = parts;
   await runs.recover();
+  const following = { store, runs, taskQueue: options.taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
   return openEngine(options.engine ?? {}, {
     queue: settlePhases({ queue: store.queue, runs, logger }),
     loadExecution: async (executionId) => {
       const execution = await readExecution({ store, runs }, executionId);
       return execution && secrets.mask(execution);
     },
-    onFinished: ({ executionId, fence, status }) => runs.finish(executionId, fence, status),
-    onExhausted: (executionId, message) => runs.fail(executionId, message),
+    onFinished: async ({ executionId, fence, status }) => {
+      await runs.finish(executionId, fence, status);
+      await followUnheard(executionId, following);
+    },
+    onExhausted: async (executionId, message) => {
+      await runs.fail(executionId, message);
+      await followUnheard(executionId, following);
+    },
     taskQueue: options.taskQueue,
     logger,
   });

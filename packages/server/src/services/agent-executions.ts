@@ -6,12 +6,14 @@ import {
   type AgentExecution,
   AgentExecutionSchema,
   AgentExecutionStatusSchema,
+  WhenBusy,
   ExecutionPhase,
   type ResolveApprovalInput,
 } from "@stigmer/protos/agentexecution/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import type { ExecutionContext } from "@stigmer/protos/executioncontext/v1";
 import type { Session } from "@stigmer/protos/session/v1";
+import { insertRun } from "../executions/insert-run.ts";
 import { assembleExecution, readExecution } from "../executions/read-execution.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { Principal } from "../interceptors/principal.ts";
@@ -29,9 +31,14 @@ import { createSessionResolver } from "./resolve-session.ts";
 import { notFound, type Resources } from "./resources.ts";
 import { keepRuntimeEnv } from "./runtime-env.ts";
 import { transact } from "./transact.ts";
+import { openRunsOf, refuseWhenBusy, steer } from "./when-busy.ts";
 
 /** What can be asked about runs, apart from their status. Secrets are masked in everything that comes out. */
 export interface AgentExecutions {
+  /**
+   * Makes a run, or says its message to the one under way, as `when_busy` wants it: the run that will answer comes back. Throws
+   * FAILED_PRECONDITION when it was not to wait.
+   */
   create(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
   update(given: AgentExecution, principal: Principal): Promise<AgentExecution>;
   cancel(id: string, reason: string, principal: Principal): Promise<AgentExecution>;
@@ -114,6 +121,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     const sessionId = session.metadata?.id ?? "";
     metadata.org = session.metadata?.org ?? "";
     access.requireWrite(principal, metadata);
+    await refuseWhenBusy(tx, given.spec?.whenBusy, sessionId);
     execution.apiVersion = kinds[KIND].apiVersion;
     execution.kind = KIND;
     execution.metadata = metadata;
@@ -121,30 +129,24 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     execution.status = create(AgentExecutionStatusSchema, { audit: createdAudit(principal, createdAt) });
     const stored = secrets.mask(execution);
 
-    const { id, org, name, labels, tags } = metadata;
-    const phase = ExecutionPhase.EXECUTION_PENDING;
-    const status = create(AgentExecutionStatusSchema, { phase, callbackToken: given.spec?.callbackToken });
-    await tx.executions.insert({
-      id,
-      org,
-      name,
-      labels,
-      tags,
-      sessionId,
-      agentId,
-      phase,
-      error: "",
-      startedAt: "",
-      completedAt: "",
-      createdAt,
-      body: toBinary(AgentExecutionSchema, stored),
-      snapshot: toBinary(AgentExecutionStatusSchema, status),
-    });
+    const status = await insertRun(tx, { execution: stored, taskQueue, createdAt });
     await keepRuntimeEnv(contexts, tx, { execution, principal });
-    const payload = new Uint8Array();
-    await tx.tasks.enqueue({ id, kind: "execution", queue: taskQueue, sessionId, payload, createdAt });
     stored.status = { ...status, audit: execution.status.audit, revision: 1 };
     return stored;
+  }
+
+  /** Answered when it is stored, and when the end of those that it interrupts is. */
+  async function createRun(given: AgentExecution, principal: Principal): Promise<AgentExecution> {
+    const { execution, before } = await transact(store, async (tx) => {
+      const execution = await createIn(tx, given, principal);
+      const interrupts = given.spec?.whenBusy === WhenBusy.INTERRUPT;
+      const before = interrupts ? await openRunsOf(tx.executions, execution.spec?.sessionId ?? "") : [];
+      return { execution, before };
+    });
+    const id = execution.metadata?.id ?? "";
+    for (const open of before) if (open.id !== id) await engine.cancel(open.id, `Interrupted by ${id}.`);
+    await announceTask(engine, id, logger);
+    return execution;
   }
 
   async function updateIn(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<void> {
@@ -186,10 +188,10 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
   }
 
   return {
-    create: async (given, principal) => {
-      const execution = await transact(store, (tx) => createIn(tx, given, principal));
-      await announceTask(engine, execution.metadata?.id ?? "", logger);
-      return execution;
+    create: (given, principal) => {
+      const { sessionId = "", whenBusy } = given.spec ?? {};
+      if (sessionId === "" || whenBusy !== WhenBusy.STEER) return createRun(given, principal);
+      return steer({ store, engine, access, get, create: createRun }, given, principal);
     },
     update: async (given, principal) => {
       await transact(store, (tx) => updateIn(tx, given, principal));

@@ -7,6 +7,7 @@ import { InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { isTerminal } from "@stigmer/status";
 import { ulid } from "ulid";
 import type { RunStatuses } from "../executions/run-statuses.ts";
+import { isHeard } from "../executions/follow-unheard.ts";
 import { phaseName } from "../executions/phase-name.ts";
 import type { Principal } from "../interceptors/principal.ts";
 import type { ExecutionRecord } from "../store/execution-store.ts";
@@ -63,18 +64,13 @@ export function createOrders(options: OrdersOptions): Pick<AgentExecutions, "pau
     const execution = await get(id, principal);
     const over = standing === "over" || isTerminal(phaseOf(execution));
     // What the run heard before its end was in time, also for who asks again because the answer was lost.
-    if (over && !heard(execution, messageId)) {
+    if (over && !isHeard(execution, messageId)) {
       throw tooLate(execution, "start another run in its session");
     }
     return execution;
   }
 
   return { pause, resume, sendMessage };
-}
-
-/** A message of an inbox has this id in the conversation. */
-function heard({ metadata, status }: AgentExecution, messageId: string): boolean {
-  return status?.messages.some(({ id }) => id === `${metadata?.id}/${messageId}`) ?? false;
 }
 
 export function phaseOf({ status }: AgentExecution): ExecutionPhase {

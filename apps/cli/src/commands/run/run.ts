@@ -1,10 +1,11 @@
-import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
+import { UnknownOutcomePolicy, WhenBusy } from "@stigmer/protos/agentexecution/v1";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
 import { createRunPrinter } from "../../output/run-view/create-run-printer.ts";
 import { withClient } from "../../server-connection/with-client.ts";
 import { attendRun } from "./attend-run.ts";
 import { readRunEnvironment } from "./run-environment.ts";
+import { readRunLimits } from "./run-limits.ts";
 import { checkWorkspace, startRun } from "./start-run.ts";
 
 export interface RunOptions {
@@ -17,6 +18,8 @@ export interface RunOptions {
   readonly secret: readonly string[];
   readonly model?: string;
   readonly session?: string;
+  readonly whenBusy?: "queue" | "steer" | "interrupt" | "refuse";
+  readonly limit: readonly string[];
   readonly onUnknownOutcome?: "tell-agent" | "pause";
   readonly json?: boolean;
   readonly detach?: boolean;
@@ -27,12 +30,20 @@ const policies = {
   pause: UnknownOutcomePolicy.PAUSE,
 } as const;
 
+const whenBusy = {
+  queue: WhenBusy.QUEUE,
+  steer: WhenBusy.STEER,
+  interrupt: WhenBusy.INTERRUPT,
+  refuse: WhenBusy.REFUSE,
+} as const;
+
 /** Starts a run and shows it to its end. */
 export async function run(options: RunOptions, io: CommandIo): Promise<number> {
   const { agent, message, workspace, session: sessionId, model, json = false } = options;
   if (message.trim() === "") throw new CliError("usage", "the message is empty: say what the agent is to do");
   const variables = await readRunEnvironment(options, io);
   const secrets = Object.values(variables).flatMap(({ value, isSecret }) => (isSecret ? [value] : []));
+  const limits = readRunLimits(options.limit);
   return await withClient(io, async ({ client, endpoint }) => {
     const workspaceDir = workspace && (await checkWorkspace(workspace, { cwd: io.cwd, endpoint }));
     const execution = await startRun(client, {
@@ -43,6 +54,8 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
       model,
       variables,
       unknownOutcome: options.onUnknownOutcome && policies[options.onUnknownOutcome],
+      whenBusy: options.whenBusy && whenBusy[options.whenBusy],
+      limits,
     });
     const executionId = execution.metadata?.id ?? "";
     const started = { sessionId: execution.spec?.sessionId ?? "" };

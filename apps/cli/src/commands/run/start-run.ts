@@ -1,14 +1,15 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { StigmerClient } from "@stigmer/client";
 import { isLoopback } from "@stigmer/config";
 import { agenticApiVersion, createId } from "@stigmer/protos";
-import type { Agent } from "@stigmer/protos/agent/v1";
+import type { Agent, RunLimitsSchema } from "@stigmer/protos/agent/v1";
 import {
   type AgentExecution,
   AgentExecutionSchema,
   type UnknownOutcomePolicy,
+  type WhenBusy,
 } from "@stigmer/protos/agentexecution/v1";
 import { SessionSchema } from "@stigmer/protos/session/v1";
 import { CliError } from "../../errors.ts";
@@ -28,6 +29,10 @@ export interface StartRunOptions {
   /** What to do about a tool call of which a lost runner left nobody knowing whether it happened. Default: the agent is told. */
   readonly unknownOutcome?: UnknownOutcomePolicy;
   readonly variables?: Readonly<Record<string, RunVariable>>;
+  /** What happens when a run of the session is under way. Default: this one waits. */
+  readonly whenBusy?: WhenBusy;
+  /** In place of the agent's. */
+  readonly limits?: MessageInitShape<typeof RunLimitsSchema>;
 }
 
 /** Finds the agent, prepares the session and submits the run. */
@@ -49,8 +54,9 @@ export async function prepareRun(client: StigmerClient, options: StartRunOptions
       agentId: sessionId === undefined ? (agent.metadata?.id ?? "") : "",
       sessionId,
       message: options.message,
-      executionConfig: { modelName: options.model, unknownOutcome: options.unknownOutcome },
+      executionConfig: { modelName: options.model, unknownOutcome: options.unknownOutcome, limits: options.limits },
       runtimeEnv: { ...options.variables },
+      whenBusy: options.whenBusy,
     },
   });
 }
