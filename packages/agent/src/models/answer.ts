@@ -22,10 +22,10 @@ class Refusal extends Error {
  * Throws when the answer is not whole (clients take a stream that ends too early for a short answer), and when it is a
  * refusal, which else would pass for an empty answer.
  */
-export function checkAnswer(answer: unknown, provider: ModelProvider): void {
+export function checkAnswer(answer: unknown, provider: ModelProvider, finishReason?: string): void {
   const message = messageOf(answer);
   if (message === undefined) return;
-  const { reason, refusal } = endOf(message, provider);
+  const { reason, refusal } = endOf(message, provider, finishReason);
   if (refusal !== undefined) throw new Refusal(refusal === "" ? "no reason was given" : refusal);
   if (reason === undefined) throw new UnreadableAnswer("the answer broke off before its end", { retryable: true });
 }
@@ -42,7 +42,7 @@ interface End {
   readonly refusal?: string;
 }
 
-function endOf(message: AIMessage, provider: ModelProvider): End {
+function endOf(message: AIMessage, provider: ModelProvider, finishReason: string | undefined): End {
   const about: Record<string, unknown> = message.response_metadata;
   const beside: Record<string, unknown> = message.additional_kwargs;
   switch (provider) {
@@ -55,7 +55,7 @@ function endOf(message: AIMessage, provider: ModelProvider): End {
     case "openai": {
       // Chat Completions tell a finish reason, the Responses API a status.
       const { reason: incomplete } = Object(about["incomplete_details"]) as { reason?: unknown };
-      const reason = about["finish_reason"] ?? (isOver(about["status"]) ? about["status"] : undefined);
+      const reason = finishReason ?? about["finish_reason"] ?? (isOver(about["status"]) ? about["status"] : undefined);
       const words = beside["refusal"];
       if (typeof words === "string" && words !== "") return { reason, refusal: words };
       return [reason, incomplete].includes("content_filter") ? { reason, refusal: message.text } : { reason };

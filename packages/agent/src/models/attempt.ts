@@ -8,6 +8,8 @@ export interface Attempt {
   retryAfterMs?: number;
   /** The message that the answer began with. */
   messageId?: string;
+  /** Why the model stopped, where the message itself does not say. */
+  finishReason?: string;
 }
 
 const attempts = new AsyncLocalStorage<Attempt>();

@@ -22,18 +22,25 @@ export async function createModel(config: ModelConfig): Promise<BaseChatModel> {
   }
 }
 
-/** Notes under which id an answer streams, so that a half one can be taken back. */
-const noteMessage = {
-  name: "noteMessage",
+/** Notes under which id an answer streams, so that a half one can be taken back, and how it ended. */
+const noteAnswer = {
+  name: "noteAnswer",
   awaitHandlers: true,
   handleLLMNewToken(...[, , runId, , , fields]: NewToken): void {
     const attempt = currentAttempt();
     if (attempt === undefined) return;
-    const { id } = (fields?.chunk as { message?: { id?: string } } | undefined)?.message ?? {};
+    const { message, generationInfo } = (fields?.chunk ?? {}) as StreamedChunk;
     // LangGraph's name for messages whose provider gives none.
-    attempt.messageId ??= id ?? `run-${runId}`;
+    attempt.messageId ??= message?.id ?? `run-${runId}`;
+    // Chat Completions' reason to stop stands beside the message, which does not keep it.
+    attempt.finishReason ??= generationInfo?.finish_reason;
   },
 };
+
+interface StreamedChunk {
+  readonly message?: { readonly id?: string };
+  readonly generationInfo?: { readonly finish_reason?: string };
+}
 
 type NewToken = Parameters<NonNullable<CallbackHandlerMethods["handleLLMNewToken"]>>;
 
@@ -47,7 +54,7 @@ async function createAnthropic(config: AnthropicModelConfig): Promise<BaseChatMo
     maxTokens: config.maxTokens,
     temperature: config.temperature,
     maxRetries: clientRetries,
-    callbacks: [noteMessage],
+    callbacks: [noteAnswer],
   });
 }
 
@@ -62,7 +69,7 @@ async function createOpenAi(config: OpenAiModelConfig): Promise<BaseChatModel> {
     maxTokens: config.maxTokens,
     temperature: config.temperature,
     maxRetries: clientRetries,
-    callbacks: [noteMessage],
+    callbacks: [noteAnswer],
   });
 }
 
@@ -75,6 +82,6 @@ async function createOllama(config: OllamaModelConfig): Promise<BaseChatModel> {
     numPredict: config.maxTokens,
     temperature: config.temperature,
     maxRetries: clientRetries,
-    callbacks: [noteMessage],
+    callbacks: [noteAnswer],
   });
 }

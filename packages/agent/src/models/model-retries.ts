@@ -43,7 +43,7 @@ export function modelRetries(config: ModelConfig): AgentMiddleware {
         try {
           return await inAttempt(noted, async () => {
             const answer = await handler(call);
-            checkAnswer(answer, config.provider);
+            checkAnswer(answer, config.provider, noted.finishReason);
             return answer;
           });
         } catch (error) {
