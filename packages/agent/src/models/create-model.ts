@@ -1,5 +1,7 @@
 import type { CallbackHandlerMethods } from "@langchain/core/callbacks/base";
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models";
+import type { BaseMessageChunk } from "@langchain/core/messages";
+import type { OpenAIClient } from "@langchain/openai";
 import { currentAttempt } from "./attempt.ts";
 import { createModelFetch } from "./model-fetch.ts";
 import type { AnthropicModelConfig, ModelConfig, OllamaModelConfig, OpenAiModelConfig } from "./model-config.ts";
@@ -59,10 +61,24 @@ async function createAnthropic(config: AnthropicModelConfig): Promise<BaseChatMo
 }
 
 async function createOpenAi(config: OpenAiModelConfig): Promise<BaseChatModel> {
-  const { ChatOpenAI } = await import("@langchain/openai");
+  const { ChatOpenAI, ChatOpenAICompletions } = await import("@langchain/openai");
+  /** Keeps a streamed refusal, which the client drops: the answer would be an empty one. */
+  class Completions extends ChatOpenAICompletions {
+    protected override _convertCompletionsDeltaToBaseMessageChunk(
+      delta: Record<string, unknown>,
+      response: OpenAIClient.Chat.Completions.ChatCompletionChunk,
+      role?: OpenAIClient.Chat.ChatCompletionRole,
+    ): BaseMessageChunk {
+      // oxlint-disable-next-line no-underscore-dangle -- LangChain's name; there is no other place that sees the refusal
+      const chunk = super._convertCompletionsDeltaToBaseMessageChunk(delta, response, role);
+      const { refusal } = delta;
+      if (typeof refusal === "string") chunk.additional_kwargs["refusal"] = refusal;
+      return chunk;
+    }
+  }
   // Never `streaming: true`: the client then counts tokens with a table that it fetches from the internet. Streaming
   // the graph streams the model without it.
-  return new ChatOpenAI({
+  const fields = {
     model: config.model,
     apiKey: config.apiKey,
     configuration: { baseURL: config.baseUrl ?? "https://api.openai.com/v1", fetch: createModelFetch("openai") },
@@ -70,7 +86,8 @@ async function createOpenAi(config: OpenAiModelConfig): Promise<BaseChatModel> {
     temperature: config.temperature,
     maxRetries: clientRetries,
     callbacks: [noteAnswer],
-  });
+  };
+  return new ChatOpenAI({ ...fields, completions: new Completions(fields) });
 }
 
 async function createOllama(config: OllamaModelConfig): Promise<BaseChatModel> {

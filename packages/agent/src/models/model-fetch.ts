@@ -26,7 +26,7 @@ export function createModelFetch(provider: ModelProvider): typeof globalThis.fet
     }
     if (provider !== "ollama" || response.body === null) return response;
     const { status, headers } = response;
-    return new Response(response.body.pipeThrough(wholeLines()), { status, headers });
+    return new Response(ReadableStream.from(wholeLines(response.body)), { status, headers });
   };
 }
 
@@ -38,21 +38,24 @@ async function asOllamaError(response: Response): Promise<Response> {
   return Response.json({ error: text === "" ? `${status} ${statusText}` : text }, { status });
 }
 
-function wholeLines(): TransformStream<Uint8Array, Uint8Array> {
+/** The lines as they came; a bad one ends them, once those before it have been read. */
+async function* wholeLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const decoder = new TextDecoder();
+  const encoder = new TextEncoder();
   let rest = "";
-  const check = (line: string): void => {
-    if (line.trim() !== "") checkLine(line);
-  };
-  return new TransformStream({
-    transform(chunk, controller) {
-      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      lines.forEach(check);
-      controller.enqueue(chunk);
-    },
-    flush: () => check(rest + decoder.decode()),
-  });
+  for await (const chunk of body) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      if (line.trim() === "") continue;
+      checkLine(line);
+      yield encoder.encode(`${line}\n`);
+    }
+  }
+  rest += decoder.decode();
+  if (rest.trim() === "") return;
+  checkLine(rest);
+  yield encoder.encode(rest);
 }
 
 function checkLine(line: string): void {
