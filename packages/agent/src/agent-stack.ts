@@ -17,6 +17,8 @@ import { createToolLedger } from "./middleware/tool-ledger.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { restBetweenAttempts, runGate } from "./run-control/gate-middleware.ts";
 import { requestOwnPause } from "./run-control/run-gate.ts";
+import { subAgentMiddleware, type TaskTarget } from "./sub-agents/task-tool.ts";
+import type { HasTool } from "./sub-agents/tool-lists.ts";
 
 /** What all agents of the tree share. */
 export interface StackParts {
@@ -35,6 +37,10 @@ export interface StackedAgent {
   readonly model: ModelConfig;
   /** Whether people speak to it: true for the root alone. */
   readonly listens: boolean;
+  /** Which of the tools that every agent could have this one has. */
+  readonly has: HasTool;
+  /** The agents that it can hand tasks to. */
+  readonly targets: readonly TaskTarget[];
 }
 
 /**
@@ -55,10 +61,11 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
         });
 
   // Outermost first, for model calls and tool calls alike. The order is part of what each of them promises.
-  return ({ listens, model }) => [
+  return ({ listens, model, has, targets }) => [
     // Tools of deepagents' and ours.
-    fileTools(backend, { execute, outputLimit: toolOutputLimit }),
-    todoListMiddleware() as AgentMiddleware,
+    fileTools(backend, { execute, outputLimit: toolOutputLimit, has }),
+    ...(has("write_todos") ? [todoListMiddleware() as AgentMiddleware] : []),
+    subAgentMiddleware(has("task") ? targets : []),
 
     // Around a model call with all its attempts: what the model is shown.
     repeatedCalls({ most: limits.maxRepeatedCalls }),

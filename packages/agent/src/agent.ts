@@ -19,10 +19,14 @@ export interface AgentOptions {
   readonly context: AgentContext;
   /** Where the agent's commands run and its files live. The caller disposes of it. */
   readonly sandbox: Sandbox;
-  /** Agents that this one can hand tasks to, besides `general-purpose`, which is always there. */
+  /** Agents that this one can hand tasks to, besides `general-purpose`, which is always there. They may hand on to each other. */
   readonly subAgents?: readonly SubAgentSpec[];
   /** Tools besides those of the sandbox, such as those of MCP servers. Sub-agents have them too. */
   readonly tools?: readonly StructuredTool[];
+  /** The only tools that the agent has, by name, those of the sandbox included; `*` stands for any characters. Empty: all. */
+  readonly allowedTools?: readonly string[];
+  /** Tools that the agent does not have, by name; `*` stands for any characters. They win over `allowedTools`. */
+  readonly disallowedTools?: readonly string[];
   /**
    * Keeps a tool's effect from happening twice when a run goes on after a crash. Without it tools are run at least once.
    * One ledger serves one run.
@@ -81,6 +85,15 @@ export interface SubAgentSpec {
   readonly model?: ModelConfig;
   /** Tools besides those of the sandbox, in place of the agent's `tools`. Default: the agent's. */
   readonly tools?: readonly StructuredTool[];
+  /**
+   * As the agent's, and in place of the agent's lists. Empty: it has what those allow, its own `tools`, and `task` when it has
+   * `subAgents`.
+   */
+  readonly allowedTools?: readonly string[];
+  /** As the agent's. */
+  readonly disallowedTools?: readonly string[];
+  /** Which of the agent's `subAgents` it can hand tasks to, by name; not in a circle. Default: none. */
+  readonly subAgents?: readonly string[];
 }
 
 /** An agent that is ready to run; holds no connection and needs no closing. */

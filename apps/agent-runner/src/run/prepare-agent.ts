@@ -3,6 +3,7 @@ import type { ResourceClients } from "@stigmer/client";
 import type { Session } from "@stigmer/protos/session/v1";
 import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import type { SkillInUse } from "@stigmer/status";
+import { describeSubAgents } from "./describe-sub-agents.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
@@ -68,12 +69,12 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         notice: workspace.notice,
       },
       sandbox,
-      subAgents: (agent.spec?.subAgents ?? []).map(({ name, description, instructions }) => ({
-        name,
-        description,
-        instructions,
-        skillsSection: written.sectionOf(name),
-      })),
+      subAgents: await describeSubAgents(agent.spec?.subAgents ?? [], {
+        resolveModel: dependencies.resolveModel,
+        skillsSectionOf: written.sectionOf,
+      }),
+      allowedTools: agent.spec?.tools,
+      disallowedTools: agent.spec?.disallowedTools,
       ledger: createLedger(mask),
       maskToolOutput: mask.apply,
       limits: limitsOf(agent, execution),

@@ -19,6 +19,9 @@ const ownTools: Readonly<Record<string, ToolCallClass | "graph">> = {
   write_todos: "graph",
 };
 
+/** The tools that every agent could have. */
+export const ownToolNames: readonly string[] = Object.keys(ownTools);
+
 /** Whether an agent has a tool of this name anyway. */
 export function isOwnTool(name: string): boolean {
   return Object.hasOwn(ownTools, name);

@@ -1,11 +1,14 @@
 import type { StructuredTool } from "@langchain/core/tools";
 import { type AnyBackendProtocol, createFilesystemMiddleware } from "deepagents";
 import type { AgentMiddleware } from "langchain";
+import type { HasTool } from "../sub-agents/tool-lists.ts";
 
 export interface FileToolsOptions {
   readonly execute: StructuredTool;
   /** Bytes that one read of a file may give. */
   readonly outputLimit: number;
+  /** Which of the tools the agent has. */
+  readonly has: HasTool;
 }
 
 /**
@@ -13,12 +16,16 @@ export interface FileToolsOptions {
  * passing a tool named `execute` beside it would be refused as a collision. Theirs would also put long results aside, outside of
  * the ledger; `longResults` does that for all tools.
  */
-export function fileTools(backend: AnyBackendProtocol, { execute, outputLimit }: FileToolsOptions): AgentMiddleware {
+export function fileTools(
+  backend: AnyBackendProtocol,
+  { execute, outputLimit, has }: FileToolsOptions,
+): AgentMiddleware {
   const { wrapToolCall: _, ...theirs } = createFilesystemMiddleware({
     backend,
     tools: ["ls", "read_file", "write_file", "edit_file", "delete", "glob", "grep"],
     // By their count, four characters are a token.
     toolTokenLimitBeforeEvict: Math.ceil(outputLimit / 4),
   }) as AgentMiddleware;
-  return { ...theirs, tools: [...(theirs.tools ?? []), execute] };
+  const tools = [...(theirs.tools ?? []), execute];
+  return { ...theirs, tools: tools.filter((tool) => typeof tool.name === "string" && has(tool.name)) };
 }

@@ -1,0 +1,29 @@
+import type { ModelConfig, SubAgentSpec } from "@stigmer/agent";
+import type { SubAgent } from "@stigmer/protos/agent/v1";
+
+/** What has been fetched or started for sub-agents, or can be. */
+export interface SubAgentParts {
+  /** The model of this name. Throws `RunError` when there is none. */
+  readonly resolveModel: (modelName: string) => Promise<ModelConfig>;
+  /** What the prompt of the sub-agent of this name says about its skills. */
+  readonly skillsSectionOf: (subAgentName: string) => string | undefined;
+}
+
+/** The manifest's sub-agents as the agent takes them. */
+export async function describeSubAgents(
+  subAgents: readonly SubAgent[],
+  { resolveModel, skillsSectionOf }: SubAgentParts,
+): Promise<SubAgentSpec[]> {
+  return Promise.all(
+    subAgents.map(async (subAgent) => ({
+      name: subAgent.name,
+      description: subAgent.description,
+      instructions: subAgent.instructions,
+      skillsSection: skillsSectionOf(subAgent.name),
+      model: subAgent.modelName === "" ? undefined : await resolveModel(subAgent.modelName),
+      allowedTools: subAgent.tools,
+      disallowedTools: subAgent.disallowedTools,
+      subAgents: subAgent.subAgents,
+    })),
+  );
+}

@@ -1,0 +1,110 @@
+import { AIMessage, type BaseMessage, HumanMessage, ToolMessage } from "@langchain/core/messages";
+import type { RunnableConfig } from "@langchain/core/runnables";
+import { type StructuredTool, tool, type ToolRuntime } from "@langchain/core/tools";
+import { isGraphBubbleUp } from "@langchain/langgraph";
+import { type AgentMiddleware, createMiddleware } from "langchain";
+import { z } from "zod";
+import type { ModelConfig } from "../models/model-config.ts";
+import { toAgentError } from "../to-agent-error.ts";
+
+/** The part of LangGraph's compiled graph that a task needs. */
+export interface SubAgentGraph {
+  invoke(input: object, config: RunnableConfig): Promise<{ readonly messages?: readonly BaseMessage[] }>;
+}
+
+/** A sub-agent that tasks can be handed to. */
+export interface TaskTarget {
+  readonly name: string;
+  /** Tells the model when to hand a task to it. */
+  readonly description: string;
+  readonly model: ModelConfig;
+  /** Made when the first task is handed over, and once. */
+  graph(): SubAgentGraph;
+}
+
+/**
+ * Takes the place of deepagents' middleware of the same name, whose `task` tool gives a sub-agent none: here a sub-agent is an
+ * agent like any other. Without targets the agent has no such tool.
+ */
+export function subAgentMiddleware(targets: readonly TaskTarget[]): AgentMiddleware {
+  return createMiddleware({
+    name: "subAgentMiddleware",
+    tools: targets.length === 0 ? [] : [createTaskTool(targets)],
+  }) as AgentMiddleware;
+}
+
+function createTaskTool(targets: readonly TaskTarget[]): StructuredTool {
+  const byName = new Map(targets.map((target) => [target.name, target]));
+  const names = [...byName.keys()].join(", ");
+  const task = tool(
+    async ({ description, subagent_type: type }, runtime: ToolRuntime) => {
+      const target = byName.get(type);
+      if (target === undefined) throw new Error(`There is no sub-agent "${type}". Known: ${names}.`);
+      return new ToolMessage({
+        content: await runTask(target, description, runtime),
+        tool_call_id: runtime.toolCallId ?? "",
+        name: "task",
+        status: "success",
+      });
+    },
+    {
+      name: "task",
+      description: describeTask(targets),
+      schema: z.object({
+        description: z
+          .string()
+          .min(1)
+          .describe("The whole task: the sub-agent knows nothing else of your conversation"),
+        subagent_type: z.string().describe(`The sub-agent: ${names}`),
+      }),
+    },
+  );
+  return task as unknown as StructuredTool;
+}
+
+/**
+ * Runs within the parent's step: its events come under the namespace of the call, its checkpoints lie below the parent's. When
+ * the parent goes on after a crash, a pause or an interrupt, so does the sub-agent; LangGraph then takes no input.
+ */
+async function runTask(target: TaskTarget, description: string, runtime: ToolRuntime): Promise<string> {
+  const { config } = runtime as unknown as { readonly config: RunnableConfig };
+  // LangGraph gives the id of no checkpoint, and takes its mere presence for the wish to go back to one: it would run again what
+  // has ended beside a call that has not.
+  const configurable: Record<string, unknown> = { ...config.configurable, ls_agent_type: "subagent" };
+  delete configurable["checkpoint_id"];
+  const input = {
+    messages: [new HumanMessage(description)],
+    // Of its own: its summarised history must not run into the parent's file.
+    _summarizationSessionId: `session_${crypto.randomUUID().slice(0, 8)}`,
+  };
+  try {
+    const { messages = [] } = await target.graph().invoke(input, {
+      ...config,
+      signal: runtime.signal,
+      metadata: { ...config.metadata, lc_agent_name: target.name },
+      configurable,
+    });
+    return reportOf(messages);
+  } catch (error) {
+    if (isGraphBubbleUp(error) || runtime.signal?.aborted === true) throw error;
+    throw toAgentError(error, target.model);
+  }
+}
+
+/** The last thing that the sub-agent said. */
+function reportOf(messages: readonly BaseMessage[]): string {
+  const said = messages.filter((message) => AIMessage.isInstance(message)).map(({ text }) => text.trim());
+  return said.findLast((text) => text !== "") ?? "The sub-agent ended without a report.";
+}
+
+function describeTask(targets: readonly TaskTarget[]): string {
+  return `Hands a task to a sub-agent, which works on it by itself in a context of its own and returns one report.
+
+The sub-agents:
+${targets.map(({ name, description }) => `- ${name}: ${description}`).join("\n")}
+
+- A sub-agent sees nothing of your conversation: say in the description what to do, what it needs to know, and what to report.
+- You alone read its report: tell the user what matters in it.
+- Hand over tasks that don't depend on each other in one message, so that they are worked on side by side.
+- Do small things yourself.`;
+}
