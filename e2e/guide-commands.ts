@@ -23,7 +23,7 @@ export interface GuideOptions {
   readonly platform: LocalPlatform;
   /** Beside those that `stigmer` needs. */
   readonly env?: Readonly<Record<string, string>>;
-  /** For all commands together. Default 120,000. */
+  /** For all commands together. Default 300,000: the machine may be busy. */
   readonly timeoutMs?: number;
 }
 
@@ -35,7 +35,7 @@ export interface RanBlock {
 }
 
 /** Throws with the line of the guide where it is not as it says. */
-export async function runGuide({ guide, platform, env, timeoutMs = 120_000 }: GuideOptions): Promise<RanBlock[]> {
+export async function runGuide({ guide, platform, env, timeoutMs = 300_000 }: GuideOptions): Promise<RanBlock[]> {
   const blocks = readBlocks(await readFile(guide, "utf8"));
   const commands = blocks.filter(({ kind }) => kind === "sh" || kind === "fails");
   if (commands.length === 0) throw new Error(`${guide} has no \`\`\`sh block`);

@@ -20,7 +20,7 @@ it("has a scenario for every guide", async () => {
 
 it.concurrent.each(scenarios.map((scenario) => [basename(scenario, ".yaml"), scenario] as const))(
   "docs/guides/%s.md is as it says",
-  { timeout: 180_000 },
+  { timeout: 400_000 },
   async (_, scenario) => {
     await access(guideOf(scenario));
     await using platform = await startLocal(join(import.meta.dirname, scenario));

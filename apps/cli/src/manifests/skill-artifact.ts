@@ -1,6 +1,6 @@
 import { parseSkill, SkillError } from "@stigmer/skills";
 import type { Skill } from "@stigmer/protos/skill/v1";
-import { zipSync } from "fflate";
+import { zipFiles } from "../skills/zip-files.ts";
 
 /** What is wrong with a skill's Markdown, in words; empty when nothing is. */
 export function checkSkill(skill: Skill): string[] {
@@ -18,9 +18,7 @@ export function checkSkill(skill: Skill): string[] {
   }
 }
 
-/** The zip that is pushed: SKILL.md at its root. The same Markdown gives the same bytes, and so the same version hash. */
+/** The zip that is pushed: SKILL.md at its root, as `skill push` makes it of the same file. */
 export function skillArtifact(skillMd: string): Uint8Array {
-  // Zip has local time from 1980 on; a date made from local parts is the same in every time zone.
-  const mtime = new Date(1980, 0, 1);
-  return zipSync({ "SKILL.md": [new TextEncoder().encode(skillMd), { mtime, level: 9 }] });
+  return zipFiles([{ path: "SKILL.md", content: new TextEncoder().encode(skillMd), isExecutable: false }]);
 }
