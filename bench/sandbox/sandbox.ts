@@ -4,8 +4,10 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { Agent, request, type IncomingMessage } from "node:http";
 import { join } from "node:path";
-import { createSandbox, type Sandbox, type SandboxConfig } from "@stigmer/sandbox";
+import { text as readText } from "node:stream/consumers";
+import { createSandbox, type Sandbox, type SandboxBackendConfig } from "@stigmer/sandbox";
 import type { Figure } from "../report.ts";
 
 const rounds = 150;
@@ -16,25 +18,31 @@ const aimRatio = 1.15;
 const fileAimRatio = 1 / 0.9;
 
 export async function sandbox(): Promise<Readonly<Record<string, () => Promise<readonly Figure[]>>>> {
+  const [host, image] = process.env["STIGMER_TEST_DOCKER"]?.split(" ") ?? [];
   return {
-    filesystem: () => withSandbox("filesystem", filesystem),
-    ...(has("bwrap") && { isolated: () => withSandbox("isolated", isolated) }),
-    files: () => withSandbox("filesystem", files),
+    filesystem: () => withSandbox({ type: "filesystem" }, filesystem),
+    ...(has("bwrap") && { isolated: () => withSandbox({ type: "isolated" }, isolated) }),
+    ...(host !== undefined && {
+      docker: () => withSandbox({ type: "docker", host, image, pull: "never" }, (made) => docker(made, host)),
+    }),
+    files: () => withSandbox({ type: "filesystem" }, files),
   };
 }
 
 const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
 
 async function withSandbox<T>(
-  type: SandboxConfig["type"],
+  backend: SandboxBackendConfig,
   use: (sandbox: Sandbox, directory: string) => Promise<T>,
 ): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), "bench-sandbox-"));
-  const made = await createSandbox({ type, rootDir: directory });
+  // Made by the sandbox, so that it belongs to whom its commands run as.
+  const rootDir = join(directory, "workspace");
+  const made = await createSandbox({ ...backend, rootDir });
   try {
-    return await use(made, directory);
+    return await use(made, rootDir);
   } finally {
-    await made.dispose();
+    await made.dispose({ remove: true });
     await rm(directory, { recursive: true });
   }
 }
@@ -69,6 +77,33 @@ async function isolated(sandbox: Sandbox, directory: string): Promise<Figure[]> 
     { name: "isolated: execute('true')", samples: executed, baseline, aimRatio },
     { name: "isolated: a sandbox made and disposed", samples: made, baseline },
   ];
+}
+
+/** What any client of the engine's API does for one command, in the same container: make it, start it, hear it out, ask how it ended. */
+async function docker(sandbox: Sandbox, host: string): Promise<Figure[]> {
+  const container = sandbox.id.slice("docker:".length);
+  const agent = new Agent({ keepAlive: true });
+  const ask = async (method: string, path: string, body?: object): Promise<string> => {
+    const text = body === undefined ? "" : JSON.stringify(body);
+    const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
+    const asked = request({ socketPath: host.slice("unix://".length), agent, method, path, headers });
+    asked.end(text);
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    const said = await readText(answer);
+    if ((answer.statusCode ?? 500) >= 400) throw new Error(`${method} ${path}: ${said}`);
+    return said;
+  };
+  const raw = async (): Promise<void> => {
+    const command = { AttachStdout: true, AttachStderr: true, Cmd: ["/bin/sh", "-c", "true"] };
+    const { Id } = JSON.parse(await ask("POST", `/containers/${container}/exec`, command)) as { Id: string };
+    await ask("POST", `/exec/${Id}/start`, { Detach: false, Tty: false });
+    const { ExitCode } = JSON.parse(await ask("GET", `/exec/${Id}/json`)) as { ExitCode: number };
+    if (ExitCode !== 0) throw new Error(`The raw exec ended with ${ExitCode}.`);
+  };
+  const { executed, exec } = await inTurns(rounds, { executed: () => sandbox.execute("true"), exec: raw });
+  agent.destroy();
+  const baseline = { name: "docker exec by the engine's API", samples: exec };
+  return [{ name: "docker: execute('true')", samples: executed, baseline, aimRatio }];
 }
 
 async function files(sandbox: Sandbox, directory: string): Promise<Figure[]> {
