@@ -12,7 +12,10 @@ interface ExampleCheck {
   check(workspaceDir: string, output: string): void;
 }
 
-const examples = ["repo-doctor", "csv-analyst", "skill-user"].map((name) => [name, join(repository, "examples", name)]);
+const examples = ["repo-doctor", "csv-analyst", "skill-user", "log-detective"].map((name) => [
+  name,
+  join(repository, "examples", name),
+]);
 
 it.each(examples)("%s says nothing of the scripted model in its manifests", async (_, folder) => {
   const manifests = (await readdir(folder)).filter((file) => file.endsWith(".yaml") && file !== "scenario.yaml");

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadScenario, startScriptedModel } from "@stigmer/scripted-model";
 import * as csvAnalyst from "@stigmer/examples/csv-analyst";
 import { makeSales } from "@stigmer/examples/csv-analyst/make-sales";
+import * as logDetective from "@stigmer/examples/log-detective";
 import * as repoDoctor from "@stigmer/examples/repo-doctor";
 import * as skillUser from "@stigmer/examples/skill-user";
 
@@ -32,6 +33,13 @@ const examples = [
     message: skillUser.message,
     prepare: skillUser.prepare,
     check: skillUser.check,
+  },
+  {
+    name: "log-detective",
+    skill: undefined,
+    message: logDetective.message,
+    prepare: logDetective.prepare,
+    check: logDetective.check,
   },
 ];
 
@@ -113,7 +121,7 @@ async function runAgent(url: string, system: string, message: string): Promise<{
         max_tokens: 8000,
         system,
         messages,
-        tools: Object.keys(tools).map((name) => ({ name, input_schema: { type: "object" } })),
+        tools: [...Object.keys(tools), "task"].map((name) => ({ name, input_schema: { type: "object" } })),
       }),
     });
     const body = (await response.json()) as { content?: Block[] };
@@ -124,7 +132,10 @@ async function runAgent(url: string, system: string, message: string): Promise<{
     if (calls.length === 0) return { output: content.map((block) => block.text).join(""), turns };
     const results: object[] = [];
     for (const { id, name, input } of calls) {
-      const run = tools[name];
+      // A sub-agent is an agent like this one.
+      const handOver = async (args: Arguments): Promise<string> =>
+        (await runAgent(url, system, text(args, "description"))).output;
+      const run = name === "task" ? handOver : tools[name];
       if (run === undefined) throw new Error(`no tool ${name}`);
       results.push({ type: "tool_result", tool_use_id: id, content: await run(input) });
     }
