@@ -125,11 +125,10 @@ function modelsOf(config: Config): (modelName: string | undefined) => Promise<Mo
     if (!file.ok) throw new RunError(file.problems.map(({ message }) => message).join("; "));
     const choice = { modelName, file: file.file.llm };
     const withoutOllama = config.resolveModel({ ...choice, ollamaReachable: false });
-    // Ollama is asked only when nothing else names a model: a probe of a port that drops packets takes its time.
-    const model =
-      withoutOllama.provider === "none" && (await probeOllama(config.ollamaBaseUrl))
-        ? config.resolveModel({ ...choice, ollamaReachable: true })
-        : withoutOllama;
+    const withOllama = config.resolveModel({ ...choice, ollamaReachable: true });
+    // Ollama is asked only when that decides: a probe of a port that drops packets takes its time.
+    const decides = withoutOllama.provider === "none" && withOllama.provider !== "none";
+    const model = decides && (await probeOllama(config.ollamaBaseUrl)) ? withOllama : withoutOllama;
     if (model.provider === "none") throw new RunError(model.hint);
     return model;
   };

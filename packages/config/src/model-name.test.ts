@@ -10,6 +10,11 @@ test.each([
   ["ollama:qwen2.5-coder:7b", { provider: "ollama", model: "qwen2.5-coder:7b" }],
   [" openai: ", { provider: "openai" }],
   ["", {}],
+  ["hf.co/bartowski/Llama-3.2-3B-GGUF:Q4_K_M", { model: "hf.co/bartowski/Llama-3.2-3B-GGUF:Q4_K_M" }],
+  ["ft:gpt-4o:acme", { model: "ft:gpt-4o:acme" }],
+  ["google:gemini-3", { unknownProvider: "google", model: "google:gemini-3" }],
+  ["antropic:claude-sonnet-4-5", { unknownProvider: "antropic", model: "antropic:claude-sonnet-4-5" }],
+  ["groq:meta/llama", { unknownProvider: "groq", model: "groq:meta/llama" }],
 ])("%j", (name, expected) => {
   expect(parseModelName(name)).toEqual(expected);
 });

@@ -55,6 +55,31 @@ test("a provider that is asked for and has no key is not replaced by another", (
   });
 });
 
+test("a provider that is not served here is told from a model of Ollama's", () => {
+  const none = (name: string) => ({
+    provider: "none",
+    hint: expect.stringContaining(`no model provider "${name}" (known: anthropic, openai, ollama)`) as string,
+  });
+  expect(resolve(keys, { modelName: "google:gemini-3" })).toEqual(none("google"));
+  expect(resolve(keys, { modelName: "antropic:claude-sonnet-4-5" })).toEqual(none("antropic"));
+  expect(resolve({ ...keys, STIGMER_LLM_MODEL: "groq:llama-4" })).toEqual(none("groq"));
+  expect(resolve({ ...keys, STIGMER_LLM_MODEL: "groq:llama-4" }, { modelName: "openai:o4" })).toMatchObject({
+    provider: "openai",
+    model: "o4",
+  });
+  expect(resolve(keys, { modelName: "qwen2.5-coder:7b" })).toMatchObject({ provider: "ollama" });
+});
+
+test("several names are resolved side by side", () => {
+  const names = ["claude-sonnet-4.5", "openai:gpt-5", "ollama:qwen2.5-coder:7b", "o3"];
+  expect(names.map((modelName) => resolve(keys, { modelName }))).toMatchObject([
+    { provider: "anthropic", model: "claude-sonnet-4-5", apiKey: "a-key" },
+    { provider: "openai", model: "gpt-5", apiKey: "o-key" },
+    { provider: "ollama", model: "qwen2.5-coder:7b" },
+    { provider: "openai", model: "o3", apiKey: "o-key" },
+  ]);
+});
+
 test("Ollama that is asked for need not be reachable", () => {
   expect(resolve({ STIGMER_LLM_PROVIDER: "ollama", OLLAMA_BASE_URL: "http://gpu:11434" })).toEqual({
     provider: "ollama",

@@ -1,6 +1,13 @@
 import type { LlmSection } from "./config-file.ts";
 import type { Environment } from "./environment.ts";
-import { defaultModels, type ModelName, type ModelProvider, parseModelName, providerOfModel } from "./model-name.ts";
+import {
+  defaultModels,
+  type ModelName,
+  modelProviders,
+  type ModelProvider,
+  parseModelName,
+  providerOfModel,
+} from "./model-name.ts";
 import { ConfigError } from "./problems.ts";
 import { readVariables, type Values } from "./read-variables.ts";
 
@@ -37,7 +44,7 @@ export interface ChooseModelOptions {
   readonly file?: LlmSection;
   /** Whether an Ollama answers at `OLLAMA_BASE_URL`. Only asked when nothing else names a model. */
   readonly ollamaReachable: boolean;
-  /** The execution's own `model_name`, which goes before everything else. */
+  /** The `model_name` of the execution, of its agent or of a sub-agent, which goes before everything else. */
   readonly modelName?: string;
 }
 
@@ -52,7 +59,7 @@ export type ModelValues = Pick<
 >;
 
 /**
- * Which model to use: the execution's name, `STIGMER_LLM_*`, `config.yaml`, `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, a
+ * Which model to use: the name that is asked for, `STIGMER_LLM_*`, `config.yaml`, `ANTHROPIC_API_KEY`, `OPENAI_API_KEY`, a
  * reachable Ollama, in this order. Each setting comes from the first that has it and is meant for the chosen provider: a
  * key, model or base URL given for one provider never goes to another. Throws `ConfigError` when a variable's value is wrong.
  */
@@ -68,6 +75,12 @@ export function chooseModel(values: ModelValues, options: ChooseModelOptions): R
   const ofEnv = layer(values.STIGMER_LLM_MODEL, values.STIGMER_LLM_PROVIDER);
   const ofFile = layer(file.model, file.provider);
 
+  const unknown = [ofExecution, ofEnv, ofFile].find((name) => name.model !== undefined)?.unknownProvider;
+  if (unknown !== undefined) {
+    const known = modelProviders.join(", ");
+    const hint = `There is no model provider "${unknown}" (known: ${known}). Name a model as provider:model.`;
+    return { provider: "none", hint };
+  }
   const configured = ofEnv.provider ?? ofFile.provider;
   const provider = ofExecution.provider ?? configured ?? available(values, options.ollamaReachable);
   if (provider === undefined) return { provider: "none", hint: hintWithoutProvider(values) };
@@ -104,7 +117,8 @@ export function chooseModel(values: ModelValues, options: ChooseModelOptions): R
 
 function layer(name: string | undefined, provider?: ModelProvider): ModelName {
   const parsed = name === undefined ? {} : parseModelName(name);
-  const known = provider ?? parsed.provider ?? (parsed.model && providerOfModel(parsed.model));
+  const inferred = parsed.unknownProvider === undefined && parsed.model && providerOfModel(parsed.model);
+  const known = provider ?? parsed.provider ?? (inferred || undefined);
   return { ...parsed, ...(known && { provider: known }) };
 }
 

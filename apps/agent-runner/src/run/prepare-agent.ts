@@ -7,6 +7,7 @@ import { describeSubAgents } from "./describe-sub-agents.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
+import { named } from "./run-error.ts";
 import { limitsOf, usedBy } from "./run-limits.ts";
 import type { SessionWorkspaces } from "./session-workspaces.ts";
 import { withEnvironment } from "./with-environment.ts";
@@ -32,7 +33,7 @@ export type PrepareAgent = (request: PrepareRequest) => Promise<PreparedRun>;
 export interface PrepareAgentDependencies {
   readonly workspaces: SessionWorkspaces;
   readonly checkpointer: AgentOptions["checkpointer"];
-  /** The model for an execution that may name one. Throws `RunError` when there is none. */
+  /** The model of a name, or the configured one. Throws `RunError` when there is none. */
   readonly resolveModel: (modelName: string | undefined) => Promise<ModelConfig>;
   readonly clock: () => Date;
 }
@@ -42,7 +43,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
   const writeSkills = createWriteSkills();
   return async ({ resolved, clients, threadId, createLedger }) => {
     const { execution, session, agent, environments, skills, variables } = resolved;
-    const model = await dependencies.resolveModel(execution.spec?.executionConfig?.modelName || undefined);
+    const model = await chooseModel(resolved, dependencies.resolveModel);
     const workspace = await dependencies.workspaces.get(session, (id) => rememberSandbox(clients, session, id));
     const environment = mergeEnvironment([
       agent.spec?.envSpec?.data ?? {},
@@ -98,6 +99,18 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       model: `${model.provider}:${model.model}`,
     };
   };
+}
+
+/** The model that the execution names, else its agent, else the configured one. Throws `RunError`, which names the field. */
+async function chooseModel(
+  { execution, agent }: ResolvedRun,
+  resolveModel: PrepareAgentDependencies["resolveModel"],
+): Promise<ModelConfig> {
+  const ofExecution = execution.spec?.executionConfig?.modelName;
+  if (ofExecution) return named("spec.execution_config.model_name", () => resolveModel(ofExecution));
+  const ofAgent = agent.spec?.modelName;
+  if (ofAgent) return named(`model_name of agent ${agent.metadata?.slug}`, () => resolveModel(ofAgent));
+  return resolveModel(undefined);
 }
 
 /** Stores the sandbox's id in the session, so that whoever runs the next turn comes back to it. */
