@@ -1,5 +1,6 @@
+import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { displayCommand } from "./display-command.ts";
 
 test.each([
@@ -45,6 +46,22 @@ test.each([
   ["   ", ""],
 ])("%j is shown as %j", (command, shown) => {
   expect(displayCommand(command)).toBe(shown);
+});
+
+describe("lines as agents write them", () => {
+  // One a line, with what it is shown as behind the last arrow; ⏎ is a line break.
+  const lines = readFileSync(new URL("__fixtures__/commands.txt", import.meta.url), "utf8")
+    .trimEnd()
+    .split("\n");
+  test.each(lines)("%s", (line) => {
+    const arrow = line.lastIndexOf(" → ");
+    expect(displayCommand(line.slice(0, arrow).replaceAll("⏎", "\n"))).toBe(line.slice(arrow + 3));
+  });
+
+  test("are some hundred, each once", () => {
+    expect(lines.length).toBeGreaterThan(400);
+    expect(new Set(lines).size).toBe(lines.length);
+  });
 });
 
 test("any text has a short one-line name that is well formed", () => {

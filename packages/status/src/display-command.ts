@@ -9,13 +9,13 @@ export function displayCommand(command: string): string {
   const first =
     simple.find((words, at) => isWorth(words, simple.slice(at + 1))) ?? simple.find((words) => words.length > 0);
   if (first === undefined) return shorten(command.slice(0, 4096).trim());
-  const nested = nestedScript(first);
+  const nested = nestedScript(first) ?? substituted(first);
   return nested === undefined ? shorten(name(first)) : displayCommand(nested);
 }
 
 /**
  * How each command of a line is named, without those that only prepare the ground, such as `cd`: `cd app && npm run build |
- * tee log` is `npm run build` and `tee`. What `sudo` runs is named with it.
+ * tee log` is `npm run build` and `tee`. What `sudo` and `xargs` run is named with them.
  */
 export function commandNames(command: string): string[] {
   const names = splitCommands(command).flatMap((words) => {
@@ -23,7 +23,8 @@ export function commandNames(command: string): string[] {
     const nested = nestedScript(bare);
     if (nested !== undefined) return commandNames(nested);
     if (bare.length === 0 || bare[0] === "cd") return [];
-    return [words.some((word) => word === "sudo") ? `sudo ${name(bare)}` : name(bare)];
+    const by = ["sudo", "xargs"].filter((wrapper) => words.some((word) => basename(word) === wrapper));
+    return [[...by, name(bare)].join(" ")];
   });
   return [...new Set(names)];
 }
@@ -31,25 +32,31 @@ export function commandNames(command: string): string[] {
 /** How many words after the program belong to its name. */
 const subcommands: ReadonlyMap<string, number> = new Map(
   Object.entries({
-    1: "git kubectl docker podman npm pnpm yarn bun deno cargo go gh glab helm terraform tofu pulumi systemctl service journalctl brew apt apt-get dnf yum apk pacman snap pip pip3 pipx poetry uv conda mamba rustup dotnet mvn gradle gradlew make just bazel npx pnpx bunx uvx tsx stigmer temporal buf openssl heroku flyctl fly vercel netlify supabase redis-cli launchctl minikube kind k3d argocd flux istioctl ansible vagrant packer nomad consul vault doctl eksctl turbo nx composer bundle rails rake mix tmux ip nix pm2 jj hg svn",
-    2: "aws az",
-    3: "gcloud",
+    1: "git kubectl docker podman npm pnpm yarn bun deno cargo go gh glab helm terraform tofu pulumi systemctl service brew apt apt-get dnf yum apk snap pip pip3 pipx poetry uv conda mamba rustup dotnet mvn gradle gradlew make just bazel npx pnpx bunx uvx stigmer temporal buf openssl heroku flyctl fly vercel netlify supabase redis-cli launchctl minikube kind k3d argocd flux istioctl vagrant packer nomad consul vault doctl eksctl turbo nx composer bundle rails rake mix tmux ip nix pm2 jj hg svn gradlew mvnw ruff alembic golangci-lint wrangler docker-compose kustomize gsutil",
+    2: "aws az gcloud",
   }).flatMap(([depth, names]) => names.split(" ").map((each): [string, number] => [each, Number(depth)])),
 );
 
 /** Subcommands that only open a group: one word more says what runs. */
 const groups: ReadonlySet<string> = new Set(
-  "docker compose,docker container,docker image,docker volume,docker network,docker buildx,podman compose,podman container,npm run,pnpm run,yarn run,bun run,deno task,pnpm exec,npm exec,gh pr,gh issue,gh run,gh repo,gh workflow,gh release,git remote,git stash,git worktree,git submodule,kubectl rollout,kubectl config,kubectl top,helm repo,uv run,uv pip,poetry run,bundle exec,pulumi stack,terraform state,temporal workflow,temporal server,conda env,mise run".split(
+  "vault kv,argocd app,supabase db,doctl compute,nomad job,glab mr,glab issue,glab ci,turbo run,pnpm dlx,yarn dlx,pipx run,conda run,deno run,az network,az storage,az webapp,gcloud alpha,gcloud artifacts,gcloud beta,gcloud builds triggers,gcloud compute,gcloud container,gcloud iam,gcloud pubsub,gcloud run jobs,gcloud run services,gcloud sql,gcloud storage buckets,docker compose,docker container,docker image,docker system,docker volume,docker network,docker buildx,docker stack,docker context,git bisect,git config,gh auth,gh secret,terraform workspace,kubectl auth,kubectl create secret,go mod,nix flake,podman compose,podman container,npm run,pnpm run,yarn run,bun run,deno task,pnpm exec,npm exec,gh pr,gh issue,gh run,gh repo,gh workflow,gh release,git remote,git stash,git worktree,git submodule,kubectl rollout,kubectl config,kubectl top,helm repo,uv run,uv pip,poetry run,bundle exec,pulumi stack,terraform state,temporal workflow,temporal server,conda env,mise run".split(
     ",",
   ),
 );
 
+/** Subcommands of groups that open none. */
+const leaves: ReadonlySet<string> = new Set(["gcloud compute ssh", "gcloud compute scp"]);
+
 /** Options before a subcommand whose value is a word of its own. */
 const valued: ReadonlySet<string> = new Set(
-  "-C -c -n -f --namespace --context --kubeconfig --cluster --profile --region --project --output -o --git-dir --work-tree --prefix --filter -F --dir --cwd -H --host --file --manifest-path --toolchain --subscription --config -p --package".split(
+  "-C -c -n -f --namespace --context --kubeconfig --cluster --profile --region --project --output -o --git-dir --work-tree --prefix --filter -F --dir --cwd -H --host --file --manifest-path --toolchain --subscription --config -p --package --with".split(
     " ",
   ),
 );
+/** The same, of one program alone. */
+const valuedOf: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  ["redis-cli", new Set("-h -p -a -n -u".split(" "))],
+]);
 
 /** Programs that run the rest of their words, with those of their options that take a value. */
 const wrappers: ReadonlyMap<string, ReadonlySet<string>> = new Map(
@@ -71,24 +78,40 @@ const wrappers: ReadonlyMap<string, ReadonlySet<string>> = new Map(
     strace: "-e -o -p -s",
     caffeinate: "-t -w",
     watch: "-n --interval",
+    xargs: "-a -d -E -I -L -n -P -s --delimiter --max-args --max-procs --replace",
+    unbuffer: "",
+    chronic: "",
+    dotenv: "-e -f",
+    "cross-env": "",
   }).map(([program, options]): [string, ReadonlySet<string>] => [program, new Set(options.split(" "))]),
 );
 
 /** What only prepares the ground for the command that matters. */
 const preparing: ReadonlySet<string> = new Set(
-  "cd pushd popd export unset set shopt source . true : umask alias ulimit trap sleep mkdir wait".split(" "),
+  "cd pushd popd export unset set shopt source . true : umask alias ulimit trap sleep mkdir wait read local declare [ [[ test which type hash command chmod touch".split(
+    " ",
+  ),
+);
+/** The same, of programs that mostly do something else. */
+const preparingPhrases: ReadonlySet<string> = new Set(
+  "conda activate,mamba activate,nvm use,fnm use,pyenv shell,asdf shell,mise use,corepack enable".split(","),
 );
 /** What only feeds a pipe. */
 const feeding: ReadonlySet<string> = new Set(["echo", "printf", "cat", "yes"]);
-const keywords: ReadonlySet<string> = new Set(
-  "if then else elif fi do done while until for in ! { } ( ) [ [[ case esac".split(" "),
-);
-const interpreters: ReadonlySet<string> = new Set("python python3 node ruby perl php bash sh zsh dash deno".split(" "));
+const keywords: ReadonlySet<string> = new Set("if then else elif fi do done while until in ! { } ( ) esac".split(" "));
+const interpreters: ReadonlySet<string> = new Set("python python3 node tsx ruby perl php bash sh zsh dash".split(" "));
+/** Scripts that have subcommands themselves. */
+const commandScripts: ReadonlySet<string> = new Set(["manage.py", "artisan"]);
+/** Options whose value is the program itself. */
+const inlineCode: Readonly<Record<string, RegExp>> = { php: /^-r$/, node: /^(-e|-p|-pe|--eval|--print)$/ };
+const anyInlineCode: RegExp = /^(-|-c|-e|-E|-\w+e)$/;
 const shells: ReadonlySet<string> = new Set("bash sh zsh dash".split(" "));
 
 interface Words extends ReadonlyArray<string> {
   /** Whether what it prints goes into the command after it. */
   readonly piped?: boolean;
+  /** That it is run by `xargs`. */
+  readonly wrapped?: string;
 }
 
 /** Simple commands in order, quotes and comments understood, redirections dropped. */
@@ -122,6 +145,10 @@ function splitCommands(text: string): Words[] {
     } else if (char === "#" && word === undefined) {
       const end = text.indexOf("\n", at);
       at = end < 0 ? text.length : end - 1;
+    } else if (char === "`") {
+      const end = closingQuote(text, at);
+      word = (word ?? "") + text.slice(at, end + 1);
+      at = end;
     } else if (char === "$" && text.charAt(at + 1) === "(") {
       const end = closingParenthesis(text, at + 1);
       word = (word ?? "") + text.slice(at, end + 1);
@@ -159,7 +186,7 @@ function splitCommands(text: string): Words[] {
 function closingQuote(text: string, open: number): number {
   const quote = text.charAt(open);
   for (let at = open + 1; at < text.length; at += 1) {
-    if (text.charAt(at) === "\\" && quote === '"') at += 1;
+    if (text.charAt(at) === "\\" && quote !== "'") at += 1;
     else if (text.charAt(at) === quote) return at;
   }
   return text.length;
@@ -192,6 +219,10 @@ function strip(words: Words): Words {
   for (;;) {
     const [first, ...others] = rest;
     if (first === undefined) break;
+    // What a loop goes over is no command.
+    if (first === "for" || first === "select" || first === "case") return Object.assign([], { piped: words.piped });
+    // That asks where a program is.
+    if (first === "command" && /^-[vV]/.test(others[0] ?? "")) break;
     const options = wrappers.get(basename(first));
     if (keywords.has(first) || /^[A-Za-z_]\w*\+?=/.test(first)) rest = others;
     else if (options !== undefined && others.length > 0) {
@@ -199,7 +230,8 @@ function strip(words: Words): Words {
       if (basename(first) === "timeout" && /^[\d.]+[smhd]?$/.test(rest[0] ?? "")) rest = rest.slice(1);
     } else break;
   }
-  return Object.assign([...rest], { piped: words.piped });
+  const wrapped = words.find((word) => basename(word) === "xargs") && "xargs";
+  return Object.assign([...rest], { piped: words.piped, wrapped });
 }
 
 function afterOptions(words: readonly string[], withValue: ReadonlySet<string>): readonly string[] {
@@ -213,9 +245,24 @@ function afterOptions(words: readonly string[], withValue: ReadonlySet<string>):
 
 function isWorth(words: Words, later: readonly Words[]): boolean {
   const program = words[0] === undefined ? undefined : basename(words[0]);
-  if (program === undefined || preparing.has(program)) return false;
+  if (program === undefined || preparing.has(program) || preparingPhrases.has(`${program} ${words[1] ?? ""}`))
+    return false;
+  // What `xargs` runs on it is what the line is for.
+  if (words.piped === true && rest(later).some(({ wrapped }) => wrapped === "xargs")) return false;
   if (!feeding.has(program)) return true;
   return words.piped !== true || later.length === 0;
+}
+
+/** What prints the program that is run: only that is known of it. */
+function substituted(words: Words): string | undefined {
+  const found = /^(?:\$\((.*)\)|`(.*)`)$/s.exec(words[0] ?? "");
+  return found?.[1] ?? found?.[2];
+}
+
+/** The commands that are left of a pipeline. */
+function rest(later: readonly Words[]): readonly Words[] {
+  const last = later.findIndex(({ piped }) => piped !== true);
+  return last < 0 ? later : later.slice(0, last + 1);
 }
 
 /** The script of `bash -c '…'`. */
@@ -225,28 +272,38 @@ function nestedScript(words: Words): string | undefined {
   return flag < 0 ? undefined : words[flag + 1];
 }
 
-function name(words: Words): string {
+function name(words: readonly string[]): string {
   const program = basename(words[0] ?? "");
-  if (interpreters.has(program) && !subcommands.has(program)) return [program, ...script(words.slice(1))].join(" ");
+  if (interpreters.has(program)) return [program, ...script(program, words.slice(1))].join(" ");
+  const withValue = valuedOf.get(program) ?? valued;
   const parts = [program];
   let depth = subcommands.get(program) ?? 0;
-  for (let rest = afterOptions(words.slice(1), valued); depth > 0; depth -= 1) {
+  for (let rest = afterOptions(words.slice(1), withValue); depth > 0; depth -= 1) {
     const [next, ...others] = rest;
     if (next === undefined) break;
-    parts.push(next);
-    if (parts.length === 2 && groups.has(parts.join(" "))) depth += 1;
-    rest = afterOptions(others, valued);
+    // A toolchain of cargo.
+    if (next.startsWith("+")) depth += 1;
+    else parts.push(next);
+    if (leaves.has(parts.join(" "))) break;
+    if (!next.startsWith("+") && groups.has(parts.join(" "))) depth += 1;
+    rest = afterOptions(others, withValue);
   }
   return parts.join(" ");
 }
 
 /** `-m module` or the script's file name; nothing for inline code and a bare interpreter. */
-function script(words: readonly string[]): readonly string[] {
-  const [first, second] = words;
-  if (first === "-m" && second !== undefined) return ["-m", second];
-  if (first === "-c" || first === "-e" || first === "-") return [];
-  const file = words.find((word) => !word.startsWith("-"));
-  return file === undefined ? [] : [basename(file)];
+function script(program: string, words: readonly string[]): readonly string[] {
+  const inline = inlineCode[program] ?? anyInlineCode;
+  for (const [at, word] of words.entries()) {
+    if (word === "-m" && program.startsWith("python") && words[at + 1] !== undefined)
+      return ["-m", name(words.slice(at + 1))];
+    if (inline.test(word) || word === "-") return [];
+    if (word.startsWith("-")) continue;
+    const file = basename(word);
+    const next = words[at + 1];
+    return commandScripts.has(file) && next !== undefined && !next.startsWith("-") ? [file, next] : [file];
+  }
+  return [];
 }
 
 function basename(path: string): string {
