@@ -22,6 +22,13 @@ const calls: readonly (readonly [
   ["task", { subagent_type: "researcher", description: "…" }, "agent", "agents", "researcher"],
   ["search_issues", { query: "bug" }, "search", "search", "bug"],
   ["github__create_issue", { title: "x" }, "mcp", "github", "create_issue"],
+  ["files__edit_file", { path: "a" }, "mcp", "files", "edit_file"],
+  ["run_shell_command", { command: "git -C x status" }, "terminal", "shell", "git status"],
+  ["str_replace_based_edit_tool", { path: "a" }, "file", "files", "a"],
+  ["directory_tree", { path: "/a" }, "file", "files", "/a"],
+  ["get_file_info", { path: "/a" }, "file", "files", "/a"],
+  ["notebook_edit", { notebook_path: "a.ipynb" }, "code", "code", "a.ipynb"],
+  ["get", { key: "x" }, "generic", "tools", undefined],
   ["get_weather", { city: "Bern" }, "generic", "tools", undefined],
   ["execute", { command: 7 }, "terminal", "shell", undefined],
 ];
@@ -30,4 +37,10 @@ test.each(calls.map((call) => ({ call })))("$call.0 is drawn as $call.2", ({ cal
   const [name, args, type, group, display] = call;
   expect(inferComponent(name, args)).toMatchObject({ type, group });
   expect(inferComponent(name, args).display).toBe(display);
+});
+
+test("a tool of an MCP server is laid out as one of that name would be", () => {
+  expect(inferComponent("files__edit_file", {}).layout).toBe("diff");
+  expect(inferComponent("files__list_directory", {}).layout).toBe("list");
+  expect(inferComponent("files__sum", {}).layout).toBe("block");
 });

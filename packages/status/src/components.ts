@@ -29,29 +29,43 @@ const path = ["file_path", "path", "filename", "file", "target_file"];
 // The first row that matches decides, so exact names stand before families of names.
 const table: readonly Row[] = [
   {
-    names: /^(execute|bash|shell|sh|terminal|run_command|execute_command|run_shell)$/,
+    names: /^(execute|bash|shell|sh|zsh|terminal|run_command|execute_command|run_shell(_command)?|run_terminal_cmd)$/,
     type: "terminal",
     group: "shell",
     layout: "block",
     subject: ["command", "cmd"],
   },
   {
-    names: /^(python|python_repl|node_repl|run_code|execute_code|code_interpreter|eval)$/,
+    names: /^(python|python_repl|node_repl|run_(code|python|javascript)|execute_(code|python)|code_interpreter|eval)$/,
     type: "code",
     group: "code",
     layout: "block",
   },
   { names: /^task$/, type: "agent", group: "agents", layout: "block", subject: ["subagent_type"] },
   {
-    names: /^(edit_file|str_replace|apply_patch|multi_edit|patch_file)$/,
+    names: /^notebook_(read|edit)$/,
+    type: "code",
+    group: "code",
+    layout: "block",
+    subject: ["notebook_path", ...path],
+  },
+  {
+    names: /^(edit|edit_file|str_replace(_based_edit_tool|_editor)?|search_replace|apply_patch|multi_edit|patch_file)$/,
     type: "file",
     group: "files",
     layout: "diff",
     subject: path,
   },
-  { names: /^(ls|list_files|list_directory)$/, type: "file", group: "files", layout: "list", subject: path },
   {
-    names: /^(read|write|create|append|move|copy|delete|view|open)(_(text_|media_)?files?|_directory)?$/,
+    names: /^(ls|list_files|list_dir|list_directory(_with_sizes)?|directory_tree|list_allowed_directories)$/,
+    type: "file",
+    group: "files",
+    layout: "list",
+    subject: path,
+  },
+  {
+    names:
+      /^(read|write|create|append|move|rename|copy|delete|remove|view|open)(_(text_|media_|multiple_)?files?(_contents)?|_directory)?$|^get_file_(info|contents)$/,
     type: "file",
     group: "files",
     layout: "block",
@@ -85,7 +99,15 @@ const table: readonly Row[] = [
 export function inferComponent(name: string, args: Readonly<Record<string, unknown>>): Component {
   const separator = name.indexOf("__");
   if (separator > 0) {
-    return { type: "mcp", group: name.slice(0, separator), layout: "block", display: name.slice(separator + 2) };
+    // A server's tool takes as much room as one of that name would here.
+    const tool = name.slice(separator + 2);
+    const { type, layout } = inferComponent(tool, {});
+    return {
+      type: "mcp",
+      group: name.slice(0, separator),
+      layout: type === "generic" ? "block" : layout,
+      display: tool,
+    };
   }
   const row = table.find(({ names }) => names.test(name));
   if (row === undefined) return { type: "generic", group: "tools", layout: "inline" };
