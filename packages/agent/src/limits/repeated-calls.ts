@@ -41,7 +41,11 @@ export function findRepetitions(messages: readonly BaseMessage[]): readonly Repe
   return found;
 }
 
-/** JSON whose keys are in order. */
+/**
+ * JSON whose keys are in order.
+ *
+ * @internal for its own test.
+ */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === "object" && inner !== null && !Array.isArray(inner)
