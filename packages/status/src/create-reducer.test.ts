@@ -110,6 +110,14 @@ describe("text", () => {
       ],
       {},
     ],
+    [
+      "OpenAI summaries that are told twice",
+      [
+        { type: "reasoning", reasoning: "hm" },
+        { type: "text", text: "yes" },
+      ],
+      { additional_kwargs: { reasoning: { type: "reasoning", summary: [{ type: "summary_text", text: "hm" }] } } },
+    ],
     ["Ollama's field beside the text", "yes", { additional_kwargs: { reasoning_content: "hm" } }],
   ])("thinking is kept apart in %s", (_form, content, more) => {
     expect(after(piece("m", content, more), whole("m", content, more)).status.messages[1]).toMatchObject({

@@ -68,7 +68,8 @@ export function readMessage(value: unknown): StreamedMessage | undefined {
     id,
     partial: Array.isArray(fields["tool_call_chunks"]),
     text,
-    reasoning: reasoning + reasoningBeside(fields["additional_kwargs"]),
+    // OpenAI's newer client tells it in both places.
+    reasoning: reasoning === "" ? reasoningBeside(fields["additional_kwargs"]) : reasoning,
     toolCalls: readToolCalls(fields),
     tokens: readTokens(fields["usage_metadata"]),
     model: readModel(fields["response_metadata"]),

@@ -8,7 +8,8 @@ export function readRetryAfter(headers: Headers, now: () => number = Date.now): 
   const value = headers.get("retry-after");
   const seconds = numberOf(value);
   if (seconds !== undefined) return seconds * 1000;
-  const date = value === null ? Number.NaN : Date.parse(value);
+  // Bare numbers parse as years, and would be waits of no time at all.
+  const date = value !== null && /\d\d:\d\d/.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now());
 }
 
