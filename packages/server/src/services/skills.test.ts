@@ -106,3 +106,19 @@ describe("delete", () => {
     });
   });
 });
+
+it("gives an archive to nobody who may not read a skill with it", async () => {
+  await server.dispose();
+  server = await openTestServer({ mode: "cloud" });
+  const as = (org: string) => ({ headers: { "x-org": org } });
+  const request = { name: "greeter", artifact: archive("One.") };
+  const { status, metadata } = await server.skills.push({ ...request, org: "acme" }, as("acme"));
+  const key = { artifactStorageKey: status?.artifactStorageKey };
+  expect((await server.skills.getArtifact(key, as("acme"))).artifact).toHaveLength(request.artifact.length);
+  await expect(server.skills.getArtifact(key, as("other"))).rejects.toMatchObject({ code: Code.NotFound });
+  // Who pushes the same has it.
+  await server.skills.push({ ...request, org: "other" }, as("other"));
+  await server.skills.delete({ value: metadata?.id }, as("acme"));
+  expect((await server.skills.getArtifact(key, as("other"))).artifact).toHaveLength(request.artifact.length);
+  await expect(server.skills.getArtifact(key, as("acme"))).rejects.toMatchObject({ code: Code.NotFound });
+});

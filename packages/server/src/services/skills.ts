@@ -96,6 +96,19 @@ export function registerSkills(router: ConnectRouter, options: SkillServiceOptio
     });
   }
 
+  /** The key is the hash of the content, which others may know: only who may read a skill with it gets the content. */
+  async function mayRead(key: string, principal: Principal): Promise<boolean> {
+    for (const id of await store.skillVersions.skillsOf(key)) {
+      try {
+        await skills.get(id, principal);
+        return true;
+      } catch (error) {
+        if (ConnectError.from(error).code !== Code.NotFound) throw error;
+      }
+    }
+    return false;
+  }
+
   router.service(SkillCommandController, {
     push: async (request, context) => push(request, (await callOf(context)).principal),
     delete: async ({ value }, context) => remove(value, (await callOf(context)).principal),
@@ -110,8 +123,9 @@ export function registerSkills(router: ConnectRouter, options: SkillServiceOptio
         kind: "SkillList",
       }),
     getArtifact: async ({ artifactStorageKey: key }, context) => {
-      await callOf(context);
-      const artifact = /^[0-9a-f]{64}$/.test(key) ? await store.artifacts.get(key) : undefined;
+      const { principal } = await callOf(context);
+      const isKey = /^[0-9a-f]{64}$/.test(key);
+      const artifact = isKey && (await mayRead(key, principal)) ? await store.artifacts.get(key) : undefined;
       if (!artifact) throw new ConnectError(`artifact_storage_key: there is no artifact ${key}`, Code.NotFound);
       return create(GetArtifactResponseSchema, { artifact });
     },

@@ -16,6 +16,8 @@ export interface SkillVersionStore {
   tag(skillId: string, tag: string, hash: string): Promise<void>;
   /** `version` is a tag or a hash. */
   get(skillId: string, version: string): Promise<SkillVersion | undefined>;
+  /** The skills that have, or had, this version. */
+  skillsOf(hash: string): Promise<string[]>;
   /** Removes all versions and tags of a skill; answers the hashes that no other skill has. */
   deleteAll(skillId: string): Promise<string[]>;
 }

@@ -42,6 +42,11 @@ export function createSkillVersionStore(session: Session): SkillVersionStore {
       }),
     get: (skillId, version) =>
       session.read(async (sql) => fromRow(await sql.get<Row>(GET, { skill_id: skillId, version }))),
+    skillsOf: (hash) =>
+      session.read(async (sql) => {
+        const query = "SELECT skill_id FROM skill_versions WHERE hash = :hash ORDER BY skill_id";
+        return (await sql.all<{ skill_id: string }>(query, { hash })).map((row) => row.skill_id);
+      }),
     deleteAll: (skillId) =>
       session.write(async (sql) =>
         (await sql.all<{ hash: string }>(DELETE_ALL, { skill_id: skillId })).map(({ hash }) => hash),

@@ -36,6 +36,14 @@ export function createSkillVersionStore(session: Session): SkillVersionStore {
         const parameters = { skill_id: skillId, version };
         return fromRow(sql.get<Row>(BY_HASH, parameters) ?? sql.get<Row>(BY_TAG, parameters));
       }),
+    skillsOf: (hash) =>
+      session.read((sql) =>
+        sql
+          .all<{ skill_id: string }>("SELECT skill_id FROM skill_versions WHERE hash = :hash ORDER BY skill_id", {
+            hash,
+          })
+          .map((row) => row.skill_id),
+      ),
     deleteAll: (skillId) =>
       session.write((sql) => {
         const unused = sql.all<{ hash: string }>(

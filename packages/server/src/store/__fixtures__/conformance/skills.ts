@@ -30,7 +30,10 @@ export function skillCases(subject: Subject): void {
       await skillVersions.put(version("skl-1", HASH_B));
       await skillVersions.tag("skl-1", "stable", HASH_A);
       await skillVersions.put(version("skl-2", HASH_B));
+      expect(await skillVersions.skillsOf(HASH_B)).toEqual(["skl-1", "skl-2"]);
       expect(await skillVersions.deleteAll("skl-1")).toEqual([HASH_A]);
+      expect(await skillVersions.skillsOf(HASH_A)).toEqual([]);
+      expect(await skillVersions.skillsOf(HASH_B)).toEqual(["skl-2"]);
       expect(await skillVersions.get("skl-1", "stable")).toBeUndefined();
       expect(await skillVersions.deleteAll("skl-2")).toEqual([HASH_B]);
     });
