@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import {
+  createMcpConnections,
   createPostgresCheckpointer,
   createSqliteCheckpointer,
   createSqliteLedger,
@@ -14,6 +15,7 @@ import { type Config, probeOllama, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
 import { createTemporalWorker } from "@stigmer/engine/temporal";
 import type { Activities } from "@stigmer/engine";
+import { createSandbox } from "@stigmer/sandbox";
 import { createCleanupSandbox } from "./activities/cleanup-sandbox.ts";
 import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
@@ -32,7 +34,7 @@ export interface Runner {
   readonly worker: Worker;
   /** Whether the engine can give it work right now. */
   readonly connected: boolean;
-  /** Ends the sandboxes, closes the checkpoints and the ledger. After `worker.run` has ended. */
+  /** Ends MCP servers and sandboxes, closes the checkpoints and the ledger. After `worker.run` has ended. */
   close(): Promise<void>;
 }
 
@@ -43,7 +45,20 @@ export interface ComposeOptions {
   /** Names this runner in leases and logs; new at every start, so that a predecessor's leases are never taken for its own. */
   readonly runnerId: string;
   readonly logger: Logger;
+  /** This process's environment, for programs that are no agent's. */
+  readonly hostEnv: Readonly<Record<string, string | undefined>>;
 }
+
+/** What the `docker` program needs to find its engine, its plugins and its credentials. */
+const dockerVariables = [
+  "PATH",
+  "HOME",
+  "DOCKER_HOST",
+  "DOCKER_CONTEXT",
+  "DOCKER_CONFIG",
+  "DOCKER_CERT_PATH",
+  "DOCKER_TLS_VERIFY",
+];
 
 /** Throws with what this runner does not have. */
 export async function compose(options: ComposeOptions): Promise<Runner> {
@@ -65,7 +80,14 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
   const checkpointer = await openCheckpoints(config);
   const ledger = await createSqliteLedger({ path: join(dataDir, "tool-calls.db") });
   const resolveModel = modelsOf(config);
-  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, resolveModel, clock });
+  const mcp = createMcpConnections({
+    createProcessHost: (rootDir) =>
+      createSandbox({ type: "filesystem", rootDir, inheritEnv: "minimal", hostEnv: options.hostEnv }),
+    dockerEnv: Object.fromEntries(
+      dockerVariables.flatMap((name) => (options.hostEnv[name] ? [[name, options.hostEnv[name]]] : [])),
+    ),
+  });
+  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, mcp, resolveModel, clock });
   const activities: Activities = {
     ensureThread: createEnsureThread({ client, logger }),
     executeGraphton: createExecuteGraphton({
@@ -81,7 +103,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
       logger,
       clock,
     }),
-    cleanupSandbox: createCleanupSandbox({ workspaces, checkpointer, workspacesDir, dataDir, logger }),
+    cleanupSandbox: createCleanupSandbox({ workspaces, mcp, checkpointer, workspacesDir, dataDir, logger }),
   };
   const { worker, isConnected } = createWorker(options, activities);
   return {
@@ -90,6 +112,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
       return isConnected();
     },
     async close() {
+      await mcp.close();
       await workspaces.dispose();
       await checkpointer.close();
       ledger.close();

@@ -14,6 +14,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { header, startPlatform, type Platform } from "./__fixtures__/platform.ts";
+import { processesIn } from "./__fixtures__/processes-in.ts";
 import { until } from "./__fixtures__/until.ts";
 
 // What a run is, seen from the API: real server, real runner process, real tools; only the model's words are scripted.
@@ -255,11 +256,3 @@ describe("a run", () => {
     expect(effects).toEqual(["one", "two", "three"]);
   });
 });
-
-/** How many processes have their working directory there. */
-async function processesIn(directory: string): Promise<number> {
-  const { readlink } = await import("node:fs/promises");
-  const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
-  const directories = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => "")));
-  return directories.filter((cwd) => cwd === directory).length;
-}

@@ -61,7 +61,9 @@ export async function start(options: StartOptions): Promise<void> {
     const runnerId = `runner-${randomUUID()}`;
     await greet(config, { client, runnerId, ...options });
     if (shutdown.aborted) return;
-    life.runner = await compose({ config, client, version: options.version, runnerId, logger }).catch(cannotWork);
+    life.runner = await compose({ config, client, version: options.version, runnerId, logger, hostEnv: env }).catch(
+      cannotWork,
+    );
     await work(life, { config, logger, ...options });
   } finally {
     for (const close of closers.toReversed()) await close();

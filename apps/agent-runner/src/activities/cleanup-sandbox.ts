@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { McpConnections } from "@stigmer/agent";
 import type { Activities } from "@stigmer/engine";
 import type { Logger } from "../logger.ts";
 import type { SessionWorkspaces } from "../run/session-workspaces.ts";
@@ -7,6 +8,7 @@ import { threadOf } from "./ensure-thread.ts";
 
 export interface CleanupSandboxDependencies {
   readonly workspaces: SessionWorkspaces;
+  readonly mcp: Pick<McpConnections, "closeSession">;
   readonly checkpointer: { deleteThread(threadId: string): Promise<void> };
   readonly workspacesDir: string;
   readonly dataDir: string;
@@ -17,12 +19,13 @@ export interface CleanupSandboxDependencies {
 const SESSION_ID = /^ses-[0-9a-z]{26}$/;
 
 /**
- * What a deleted session leaves: its sandbox with all that runs in it, its thread, and the directories made for it. A user's
+ * What a deleted session leaves: its MCP servers, its sandbox with all that runs in it, its thread, and the directories made for it. A user's
  * own directory stays. A workflow that knows the sandbox alone has that removed.
  */
 export function createCleanupSandbox(dependencies: CleanupSandboxDependencies): Activities["cleanupSandbox"] {
-  const { workspaces, checkpointer, workspacesDir, dataDir, logger } = dependencies;
+  const { workspaces, mcp, checkpointer, workspacesDir, dataDir, logger } = dependencies;
   return async ({ sessionId, sandboxId }) => {
+    if (sessionId !== "") await mcp.closeSession(sessionId);
     await workspaces.remove({ sessionId, sandboxId });
     if (sessionId !== "") await checkpointer.deleteThread(threadOf(sessionId));
     if (SESSION_ID.test(sessionId)) {

@@ -149,6 +149,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       resolved,
       clients,
       threadId,
+      signal,
       createLedger: (mask) =>
         createRemoteLedger({
           runner: run.client.runner,

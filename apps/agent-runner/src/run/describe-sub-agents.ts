@@ -1,5 +1,6 @@
-import type { ModelConfig, SubAgentSpec } from "@stigmer/agent";
+import type { McpToolset, ModelConfig, SubAgentSpec } from "@stigmer/agent";
 import type { SubAgent } from "@stigmer/protos/agent/v1";
+import { mcpSelectionOf } from "./mcp-servers.ts";
 
 /** What has been fetched or started for sub-agents, or can be. */
 export interface SubAgentParts {
@@ -7,20 +8,23 @@ export interface SubAgentParts {
   readonly resolveModel: (modelName: string) => Promise<ModelConfig>;
   /** What the prompt of the sub-agent of this name says about its skills. */
   readonly skillsSectionOf: (subAgentName: string) => string | undefined;
+  /** The tools of the agent's MCP servers. */
+  readonly mcp: Pick<McpToolset, "toolsFor">;
 }
 
 /** The manifest's sub-agents as the agent takes them. */
 export async function describeSubAgents(
   subAgents: readonly SubAgent[],
-  { resolveModel, skillsSectionOf }: SubAgentParts,
+  { resolveModel, skillsSectionOf, mcp }: SubAgentParts,
 ): Promise<SubAgentSpec[]> {
   return Promise.all(
-    subAgents.map(async (subAgent) => ({
+    subAgents.map(async (subAgent, at) => ({
       name: subAgent.name,
       description: subAgent.description,
       instructions: subAgent.instructions,
       skillsSection: skillsSectionOf(subAgent.name),
       model: subAgent.modelName === "" ? undefined : await resolveModel(subAgent.modelName),
+      tools: mcp.toolsFor(mcpSelectionOf(subAgent, at)),
       allowedTools: subAgent.tools,
       disallowedTools: subAgent.disallowedTools,
       subAgents: subAgent.subAgents,

@@ -1,10 +1,18 @@
-import { createAgent, type AgentOptions, type AgentRun, type ModelConfig, type ToolCallLedger } from "@stigmer/agent";
+import {
+  createAgent,
+  type AgentOptions,
+  type AgentRun,
+  type McpConnections,
+  type ModelConfig,
+  type ToolCallLedger,
+} from "@stigmer/agent";
 import type { ResourceClients } from "@stigmer/client";
 import type { Session } from "@stigmer/protos/session/v1";
 import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import type { SkillInUse } from "@stigmer/status";
 import { describeSubAgents } from "./describe-sub-agents.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
+import { mcpServersOf } from "./mcp-servers.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
 import { named } from "./run-error.ts";
@@ -26,6 +34,8 @@ export interface PrepareRequest {
   readonly threadId: string;
   /** Makes the run's ledger, with the mask for what must not be written down. */
   readonly createLedger: (mask: SecretMask) => ToolCallLedger;
+  /** Ends the preparation. */
+  readonly signal: AbortSignal;
 }
 
 export type PrepareAgent = (request: PrepareRequest) => Promise<PreparedRun>;
@@ -33,6 +43,7 @@ export type PrepareAgent = (request: PrepareRequest) => Promise<PreparedRun>;
 export interface PrepareAgentDependencies {
   readonly workspaces: SessionWorkspaces;
   readonly checkpointer: AgentOptions["checkpointer"];
+  readonly mcp: Pick<McpConnections, "open">;
   /** The model of a name, or the configured one. Throws `RunError` when there is none. */
   readonly resolveModel: (modelName: string | undefined) => Promise<ModelConfig>;
   readonly clock: () => Date;
@@ -41,15 +52,12 @@ export interface PrepareAgentDependencies {
 /** Sandbox, skills, environment, model, agent: everything that must stand before the first model call. */
 export function createPrepareAgent(dependencies: PrepareAgentDependencies): PrepareAgent {
   const writeSkills = createWriteSkills();
-  return async ({ resolved, clients, threadId, createLedger }) => {
-    const { execution, session, agent, environments, skills, variables } = resolved;
+  return async ({ resolved, clients, threadId, createLedger, signal }) => {
+    const { execution, session, agent, environments, skills, mcpServers, variables } = resolved;
     const model = await chooseModel(resolved, dependencies.resolveModel);
     const workspace = await dependencies.workspaces.get(session, (id) => rememberSandbox(clients, session, id));
-    const environment = mergeEnvironment([
-      agent.spec?.envSpec?.data ?? {},
-      ...environments.map((each) => each.spec?.data ?? {}),
-      variables,
-    ]);
+    const layers = [agent.spec?.envSpec?.data ?? {}, ...environments.map((each) => each.spec?.data ?? {}), variables];
+    const environment = mergeEnvironment(layers);
     const sandbox = withEnvironment(workspace.sandbox, environment);
     const mask = maskSecrets(environment.secrets);
     const written = await writeSkills({
@@ -59,45 +67,68 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       sessionId: session.metadata?.id ?? "",
       skills,
     });
-    const ready = await createAgent({
-      model,
-      instructions: agent.spec?.instructions ?? "",
-      skillsSection: written.sectionOf(""),
-      context: {
-        organization: agent.metadata?.org,
-        workingDirectory: sandbox.root,
-        date: dependencies.clock().toISOString().slice(0, 10),
-        notice: workspace.notice,
-      },
-      sandbox,
-      subAgents: await describeSubAgents(agent.spec?.subAgents ?? [], {
-        resolveModel: dependencies.resolveModel,
-        skillsSectionOf: written.sectionOf,
-      }),
-      allowedTools: agent.spec?.tools,
-      disallowedTools: agent.spec?.disallowedTools,
-      ledger: createLedger(mask),
-      maskToolOutput: mask.apply,
-      limits: limitsOf(agent, execution),
-      unknownOutcome:
-        execution.spec?.executionConfig?.unknownOutcome === UnknownOutcomePolicy.PAUSE ? "pause" : "tell-agent",
-      checkpointer: dependencies.checkpointer,
-      spillDirectory: workspace.spillDirectory,
+    const { servers, secrets } = mcpServersOf(agent, mcpServers, layers);
+    const mcp = await dependencies.mcp.open({
+      sessionId: session.metadata?.id ?? "",
+      directory: workspace.directory,
+      servers,
+      mask: maskSecrets([...environment.secrets, ...secrets]).apply,
+      signal,
     });
-    const opened = await ready.open({
-      threadId,
-      runId: execution.metadata?.id ?? "",
-      input: execution.spec?.message ?? "",
-      used: usedBy(execution),
+    const opened = await openAgent().catch((error: unknown) => {
+      mcp.release();
+      throw error;
     });
     return {
       position: opened.position,
       messages: opened.messages,
-      events: (control) => opened.events(control),
+      async *events(control) {
+        try {
+          yield* opened.events(control);
+        } finally {
+          mcp.release();
+        }
+      },
       sandboxId: sandbox.id,
       skills: written.inUse,
       model: `${model.provider}:${model.model}`,
     };
+
+    async function openAgent(): Promise<AgentRun> {
+      const ready = await createAgent({
+        model,
+        instructions: agent.spec?.instructions ?? "",
+        skillsSection: written.sectionOf(""),
+        context: {
+          organization: agent.metadata?.org,
+          workingDirectory: sandbox.root,
+          date: dependencies.clock().toISOString().slice(0, 10),
+          notice: workspace.notice,
+        },
+        sandbox,
+        tools: mcp.tools,
+        subAgents: await describeSubAgents(agent.spec?.subAgents ?? [], {
+          resolveModel: dependencies.resolveModel,
+          skillsSectionOf: written.sectionOf,
+          mcp,
+        }),
+        allowedTools: agent.spec?.tools,
+        disallowedTools: agent.spec?.disallowedTools,
+        ledger: createLedger(mask),
+        maskToolOutput: mask.apply,
+        limits: limitsOf(agent, execution),
+        unknownOutcome:
+          execution.spec?.executionConfig?.unknownOutcome === UnknownOutcomePolicy.PAUSE ? "pause" : "tell-agent",
+        checkpointer: dependencies.checkpointer,
+        spillDirectory: workspace.spillDirectory,
+      });
+      return ready.open({
+        threadId,
+        runId: execution.metadata?.id ?? "",
+        input: execution.spec?.message ?? "",
+        used: usedBy(execution),
+      });
+    }
   };
 }
 

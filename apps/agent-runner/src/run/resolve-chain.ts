@@ -4,6 +4,7 @@ import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
 import type { AgentInstance } from "@stigmer/protos/agentinstance/v1";
 import type { ApiResourceReference } from "@stigmer/protos/apiresource";
 import type { Environment } from "@stigmer/protos/environment/v1";
+import type { McpServer } from "@stigmer/protos/mcpserver/v1";
 import type { Session } from "@stigmer/protos/session/v1";
 import type { EnvironmentLayer } from "./merge-environment.ts";
 import { type ReferencedSkill, resolveSkills } from "./resolve-skills.ts";
@@ -21,6 +22,8 @@ export interface ResolvedRun {
   readonly skills: readonly ReferencedSkill[];
   /** In the order of the instance's references. */
   readonly environments: readonly Environment[];
+  /** In the order of the agent's references. */
+  readonly mcpServers: readonly McpServer[];
   /** The run's own variables, which override all others. */
   readonly variables: EnvironmentLayer;
 }
@@ -37,18 +40,27 @@ export async function resolveRun(clients: ResourceClients, execution: AgentExecu
   const agent = await clients.agents.get(instance.spec?.agentId ?? "");
   const org = agent.metadata?.org ?? "";
   const environmentRefs = instance.spec?.environmentRefs ?? [];
-  const [skills, environments, variables] = await Promise.all([
+  const mcpServerRefs = agent.spec?.mcpServerRefs ?? [];
+  const [skills, environments, mcpServers, variables] = await Promise.all([
     resolveSkills(clients, { agent, session }),
     Promise.all(
       environmentRefs.map((ref, at) =>
         named(`spec.environment_refs[${at}]`, () => clients.environments.getByReference(toReference(ref, org))),
       ),
     ),
+    Promise.all(
+      mcpServerRefs.map(({ ref }, at) =>
+        named(`spec.mcp_server_refs[${at}].ref`, () => clients.mcpServers.getByReference(toReference(ref, org))),
+      ),
+    ),
     readRunVariables(clients.transport, execution),
   ]);
-  return { execution, session, instance, agent, skills, environments, variables };
+  return { execution, session, instance, agent, skills, environments, mcpServers, variables };
 }
 
-function toReference(ref: ApiResourceReference, org: string): { slug: string; org: string; version: string } {
-  return { slug: ref.slug, org: ref.org || org, version: ref.version };
+function toReference(
+  ref: ApiResourceReference | undefined,
+  org: string,
+): { slug: string; org: string; version: string } {
+  return { slug: ref?.slug ?? "", org: ref?.org || org, version: ref?.version ?? "" };
 }

@@ -11,6 +11,8 @@ export interface Workspace {
   readonly sandbox: Sandbox;
   /** Skills are put here, relative to the root: out of the way in a directory that is the user's own. */
   readonly skillsDirectory: "skills" | ".stigmer/skills";
+  /** The sandbox's root on this machine; where that is elsewhere, a place for programs of the session that run here. */
+  readonly directory: string;
   /** For what is too long for the model's context; outside the user's tree. */
   readonly spillDirectory: string;
   /** What the agent must be told about it: that it is not the one that the session had before. */
@@ -92,6 +94,7 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
       });
       return {
         sandbox,
+        directory: rootDir,
         skillsDirectory: own !== "" && rootDir === own ? ".stigmer/skills" : "skills",
         spillDirectory: join(options.dataDir, "spill", id),
         ...told,

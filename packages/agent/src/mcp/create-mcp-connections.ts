@@ -3,6 +3,7 @@ import { AgentError } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import type { McpServerConfig } from "./mcp-config.ts";
 import type { McpConnections, McpConnectionsOptions, McpOpenRequest, McpToolset } from "./mcp-connections.ts";
+import { selectTools } from "./select-tools.ts";
 
 /** A connection that runs of one session share. */
 interface Shared {
@@ -84,6 +85,10 @@ export function createMcpConnections(options: McpConnectionsOptions): McpConnect
     async open(request): Promise<McpToolset> {
       if (closed) throw new AgentError("mcp-server", "The connections to MCP servers are closed: the runner ends.");
       checkNames(request.servers);
+      // Most agents have none: nothing is loaded for them.
+      if (request.servers.length === 0) {
+        return { tools: [], toolsFor: (selection) => selectTools(new Map(), selection), release: () => {} };
+      }
       const held = request.servers.map((config) => hold(config, request));
       let released = false;
       const release = (): void => {

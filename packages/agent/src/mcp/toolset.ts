@@ -5,7 +5,8 @@ import type { CallToolResult, Tool } from "@modelcontextprotocol/sdk/types.js";
 import { AgentError } from "../errors.ts";
 import { CallFailure, type Connection } from "./connection.ts";
 import type { McpServerConfig } from "./mcp-config.ts";
-import type { McpOpenRequest, McpSelection, McpToolset } from "./mcp-connections.ts";
+import type { McpOpenRequest, McpToolset } from "./mcp-connections.ts";
+import { listed, selectTools, type ServerTools } from "./select-tools.ts";
 import { plainResult, textOf } from "./results.ts";
 import { ConnectFailure } from "./server-failure.ts";
 import { mcpToolName } from "./tool-names.ts";
@@ -16,9 +17,6 @@ export interface OpenServer {
 }
 
 type Mask = (text: string) => string;
-
-/** By the name that the server knows the tool by. */
-type ServerTools = ReadonlyMap<string, StructuredTool>;
 
 /** Throws `AgentError` `mcp-server`, or the signal's reason. */
 export async function openToolset(
@@ -108,36 +106,6 @@ function enabledOf(offered: readonly Tool[], config: McpServerConfig): readonly 
   return named.filter(({ name }) => enabledTools.includes(name));
 }
 
-function selectTools(byServer: ReadonlyMap<string, ServerTools>, selection: McpSelection): readonly StructuredTool[] {
-  const { field, servers, tools: chosen = {} } = selection;
-  for (const [at, name] of servers.entries()) {
-    if (byServer.has(name)) continue;
-    throw wrong(
-      `${field}.mcp_servers[${at}]`,
-      `the agent has no MCP server ${name}. It has: ${listed(byServer.keys())}`,
-    );
-  }
-  for (const name of Object.keys(chosen)) {
-    if (servers.includes(name)) continue;
-    throw wrong(`${field}.mcp_tool_selections[${name}]`, `${name} is not among its mcp_servers: ${listed(servers)}`);
-  }
-  return [...new Set(servers)].flatMap((server) => {
-    const tools: ServerTools = byServer.get(server) ?? new Map();
-    const wanted = chosen[server] ?? [];
-    const at = wanted.findIndex((name) => !tools.has(name));
-    if (at >= 0) {
-      const where = `${field}.mcp_tool_selections[${server}].enabled_tools[${at}]`;
-      throw wrong(
-        where,
-        `the agent has no tool ${wanted[at]} of the MCP server ${server}. It has: ${listed(tools.keys())}`,
-      );
-    }
-    return [...tools].flatMap(([name, tool]) => (wanted.length === 0 || wanted.includes(name) ? [tool] : []));
-  });
-}
-
-const wrong = (field: string, problem: string): AgentError => new AgentError("invalid-agent", `${field}: ${problem}.`);
-
 function cantBeHad(config: McpServerConfig, error: unknown, mask: Mask): AgentError {
   const part = error instanceof ConnectFailure && error.part !== "" ? `.${error.part}` : "";
   const where = `${fieldOf(config)}.${config.type}${part}`;
@@ -149,8 +117,4 @@ function cantBeHad(config: McpServerConfig, error: unknown, mask: Mask): AgentEr
 
 function fieldOf({ field, name }: McpServerConfig): string {
   return field ?? `mcp_servers[${name}]`;
-}
-
-function listed(names: Iterable<string>): string {
-  return [...names].join(", ") || "none";
 }
