@@ -1,6 +1,7 @@
 import type { McpToolset, ModelConfig, SubAgentSpec } from "@stigmer/agent";
 import type { SubAgent } from "@stigmer/protos/agent/v1";
 import { mcpSelectionOf } from "./mcp-servers.ts";
+import { named } from "./run-error.ts";
 
 /** What has been fetched or started for sub-agents, or can be. */
 export interface SubAgentParts {
@@ -12,7 +13,7 @@ export interface SubAgentParts {
   readonly mcp: Pick<McpToolset, "toolsFor">;
 }
 
-/** The manifest's sub-agents as the agent takes them. */
+/** The manifest's sub-agents as the agent takes them. Throws `RunError` that names the field. */
 export async function describeSubAgents(
   subAgents: readonly SubAgent[],
   { resolveModel, skillsSectionOf, mcp }: SubAgentParts,
@@ -23,7 +24,10 @@ export async function describeSubAgents(
       description: subAgent.description,
       instructions: subAgent.instructions,
       skillsSection: skillsSectionOf(subAgent.name),
-      model: subAgent.modelName === "" ? undefined : await resolveModel(subAgent.modelName),
+      model:
+        subAgent.modelName === ""
+          ? undefined
+          : await named(`spec.sub_agents[${at}].model_name`, () => resolveModel(subAgent.modelName)),
       tools: mcp.toolsFor(mcpSelectionOf(subAgent, at)),
       allowedTools: subAgent.tools,
       disallowedTools: subAgent.disallowedTools,
