@@ -1,11 +1,4 @@
-import {
-  defaultModels,
-  listOllamaModels,
-  readConfigFile,
-  type ResolvedModel,
-  resolveHome,
-  resolveModel,
-} from "@stigmer/config";
+import { listOllamaModels, readConfigFile, type ResolvedModel, resolveHome, resolveModel } from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
 
 /** What the runner needs to talk to a model, as variables. */
@@ -32,10 +25,10 @@ export async function chooseModel({ env }: Pick<CommandIo, "env">, signal: Abort
   return { kind: "scripted", hint: `${problem}: ${advice}, or set ANTHROPIC_API_KEY or OPENAI_API_KEY.` };
 }
 
-/** What makes the runner talk to a server of the Anthropic protocol on this machine. */
+/** What makes the runner talk to a server of the Anthropic protocol on this machine, under a name that nothing is paid for. */
 export function scriptedVariables(url: string): ModelVariables {
   const key = "scripted-model";
-  return variablesOf({ provider: "anthropic", model: defaultModels.anthropic, apiKey: key, baseUrl: url });
+  return variablesOf({ provider: "anthropic", model: "scripted", apiKey: key, baseUrl: url });
 }
 
 type UsableModel = Exclude<ResolvedModel, { provider: "none" }>;
