@@ -132,8 +132,8 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
       await options.settle();
       await writes.close();
     }
-    if (pause?.aborted === true) throw pause.reason;
     if (gate.ownPause !== undefined) throw new AgentError("paused", gate.ownPause);
+    if (pause?.aborted === true) throw pause.reason;
     throw new AgentError("waiting-for-approval", describeWaiting(approvals.waiting));
   }
 

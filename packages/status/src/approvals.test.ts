@@ -12,6 +12,7 @@ it.each([
   ["git push --force", ["git push"]],
   ["cd app && npm run build | tee log", ["npm run build", "tee"]],
   ["sudo -u web systemctl restart app", ["sudo systemctl restart"]],
+  ["./deploy one", ["./deploy"]],
   ["FOO=1 make; make test", ["make", "make test"]],
   ["bash -c 'terraform apply -auto-approve'", ["terraform apply"]],
 ])("stands for the programs of %s", (command, names) => {

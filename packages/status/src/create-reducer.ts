@@ -6,7 +6,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import type { AgentEvent } from "./agent-event.ts";
 import { startMessage } from "./conversation.ts";
-import { finishRun, pauseRun, type RunOutcome } from "./finish-run.ts";
+import { finishRun, pauseRun, type RunOutcome, waitForApproval } from "./finish-run.ts";
 import { isTerminal } from "./phase.ts";
 import { reduceMessages } from "./reduce-messages.ts";
 import { reduceTools } from "./reduce-tools.ts";
@@ -53,6 +53,8 @@ export interface Reducer {
    * nothing is closed, events change nothing until somebody starts it again, and an end may still come.
    */
   pause(reason: string, at: At): StatusChange[];
+  /** As `pause`, until a person has decided one of the calls that wait for approval. */
+  waitForApproval(at: At): StatusChange[];
   /** The run has ended: what still runs is closed with it. Later events and outcomes change nothing. */
   finish(outcome: RunOutcome, at: At): StatusChange[];
 }
@@ -81,6 +83,7 @@ export function createReducer({ executionId, message, resumeFrom, prices }: Redu
     skills: (skills, at) => step(() => useSkills(state, skills), at),
     reduce: (event, at) => step((at) => reduceEvent(state, event, at), at),
     pause: (reason, at) => step((at) => pauseRun(state, reason, at), at),
+    waitForApproval: (at) => step(() => waitForApproval(state), at),
     finish: (outcome, at) => step((at) => finishRun(state, outcome, at), at),
   };
 }

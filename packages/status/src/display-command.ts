@@ -24,7 +24,10 @@ export function commandNames(command: string): string[] {
     if (nested !== undefined) return commandNames(nested);
     if (bare.length === 0 || bare[0] === "cd") return [];
     const by = ["sudo", "xargs"].filter((wrapper) => words.some((word) => basename(word) === wrapper));
-    return [[...by, name(bare)].join(" ")];
+    // By its path, where it has one: another program of the same name is another program.
+    const path = bare[0] ?? "";
+    const folder = path.slice(0, path.length - basename(path).length);
+    return [[...by, folder + name(bare)].join(" ")];
   });
   return [...new Set(names)];
 }

@@ -47,10 +47,22 @@ export function pauseRun(state: RunState, reason: string, at: string): void {
     const id = `${state.executionId}-paused-${before + 1}`;
     startMessage(state, id, { type: MessageType.MESSAGE_SYSTEM, at, text: reason });
   }
+  rest(state, ExecutionPhase.EXECUTION_PAUSED);
+}
+
+/** Brings a run to rest as a pause does, until a person has decided a tool call. What is asked stands in the calls' rows. */
+export function waitForApproval(state: RunState): void {
+  const { phase } = state.fold.status;
+  if (isTerminal(phase) || phase === ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL) return;
+  closeMessages(state);
+  rest(state, ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL);
+}
+
+function rest(state: RunState, phase: ExecutionPhase): void {
   tellUsage(state, { end: true });
   // Rest does not count.
   state.meters.clear();
-  state.emit({ case: "run", value: { phase: ExecutionPhase.EXECUTION_PAUSED } });
+  state.emit({ case: "run", value: { phase } });
 }
 
 function closeCalls(state: RunState, outcome: RunOutcome, at: string): void {

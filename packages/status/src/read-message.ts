@@ -36,8 +36,11 @@ export type StreamedMessage =
       readonly toolCallId: string;
       readonly name: string;
       readonly text: string;
-      /** `unknown`: nobody knows whether the call happened; the text tells the model so. */
-      readonly outcome: "completed" | "failed" | "unknown";
+      /**
+       * `unknown`: nobody knows whether the call happened; `cancelled`: it was refused and not run. The text tells the model
+       * so.
+       */
+      readonly outcome: "completed" | "failed" | "unknown" | "cancelled";
     }
   | { readonly kind: "human"; readonly id: string; readonly text: string };
 
@@ -76,10 +79,12 @@ export function readMessage(value: unknown): StreamedMessage | undefined {
   };
 }
 
-/** The agent's tool-call ledger marks the message of a call that was lost with its process. */
-function outcomeOf(fields: Record<string, unknown>): "completed" | "failed" | "unknown" {
+/** The agent marks the message of a call that was lost with its process, and of one that was refused. */
+function outcomeOf(fields: Record<string, unknown>): "completed" | "failed" | "unknown" | "cancelled" {
   const kwargs = fields["additional_kwargs"];
-  if (isRecord(kwargs) && kwargs["tool_call_outcome"] === "unknown") return "unknown";
+  const marked = isRecord(kwargs) ? kwargs["tool_call_outcome"] : undefined;
+  if (marked === "unknown") return "unknown";
+  if (marked === "refused") return "cancelled";
   return fields["status"] === "error" ? "failed" : "completed";
 }
 

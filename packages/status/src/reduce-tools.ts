@@ -1,4 +1,5 @@
 import type { AgentEvent } from "./agent-event.ts";
+import { reduceApproval } from "./approvals.ts";
 import { errorText, isRecord, unwrapArguments } from "./read-content.ts";
 import { bindSubAgent, route } from "./route-namespace.ts";
 import type { RunState } from "./run-state.ts";
@@ -22,6 +23,10 @@ export function reduceTools(state: RunState, event: AgentEvent, at: string): voi
       break;
     case "on_tool_error":
       endCall(state, id, { at, error: thrownText(data["error"]) });
+      break;
+    case "on_tool_waiting":
+    case "on_tool_decided":
+      reduceApproval(state, event, { at, subAgentId });
       break;
     default:
       break;

@@ -1,5 +1,10 @@
-import type { JsonObject } from "@bufbuild/protobuf";
-import { MessageType, SubAgentStatus, ToolCallStatus } from "@stigmer/protos/agentexecution/v1";
+import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type ComponentMetadataSchema,
+  MessageType,
+  SubAgentStatus,
+  ToolCallStatus,
+} from "@stigmer/protos/agentexecution/v1";
 import { inferComponent } from "./components.ts";
 import { closeMessages } from "./message-text.ts";
 import { errorText } from "./read-content.ts";
@@ -27,6 +32,24 @@ export function announceCall(state: RunState, { id, name, args }: ToolCallReques
     if (!isSettled(known.status) && !state.live.has(id)) state.live.set(id, { ...asker, endedAt: "", error: "" });
     return;
   }
+  const { messageId, subAgentId } = asker;
+  const status = ToolCallStatus.TOOL_CALL_PENDING;
+  const call = { id, ...describeCall(name, args), status, subAgentId };
+  state.live.set(id, { ...asker, endedAt: "", error: "" });
+  state.emit({ case: "toolCall", value: { messageId, call } });
+  if (name !== "task") return;
+  const task = { name: text(args["subagent_type"]), input: text(args["description"]), parentId: subAgentId };
+  state.emit({ case: "subAgent", value: { subAgent: { id, ...task, status: SubAgentStatus.SUB_AGENT_PENDING } } });
+}
+
+interface CallDescription {
+  readonly name: string;
+  readonly args: JsonObject;
+  readonly componentMetadata: MessageInitShape<typeof ComponentMetadataSchema>;
+}
+
+/** What a call's row says about what is called with what. */
+export function describeCall(name: string, args: ToolCallRequest["args"]): CallDescription {
   const { type, group, layout, display } = inferComponent(name, args);
   const componentMetadata = {
     componentType: type,
@@ -34,14 +57,7 @@ export function announceCall(state: RunState, { id, name, args }: ToolCallReques
     layoutHint: layout,
     metadata: display === undefined ? undefined : { display },
   };
-  const { messageId, subAgentId } = asker;
-  const status = ToolCallStatus.TOOL_CALL_PENDING;
-  const call = { id, name, args: toJson(args), status, componentMetadata, subAgentId };
-  state.live.set(id, { ...asker, endedAt: "", error: "" });
-  state.emit({ case: "toolCall", value: { messageId, call } });
-  if (name !== "task") return;
-  const task = { name: text(args["subagent_type"]), input: text(args["description"]), parentId: subAgentId };
-  state.emit({ case: "subAgent", value: { subAgent: { id, ...task, status: SubAgentStatus.SUB_AGENT_PENDING } } });
+  return { name, args: toJson(args), componentMetadata };
 }
 
 /** The tool runs. On a resumed run it may run once more: the row then keeps its first start. */
@@ -143,7 +159,7 @@ function closeWithin(state: RunState, taskId: string, at: string): void {
 }
 
 /** The message that holds the call, else the last thing its model said. Only for calls whose announcement was missed. */
-function owner(state: RunState, callId: string, subAgentId: string): Asker {
+export function owner(state: RunState, callId: string, subAgentId: string): Asker {
   const { messages } = state.fold.status;
   const holder = messages.findLast(({ toolCalls }) => toolCalls.some(({ id }) => id === callId));
   const last = messages.findLast((each) => each.type === MessageType.MESSAGE_AI && each.subAgentId === subAgentId);

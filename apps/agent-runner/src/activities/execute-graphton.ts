@@ -13,6 +13,7 @@ import type { Logger } from "../logger.ts";
 import type { PrepareAgent } from "../run/prepare-agent.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
 import { createRemoteLedger } from "../run/remote-ledger.ts";
+import { decisionsOf } from "../run/approvals.ts";
 import { resolveRun } from "../run/resolve-chain.ts";
 
 export interface ExecuteGraphtonDependencies {
@@ -75,7 +76,10 @@ interface RunOnce extends ExecuteGraphtonDependencies {
 }
 
 /** What the streaming came to: an outcome to store, or for a run at rest the stop to throw once that is stored. */
-type Ending = RunOutcome | { readonly kind: "paused"; readonly stop: ActivityStop };
+type Ending =
+  | RunOutcome
+  | { readonly kind: "paused"; readonly stop: ActivityStop }
+  | { readonly kind: "waiting-for-approval"; readonly stop: ActivityStop };
 
 async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const { execution, threadId, context, logger, clock } = run;
@@ -114,14 +118,19 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const push = (changes: StatusChange[]): void => sender.push(changes);
 
   const outcome = await attempt();
-  push(outcome.kind === "paused" ? reducer.pause(outcome.stop.message, clock()) : reducer.finish(outcome, clock()));
+  push(lastWords(outcome));
   await acknowledged();
-  if (outcome.kind === "paused") {
+  if ("stop" in outcome) {
     run.sequences.set(executionId, { fence, last });
     throw outcome.stop;
   }
   forgetCalls();
   return bounded(reducer.status);
+
+  function lastWords(ending: Ending): StatusChange[] {
+    if (ending.kind === "paused") return reducer.pause(ending.stop.message, clock());
+    return ending.kind === "waiting-for-approval" ? reducer.waitForApproval(clock()) : reducer.finish(ending, clock());
+  }
 
   async function attempt(): Promise<Ending> {
     try {
@@ -131,7 +140,10 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     } catch (error) {
       const stop = stopOf(error, signal);
       if (stop?.kind === "cancelled") return { kind: "cancelled", reason: stop.message };
-      if (stop?.kind === "paused") return { kind: "paused", stop };
+      if (stop?.kind === "paused") {
+        if (AgentError.is(error) && error.code === "waiting-for-approval") return { kind: error.code, stop };
+        return { kind: "paused", stop };
+      }
       if (stop || (ClientError.is(error) && error.code === "unavailable")) {
         // Another runner has the run, or will have it; or the way to the server is broken, not the run: the engine tries again.
         sender.abandon();
@@ -176,7 +188,12 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       },
       "agent is ready",
     );
-    const control = { signal, pause: context.pause, messages: () => messagesOf(context.inbox) };
+    const control = {
+      signal,
+      pause: context.pause,
+      messages: () => messagesOf(context.inbox),
+      decisions: () => decisionsOf(context.inbox, reducer.status),
+    };
     const quiet = logOrders(context, executionId, logger);
     try {
       for await (const event of agentRun.events(control)) push(reducer.reduce(event, clock()));
@@ -208,7 +225,8 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
 function stopOf(error: unknown, signal: AbortSignal): ActivityStop | undefined {
   if (ActivityStop.is(signal.reason)) return signal.reason;
   if (ActivityStop.is(error)) return error;
-  return AgentError.is(error) && error.code === "paused" ? new ActivityStop("paused", error.message) : undefined;
+  const rests = AgentError.is(error) && (error.code === "paused" || error.code === "waiting-for-approval");
+  return rests ? new ActivityStop("paused", error.message) : undefined;
 }
 
 /** Says when a run under way is asked for something. Answers the function that ends it. */
@@ -218,16 +236,15 @@ function logOrders({ pause, inbox }: ActivityContext, executionId: string, logge
   };
   if (pause.aborted) onPause();
   else pause.addEventListener("abort", onPause, { once: true });
-  const unsubscribe = inbox.subscribe(() =>
-    logger.info({ executionId, inbox: inbox.items.length }, "run was sent something"),
-  );
+  // Without a look at what it was: what is looked at here, the run would seem to have taken in.
+  const unsubscribe = inbox.subscribe(() => logger.info({ executionId }, "run was sent something"));
   return () => {
     pause.removeEventListener("abort", onPause);
     unsubscribe();
   };
 }
 
-/** What people said to the run. Decisions on tool calls stay in the inbox, for whoever asks for them. */
+/** What people said to the run. */
 function messagesOf(inbox: Inbox): SteeringMessage[] {
   return inbox.items.flatMap(({ id, item }) => (item.case === "message" ? [{ id, text: item.value.text }] : []));
 }

@@ -12,6 +12,7 @@ import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import type { SkillInUse } from "@stigmer/status";
 import { describeSubAgents } from "./describe-sub-agents.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
+import { approvalsOf } from "./approvals.ts";
 import { mcpServersOf } from "./mcp-servers.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
@@ -117,6 +118,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         ledger: createLedger(mask),
         maskToolOutput: mask.apply,
         limits: limitsOf(agent, execution),
+        approvals: approvalsOf(resolved),
         unknownOutcome:
           execution.spec?.executionConfig?.unknownOutcome === UnknownOutcomePolicy.PAUSE ? "pause" : "tell-agent",
         checkpointer: dependencies.checkpointer,
