@@ -26,7 +26,10 @@ async function endWhileBeating(
   options?: ExecuteOptions,
 ): Promise<ExecuteResult> {
   const result = sandbox.execute(command, { timeoutMs: 60_000, ...options });
-  await eventually("the process beats", () => sandbox.files.exists("beat"));
+  // Its file is there a moment before the first beat is in it.
+  await eventually("the process beats", async () =>
+    (await sandbox.files.list()).some(({ path, size }) => path === "beat" && size > 0),
+  );
   return how(result);
 }
 

@@ -1,5 +1,6 @@
 // The commands of one Daytona sandbox.
 import { randomUUID } from "node:crypto";
+import { noInput } from "../background-commands.ts";
 import { createBackgroundProcess, type BackgroundProcess } from "../background-process.ts";
 import { SandboxError } from "../errors.ts";
 import { toExecuteRequest, toSpawnRequest, type ExecuteRequest } from "../execute-options.ts";
@@ -13,7 +14,6 @@ import type { Machine } from "./machine.ts";
 import { aliveScript, killScript, type StartCommand } from "./process-scripts.ts";
 import {
   failedExit,
-  noInput,
   startCommand,
   type CommandExit,
   type RemoteCommand,

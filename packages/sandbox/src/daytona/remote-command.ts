@@ -1,5 +1,6 @@
 // One command in a Daytona sandbox: started, followed until all of it is gone, ended as a whole when it must.
 import { constants } from "node:os";
+import { noInput } from "../background-commands.ts";
 import { SandboxError } from "../errors.ts";
 import type { OutputSink } from "../host-processes/capture.ts";
 import type { FailureReason, ProcessSignal } from "../sandbox.ts";
@@ -331,9 +332,4 @@ function exitOf(code: number): CommandExit {
   if (code === 127) return { exitCode: code, reason: "not-found" };
   if (code === 126) return { exitCode: code, reason: "permission" };
   return code > 128 && code <= 128 + 64 ? { exitCode: code, reason: "killed" } : { exitCode: code };
-}
-
-export function noInput(): SandboxError {
-  const message = "The process takes no input: it has ended, has closed its input, or was left running by `execute`.";
-  return new SandboxError("process-ended", message);
 }

@@ -1,10 +1,9 @@
 // The commands of one sandbox whose processes this machine runs, in whichever way its driver starts them.
 import { randomUUID } from "node:crypto";
-import { createBackgroundProcess, type BackgroundProcess } from "../background-process.ts";
+import { createBackgroundCommands } from "../background-commands.ts";
 import { SandboxError } from "../errors.ts";
 import { toExecuteRequest, toSpawnRequest, type ExecuteRequest } from "../execute-options.ts";
-import { createProcessRegistry } from "../process-registry.ts";
-import type { ExecuteResult, FailureReason, Sandbox, SandboxProcess } from "../sandbox.ts";
+import type { ExecuteResult, FailureReason, Sandbox } from "../sandbox.ts";
 import { createExecuteOutput, discard } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
@@ -42,8 +41,6 @@ export interface CommandHost extends Pick<Sandbox, "execute" | "spawn" | "proces
 
 /** By this variable, which each command has with a value of its own, processes are recognised that left their parents. */
 const markName = "SANDBOX_PROCESS_MARK";
-/** What a background child prints after its shell has exited. */
-const leftoverOutputBytes = 1024 * 1024;
 const watchIntervalMs = 100;
 /** Above so many commands that left something behind, those are let go of whose processes have ended. */
 const mostLeftBehind = 100;
@@ -55,13 +52,14 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
   const ownMark = `${markName}=${token}.` as const;
   const ownEntries: readonly GuardianEntry[] = locks ? [ownMark, `${locks.all.low}..${locks.all.high}`] : [ownMark];
   const commands = new Set<RunningCommand>();
-  const registry = createProcessRegistry();
   let started = 0;
   let ended: Promise<void> | undefined;
 
   const assertUsable = (): void => {
     if (ended) throw new SandboxError("sandbox-gone", `The sandbox ${options.name} is disposed. Create it again.`);
   };
+
+  const background = createBackgroundCommands(assertUsable);
 
   /** One of the sandbox that lowered its limit, so that it looks like no command's. */
   const isStray =
@@ -105,41 +103,17 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     return run;
   };
 
-  /** What goes on in the background after its shell has exited is listed too. */
-  const listLeftover = (run: RunningCommand, command: string, startedAt: Date, exit: number): void => {
-    const means = meansOf(run);
-    const process: BackgroundProcess = createBackgroundProcess({
-      id: registry.nextId(),
-      command,
-      origin: "execute",
-      startedAt,
-      maxOutputBytes: leftoverOutputBytes,
-      means: {
-        ...means,
-        watch() {
-          const look = (): void => {
-            if (run.isRunning()) return;
-            clearInterval(timer);
-            process.finish(exit);
-          };
-          const timer = setInterval(look, watchIntervalMs);
-          look();
-        },
-      },
-    });
-    run.handOver(process);
-    registry.add(process.handle);
-  };
-
   const execute = async (request: ExecuteRequest): Promise<ExecuteResult> => {
     const startedAt = new Date();
     const begun = performance.now();
     const output = createExecuteOutput(request);
     const run = await start({ ...request, sink: output });
     const exit = await run.exit;
-    if (run.isRunning()) listLeftover(run, request.command, startedAt, exit.exitCode);
-    else run.handOver(discard);
-    return { exitCode: exit.exitCode, ...output.read(), durationMs: performance.now() - begun, ...reasonOf(exit) };
+    const { exitCode } = exit;
+    if (run.isRunning()) {
+      background.listLeftover(run, { command: request.command, startedAt, exitCode, watch: watchEnd(run) });
+    } else run.handOver(discard);
+    return { exitCode, ...output.read(), durationMs: performance.now() - begun, ...reasonOf(exit) };
   };
 
   const killAll = async (): Promise<void> => {
@@ -169,50 +143,11 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     async spawn(command, spawnOptions) {
       assertUsable();
       const request = toSpawnRequest(command, spawnOptions);
-      // The process takes output as soon as it runs, and its handle needs what runs.
-      let run: RunningCommand | undefined;
-      const process = createBackgroundProcess({
-        id: registry.nextId(),
-        command,
-        origin: "spawn",
-        startedAt: new Date(),
-        maxOutputBytes: request.maxOutputBytes,
-        onStdout: request.onStdout,
-        onStderr: request.onStderr,
-        means: meansOf({
-          get input() {
-            return run?.input;
-          },
-          isRunning: () => run?.isRunning() ?? true,
-          stop: async (reason) => run?.stop(reason),
-          signal: (name) => run?.signal(name),
-        }),
-      });
-      const begun = await start({ ...request, stdin: { open: true }, sink: process });
-      run = begun;
-      registry.add(process.handle);
-      const tellEnd = async (): Promise<void> => {
-        try {
-          const { exitCode, reason } = await begun.exit;
-          process.finish(exitCode, reason);
-        } catch (error) {
-          process.fail(error);
-        }
-        if (!begun.isLeftBehind()) process.endOutput();
-      };
-      void tellEnd();
-      return process.handle;
+      return background.spawn(request, (sink) => start({ ...request, stdin: { open: true }, sink }));
     },
 
-    async processes() {
-      assertUsable();
-      return registry.list();
-    },
-
-    async process(id) {
-      assertUsable();
-      return registry.get(id);
-    },
+    processes: background.processes,
+    process: background.process,
 
     end() {
       ended ??= end();
@@ -225,34 +160,15 @@ const reasonOf = ({ reason }: { readonly reason?: FailureReason }): { reason?: F
   ...(reason && { reason }),
 });
 
-function meansOf(run: Pick<RunningCommand, "input" | "isRunning" | "stop" | "signal">): {
-  isRunning(): boolean;
-  write: SandboxProcess["write"];
-  closeStdin(): Promise<void>;
-  kill: SandboxProcess["kill"];
-} {
-  return {
-    isRunning: () => run.isRunning(),
-    async write(input) {
-      const stream = run.input;
-      if (stream === undefined) throw noInput();
-      await new Promise<void>((resolve, reject) => {
-        stream.write(input as string, (error) => (error ? reject(noInput(error)) : resolve()));
-      });
-    },
-    async closeStdin() {
-      const stream = run.input;
-      if (stream === undefined) return;
-      await new Promise<void>((resolve) => stream.end(resolve));
-    },
-    async kill(name = "SIGKILL") {
-      if (name === "SIGKILL") await run.stop("killed");
-      else run.signal(name);
-    },
+/** Nobody tells when the last of what a command left behind has ended. */
+const watchEnd =
+  (run: RunningCommand) =>
+  (finish: () => void): void => {
+    const look = (): void => {
+      if (run.isRunning()) return;
+      clearInterval(timer);
+      finish();
+    };
+    const timer = setInterval(look, watchIntervalMs);
+    look();
   };
-}
-
-function noInput(cause?: unknown): SandboxError {
-  const message = "The process takes no input: it has ended, has closed its input, or was left running by `execute`.";
-  return new SandboxError("process-ended", message, { cause });
-}
