@@ -87,39 +87,43 @@ async function openGraph(): Promise<Graph> {
   return (await createAgentTree({ options, backend, checkpointer, stackOf })) as Graph;
 }
 
-it("reach the root from any depth, wait side by side, and are answered one by one without running anything twice", async () => {
-  bench = await openWorkbench(scenarios);
-  const thread = { configurable: { thread_id: "t" } };
-  const options = { ...thread, streamMode: ["updates", "tools"], subgraphs: true, durability: "sync" };
-  /** Runs until the graph stops, in another graph each time as after a restart; tells what waits for an answer. */
-  const goOn = async (input: unknown): Promise<Interrupt[]> => {
-    const waiting = new Map<string, Interrupt>();
-    for await (const [, mode, data] of await (await openGraph()).stream(input, options)) {
-      const raised = (mode === "updates" ? (data["__interrupt__"] as Interrupt[] | undefined) : undefined) ?? [];
-      for (const each of raised) waiting.set(each.id ?? "", each);
-    }
-    return [...waiting.values()];
-  };
-  const done = ["beside a", "beside b", "lead a", "lead b", "main"];
-  let waiting = await goOn({ messages: [{ role: "user", content: "Go." }] });
-  expect(waiting.map(({ value }) => value as string).toSorted()).toEqual(["ask a", "ask b", "ask main"]);
-  expect(effects()).toEqual(done);
+it(
+  "reach the root from any depth, wait side by side, and are answered one by one without running anything twice",
+  { timeout: 60_000 },
+  async () => {
+    bench = await openWorkbench(scenarios);
+    const thread = { configurable: { thread_id: "t" } };
+    const options = { ...thread, streamMode: ["updates", "tools"], subgraphs: true, durability: "sync" };
+    /** Runs until the graph stops, in another graph each time as after a restart; tells what waits for an answer. */
+    const goOn = async (input: unknown): Promise<Interrupt[]> => {
+      const waiting = new Map<string, Interrupt>();
+      for await (const [, mode, data] of await (await openGraph()).stream(input, options)) {
+        const raised = (mode === "updates" ? (data["__interrupt__"] as Interrupt[] | undefined) : undefined) ?? [];
+        for (const each of raised) waiting.set(each.id ?? "", each);
+      }
+      return [...waiting.values()];
+    };
+    const done = ["beside a", "beside b", "lead a", "lead b", "main"];
+    let waiting = await goOn({ messages: [{ role: "user", content: "Go." }] });
+    expect(waiting.map(({ value }) => value as string).toSorted()).toEqual(["ask a", "ask b", "ask main"]);
+    expect(effects()).toEqual(done);
 
-  for (const [question, effect] of [
-    ["ask b", "after b"],
-    ["ask main", undefined],
-    ["ask a", "after a"],
-  ] as const) {
-    const { id = "" } = waiting.find(({ value }) => value === question)!;
-    const left = waiting.filter(({ value }) => value !== question).map(({ value }) => value as string);
-    waiting = await goOn(new Command({ resume: { [id]: `yes to ${question}` } }));
-    expect(waiting.map(({ value }) => value as string).toSorted()).toEqual(left.toSorted());
-    if (effect !== undefined) done.push(effect);
-    expect(effects()).toEqual(done.toSorted());
-  }
-  const { values, next } = await (await openGraph()).getState(thread);
-  expect(next).toEqual([]);
-  expect(values.messages.at(-1)!.text).toMatch(/^Led: Dug [ab]: answered yes to ask [ab]$/);
-  const asked = bench.model.requests.map(({ scenario, turn }) => `${scenario} ${turn}`);
-  expect(asked).toHaveLength(new Set(asked).size);
-});
+    for (const [question, effect] of [
+      ["ask b", "after b"],
+      ["ask main", undefined],
+      ["ask a", "after a"],
+    ] as const) {
+      const { id = "" } = waiting.find(({ value }) => value === question)!;
+      const left = waiting.filter(({ value }) => value !== question).map(({ value }) => value as string);
+      waiting = await goOn(new Command({ resume: { [id]: `yes to ${question}` } }));
+      expect(waiting.map(({ value }) => value as string).toSorted()).toEqual(left.toSorted());
+      if (effect !== undefined) done.push(effect);
+      expect(effects()).toEqual(done.toSorted());
+    }
+    const { values, next } = await (await openGraph()).getState(thread);
+    expect(next).toEqual([]);
+    expect(values.messages.at(-1)!.text).toMatch(/^Led: Dug [ab]: answered yes to ask [ab]$/);
+    const asked = bench.model.requests.map(({ scenario, turn }) => `${scenario} ${turn}`);
+    expect(asked).toHaveLength(new Set(asked).size);
+  },
+);

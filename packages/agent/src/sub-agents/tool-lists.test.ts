@@ -60,7 +60,7 @@ describe("an agent", () => {
     spec("hands_on", { subAgents: ["inherits"] }),
   ];
 
-  it("shows a model only the tools that its agent has, and knows no others", async () => {
+  it("shows a model only the tools that its agent has, and knows no others", { timeout: 60_000 }, async () => {
     bench = await openWorkbench([
       ...[...subAgents.map(({ name }) => name), "general-purpose"].map((name) => ({
         name,
