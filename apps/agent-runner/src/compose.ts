@@ -16,6 +16,7 @@ import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embed
 import { createTemporalWorker } from "@stigmer/engine/temporal";
 import type { Activities } from "@stigmer/engine";
 import { createSandbox } from "@stigmer/sandbox";
+import type { ModelPrices } from "@stigmer/status";
 import { createCleanupSandbox } from "./activities/cleanup-sandbox.ts";
 import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
@@ -87,7 +88,12 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
       dockerVariables.flatMap((name) => (options.hostEnv[name] ? [[name, options.hostEnv[name]]] : [])),
     ),
   });
-  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, mcp, resolveModel, clock });
+  // A file that can't be read fails the run where its model is chosen.
+  const modelPrices = (): ModelPrices | undefined => {
+    const file = readConfigFile(config.homes.configFile);
+    return file.ok ? file.file.llm?.prices : undefined;
+  };
+  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, mcp, resolveModel, modelPrices, clock });
   const activities: Activities = {
     ensureThread: createEnsureThread({ client, logger }),
     executeGraphton: createExecuteGraphton({
@@ -95,11 +101,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
       prepareAgent,
       localLedger: ledger,
       statusUpdateEveryEvents: config.statusUpdateEveryEvents,
-      // A file that can't be read fails the run where its model is chosen.
-      modelPrices: () => {
-        const file = readConfigFile(config.homes.configFile);
-        return file.ok ? file.file.llm?.prices : undefined;
-      },
+      modelPrices,
       logger,
       clock,
     }),

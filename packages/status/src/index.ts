@@ -10,7 +10,14 @@ export { StatusError, type StatusErrorCode } from "./errors.ts";
 export { createReducer, type At, type Reducer, type ReducerOptions } from "./create-reducer.ts";
 export type { RunOutcome } from "./finish-run.ts";
 export type { SkillInUse } from "./skills.ts";
-export { MODEL_PRICES, type ModelPrice, type ModelPrices } from "./prices.ts";
+export {
+  createPricing,
+  MODEL_PRICES,
+  type ModelPrice,
+  type ModelPrices,
+  type PricedTokens,
+  type Pricing,
+} from "./prices.ts";
 export type { AgentEvent } from "./agent-event.ts";
 
 // For user interfaces that draw tool calls of runners that send no component metadata.

@@ -9,7 +9,7 @@ import {
 import type { ResourceClients } from "@stigmer/client";
 import type { Session } from "@stigmer/protos/session/v1";
 import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
-import type { SkillInUse } from "@stigmer/status";
+import { createPricing, type ModelPrices, type SkillInUse } from "@stigmer/status";
 import { describeSubAgents } from "./describe-sub-agents.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { approvalsOf } from "./approvals.ts";
@@ -17,7 +17,7 @@ import { mcpServersOf } from "./mcp-servers.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
 import { named } from "./run-error.ts";
-import { limitsOf, usedBy } from "./run-limits.ts";
+import { costBy, limitsOf, usedBy } from "./run-limits.ts";
 import type { SessionWorkspaces } from "./session-workspaces.ts";
 import { withEnvironment } from "./with-environment.ts";
 import { createWriteSkills } from "./write-skills.ts";
@@ -47,6 +47,8 @@ export interface PrepareAgentDependencies {
   readonly mcp: Pick<McpConnections, "open">;
   /** The model of a name, or the configured one. Throws `RunError` when there is none. */
   readonly resolveModel: (modelName: string | undefined) => Promise<ModelConfig>;
+  /** What models cost, before the built-in list prices; asked for each run. */
+  readonly modelPrices: () => ModelPrices | undefined;
   readonly clock: () => Date;
 }
 
@@ -119,6 +121,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         maskToolOutput: mask.apply,
         limits: limitsOf(agent, execution),
         approvals: approvalsOf(resolved),
+        costOf: costBy(createPricing(dependencies.modelPrices())),
         unknownOutcome:
           execution.spec?.executionConfig?.unknownOutcome === UnknownOutcomePolicy.PAUSE ? "pause" : "tell-agent",
         checkpointer: dependencies.checkpointer,

@@ -1,6 +1,7 @@
-import type { RunLimits, RunUsage } from "@stigmer/agent";
+import type { CostOf, RunLimits, RunUsage } from "@stigmer/agent";
 import type { Agent, RunLimits as RunLimitsMessage } from "@stigmer/protos/agent/v1";
 import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
+import type { Pricing } from "@stigmer/status";
 
 /** The agent's limits; each that the execution sets is in the place of the agent's. */
 export function limitsOf(agent: Agent, execution: AgentExecution): RunLimits {
@@ -23,5 +24,18 @@ export function usedBy({ status }: AgentExecution): RunUsage {
     modelCalls,
     // Those that were asked for and not begun are no calls yet.
     toolCallIds: (status?.toolCalls ?? []).filter(({ startedAt }) => startedAt !== "").map(({ id }) => id),
+  };
+}
+
+/** What the status would say that a call costs, in US dollars. */
+export function costBy(pricing: Pricing): CostOf {
+  return ({ model, inputTokens, outputTokens, cachedInputTokens, cacheWriteTokens }) => {
+    const tokens = {
+      input: inputTokens,
+      output: outputTokens,
+      cached: cachedInputTokens,
+      cacheWritten: cacheWriteTokens,
+    };
+    return pricing(model, tokens) / 1_000_000;
   };
 }

@@ -43,5 +43,6 @@ function readCall(answer: unknown, model: unknown): ModelCall | undefined {
     inputTokens: usage.input_tokens,
     outputTokens: usage.output_tokens,
     cachedInputTokens: usage.input_token_details?.cache_read ?? 0,
+    cacheWriteTokens: usage.input_token_details?.cache_creation ?? 0,
   };
 }

@@ -33,6 +33,8 @@ export interface ModelCall {
   readonly outputTokens: number;
   /** Of the input tokens, those that the provider had cached. */
   readonly cachedInputTokens: number;
+  /** Of the input tokens, those that the provider put into its cache. */
+  readonly cacheWriteTokens: number;
 }
 
 /** Estimates the cost of a call in US dollars; undefined for a model without a price. */
