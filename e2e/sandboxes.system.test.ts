@@ -61,7 +61,11 @@ async function openWorld(env: Readonly<Record<string, string>>): Promise<World> 
   await mkdir(home);
   await writeFile(join(home, "private.txt"), "private-of-the-machine");
   await writeFile(join(folder, "scenario.yaml"), scenario(join(home, "private.txt")));
-  const platform = await startLocal(join(folder, "scenario.yaml"), { env: { HOME: home, ...env } });
+  const starting = startLocal(join(folder, "scenario.yaml"), { env: { HOME: home, ...env } });
+  const platform = await starting.catch(async (error: unknown) => {
+    await rm(folder, { recursive: true });
+    throw error;
+  });
   const dispose = async (): Promise<void> => {
     await platform[Symbol.asyncDispose]();
     await rm(folder, { recursive: true });

@@ -347,7 +347,8 @@ describe("running a command", () => {
     const sandbox = await open();
     await sandbox.execute("cat > copy", { stdin: "x".repeat(300_000) });
     await sandbox.files.read("copy");
-    const [base = ""] = /\/tmp\/\.sandbox-[0-9a-f-]+/.exec(server.requests.at(-1)?.body ?? "") ?? [];
+    const own = server.requests.findLast(({ line }) => line.includes(sandbox.id));
+    const [base = ""] = /\/tmp\/\.sandbox-[0-9a-f-]+/.exec(own?.body ?? "") ?? [];
     expect(await readdir(base)).not.toEqual([]);
     await sandbox.dispose();
     await expect(readdir(base)).rejects.toMatchObject({ code: "ENOENT" });
