@@ -1,6 +1,7 @@
 // Every command and flag. Bodies are imported when they run, so that `--version` and `--help` load nothing else.
 import { Argument, Command as Program, InvalidArgumentError, Option } from "commander";
 import type { Command, CommandIo } from "./command-io.ts";
+import { addApprovalCommands } from "./commands/approval-commands.ts";
 import { readVersion } from "./version.ts";
 
 export interface ProgramOptions {
@@ -110,6 +111,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
         "who decides when a lost runner left nobody knowing whether a tool call happened (default: tell-agent)",
       ).choices(["tell-agent", "pause"]),
     )
+    .option("--yes", "ask nobody: what would wait for approval runs; what is denied stays so")
     .option("--json", "print what happens as JSON, one object a line")
     .option("--detach", "print the run's id and return at once")
     .addHelpText("after", "\nExit code: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 waits for approval.")
@@ -282,6 +284,7 @@ function addExecutionCommands(program: Program, run: Run): void {
         { id, ...options },
       ),
     );
+  addApprovalCommands(group, run);
   group
     .command("pause")
     .description("ask a run to come to rest; what is under way is let to its end")

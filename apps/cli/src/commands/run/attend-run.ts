@@ -1,5 +1,7 @@
 import type { StigmerClient } from "@stigmer/client";
+import type { AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 import type { CommandIo } from "../../command-io.ts";
+import { askAboutCalls, tellWaiting, waitingCalls } from "../execution/approvals.ts";
 import { exitCodes } from "../../errors.ts";
 import { createRunPrinter } from "../../output/run-view/create-run-printer.ts";
 import type { RunPrinter } from "../../output/run-view/run-printer.ts";
@@ -36,13 +38,14 @@ export async function attendRun(options: AttendOptions, io: CommandIo): Promise<
   options.onBegin?.(printer);
   const follow = async (signal: AbortSignal): Promise<number> => {
     const onLost = (): void => void io.stderr.write("The server is away; waiting for it to come back…\n");
-    const canApprove = io.stdin.isTTY === true;
+    const canApprove = io.stdin.isTTY === true && !options.json;
     const onPaused = (): void => void io.stderr.write(`Let it go on: stigmer execution resume ${executionId}\n`);
-    const followed = await followRun({ client, executionId, printer, signal, canApprove, onLost, onPaused });
+    const onWaiting = (status: AgentExecutionStatus): Promise<void> =>
+      askAboutCalls({ client, executionId, signal }, waitingCalls({ status }), io);
+    const told = { onLost, onPaused, onWaiting };
+    const followed = await followRun({ client, executionId, printer, signal, canApprove, ...told });
     if (followed.outcome === "stopped") return exitCodes.interrupted;
-    if (followed.outcome === "waits") {
-      io.stderr.write("Approve or refuse from a terminal: there is none here to ask on.\n");
-    }
+    if (followed.outcome === "waits") tellWaiting(executionId, waitingCalls(followed), io);
     return exitCodeOf(followed.status.phase);
   };
   try {

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly whenBusy?: "queue" | "steer" | "interrupt" | "refuse";
   readonly limit: readonly string[];
   readonly onUnknownOutcome?: "tell-agent" | "pause";
+  /** What would be asked, runs. */
+  readonly yes?: boolean;
   readonly json?: boolean;
   readonly detach?: boolean;
 }
@@ -56,6 +58,7 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
       unknownOutcome: options.onUnknownOutcome && policies[options.onUnknownOutcome],
       whenBusy: options.whenBusy && whenBusy[options.whenBusy],
       limits,
+      autoApprove: options.yes,
     });
     const executionId = execution.metadata?.id ?? "";
     const started = { sessionId: execution.spec?.sessionId ?? "" };

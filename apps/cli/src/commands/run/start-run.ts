@@ -31,6 +31,8 @@ export interface StartRunOptions {
   readonly variables?: Readonly<Record<string, RunVariable>>;
   /** What happens when a run of the session is under way. Default: this one waits. */
   readonly whenBusy?: WhenBusy;
+  /** Nobody is asked before tools are run. */
+  readonly autoApprove?: boolean;
   /** In place of the agent's. */
   readonly limits?: MessageInitShape<typeof RunLimitsSchema>;
 }
@@ -54,7 +56,12 @@ export async function prepareRun(client: StigmerClient, options: StartRunOptions
       agentId: sessionId === undefined ? (agent.metadata?.id ?? "") : "",
       sessionId,
       message: options.message,
-      executionConfig: { modelName: options.model, unknownOutcome: options.unknownOutcome, limits: options.limits },
+      executionConfig: {
+        modelName: options.model,
+        unknownOutcome: options.unknownOutcome,
+        limits: options.limits,
+        autoApprove: options.autoApprove,
+      },
       runtimeEnv: { ...options.variables },
       whenBusy: options.whenBusy,
     },
