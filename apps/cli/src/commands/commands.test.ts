@@ -227,7 +227,7 @@ describe("run", () => {
   test("a run that waits for approval is exit code 4 where nobody can be asked", async () => {
     const { code, err } = await server.cli("run", "runner", "approve");
     expect(code).toBe(4);
-    expect(err).toContain("Approve or refuse from a terminal");
+    expect(err).toContain("There is no terminal here to ask on");
   });
 
   test("Ctrl-C leaves the run to itself, and it can be watched and cancelled from elsewhere", async () => {

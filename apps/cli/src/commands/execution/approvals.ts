@@ -35,7 +35,7 @@ export function waitingCalls({ status }: Pick<AgentExecution, "status">): ToolCa
 }
 
 /** What is asked, in full: what is not shown can't be approved. */
-export function describeCall({ name, args }: Pick<ToolCall, "name" | "args">): string {
+function describeCall({ name, args }: Pick<ToolCall, "name" | "args">): string {
   const command = name === "execute" ? args?.["command"] : undefined;
   return plainText(typeof command === "string" ? command : `${name} ${JSON.stringify(args ?? {})}`);
 }
@@ -54,6 +54,7 @@ function theOnlyCall(execution: AgentExecution): ToolCall {
 
 /** Tells how to decide what waits, where there is nobody to be asked. */
 export function tellWaiting(executionId: string, calls: readonly ToolCall[], io: Pick<CommandIo, "stderr">): void {
+  io.stderr.write("There is no terminal here to ask on: decide from elsewhere.\n");
   for (const call of calls) {
     io.stderr.write(`Waits for approval: ${describeCall(call)}\n`);
     io.stderr.write(`  stigmer execution approve ${executionId} ${call.id}   (or reject, skip)\n`);
