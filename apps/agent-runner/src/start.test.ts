@@ -189,7 +189,9 @@ describe("a runner at a server", () => {
       DOCKER_HOST: "unix:///not-there.sock",
     });
     expect(await runner.exited).toBe(1);
-    expect(runner.output()).toContain("docker, image node:24-bookworm, root ./workspace, network off");
+    expect(runner.output()).toContain(
+      `docker, image node:24-bookworm, root ${platform.home}/workspaces/<session id>, network off`,
+    );
     expect(lines(runner)).toEqual([
       expect.stringMatching(/^Failed to initialize worker: SANDBOX_TYPE=docker: .*not-there\.sock/),
     ]);

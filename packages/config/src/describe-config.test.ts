@@ -12,17 +12,17 @@ test("local mode", () => {
     "Task queue: agent_execution_runner",
     "Engine:     embedded",
     "Backend:    localhost:50051 (gRPC to the daemon)",
-    "Sandbox:    filesystem, root ./workspace",
+    "Sandbox:    filesystem, root /h/.stigmer/workspaces/<session id>",
     "Redis:      skipped in local mode",
   ]);
   expect(lines({ MODE: "local", STIGMER_RUNNER_HEALTH_PORT: "0" }).at(-1)).toBe(
     "Health:     /healthz and /readyz on any free port of this machine",
   );
   expect(lines({ MODE: "local", SANDBOX_TYPE: "docker" })[4]).toBe(
-    "Sandbox:    docker, image node:24-bookworm, root ./workspace",
+    "Sandbox:    docker, image node:24-bookworm, root /h/.stigmer/workspaces/<session id>",
   );
   expect(lines({ MODE: "local", SANDBOX_TYPE: "isolated", SANDBOX_NETWORK: "a.org,b.org" })[4]).toBe(
-    "Sandbox:    isolated, root ./workspace, network a.org b.org",
+    "Sandbox:    isolated, root /h/.stigmer/workspaces/<session id>, network a.org b.org",
   );
 });
 

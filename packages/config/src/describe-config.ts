@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { NetworkPolicy } from "./formats.ts";
 import type { Config, HealthEndpoint } from "./read-config.ts";
 import type { SandboxConfig } from "./sandbox-config.ts";
@@ -18,12 +19,18 @@ export function describeConfig(config: Config): string[] {
         ? `${backend.endpoint} (gRPC to the daemon)`
         : `${backend.endpoint}${backend.tls ? " (TLS)" : ""}`,
     ],
-    ["Sandbox", describeSandbox(config.sandboxConfig())],
+    ["Sandbox", describeSandbox(sandboxOf(config))],
     ["Redis", config.isLocalMode ? "skipped in local mode" : `${config.redis.host}:${config.redis.port}`],
     ...(config.health ? [["Health", describeHealth(config.health)] as [string, string]] : []),
   ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 1;
   return rows.map(([name, value]) => `${`${name}:`.padEnd(width)} ${value}`);
+}
+
+/** With the workspace of a session that names none. */
+function sandboxOf(config: Config): SandboxConfig {
+  if (!config.isLocalMode) return config.sandboxConfig();
+  return config.sandboxConfig({ rootDir: join(config.homes.workspacesDir, "<session id>") });
 }
 
 function describeHealth({ host, port }: HealthEndpoint): string {

@@ -229,7 +229,7 @@ export const variables = {
     local: {
       use: "default",
       value: "./workspace",
-      note: "for a runner started by hand; under the daemon one workspace per session",
+      note: "for a program without sessions; a runner gives each session `workspaces/<session id>` under `STIGMER_HOME`",
     },
     cloud: { use: "ignored" },
     secret: false,
