@@ -8,11 +8,13 @@ import { repository, startLocal } from "./stigmer.ts";
 
 interface ExampleCheck {
   readonly message: string;
+  /** Variables for the run. */
+  readonly env?: Readonly<Record<string, string>>;
   prepare(workspaceDir: string): Promise<void>;
   check(workspaceDir: string, output: string): void;
 }
 
-const examples = ["repo-doctor", "csv-analyst", "skill-user", "log-detective"].map((name) => [
+const examples = ["repo-doctor", "csv-analyst", "skill-user", "log-detective", "stock-clerk"].map((name) => [
   name,
   join(repository, "examples", name),
 ]);
@@ -40,7 +42,8 @@ it.concurrent.each(examples)("%s does its work", { timeout: 90_000 }, async (nam
     expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
   }
 
-  const run = await platform.stigmer(["run", name, example.message, "--workspace", workspace, "--json"]);
+  const env = Object.entries(example.env ?? {}).flatMap(([key, value]) => ["--env", `${key}=${value}`]);
+  const run = await platform.stigmer(["run", name, example.message, "--workspace", workspace, ...env, "--json"]);
   expect(run, run.stderr).toMatchObject({ exitCode: 0 });
   const events = run.stdout
     .trim()

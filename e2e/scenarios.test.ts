@@ -3,16 +3,29 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { loadScenario, startScriptedModel } from "@stigmer/scripted-model";
 import * as csvAnalyst from "@stigmer/examples/csv-analyst";
 import { makeSales } from "@stigmer/examples/csv-analyst/make-sales";
 import * as logDetective from "@stigmer/examples/log-detective";
 import * as repoDoctor from "@stigmer/examples/repo-doctor";
 import * as skillUser from "@stigmer/examples/skill-user";
+import * as stockClerk from "@stigmer/examples/stock-clerk";
 
 // Each scenario against the smallest agent there is: what the scripted model asks for must lead to the right outcome by
 // itself, before the platform comes into play.
-const examples = [
+interface Example {
+  readonly name: string;
+  readonly skill?: string;
+  /** An MCP server, by its name and its program. */
+  readonly server?: { readonly name: string; readonly program: string };
+  readonly message: string;
+  prepare(workspaceDir: string): void;
+  check(workspaceDir: string, output: string): void;
+}
+
+const examples: readonly Example[] = [
   {
     name: "repo-doctor",
     skill: "fix-report",
@@ -22,7 +35,6 @@ const examples = [
   },
   {
     name: "csv-analyst",
-    skill: undefined,
     message: csvAnalyst.message,
     prepare: csvAnalyst.prepare,
     check: csvAnalyst.check,
@@ -36,10 +48,16 @@ const examples = [
   },
   {
     name: "log-detective",
-    skill: undefined,
     message: logDetective.message,
     prepare: logDetective.prepare,
     check: logDetective.check,
+  },
+  {
+    name: "stock-clerk",
+    server: { name: "warehouse", program: stockClerk.env["WAREHOUSE_PROGRAM"] ?? "" },
+    message: stockClerk.message,
+    prepare: stockClerk.prepare,
+    check: stockClerk.check,
   },
 ];
 
@@ -50,11 +68,12 @@ beforeEach(async () => {
 afterEach(() => rm(workspace, { recursive: true, force: true }));
 
 type Arguments = Readonly<Record<string, unknown>>;
+type Tools = Readonly<Record<string, (args: Arguments) => Promise<string>>>;
 const text = (args: Arguments, name: string): string => String(args[name]);
 const file = (args: Arguments): string => resolve(workspace, text(args, "file_path"));
 
 /** The agent's tools by their real names, with what their real results look like. */
-const tools: Record<string, (args: Arguments) => Promise<string>> = {
+const ownTools: Tools = {
   async write_todos() {
     return "Updated todo list";
   },
@@ -88,7 +107,11 @@ const tools: Record<string, (args: Arguments) => Promise<string>> = {
 };
 
 /** Which arguments each tool takes, all strings unless said otherwise. */
-const parameters: Record<string, { required: string[]; optional?: string[] }> = {
+interface Parameters {
+  readonly required: readonly string[];
+  readonly optional?: readonly string[];
+}
+const ownParameters: Readonly<Record<string, Parameters>> = {
   ls: { required: ["path"] },
   read_file: { required: ["file_path"], optional: ["offset", "limit"] },
   write_file: { required: ["file_path", "content"] },
@@ -99,7 +122,41 @@ const parameters: Record<string, { required: string[]; optional?: string[] }> = 
   write_todos: { required: ["todos"] },
   task: { required: ["description", "subagent_type"] },
 };
-const types: Record<string, string> = { offset: "number", limit: "number", replace_all: "boolean", todos: "object" };
+const types: Record<string, string> = {
+  offset: "number",
+  limit: "number",
+  quantity: "number",
+  replace_all: "boolean",
+  todos: "object",
+};
+
+interface Toolbox extends AsyncDisposable {
+  readonly tools: Tools;
+  readonly parameters: Readonly<Record<string, Parameters>>;
+}
+
+/** The agent's tools with those of its MCP server, which is started as it is. */
+async function openTools({ server }: Example): Promise<Toolbox> {
+  if (server === undefined) return { tools: ownTools, parameters: ownParameters, async [Symbol.asyncDispose]() {} };
+  const client = new Client({ name: "smallest-agent", version: "1" });
+  await client.connect(new StdioClientTransport({ command: process.execPath, args: [server.program], cwd: workspace }));
+  const offered = (await client.listTools()).tools.map((tool) => ({ ...tool, key: `${server.name}__${tool.name}` }));
+  const call = async (name: string, args: Arguments): Promise<string> => {
+    const { content } = (await client.callTool({ name, arguments: args })) as { content: { text: string }[] };
+    return content.map((block) => block.text).join("");
+  };
+  return {
+    tools: {
+      ...ownTools,
+      ...Object.fromEntries(offered.map(({ key, name }) => [key, (args: Arguments) => call(name, args)])),
+    },
+    parameters: {
+      ...ownParameters,
+      ...Object.fromEntries(offered.map(({ key, inputSchema }) => [key, { required: inputSchema.required ?? [] }])),
+    },
+    [Symbol.asyncDispose]: () => client.close(),
+  };
+}
 
 interface Block {
   type: string;
@@ -110,7 +167,10 @@ interface Block {
 }
 
 /** Asks, runs what is asked for, tells the results, until an answer asks for nothing more. */
-async function runAgent(url: string, system: string, message: string): Promise<{ output: string; turns: number }> {
+async function runAgent(
+  { url, system, tools }: { readonly url: string; readonly system: string; readonly tools: Tools },
+  message: string,
+): Promise<{ output: string; turns: number }> {
   const messages: object[] = [{ role: "user", content: message }];
   for (let turns = 1; ; turns += 1) {
     const response = await fetch(`${url}/v1/messages`, {
@@ -134,7 +194,7 @@ async function runAgent(url: string, system: string, message: string): Promise<{
     for (const { id, name, input } of calls) {
       // A sub-agent is an agent like this one.
       const handOver = async (args: Arguments): Promise<string> =>
-        (await runAgent(url, system, text(args, "description"))).output;
+        (await runAgent({ url, system, tools }, text(args, "description"))).output;
       const run = name === "task" ? handOver : tools[name];
       if (run === undefined) throw new Error(`no tool ${name}`);
       results.push({ type: "tool_result", tool_use_id: id, content: await run(input) });
@@ -143,7 +203,8 @@ async function runAgent(url: string, system: string, message: string): Promise<{
   }
 }
 
-describe.each(examples)("$name", ({ name, skill, message, prepare, check }) => {
+describe.each(examples)("$name", (example) => {
+  const { name, skill, message, prepare, check } = example;
   const folder = join(import.meta.dirname, "../examples", name);
 
   it("reaches its outcome by what the scenario asks for", async () => {
@@ -156,7 +217,8 @@ describe.each(examples)("$name", ({ name, skill, message, prepare, check }) => {
     const scenario = await loadScenario(join(folder, "scenario.yaml"));
     await using model = await startScriptedModel({ scenario });
     const system = `You work.\n\n- **${skill}**: How to.\n  File: ${path}\n\n- Working directory: ${workspace}`;
-    const { output, turns } = await runAgent(model.url, system, message);
+    await using toolbox = await openTools(example);
+    const { output, turns } = await runAgent({ url: model.url, system, tools: toolbox.tools }, message);
     check(workspace, output);
     expect(turns).toBe(scenario.scenarios[0]?.turns.length);
   });
@@ -170,8 +232,9 @@ describe.each(examples)("$name", ({ name, skill, message, prepare, check }) => {
     const { scenarios } = await loadScenario(join(folder, "scenario.yaml"));
     const calls = scenarios.flatMap(({ turns }) => turns.flatMap(({ toolCalls = [] }) => toolCalls));
     expect(calls.length).toBeGreaterThan(2);
+    await using toolbox = await openTools(example);
     for (const { name, args = {} } of calls) {
-      const { required, optional = [] } = parameters[name] ?? { required: ["a tool of that name"] };
+      const { required, optional = [] } = toolbox.parameters[name] ?? { required: ["a tool of that name"] };
       const given = Object.keys(args);
       expect({ name, missing: required.filter((key) => !given.includes(key)) }).toEqual({ name, missing: [] });
       expect({ name, unknown: given.filter((key) => ![...required, ...optional].includes(key)) }).toEqual({
