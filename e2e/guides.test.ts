@@ -24,6 +24,6 @@ it.concurrent.each(scenarios.map((scenario) => [basename(scenario, ".yaml"), sce
   async (_, scenario) => {
     await access(guideOf(scenario));
     await using platform = await startLocal(join(import.meta.dirname, scenario));
-    await runGuide({ guide: guideOf(scenario), platform });
+    await runGuide({ guide: guideOf(scenario), platform, env: { MODEL_URL: platform.model.url } });
   },
 );
