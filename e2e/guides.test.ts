@@ -20,10 +20,12 @@ it("has a scenario for every guide", async () => {
 
 it.concurrent.each(scenarios.map((scenario) => [basename(scenario, ".yaml"), scenario] as const))(
   "docs/guides/%s.md is as it says",
-  { timeout: 400_000 },
+  { timeout: 700_000 },
   async (_, scenario) => {
     await access(guideOf(scenario));
     await using platform = await startLocal(join(import.meta.dirname, scenario));
-    await runGuide({ guide: guideOf(scenario), platform, env: { MODEL_URL: platform.model.url } });
+    // All of them at once, and each command is a process.
+    const timeoutMs = 600_000;
+    await runGuide({ guide: guideOf(scenario), platform, timeoutMs, env: { MODEL_URL: platform.model.url } });
   },
 );
