@@ -26,7 +26,7 @@ it.each(examples)("%s says nothing of the scripted model in its manifests", asyn
     expect(await readFile(join(folder, file), "utf8")).not.toMatch(/scripted|scenario|scripted-model/i);
 });
 
-it.concurrent.each(examples)("%s does its work", { timeout: 90_000 }, async (name, folder) => {
+it.concurrent.each(examples)("%s does its work", { timeout: 240_000 }, async (name, folder) => {
   const example = (await import(join(folder, "check.ts"))) as ExampleCheck;
   await using platform = await startLocal(join(folder, "scenario.yaml"));
   // Below the home, which goes with all that is in it.
