@@ -60,6 +60,16 @@ test("what every start loads is the declaration of the commands alone", async ()
   };
   await visit("main.ts");
   expect([...loaded].toSorted()).toEqual(
-    ["commander", "errors.ts", "main.ts", "node:fs", "node:path", "program.ts", "run-cli.ts", "version.ts"].toSorted(),
+    [
+      "commander",
+      "errors.ts",
+      "main.ts",
+      "node:fs",
+      "node:path",
+      "program-approvals.ts",
+      "program.ts",
+      "run-cli.ts",
+      "version.ts",
+    ].toSorted(),
   );
 });

@@ -1,7 +1,7 @@
 // Every command and flag. Bodies are imported when they run, so that `--version` and `--help` load nothing else.
 import { Argument, Command as Program, InvalidArgumentError, Option } from "commander";
 import type { Command, CommandIo } from "./command-io.ts";
-import { addApprovalCommands } from "./commands/approval-commands.ts";
+import { addApprovalCommands } from "./program-approvals.ts";
 import { readVersion } from "./version.ts";
 
 export interface ProgramOptions {

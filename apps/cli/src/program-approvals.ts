@@ -1,5 +1,5 @@
 import type { Command as Program } from "commander";
-import type { Command } from "../command-io.ts";
+import type { Command } from "./command-io.ts";
 
 type Run = <Options>(load: Promise<Command<Options>>, options: Options) => Promise<void>;
 
@@ -19,7 +19,7 @@ export function addApprovalCommands(group: Program, run: Run): void {
     if (decision === "approve") command.option("--session", "and what is of its kind in the session from here on");
     command.action((id: string, call: string | undefined, options: { reason?: string; session?: boolean }) =>
       run(
-        import("./execution/approvals.ts").then((m) => m.resolveCommand(decision)),
+        import("./commands/execution/approvals.ts").then((m) => m.resolveCommand(decision)),
         { id, call, ...options },
       ),
     );
