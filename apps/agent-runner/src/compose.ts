@@ -6,12 +6,11 @@ import {
   createPostgresCheckpointer,
   createSqliteCheckpointer,
   createSqliteLedger,
-  type ModelConfig,
   type PostgresCheckpointer,
   type SqliteCheckpointer,
 } from "@stigmer/agent";
 import type { StigmerClient } from "@stigmer/client";
-import { type Config, probeOllama, readConfigFile } from "@stigmer/config";
+import { type Config, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
 import { createTemporalWorker } from "@stigmer/engine/temporal";
 import type { Activities } from "@stigmer/engine";
@@ -22,8 +21,8 @@ import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
 import { watchLeases } from "./health/watch-leases.ts";
 import type { Logger } from "./logger.ts";
+import { modelsOf } from "./run/models-of.ts";
 import { createPrepareAgent } from "./run/prepare-agent.ts";
-import { RunError } from "./run/run-error.ts";
 import { createSessionWorkspaces } from "./run/session-workspaces.ts";
 import { sandboxesOf } from "./sandboxes.ts";
 
@@ -142,19 +141,4 @@ async function openCheckpoints({ checkpoints }: Config): Promise<SqliteCheckpoin
   if (checkpoints.type === "postgres") return createPostgresCheckpointer({ url: checkpoints.url });
   await mkdir(dirname(checkpoints.file), { recursive: true, mode: 0o700 });
   return createSqliteCheckpointer({ path: checkpoints.file });
-}
-
-function modelsOf(config: Config): (modelName: string | undefined) => Promise<ModelConfig> {
-  return async (modelName) => {
-    const file = readConfigFile(config.homes.configFile);
-    if (!file.ok) throw new RunError(file.problems.map(({ message }) => message).join("; "));
-    const choice = { modelName, file: file.file.llm };
-    const withoutOllama = config.resolveModel({ ...choice, ollamaReachable: false });
-    const withOllama = config.resolveModel({ ...choice, ollamaReachable: true });
-    // Ollama is asked only when that decides: a probe of a port that drops packets takes its time.
-    const decides = withoutOllama.provider === "none" && withOllama.provider !== "none";
-    const model = decides && (await probeOllama(config.ollamaBaseUrl)) ? withOllama : withoutOllama;
-    if (model.provider === "none") throw new RunError(model.hint);
-    return model;
-  };
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -5,6 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { ClientError, type ResourceClients } from "@stigmer/client";
 import { SkillSchema } from "@stigmer/protos/skill/v1";
 import { createSandbox, type Sandbox } from "@stigmer/sandbox";
+import { buildZip } from "@stigmer/skills/hostile-archives";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ReferencedSkill } from "./resolve-skills.ts";
 import { createWriteSkills, type WrittenSkills } from "./write-skills.ts";
@@ -69,6 +71,21 @@ describe("writeSkills", () => {
     await expect(write([broken], failing("internal"))).rejects.toThrow(
       /^spec\.skill_refs\[0\] \(broken\): The SKILL\.md is not valid/,
     );
+  });
+
+  it("refuses an archive that leads out of its folder, though a server vouches for it, and writes nothing", async () => {
+    const artifact = buildZip([
+      { name: "SKILL.md", content: "---\nname: outward\ndescription: d\n---\nText" },
+      { name: "scripts/run.sh", content: "true" },
+      { name: "../../evil.sh", content: "touch /tmp/evil" },
+    ]);
+    const versionHash = createHash("sha256").update(artifact).digest("hex");
+    const outward = skill("outward", { versionHash, artifactStorageKey: versionHash });
+    await expect(write([outward], () => Promise.resolve(artifact))).rejects.toThrow(
+      /^spec\.skill_refs\[0\] \(outward\): Skill "outward": .*\.\.\/\.\.\/evil\.sh/,
+    );
+    const files = await readdir(root, { recursive: true });
+    expect(files.filter((file) => /evil|run\.sh/.test(file))).toEqual([]);
   });
 
   it("leaves a server that is away to the engine", async () => {
