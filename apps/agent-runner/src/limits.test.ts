@@ -1,4 +1,11 @@
-import { MessageType, ExecutionPhase, type AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { RunLimitsSchema } from "@stigmer/protos/agent/v1";
+import {
+  MessageType,
+  ExecutionPhase,
+  ToolCallStatus,
+  type AgentExecutionStatus,
+} from "@stigmer/protos/agentexecution/v1";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startPlatform, type Platform } from "./__fixtures__/platform.ts";
 
@@ -58,6 +65,24 @@ it(
   },
 );
 
+it("tells what the last call before the limit used", { timeout: 60_000 }, async () => {
+  const agent = await platform.applyAgent({}, "counted");
+  const agentId = agent.metadata?.id;
+  const limits: [MessageInitShape<typeof RunLimitsSchema>, used: { modelCalls: number; toolCalls: number }][] = [
+    [{ maxModelCalls: 3 }, { modelCalls: 3, toolCalls: 3 }],
+    [{ maxToolCalls: 2 }, { modelCalls: 3, toolCalls: 2 }],
+    [{ maxTokens: 1 }, { modelCalls: 1, toolCalls: 0 }],
+  ];
+  for (const [each, { modelCalls, toolCalls }] of limits) {
+    const ended = await platform.run({ agentId, message: "Work.", executionConfig: { limits: each } });
+    expectEnded(ended, /^The run has reached its limit of \d/);
+    expect(ended.usage?.modelCalls).toBe(modelCalls);
+    expect(ended.toolCalls.filter(({ status }) => status === ToolCallStatus.TOOL_CALL_COMPLETED)).toHaveLength(
+      toolCalls,
+    );
+  }
+});
+
 it("counts what was used before a runner died", { timeout: 120_000 }, async () => {
   const agent = await platform.applyAgent({}, "patient");
   const agentId = agent.metadata?.id;
@@ -68,5 +93,6 @@ it("counts what was used before a runner died", { timeout: 120_000 }, async () =
   await platform.restartServer();
   const ended = await platform.follow(run);
   expectEnded(ended, /limit of 3 model calls/);
+  expect(ended.usage?.modelCalls).toBe(3);
   expect(platform.model.requests.length - before).toBeLessThanOrEqual(1);
 });

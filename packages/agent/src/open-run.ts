@@ -14,6 +14,7 @@ import type { RunWrites, WriteBehind } from "./ledger/run-writes.ts";
 import { budgetConfig, type RunBudget } from "./limits/run-budget.ts";
 import type { RunUsage } from "./limits/run-limits.ts";
 import type { ModelConfig } from "./models/model-config.ts";
+import { readAhead } from "./read-ahead.ts";
 import { createInbox, isSteering } from "./run-control/inbox.ts";
 import { createRunGate, gateConfig, type RunGate } from "./run-control/run-gate.ts";
 import { toAgentError } from "./to-agent-error.ts";
@@ -62,7 +63,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   /** Takes the graph on from where it stands, or from what was said, until it stops. */
   async function* advance(
     said: BaseMessage[],
-    { gate, approvals, budget, signal, writes }: UnderWay,
+    { gate, approvals, budget, stopped, writes }: UnderWay,
   ): AsyncGenerator<AgentEvent, Stop> {
     try {
       const stream = await graph.stream(said.length === 0 ? null : { messages: said }, {
@@ -73,9 +74,11 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         // that wait for a tool's result on its way into the ledger come later: until then the ledger answers for them.
         durability: "sync",
         recursionLimit: options.recursionLimit,
-        signal,
+        signal: AbortSignal.any([stopped, budget.ended]),
       });
-      for await (const [namespace, mode, data] of stream) {
+      for await (const [namespace, mode, data] of readAhead(stream)) {
+        // Whoever stops a run asks for no more. At a limit what has happened before is still told: it has been used.
+        stopped.throwIfAborted();
         if (isRest(mode, data)) continue;
         // Nobody is told of a result that the ledger might not have: whoever went on with the run would have to take it back.
         await writes.written();
@@ -100,8 +103,8 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     const ended = new AbortController();
     const writes = options.writes.open(threadId);
     const budget = options.openBudget(request.used);
-    const own = [ended.signal, writes.failed, budget.ended];
-    const stop = AbortSignal.any(signal === undefined ? own : [...own, signal]);
+    const own = [ended.signal, writes.failed];
+    const stopped = AbortSignal.any(signal === undefined ? own : [...own, signal]);
     const gate = createRunGate(pause, inbox.hasNews);
     const approvals = createRunApprovals(decisions);
     try {
@@ -117,7 +120,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         approvals.forget();
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
-        at = yield* advance(input, { gate, approvals, budget, signal: stop, writes });
+        at = yield* advance(input, { gate, approvals, budget, stopped, writes });
         // It has not come to rest, let alone to its end, before what it did is written down.
         await writes.settled();
         input = [];
@@ -144,7 +147,8 @@ interface UnderWay {
   readonly gate: RunGate;
   readonly approvals: RunApprovals;
   readonly budget: RunBudget;
-  readonly signal: AbortSignal;
+  /** Aborted when nobody wants to know how it goes on, unlike at a limit. */
+  readonly stopped: AbortSignal;
   readonly writes: RunWrites;
 }
 

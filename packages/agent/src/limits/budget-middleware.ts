@@ -11,7 +11,7 @@ export function runBudget(): AgentMiddleware {
   return createMiddleware({
     name: "runBudget",
     wrapModelCall: async (request, handler) => {
-      const meter = budgetOf(request.runtime as object)?.beginModelCall();
+      const meter = await budgetOf(request.runtime as object)?.beginModelCall();
       if (meter === undefined) return handler(request);
       try {
         const answer = await handler(request);
@@ -25,7 +25,7 @@ export function runBudget(): AgentMiddleware {
     wrapToolCall: async (request, handler) => {
       const { id = "", name } = request.toolCall;
       // The plan is no work.
-      if (name !== "write_todos") budgetOf(request.runtime as object)?.beginToolCall(id);
+      if (name !== "write_todos") await budgetOf(request.runtime as object)?.beginToolCall(id);
       return handler(request);
     },
   });

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { Scenario, ScriptedToolCall, Turn } from "@stigmer/scripted-model";
 import { afterEach, expect, it, vi } from "vitest";
 import { answer, collect, openWorkbench, toolResults, type Workbench } from "../__fixtures__/workbench.ts";
@@ -73,9 +74,18 @@ it("counts the calls of sub-agents, at the same time too, and ends all that is u
 it("makes no more than the allowed calls of many that are asked for at once", async () => {
   const calls = [1, 2, 3, 4, 5].map((n) => execute(`echo ${n} >> effects`));
   bench = await openWorkbench([main({ toolCalls: calls }, { text: "No." })]);
-  await expect(go({ limits: { maxToolCalls: 3 } })).rejects.toMatchObject({ code: "limit-exceeded" });
+  const agent = await bench.agent({ limits: { maxToolCalls: 3 } });
+  const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go." });
+  const events: AgentEvent[] = [];
+  const read = async (): Promise<void> => {
+    for await (const event of run.events()) events.push(event);
+  };
+  await expect(read()).rejects.toMatchObject({ code: "limit-exceeded" });
   expect(effects().filter((effect) => Number(effect) > 3)).toEqual([]);
   expect(bench.model.requests).toHaveLength(1);
+  // Those that had begun are told, though the limit ends them at once.
+  const started = events.filter(({ data }) => (data as { event?: string }).event === "on_tool_start");
+  expect(started).toHaveLength(3);
 });
 
 it("counts tokens and money, and what earlier attempts have used of them", async () => {
@@ -104,6 +114,27 @@ it("counts tokens and money, and what earlier attempts have used of them", async
   const again = { limits: { maxModelCalls: 7 } };
   await expect(go(again, { used, runId: "aex-3" })).rejects.toMatchObject({ code: "limit-exceeded" });
   expect(bench.model.requests).toHaveLength(before);
+});
+
+it("tells all that has happened before it throws, however slow the reader is", async () => {
+  const turns = [1, 2, 3].map((n) => ({ text: `Step ${n}. `.repeat(20), toolCalls: [execute(`echo ${n}`)] }));
+  bench = await openWorkbench([main(...turns, { text: "No." })]);
+  for (const limits of [{ maxModelCalls: 3 }, { maxToolCalls: 2 }]) {
+    const agent = await bench.agent({ limits });
+    const run = await agent.open({ threadId: `t-${Object.keys(limits)[0]}`, runId: "aex-1", input: "Go." });
+    const events: AgentEvent[] = [];
+    const read = async (): Promise<void> => {
+      for await (const event of run.events()) {
+        await setTimeout(5);
+        events.push(event);
+      }
+    };
+    await expect(read()).rejects.toMatchObject({ code: "limit-exceeded" });
+    const updates = (node: string) =>
+      events.filter(({ mode, data }) => mode === "updates" && node in (data as Record<string, unknown>));
+    expect(updates("model_request")).toHaveLength(3);
+    expect(toolResults(events)).toHaveLength("maxToolCalls" in limits ? 2 : 3);
+  }
 });
 
 it("does not count a call again that an earlier attempt had begun", async () => {

@@ -19,7 +19,11 @@ export function repeatedCalls({ most = 0 }: { readonly most: number | undefined 
       const nudged = new Map<string, number>();
       for (const { toolCallId, times } of findRepetitions(all)) if (times >= limit) nudged.set(toolCallId, times);
       if (nudged.size === 0) return handler(request);
-      endAtLast(all, { nudged, limit, end: (error) => budgetOf(request.runtime as object)?.end(error) });
+      const circle = endlessCircle(all, { nudged, limit });
+      if (circle !== undefined) {
+        await budgetOf(request.runtime as object)?.end(circle);
+        throw circle;
+      }
       return handler({ ...request, messages: request.messages.map((message) => withNudge(message, nudged)) });
     },
   });
@@ -28,24 +32,22 @@ export function repeatedCalls({ most = 0 }: { readonly most: number | undefined 
 interface Circle {
   readonly nudged: ReadonlyMap<string, number>;
   readonly limit: number;
-  readonly end: (error: AgentError) => void;
 }
 
-/** Only the last turn's results count: those before were in time. */
-function endAtLast(all: readonly BaseMessage[], { nudged, limit, end }: Circle): void {
+/** Why to end the run. Only the last turn's results count: those before were in time. */
+function endlessCircle(all: readonly BaseMessage[], { nudged, limit }: Circle): AgentError | undefined {
   for (const message of all.slice(all.findLastIndex(({ type }) => type !== "tool") + 1)) {
     if (!ToolMessage.isInstance(message)) continue;
     const times = nudged.get(message.tool_call_id) ?? 0;
     if (times < 2 * limit) continue;
-    const error = new AgentError(
+    return new AgentError(
       "loop-detected",
       `The agent called ${message.name ?? "a tool"} ${times} times in a row with the same arguments and got the same result ` +
         `each time, also after it was told so. Make clearer what it is to do, or raise limits.maxRepeatedCalls (${limit}) ` +
         `in the agent's spec if it has to wait for something.`,
     );
-    end(error);
-    throw error;
   }
+  return undefined;
 }
 
 function withNudge(message: BaseMessage, nudged: ReadonlyMap<string, number>): BaseMessage {

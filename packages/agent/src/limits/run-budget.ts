@@ -1,4 +1,5 @@
 // What one run has used, against its limits: all agents of the tree count into the same budget.
+import { setImmediate as afterPromises } from "node:timers/promises";
 import { AgentError } from "../errors.ts";
 import { type CostOf, type ModelCall, type RunLimits, type RunUsage, type Sums, usedUp } from "./run-limits.ts";
 
@@ -6,12 +7,12 @@ import { type CostOf, type ModelCall, type RunLimits, type RunUsage, type Sums, 
 export interface RunBudget {
   /** Aborted, with the `AgentError` to end with, when the run must not go on. */
   readonly ended: AbortSignal;
-  /** Before a model is called. Ends the run and throws when a limit is reached. */
-  beginModelCall(): ModelCallMeter;
-  /** Before a tool is called. The same id again counts once. Ends the run and throws when a limit is reached. */
-  beginToolCall(id: string): void;
-  /** Ends the run with everything that is under way, and throws. */
-  end(error: AgentError): never;
+  /** Before a model is called. Ends the run and rejects when a limit is reached. */
+  beginModelCall(): Promise<ModelCallMeter>;
+  /** Before a tool is called. The same id again counts once. Ends the run and rejects when a limit is reached. */
+  beginToolCall(id: string): Promise<void>;
+  /** Ends the run with everything that is under way, and rejects. */
+  end(error: AgentError): Promise<never>;
   /** Time at work ends here. */
   close(): void;
 }
@@ -45,14 +46,20 @@ export function openRunBudget({ limits, used, costOf, now = () => performance.no
     return { tokens, costUsd, modelCalls, activeMs, toolCalls: toolCalls.size };
   };
 
-  const end = (error: AgentError): never => {
-    ended.abort(error);
+  let ending: AgentError | undefined;
+  const end = async (error: AgentError): Promise<never> => {
+    ending ??= error;
+    // What has happened so far is on its way through LangGraph's streams, which lose it when they fail: it goes first.
+    await afterPromises();
+    ended.abort(ending);
     throw ended.signal.reason;
   };
-  const check = (next: "model-call" | "tool-call"): void => {
+  /** Why the next call must not begin. Asked and counted without a pause in between: calls may begin at the same time. */
+  const refusal = (next: "model-call" | "tool-call" | "call-again"): AgentError | undefined => {
     ended.signal.throwIfAborted();
+    if (ending !== undefined || next === "call-again") return ending;
     const reached = usedUp(limits, sums(), next);
-    if (reached !== undefined) end(new AgentError("limit-exceeded", reached));
+    return reached === undefined ? undefined : new AgentError("limit-exceeded", reached);
   };
 
   const { maxDurationSeconds = 0 } = limits;
@@ -75,8 +82,9 @@ export function openRunBudget({ limits, used, costOf, now = () => performance.no
 
   return {
     ended: ended.signal,
-    beginModelCall() {
-      check("model-call");
+    async beginModelCall() {
+      const refused = refusal("model-call");
+      if (refused !== undefined) return end(refused);
       // Counted before it is over, so that calls which run at the same time don't pass by each other.
       modelCalls += 1;
       return {
@@ -90,9 +98,9 @@ export function openRunBudget({ limits, used, costOf, now = () => performance.no
         },
       };
     },
-    beginToolCall(id) {
-      if (toolCalls.has(id)) ended.signal.throwIfAborted();
-      else check("tool-call");
+    async beginToolCall(id) {
+      const refused = refusal(toolCalls.has(id) ? "call-again" : "tool-call");
+      if (refused !== undefined) await end(refused);
       toolCalls.add(id);
     },
     end,
