@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
-// Two tiers. `*.test.ts` needs only Node. `*.system.test.ts` needs real components and runs from tools/test-system.ts.
+// Two tiers. `*.test.ts` needs only Node. `*.system.test.ts` needs real components, or minutes, and runs from tools/test-system.ts.
 const conditions = ["@stigmer/source"];
 
 const config: ViteUserConfig = defineConfig({

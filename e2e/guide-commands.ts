@@ -1,7 +1,7 @@
 // Runs the commands of a guide as a reader would: real `stigmer`, real daemon, real shell; only the model's words are scripted.
 //
 // To have a guide tested, write `docs/guides/NAME.md` and beside this file `guides/NAME.yaml`, the scenario of its model
-// (packages/scripted-model/README.md). `guides.test.ts` finds both. In the guide, from top to bottom:
+// (packages/scripted-model/README.md). `guides.system.test.ts` finds both. In the guide, from top to bottom:
 //
 //   ```sh                      is run by one bash for the whole guide, in an empty directory (so `cd` and variables last),
 //                              and must succeed: every line of it, and every part of a pipe. `stigmer` is the one of this source.

@@ -13,7 +13,7 @@ import { NOBODY } from "./system/service.ts";
 import { temporal } from "./system/temporal.ts";
 import { vitest } from "./vitest-gate.ts";
 
-// `pnpm test:system`: what needs more than Node. It brings up what suites need and takes it down again, also on Ctrl-C; a
+// `pnpm test:system`: what needs more than Node, or takes minutes. It brings up what suites need and takes it down again, also on Ctrl-C; a
 // suite whose needs can't be met has failed.
 
 const root = dirname(import.meta.dirname);

@@ -43,7 +43,7 @@ const left = await Array.fromAsync(
   glob("{packages,apps,e2e,examples,tools,proto}/**/*.system.test.ts", { exclude: ["**/node_modules"] }),
 );
 console.log(
-  `\nLeft to \`test:system\`, which needs more than Node:\n${left
+  `\nLeft to \`test:system\`, which needs more than Node or takes minutes:\n${left
     .toSorted()
     .map((file) => `  ${file}`)
     .join("\n")}`,
