@@ -8,6 +8,9 @@ const logs = ["web.log", "worker.log"];
 /** The question that `scenario.yaml` answers; a real model answers it too. */
 export const message = "Which orders did this morning's incident hit, and what did it begin with?";
 
+/** What the agent asks a person to allow, in order: the tool, and what must not be there before. */
+export const approvals: readonly { tool: string; absent: string }[] = [{ tool: "write_file", absent: "INCIDENT.md" }];
+
 /** Copies the logs into an empty workspace. */
 export function prepare(workspaceDir: string): void {
   cpSync(input, workspaceDir, { recursive: true });
