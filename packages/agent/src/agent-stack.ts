@@ -7,7 +7,7 @@ import type { AgentOptions } from "./agent.ts";
 import { approvals } from "./approvals/approvals-middleware.ts";
 import type { WriteBehind } from "./ledger/run-writes.ts";
 import { runBudget } from "./limits/budget-middleware.ts";
-import { longResults } from "./limits/long-results.ts";
+import { defaultResultLimit, longResults } from "./limits/long-results.ts";
 import { repeatedCalls } from "./limits/repeated-calls-middleware.ts";
 import { fileTools } from "./middleware/files.ts";
 import { portableContent } from "./middleware/portable-content.ts";
@@ -35,7 +35,7 @@ export interface StackedAgent {
   readonly agentName: string;
   /** Its own, or the run's. */
   readonly model: ModelConfig;
-  /** Whether people speak to it: true for the root alone. */
+  /** Whether people speak to it, and background tasks: true for the root alone. */
   readonly listens: boolean;
   /** Which of the tools that every agent could have this one has. */
   readonly has: HasTool;
@@ -49,7 +49,7 @@ export interface StackedAgent {
  */
 export function createAgentStack(parts: StackParts): (agent: StackedAgent) => AgentMiddleware[] {
   const { options, backend, execute, writes } = parts;
-  const { limits = {}, toolOutputLimit = 30_000 } = options;
+  const { limits = {}, toolOutputLimit = defaultResultLimit } = options;
   const ledger =
     options.ledger === undefined
       ? undefined
@@ -65,7 +65,7 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
     // Tools of deepagents' and ours.
     fileTools(backend, { execute, outputLimit: toolOutputLimit, has }),
     ...(has("write_todos") ? [todoListMiddleware() as AgentMiddleware] : []),
-    subAgentMiddleware(has("task") ? targets : []),
+    subAgentMiddleware(has("task") ? targets : [], { inBackground: listens }),
 
     // Around a model call with all its attempts: what the model is shown.
     repeatedCalls({ most: limits.maxRepeatedCalls }),

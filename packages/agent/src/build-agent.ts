@@ -6,11 +6,13 @@ import { createAgentStack } from "./agent-stack.ts";
 import { checkOptions } from "./check-options.ts";
 import { AgentError } from "./errors.ts";
 import { createWriteBehind } from "./ledger/run-writes.ts";
+import { defaultResultLimit, shortenText } from "./limits/long-results.ts";
 import { openRunBudget } from "./limits/run-budget.ts";
 import { createExecuteTool } from "./middleware/execute-tool.ts";
-import { type AgentGraph, openRun } from "./open-run.ts";
+import { openRun } from "./open-run.ts";
 import { withSpill } from "./spill-backend.ts";
 import { allSubAgents, createAgentTree } from "./sub-agents/agent-tree.ts";
+import type { BackgroundParts } from "./sub-agents/background-tasks.ts";
 import { toAgentError } from "./to-agent-error.ts";
 
 export async function buildAgent(options: AgentOptions): Promise<Agent> {
@@ -23,10 +25,24 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
   const stackOf = createAgentStack({ options, backend, execute: execute.tool, writes });
   try {
     const { checkpointer } = writes;
-    const graph = (await createAgentTree({ options, backend, checkpointer, stackOf })) as AgentGraph;
+    const { graph, targets } = await createAgentTree({ options, backend, checkpointer, stackOf });
     const newMessage = (id: string, content: string): HumanMessage => new HumanMessage({ id, content });
     const openBudget = (used: RunRequest["used"]) => openRunBudget({ limits, used, costOf: options.costOf });
-    const run = { recursionLimit, model: modelConfig, newMessage, settle: execute.settleAborted, writes, openBudget };
+    const { toolOutputLimit: limit = defaultResultLimit, maskToolOutput: mask } = options;
+    const background: BackgroundParts = {
+      targets,
+      shorten: (report, toolCallId) => shortenText(report, toolCallId, { backend, limit, mask }),
+      deleteThread: (threadId) => checkpointer.deleteThread(threadId),
+    };
+    const run = {
+      background,
+      recursionLimit,
+      model: modelConfig,
+      newMessage,
+      settle: execute.settleAborted,
+      writes,
+      openBudget,
+    };
     return { open: (request) => openRun(graph, request, run) };
   } catch (error) {
     const { code, message } = toAgentError(error, modelConfig);

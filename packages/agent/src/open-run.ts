@@ -1,6 +1,7 @@
 // One run on its thread: where it stands, and its events from there.
 import type { BaseMessage } from "@langchain/core/messages";
 import { isGraphDrained } from "@langchain/langgraph";
+import { type AgentGraph, streamOptions } from "./agent-graph.ts";
 import type { AgentEvent, AgentRun, RunControl, RunRequest } from "./agent.ts";
 import {
   approvalsConfig,
@@ -17,29 +18,12 @@ import type { ModelConfig } from "./models/model-config.ts";
 import { readAhead } from "./read-ahead.ts";
 import { createInbox, isSteering } from "./run-control/inbox.ts";
 import { createRunGate, gateConfig, type RunGate } from "./run-control/run-gate.ts";
+import { backgroundConfig, ordersIn } from "./sub-agents/background-orders.ts";
+import { type BackgroundParts, type BackgroundTasks, createBackgroundTasks } from "./sub-agents/background-tasks.ts";
 import { toAgentError } from "./to-agent-error.ts";
 
-/** The part of LangGraph's compiled graph that a run needs. */
-export interface AgentGraph {
-  getState(config: ThreadConfig): Promise<{ values: { messages?: BaseMessage[] }; next: readonly string[] }>;
-  stream(input: { messages: BaseMessage[] } | null, options: StreamOptions): Promise<AsyncIterable<StreamTuple>>;
-}
-
-interface ThreadConfig {
-  readonly configurable: { readonly thread_id: string };
-}
-
-interface StreamOptions extends ThreadConfig {
-  readonly streamMode: AgentEvent["mode"][];
-  readonly subgraphs: true;
-  readonly durability: "sync";
-  readonly recursionLimit: number;
-  readonly signal: AbortSignal;
-}
-
-type StreamTuple = [namespace: string[], mode: AgentEvent["mode"], data: unknown];
-
 export interface OpenRunOptions {
+  readonly background: BackgroundParts;
   readonly recursionLimit: number;
   readonly model: ModelConfig;
   newMessage(id: string, content: string): BaseMessage;
@@ -57,39 +41,58 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   const state = await graph.getState({ configurable: thread }).catch((cause: unknown) => {
     throw unreadable(threadId, cause);
   });
-  const { position, messages, isLast } = locate(state.values.messages ?? [], runId, state.next.length > 0);
+  // Also what is done but not yet taken into the state is a step to go on from.
+  const isPending = state.tasks.length > 0;
+  const { position, messages, isLast } = locate(state.values.messages ?? [], runId, isPending);
   let used = false;
 
   /** Takes the graph on from where it stands, or from what was said, until it stops. */
-  async function* advance(
-    said: BaseMessage[],
-    { gate, approvals, budget, stopped, writes }: UnderWay,
-  ): AsyncGenerator<AgentEvent, Stop> {
+  async function* advance(said: BaseMessage[], underWay: UnderWay): AsyncGenerator<AgentEvent, Stop> {
+    const { gate, approvals, background, stopped, signal, configurable } = underWay;
     try {
       const stream = await graph.stream(said.length === 0 ? null : { messages: said }, {
-        configurable: { ...thread, ...gateConfig(gate), ...approvalsConfig(approvals), ...budgetConfig(budget) },
-        streamMode: ["messages", "updates", "tools", "custom"],
-        subgraphs: true,
-        // A step's checkpoint is written before the next step starts: what was seen to happen is not done again. Only those
-        // that wait for a tool's result on its way into the ledger come later: until then the ledger answers for them.
-        durability: "sync",
-        recursionLimit: options.recursionLimit,
-        signal: AbortSignal.any([stopped, budget.ended]),
+        ...streamOptions({ recursionLimit: options.recursionLimit, signal }),
+        configurable: { ...thread, ...configurable },
       });
-      for await (const [namespace, mode, data] of readAhead(stream)) {
+      const tuples = readAhead(stream);
+      for (let next = ahead(tuples); ;) {
+        const won = await (background.areAtWork ? Promise.race([next, background.arrival()]) : next);
+        if (won?.kind === "failed") throw won.error;
+        if (won?.kind === "done") return "ended";
         // Whoever stops a run asks for no more. At a limit what has happened before is still told: it has been used.
         stopped.throwIfAborted();
-        if (isRest(mode, data)) continue;
-        // Nobody is told of a result that the ledger might not have: whoever went on with the run would have to take it back.
-        await writes.written();
-        yield* approvals.take();
-        if (!isNews({ mode, data })) yield { namespace, mode, data };
+        yield* tell(underWay);
+        background.goOn();
+        if (won === undefined) continue;
+        const [namespace, mode, data] = won.value;
+        if (!isOwn({ mode, data })) yield { namespace, mode, data };
+        if (isStart(mode, data)) background.release(data.toolCallId);
+        next = ahead(tuples);
       }
-      return "ended";
     } catch (error) {
       if (!(error instanceof Error) || !isGraphDrained(error)) throw error;
       yield* approvals.take();
-      return gate.rest.aborted || approvals.waiting.length > 0 ? "resting" : "news";
+      return gate.rest.aborted || approvals.waitingIn("").length > 0 ? "resting" : "news";
+    } finally {
+      background.release();
+    }
+  }
+
+  /** What there is to tell besides the graph's own events. */
+  async function* tell({ writes, approvals, background }: UnderWay): AsyncGenerator<AgentEvent, void> {
+    // Nobody is told of a result that the ledger might not have: whoever went on with the run would have to take it back.
+    await writes.written();
+    yield* background.takeEvents();
+    yield* approvals.take();
+  }
+
+  /** Tells what background tasks do until the graph can go on, or until nothing is done any more. */
+  async function* waitUntil(canGoOn: () => boolean, underWay: UnderWay): AsyncGenerator<AgentEvent, void> {
+    const { background } = underWay;
+    while (background.areAtWork && !canGoOn()) {
+      await arrivalOrPoll(background.arrival());
+      yield* tell(underWay);
+      background.goOn();
     }
   }
 
@@ -99,45 +102,93 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     used = true;
     if (!isLast) return;
     const inbox = createInbox(runId, messages, said);
+    const before = ordersIn(runId, messages);
     // Aborted also when the reader stops early: nothing runs on unseen.
     const ended = new AbortController();
+    const broken = new AbortController();
     const writes = options.writes.open(threadId);
     const budget = options.openBudget(request.used);
-    const own = [ended.signal, writes.failed];
+    const own = [ended.signal, broken.signal, writes.failed];
     const stopped = AbortSignal.any(signal === undefined ? own : [...own, signal]);
-    const gate = createRunGate(pause, inbox.hasNews);
+    const stop = AbortSignal.any([stopped, budget.ended]);
     const approvals = createRunApprovals(decisions);
+    const hasNews = (): boolean => inbox.hasNews() || background.hasNews();
+    const gate = createRunGate(pause, hasNews);
+    const shared = { ...gateConfig(gate), ...approvalsConfig(approvals), ...budgetConfig(budget) };
+    const background = createBackgroundTasks({
+      ...options.background,
+      runId,
+      threadId,
+      isOwn,
+      recursionLimit: options.recursionLimit,
+      signal: stop,
+      configurable: shared,
+      canGoOn: (place) => !gate.rest.aborted && approvals.canGoOn(place),
+      forget: approvals.forget,
+      fail: (error) => broken.abort(error),
+    });
+    const configurable = { ...shared, ...backgroundConfig((order) => background.begin(order, "this-step")) };
+    const underWay: UnderWay = { gate, approvals, background, stopped, signal: stop, writes, configurable };
     try {
       let input = position === "fresh" ? [options.newMessage(runId, request.input)] : [];
-      let at: Stop = position === "resumed" ? "resting" : "ended";
+      let at: Stop = isPending ? "resting" : "ended";
+      for (const order of before.open) background.begin(order);
       for (;;) {
-        signal?.throwIfAborted();
+        stop.throwIfAborted();
+        background.goOn();
         // Not while tool calls wait for their turn: new input would make LangGraph forget them.
-        const news = at === "resting" ? [] : inbox.take().map(({ id, text }) => options.newMessage(id, text));
+        const news = at === "resting" ? [] : hear();
         input.push(...news);
-        if (at === "ended" && input.length === 0) return;
-        if (gate.rest.aborted || (approvals.waiting.length > 0 && !approvals.canGoOn())) break;
-        approvals.forget();
+        const isOver = at === "ended" && input.length === 0;
+        const waits = approvals.waitingIn("").length > 0 && !approvals.canGoOn("");
+        if (isOver || gate.rest.aborted || waits) {
+          if (background.areAtWork) {
+            yield* waitUntil(
+              () => !gate.rest.aborted && (at === "resting" ? approvals.canGoOn("") : hasNews()),
+              underWay,
+            );
+            continue;
+          }
+          if (isOver && !background.areUnfinished) {
+            yield* tell(underWay);
+            await background.tidy(before.heard);
+            return;
+          }
+          break;
+        }
+        approvals.forget("");
         // LangGraph tells of no input: who reads the events learns of it here.
         if (news.length > 0) yield { namespace: [], mode: "updates", data: { inbox: { messages: news } } };
-        at = yield* advance(input, { gate, approvals, budget, stopped, writes });
+        at = yield* advance(input, underWay);
         // It has not come to rest, let alone to its end, before what it did is written down.
         await writes.settled();
         input = [];
       }
+      yield* tell(underWay);
+      await writes.settled();
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
+      if (budget.ended.aborted && !stopped.aborted) {
+        await background.settled();
+        yield* tell(underWay);
+      }
       if (budget.ended.aborted) throw budget.ended.reason;
+      if (broken.signal.aborted) throw broken.signal.reason;
       throw toAgentError(writes.failed.aborted ? writes.failed.reason : error, options.model);
     } finally {
       ended.abort();
       budget.close();
+      await background.settled();
       await options.settle();
       await writes.close();
     }
     if (gate.ownPause !== undefined) throw new AgentError("paused", gate.ownPause);
     if (pause?.aborted === true) throw pause.reason;
     throw new AgentError("waiting-for-approval", describeWaiting(approvals.waiting));
+
+    function hear(): BaseMessage[] {
+      return [...inbox.take().map(({ id, text }) => options.newMessage(id, text)), ...background.takeNews()];
+    }
   }
 
   return { position, messages, events };
@@ -146,10 +197,45 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
 interface UnderWay {
   readonly gate: RunGate;
   readonly approvals: RunApprovals;
-  readonly budget: RunBudget;
+  readonly background: BackgroundTasks;
   /** Aborted when nobody wants to know how it goes on, unlike at a limit. */
   readonly stopped: AbortSignal;
+  /** Ends all that is under way, at a limit too. */
+  readonly signal: AbortSignal;
   readonly writes: RunWrites;
+  readonly configurable: Readonly<Record<string, unknown>>;
+}
+
+/** Milliseconds between two looks at what people said, while the agent waits for its background tasks. */
+const pollMs = 200;
+
+async function arrivalOrPoll(arrival: Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, pollMs);
+  await Promise.race([arrival, promise]);
+  clearTimeout(timer);
+}
+
+/** The next of a stream that something else may come before: its failure waits too. */
+function ahead<T>(iterator: AsyncIterator<T>): Promise<Next<T>> {
+  return iterator.next().then(
+    ({ done, value }): Next<T> => (done === true ? { kind: "done" } : { kind: "value", value: value as T }),
+    (error: unknown) => ({ kind: "failed", error }),
+  );
+}
+
+type Next<T> =
+  | { readonly kind: "value"; readonly value: T }
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly error: unknown };
+
+function isStart(mode: AgentEvent["mode"], data: unknown): data is { readonly toolCallId: string } {
+  return mode === "tools" && (data as { readonly event?: unknown }).event === "on_tool_start";
+}
+
+/** What is told in another way. */
+function isOwn({ mode, data }: Pick<AgentEvent, "mode" | "data">): boolean {
+  return isRest(mode, data) || isNews({ mode, data });
 }
 
 /** Why the graph stopped: nothing is left to do, somebody spoke before a model call, or it rests with steps left. */
@@ -172,11 +258,9 @@ function locate(all: readonly BaseMessage[], runId: string, pending: boolean): P
   if (start < 0) return { position: "fresh", messages: [], isLast: true };
   const next = all.findIndex((message, at) => at > start && message.type === "human" && !isSteering(runId, message));
   const isLast = next < 0;
-  return {
-    position: pending && isLast ? "resumed" : "finished",
-    messages: all.slice(start, isLast ? undefined : next),
-    isLast,
-  };
+  const messages = all.slice(start, isLast ? undefined : next);
+  const isUnfinished = pending || ordersIn(runId, messages).open.length > 0;
+  return { position: isUnfinished && isLast ? "resumed" : "finished", messages, isLast };
 }
 
 function unreadable(threadId: string, cause: unknown): AgentError {

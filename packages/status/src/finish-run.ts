@@ -3,7 +3,7 @@ import { startMessage } from "./conversation.ts";
 import { closeMessages } from "./message-text.ts";
 import { isTerminal } from "./phase.ts";
 import type { RunState } from "./run-state.ts";
-import { closeCall } from "./tool-calls.ts";
+import { closeCall, closeTask } from "./tool-calls.ts";
 import { tellUsage } from "./usage.ts";
 
 /** How a run ended. `error` and `reason` are shown to people. */
@@ -74,6 +74,11 @@ function closeCalls(state: RunState, outcome: RunOutcome, at: string): void {
     else if (outcome.kind === "failed" && startedAt !== "")
       closeCall(state, id, { as: "failed", at, error: outcome.error });
     else closeCall(state, id, { as: "cancelled", at, error: cancelledBecause(outcome) });
+  }
+  // Tasks in the background, whose calls ended when they were taken.
+  for (const { id } of state.fold.status.subAgentExecutions) {
+    if (outcome.kind === "failed") closeTask(state, id, { as: "failed", at, error: outcome.error });
+    else closeTask(state, id, { as: "cancelled", at, error: cancelledBecause(outcome) });
   }
 }
 

@@ -41,8 +41,17 @@ export type StreamedMessage =
        * so.
        */
       readonly outcome: "completed" | "failed" | "unknown" | "cancelled";
+      /** Of a task that was taken and is worked on in the background: this is not what came of it. */
+      readonly inBackground: boolean;
     }
-  | { readonly kind: "human"; readonly id: string; readonly text: string };
+  | { readonly kind: "human"; readonly id: string; readonly text: string }
+  /** What came of a task in the background, as the agent hears it. */
+  | { readonly kind: "task-result"; readonly id: string; readonly toolCallId: string; readonly result: TaskResult };
+
+export interface TaskResult {
+  readonly outcome: "completed" | "failed";
+  readonly text: string;
+}
 
 /**
  * Reads a message by its shape: a live LangChain message, a plain pick of its fields, or one that went through JSON
@@ -56,11 +65,29 @@ export function readMessage(value: unknown): StreamedMessage | undefined {
     const toolCallId = fields["tool_call_id"];
     if (typeof toolCallId !== "string" || toolCallId === "") return undefined;
     const text = resultText(fields["content"]);
-    return { kind: "tool", toolCallId, name: asString(fields["name"]), text, outcome: outcomeOf(fields) };
+    return {
+      kind: "tool",
+      toolCallId,
+      name: asString(fields["name"]),
+      text,
+      outcome: outcomeOf(fields),
+      inBackground: taskOf(fields) !== undefined,
+    };
   }
   if (type === "human") {
     const id = asString(fields["id"]);
-    return id === "" ? undefined : { kind: "human", id, text: contentText(fields["content"]).text };
+    if (id === "") return undefined;
+    const { text } = contentText(fields["content"]);
+    const task = taskOf(fields);
+    if (task === undefined) return { kind: "human", id, text };
+    // The agent is told in a first paragraph which task it is.
+    const said = text.slice(text.indexOf("\n\n") + 2);
+    return {
+      kind: "task-result",
+      id,
+      toolCallId: asString(task["toolCallId"]),
+      result: readTaskResult({ ...task, text: said }),
+    };
   }
   if (type !== "ai" && type !== "AIMessageChunk") return undefined;
   const id = asString(fields["id"]);
@@ -86,6 +113,19 @@ function outcomeOf(fields: Record<string, unknown>): "completed" | "failed" | "u
   if (marked === "unknown") return "unknown";
   if (marked === "refused") return "cancelled";
   return fields["status"] === "error" ? "failed" : "completed";
+}
+
+/** How the agent marks the messages of a task in the background. */
+function taskOf(fields: Record<string, unknown>): Record<string, unknown> | undefined {
+  const kwargs = fields["additional_kwargs"];
+  const task = isRecord(kwargs) ? kwargs["background_task"] : undefined;
+  return isRecord(task) ? task : undefined;
+}
+
+/** What came of a task in the background. */
+export function readTaskResult(value: unknown): TaskResult {
+  const { outcome, text } = isRecord(value) ? value : {};
+  return { outcome: outcome === "failed" ? outcome : "completed", text: asString(text) };
 }
 
 function messageType(message: Record<string, unknown>): string {

@@ -23,7 +23,7 @@ export function reduceMessages(state: RunState, event: AgentEvent, at: string): 
     }
     return;
   }
-  if (message.kind === "human") return;
+  if (message.kind === "human" || message.kind === "task-result") return;
   // A model that is called by a tool or a middleware speaks to that, not to the user.
   const speaks = !aside && about["langgraph_node"] === "model_request";
   if (speaks) hearAgain(state, message.id, subAgentId);

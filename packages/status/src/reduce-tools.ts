@@ -3,7 +3,8 @@ import { reduceApproval } from "./approvals.ts";
 import { errorText, isRecord, unwrapArguments } from "./read-content.ts";
 import { bindSubAgent, route } from "./route-namespace.ts";
 import type { RunState } from "./run-state.ts";
-import { endCall, startCall } from "./tool-calls.ts";
+import { readTaskResult } from "./read-message.ts";
+import { endCall, settleTask, startCall, startTask } from "./tool-calls.ts";
 
 /** `tools`: a tool starts, ends or throws. */
 export function reduceTools(state: RunState, event: AgentEvent, at: string): void {
@@ -11,7 +12,7 @@ export function reduceTools(state: RunState, event: AgentEvent, at: string): voi
   if (!isRecord(data)) return;
   const { event: what, toolCallId: id, name } = data;
   if (typeof id !== "string" || id === "" || typeof name !== "string") return;
-  if (what === "on_tool_start" && name === "task") bindSubAgent(state, event, id);
+  if (name === "task" && (what === "on_tool_start" || what === "on_background_start")) bindSubAgent(state, event, id);
   const { subAgentId, aside } = route(state, event);
   if (aside) return;
   switch (what) {
@@ -23,6 +24,12 @@ export function reduceTools(state: RunState, event: AgentEvent, at: string): voi
       break;
     case "on_tool_error":
       endCall(state, id, { at, error: thrownText(data["error"]) });
+      break;
+    case "on_background_start":
+      startTask(state, id, at);
+      break;
+    case "on_background_end":
+      settleTask(state, id, readTaskResult(data["result"]), at);
       break;
     case "on_tool_waiting":
     case "on_tool_decided":

@@ -5,7 +5,7 @@ import { readMessage } from "./read-message.ts";
 import { route } from "./route-namespace.ts";
 import type { RunState } from "./run-state.ts";
 import { writeTodos } from "./todos.ts";
-import { settleCall } from "./tool-calls.ts";
+import { settleCall, settleTask } from "./tool-calls.ts";
 import { countTokens } from "./usage.ts";
 
 /** `updates`: node → what it wrote into the graph's state, once the node has ended. */
@@ -44,6 +44,8 @@ function readUpdate(state: RunState, { node, messages, at, subAgentId }: Update)
   for (const message of read) {
     if (message.kind === "tool") {
       if (node === "tools" || state.fold.toolCall(message.toolCallId) !== undefined) settleCall(state, message, scene);
+    } else if (message.kind === "task-result") {
+      settleTask(state, message.toolCallId, message.result, at);
     } else if (message.kind === "human") {
       if (subAgentId === "") hearHuman(state, message, at);
     } else if (!rewritten && !state.earlier.has(message.id)) {

@@ -3,7 +3,7 @@ import { completeMessage, hearHuman, isSaidTo, takeBack } from "./conversation.t
 import { isRecord } from "./read-content.ts";
 import { readMessage } from "./read-message.ts";
 import type { RunState } from "./run-state.ts";
-import { settleCall } from "./tool-calls.ts";
+import { settleCall, settleTask } from "./tool-calls.ts";
 import { countTokens, tellUsage } from "./usage.ts";
 
 /** Brings the status of a run in line with the checkpoint that it goes on from. */
@@ -34,6 +34,8 @@ export function resumeRun(state: RunState, checkpointMessages: readonly unknown[
         completeMessage(state, message, scene);
       }
       state.earlier.add(message.id);
+    } else if (message.kind === "task-result") {
+      settleTask(state, message.toolCallId, message.result, at);
     } else if (message.kind === "human") {
       if (ofThisRun) hearHuman(state, message, at);
     } else if (ofThisRun || state.fold.toolCall(message.toolCallId) !== undefined) {

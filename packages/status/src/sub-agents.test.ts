@@ -238,3 +238,91 @@ test("event 10,000 of a sub-agent costs what event 100 costs", () => {
 function shapeOf({ change }: StatusChange): string {
   return change.case ?? "";
 }
+
+const order = { id: "b1", name: "lead", description: "t1" };
+const inBackground = inGraph(["background:b1"]);
+const taken = root.result("t1", "Task b1: lead works on it.", "task", {
+  additional_kwargs: { background_task: order },
+});
+const ofTask = (event: string, more: Fields = {}): AgentEvent => ({
+  namespace: ["background:b1"],
+  mode: "tools",
+  data: { event, toolCallId: "t1", name: "task", ...more },
+});
+const told = (outcome: string, report: string): AgentEvent => ({
+  namespace: [],
+  mode: "updates",
+  data: { inbox: { messages: [toldMessage(outcome, report)] } },
+});
+const toldMessage = (outcome: string, report: string): Fields => ({
+  type: "human",
+  id: "aex-1/task:b1",
+  content: `[Task b1 ended.]\n\n${report}`,
+  additional_kwargs: { background_task: { id: "b1", toolCallId: "t1", outcome } },
+});
+const handedOver = [
+  root.says("m1", "I ask.", task("t1", "lead")),
+  root.starts("t1", "task"),
+  ofTask("on_background_start"),
+  taken,
+  inBackground.says("l1", "I lead.", call("c1")),
+  inBackground.starts("c1"),
+  root.says("m2", "Meanwhile.", call("c2")),
+];
+
+test("a task in the background is at work until it ends, not until it is taken", () => {
+  const reducer = feed(begin(), ...handedOver);
+  expect(called(reducer)).toEqual(["/t1 COMPLETED", "t1/c1 RUNNING", "/c2 PENDING"]);
+  expect(said(reducer)).toEqual([": I ask.", "t1: I lead.", ": Meanwhile."]);
+  expect(reducer.status.subAgentExecutions).toMatchObject([
+    { id: "t1", status: SubAgentStatus.SUB_AGENT_IN_PROGRESS, output: "", completedAt: "", startedAt: moment(2) },
+  ]);
+  feed(
+    reducer,
+    inBackground.result("c1", "ok"),
+    ofTask("on_background_end", { result: { outcome: "completed", text: "Led." } }),
+  );
+  const ended = {
+    id: "t1",
+    status: SubAgentStatus.SUB_AGENT_COMPLETED,
+    output: "Led.",
+    completedAt: moment(2),
+    usage: { modelCalls: 1, toolCalls: 1 },
+  };
+  expect(reducer.status.subAgentExecutions).toMatchObject([ended]);
+  // That the agent hears of it is nobody's message.
+  feed(reducer, told("completed", "Led again."));
+  expect(reducer.status.subAgentExecutions).toMatchObject([ended]);
+  expect(said(reducer)).toEqual([": I ask.", "t1: I lead.", ": Meanwhile."]);
+});
+
+test("a task in the background goes on in another runner, and ends by what its thread says", () => {
+  const before = feed(begin(), ...handedOver).status;
+  const goesOn = feed(begin(before), ofTask("on_background_start"), inBackground.says("l2", "Still."));
+  expect(said(goesOn)).toContain("t1: Still.");
+  feed(goesOn, ofTask("on_background_end", { result: { outcome: "failed", text: "No way." } }));
+  expect(goesOn.status.subAgentExecutions).toMatchObject([
+    { status: SubAgentStatus.SUB_AGENT_FAILED, output: "", error: "No way." },
+  ]);
+  const heard = begin(feed(begin(), ...handedOver).status);
+  const human = { type: "human", id: "aex-1", content: "Go" };
+  const thread = handedOver.flatMap(({ namespace, mode, data }) =>
+    namespace.length > 0 || mode !== "updates"
+      ? []
+      : Object.values(data as Record<string, { messages: unknown[] }>).flatMap(({ messages }) => messages),
+  );
+  heard.resume([human, ...thread, toldMessage("completed", "Led.")], moment(20));
+  expect(heard.status.subAgentExecutions).toMatchObject([
+    { status: SubAgentStatus.SUB_AGENT_COMPLETED, output: "Led." },
+  ]);
+});
+
+test.each([
+  ["cancelled", { kind: "cancelled", reason: "Enough." }, SubAgentStatus.SUB_AGENT_CANCELLED],
+  ["failed", { kind: "failed", error: "It broke." }, SubAgentStatus.SUB_AGENT_FAILED],
+] as const)("a run that is %s takes its tasks in the background with it", (_, outcome, status) => {
+  const reducer = feed(begin(), ...handedOver);
+  reducer.finish(outcome, moment(20));
+  expect(reducer.status.subAgentExecutions).toMatchObject([{ id: "t1", status, completedAt: moment(20) }]);
+  expect(called(reducer)[1]).not.toBe("t1/c1 RUNNING");
+});

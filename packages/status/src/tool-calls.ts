@@ -8,7 +8,7 @@ import {
 import { inferComponent } from "./components.ts";
 import { closeMessages } from "./message-text.ts";
 import { errorText } from "./read-content.ts";
-import type { StreamedMessage, ToolCallRequest } from "./read-message.ts";
+import type { StreamedMessage, TaskResult, ToolCallRequest } from "./read-message.ts";
 import type { Scene } from "./conversation.ts";
 import type { RunState } from "./run-state.ts";
 import { beginWork, countToolCall, endWork } from "./usage.ts";
@@ -89,14 +89,16 @@ export function endCall(state: RunState, id: string, { at, error }: { at: string
 
 /** The result as the model gets it. Calls that never started (unknown tool, bad arguments) have only this. */
 export function settleCall(state: RunState, result: ToolMessage, { at, subAgentId }: Scene): void {
-  const { toolCallId: id, name, text, outcome } = result;
+  const { toolCallId: id, name, text, outcome, inBackground } = result;
   if (state.planning.has(id) || name === "write_todos") return;
   if (state.fold.toolCall(id) === undefined) {
     announceCall(state, { id, name, args: {} }, owner(state, id, subAgentId));
   }
   closeCall(state, id, {
     at,
-    ...(outcome === "completed" ? { as: outcome, result: text } : { as: outcome, error: errorText(text) }),
+    ...(outcome === "completed"
+      ? { as: outcome, result: text, isTaken: inBackground }
+      : { as: outcome, error: errorText(text) }),
   });
 }
 
@@ -112,10 +114,12 @@ export function tellUnknownCall(state: RunState, { toolCallId: id, name, text }:
 }
 
 /** How a call ends. */
-export type CallEnd = { readonly at: string } & (
-  | { readonly as: "completed"; readonly result: string }
-  | { readonly as: "failed" | "cancelled" | "unknown"; readonly error: string }
-);
+export type CallEnd = { readonly at: string } &
+  /** `isTaken`: of a task that is worked on in the background, whose row stays open. */
+  (
+    | { readonly as: "completed"; readonly result: string; readonly isTaken?: boolean }
+    | { readonly as: "failed" | "cancelled" | "unknown"; readonly error: string }
+  );
 
 const callStatus = {
   completed: ToolCallStatus.TOOL_CALL_COMPLETED,
@@ -142,12 +146,40 @@ export function closeCall(state: RunState, id: string, end: CallEnd): void {
   const call = { id, status: callStatus[end.as], completedAt, result, error };
   const { messageId } = live ?? owner(state, id, row.subAgentId);
   state.emit({ case: "toolCall", value: { messageId, call } });
-  if (row.name !== "task") return;
+  if (row.name === "task" && !(end.as === "completed" && end.isTaken === true))
+    closeTask(state, id, { ...end, at: completedAt });
+}
+
+/** Ends a sub-agent's task once, with all that it had open. */
+export function closeTask(state: RunState, id: string, end: CallEnd): void {
+  const row = state.fold.subAgent(id);
+  if (row === undefined || isEnded(row.status)) return;
   closeMessages(state, id);
   closeWithin(state, id, end.at);
   const usage = endWork(state, id);
-  const subAgent = { id, status: subAgentStatus[end.as], completedAt, output: result, error, usage };
+  const output = (end.as === "completed" ? end.result : "").toWellFormed();
+  const error = (end.as === "completed" ? "" : end.error).toWellFormed();
+  const subAgent = { id, status: subAgentStatus[end.as], completedAt: end.at, output, error, usage };
   state.emit({ case: "subAgent", value: { subAgent } });
+}
+
+/** A task is worked on in the background from here on, also when another runner began it. */
+export function startTask(state: RunState, id: string, at: string): void {
+  const row = state.fold.subAgent(id);
+  if (row === undefined || isEnded(row.status)) return;
+  if (!state.meters.has(id)) beginWork(state, id);
+  if (row.status === SubAgentStatus.SUB_AGENT_IN_PROGRESS) return;
+  const subAgent = { id, status: SubAgentStatus.SUB_AGENT_IN_PROGRESS, startedAt: row.startedAt || at };
+  state.emit({ case: "subAgent", value: { subAgent } });
+}
+
+/** What came of a task in the background. */
+export function settleTask(state: RunState, id: string, { outcome, text }: TaskResult, at: string): void {
+  closeTask(
+    state,
+    id,
+    outcome === "completed" ? { as: outcome, result: text, at } : { as: outcome, error: errorText(text), at },
+  );
 }
 
 /** What a sub-agent had open when it ended. */
@@ -164,6 +196,14 @@ export function owner(state: RunState, callId: string, subAgentId: string): Aske
   const holder = messages.findLast(({ toolCalls }) => toolCalls.some(({ id }) => id === callId));
   const last = messages.findLast((each) => each.type === MessageType.MESSAGE_AI && each.subAgentId === subAgentId);
   return { messageId: (holder ?? last)?.id ?? "", subAgentId };
+}
+
+function isEnded(status: SubAgentStatus): boolean {
+  return (
+    status === SubAgentStatus.SUB_AGENT_COMPLETED ||
+    status === SubAgentStatus.SUB_AGENT_FAILED ||
+    status === SubAgentStatus.SUB_AGENT_CANCELLED
+  );
 }
 
 export function isSettled(status: ToolCallStatus): boolean {

@@ -18,4 +18,6 @@ const agent = await createAgent({
 const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go." });
 const inbox = join(root, "inbox.json");
 const messages = (): SteeringMessage[] => (existsSync(inbox) ? JSON.parse(readFileSync(inbox, "utf8")) : []);
-for await (const { mode } of run.events({ messages })) process.stdout.write(`${mode}\n`);
+for await (const { mode, data } of run.events({ messages })) {
+  process.stdout.write(`${mode} ${mode === "tools" ? (data as { event: string }).event : ""}\n`);
+}

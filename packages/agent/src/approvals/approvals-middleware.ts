@@ -5,6 +5,7 @@ import { type AgentMiddleware, createMiddleware } from "langchain";
 import { callKeyOf } from "../ledger/call-key.ts";
 import { fitsSchema } from "../ledger/fits-schema.ts";
 import { RestNow } from "../run-control/run-gate.ts";
+import { placeOf } from "../sub-agents/background-place.ts";
 import { type ApprovalPolicy, evaluate } from "./policy.ts";
 import { type ApprovalDecision, approvalsOf, NEWS, type WaitingCall } from "./run-approvals.ts";
 import { risksOf } from "./tool-risks.ts";
@@ -35,7 +36,7 @@ export function approvals(policy: ApprovalOptions): AgentMiddleware {
       // LangChain refuses by itself what no tool would be run for.
       if (run === undefined || tool === undefined || !(await fitsSchema(tool, args))) return handler(request);
 
-      const checkpointNs = String(runtime.configurable?.["checkpoint_ns"] ?? "");
+      const checkpointNs = placeOf(runtime.configurable);
       const callKey = digest(callKeyOf({ messages: request.state.messages, id, checkpointNs }));
       const place = checkpointNs.split("|");
       // What a person said holds, whatever the policy has become since.

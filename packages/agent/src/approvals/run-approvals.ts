@@ -1,6 +1,7 @@
 // What one run knows of its questions to people: which calls wait, and what was decided. Travels in LangGraph's `configurable`,
 // as the run's gate does.
 import type { AgentEvent } from "../agent.ts";
+import { ownerOf } from "../sub-agents/background-place.ts";
 import type { ApprovalRule } from "./policy.ts";
 
 /** What a person decided on one call. */
@@ -26,7 +27,7 @@ export interface WaitingCall {
   readonly args: unknown;
   /** Why a person is asked. */
   readonly reason: string;
-  /** Where it is made: `tools:<task>` for each graph on the way. */
+  /** Where it is made: `tools:<task>` for each graph on the way, below a background task's own place. */
   readonly place: readonly string[];
 }
 
@@ -53,10 +54,12 @@ export interface RunApprovals {
   carryOut(call: WaitingCall, decision: ApprovalDecision): void;
   /** Whose call waits since the last `forget`. */
   readonly waiting: readonly WaitingCall[];
+  /** Those of the run's own graph, `""`, or of a background task, by its place. */
+  waitingIn(owner: string): readonly WaitingCall[];
   /** Whether something was decided about one of those. */
-  canGoOn(): boolean;
-  /** Before the graph goes on, where each call that still waits says so again. */
-  forget(): void;
+  canGoOn(owner: string): boolean;
+  /** Before that graph goes on, where each call that still waits says so again. */
+  forget(owner: string): void;
   /** What has to be told, since the last call. */
   take(): AgentEvent[];
 }
@@ -65,6 +68,8 @@ export function createRunApprovals(read: () => readonly ApprovalDecision[]): Run
   const waiting = new Map<string, WaitingCall>();
   let untold: AgentEvent[] = [];
   const decisionOn = (callKey: string): ApprovalDecision | undefined => read().find((each) => each.callKey === callKey);
+  const waitingIn = (owner: string): WaitingCall[] =>
+    [...waiting.values()].filter(({ place }) => ownerOf(place) === owner);
   const tell = (
     { id, name, place }: WaitingCall,
     data: Pick<ApprovalEvent, "event" | "approval">,
@@ -89,8 +94,11 @@ export function createRunApprovals(read: () => readonly ApprovalDecision[]): Run
     get waiting() {
       return [...waiting.values()];
     },
-    canGoOn: () => [...waiting.keys()].some((callKey) => decisionOn(callKey) !== undefined),
-    forget: () => waiting.clear(),
+    waitingIn,
+    canGoOn: (owner) => waitingIn(owner).some(({ callKey }) => decisionOn(callKey) !== undefined),
+    forget(owner) {
+      for (const { callKey } of waitingIn(owner)) waiting.delete(callKey);
+    },
     take() {
       const taken = untold;
       untold = [];

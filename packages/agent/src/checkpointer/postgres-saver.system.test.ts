@@ -114,6 +114,8 @@ describe("what is kept", () => {
     await converse(saver, at("t", "tools:1"), { from: 20, steps: 2 });
     await converse(saver, at("u"), { steps: 1 });
     expect(await counts()).toEqual({ checkpoints: 23, checkpoint_blobs: 48, checkpoint_writes: 23 });
+    // A background task has a thread of its own.
+    await converse(saver, at("t/background/1"), { steps: 1 });
     await saver.deleteThread("t");
     expect(await saver.getTuple(at("t"))).toBeUndefined();
     expect(await counts()).toEqual({ checkpoints: 1, checkpoint_blobs: 3, checkpoint_writes: 1 });

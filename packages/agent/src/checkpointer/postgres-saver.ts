@@ -12,6 +12,7 @@ import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import pg from "pg";
 import { AgentError } from "../errors.ts";
 import type { PostgresCheckpointer, PostgresCheckpointerOptions } from "./create-postgres-checkpointer.ts";
+import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
 import { createPruning, type Pruning } from "./postgres-pruning.ts";
 import { placeOf, type PostgresPlace, troubleAt, withPatience } from "./postgres-trouble.ts";
 
@@ -55,12 +56,14 @@ interface PatientSaverOptions {
 class PatientSaver extends PostgresSaver implements PostgresCheckpointer {
   readonly #pool: pg.Pool;
   readonly #place: PostgresPlace;
+  readonly #schema: string;
   readonly #pruning: Pruning;
 
   constructor({ pool, place, schema, keep }: PatientSaverOptions) {
     super(pool, undefined, { schema });
     this.#pool = pool;
     this.#place = place;
+    this.#schema = schema;
     this.#pruning = createPruning(pool, { schema, keep });
   }
 
@@ -105,8 +108,20 @@ class PatientSaver extends PostgresSaver implements PostgresCheckpointer {
   }
 
   override async deleteThread(threadId: string): Promise<void> {
-    this.#pruning.forget(threadId);
-    return this.#patiently(() => super.deleteThread(threadId));
+    const below = await this.#patiently(() => this.#backgroundThreads(threadId));
+    for (const each of [...below, threadId]) {
+      this.#pruning.forget(each);
+      await this.#patiently(() => super.deleteThread(each));
+    }
+  }
+
+  /** Background tasks have threads of their own. */
+  async #backgroundThreads(threadId: string): Promise<string[]> {
+    const { rows } = await this.#pool.query<{ thread_id: string }>(
+      `SELECT DISTINCT thread_id FROM "${this.#schema}".checkpoints WHERE starts_with(thread_id, $1)`,
+      [backgroundThreadsOf(threadId)],
+    );
+    return rows.map((row) => row.thread_id);
   }
 
   override async end(): Promise<void> {

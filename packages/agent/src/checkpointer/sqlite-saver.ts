@@ -14,6 +14,7 @@ import {
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import { AgentError } from "../errors.ts";
+import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
 import { createGrowingLists, type GrowingLists } from "./growing-lists.ts";
 import { transaction } from "./database.ts";
 import { prepareStatements, type Statements } from "./statements.ts";
@@ -174,9 +175,12 @@ export class SqliteSaver extends BaseCheckpointSaver {
   }
 
   override async deleteThread(threadId: string): Promise<void> {
+    const below = backgroundThreadsOf(threadId);
     this.#lists.forget(threadPrefix(threadId));
+    this.#lists.forget(JSON.stringify([below]).slice(0, -2));
     transaction(this.#database, () => {
-      for (const statement of this.#sql.deleteThread) statement.run(threadId);
+      for (const statement of this.#sql.deleteThread)
+        statement.run({ thread: threadId, below, above: `${below}\u{10ffff}` });
     });
   }
 

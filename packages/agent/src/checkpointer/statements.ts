@@ -78,7 +78,8 @@ export function prepareStatements(database: DatabaseSync): Statements {
          GROUP BY checkpoint_ns HAVING max(checkpoint_id) < :next)`,
     ].map(prepare),
     deleteThread: ["checkpoints", "channel_values", "writes"].map((table) =>
-      prepare(`DELETE FROM ${table} WHERE thread_id = ?`),
+      // Background tasks have threads of their own below it.
+      prepare(`DELETE FROM ${table} WHERE thread_id = :thread OR (thread_id >= :below AND thread_id < :above)`),
     ),
   };
 }

@@ -10,6 +10,7 @@ import {
   type CheckpointTuple,
   type PendingWrite,
 } from "@langchain/langgraph-checkpoint";
+import { runThreadOf } from "../sub-agents/background-place.ts";
 
 /** One run's. */
 export interface RunWrites {
@@ -28,7 +29,7 @@ export interface RunWrites {
 export interface WriteBehind {
   /** Keeps checkpoints as the given one does. Those that come while a result is on its way are accepted and follow it. */
   readonly checkpointer: BaseCheckpointSaver;
-  /** A run begins on the thread, which has one at a time. */
+  /** A run begins on the thread, which has one at a time, and on those of its background tasks. */
   open(threadId: string): RunWrites;
   /** Of the run that is under way on the thread. */
   of(threadId: unknown): RunWrites | undefined;
@@ -51,14 +52,15 @@ export function createWriteBehind(
   const flush = async (): Promise<void> => checkpointer.flush?.();
   return {
     checkpointer: new FollowingSaver(checkpointer, { runs, afterWrite: flushEach ? flush : async () => {} }),
-    open(threadId) {
+    open(thread) {
+      const threadId = runThreadOf(thread);
       const run = createRun(flush, () => {
         if (runs.get(threadId) === run) runs.delete(threadId);
       });
       runs.set(threadId, run);
       return run;
     },
-    of: (threadId) => runs.get(String(threadId)),
+    of: (threadId) => runs.get(runThreadOf(threadId)),
   };
 }
 
@@ -178,6 +180,6 @@ class FollowingSaver extends BaseCheckpointSaver {
   }
 
   #runOf({ configurable }: RunnableConfig): Run | undefined {
-    return this.#runs.get(String(configurable?.["thread_id"]));
+    return this.#runs.get(runThreadOf(configurable?.["thread_id"]));
   }
 }

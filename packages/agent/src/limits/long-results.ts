@@ -13,6 +13,9 @@ export interface LongResultsOptions {
   readonly mask?: (text: string) => string;
 }
 
+/** Bytes of text that a result may have when nobody says otherwise. */
+export const defaultResultLimit = 30_000;
+
 /** Characters of the beginning, and of the end, that stay. */
 const shown = 4_000;
 
@@ -25,17 +28,7 @@ const pagesByItself = "read_file";
  * inside of the ledger, so that ledger, checkpoint, status and model have the same short form.
  */
 export function longResults({ backend, limit, mask = (text) => text }: LongResultsOptions): AgentMiddleware {
-  async function shorten(text: string, callId: string): Promise<string> {
-    const bytes = Buffer.byteLength(text);
-    if (bytes <= limit) return text;
-    const path = `/large_tool_results/${fileName(callId)}.txt`;
-    const { error } = await backend.write(path, text).catch((cause: unknown) => ({ error: String(cause) }));
-    const where =
-      error === undefined
-        ? `All of it is in ${path}: read parts of it with read_file (offset, limit), or search it with grep.`
-        : `It could not be put into a file (${error}): ask for less at once.`;
-    return excerpt(text, `[The result is long (${bytes.toLocaleString("en-US")} bytes). ${where}]`);
-  }
+  const shorten = (text: string, callId: string): Promise<string> => shortenText(text, callId, { backend, limit });
 
   async function shortenContent(content: MessageContent, callId: string): Promise<MessageContent> {
     if (typeof content === "string") return shorten(mask(content), callId);
@@ -76,6 +69,24 @@ export function longResults({ backend, limit, mask = (text) => text }: LongResul
       return new Command({ ...command, update: { ...(update as object), messages: short }, graph: command.graph });
     },
   });
+}
+
+/** A text that is too long goes into a file named after the call; its beginning, its end and the path stay. */
+export async function shortenText(
+  text: string,
+  callId: string,
+  { backend, limit, mask = (given) => given }: LongResultsOptions,
+): Promise<string> {
+  const whole = mask(text);
+  const bytes = Buffer.byteLength(whole);
+  if (bytes <= limit) return whole;
+  const path = `/large_tool_results/${fileName(callId)}.txt`;
+  const { error } = await backend.write(path, whole).catch((cause: unknown) => ({ error: String(cause) }));
+  const where =
+    error === undefined
+      ? `All of it is in ${path}: read parts of it with read_file (offset, limit), or search it with grep.`
+      : `It could not be put into a file (${error}): ask for less at once.`;
+  return excerpt(whole, `[The result is long (${bytes.toLocaleString("en-US")} bytes). ${where}]`);
 }
 
 /** The beginning and the end, whole lines where there are some, with a note about the rest between them. */

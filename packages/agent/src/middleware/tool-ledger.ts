@@ -9,6 +9,7 @@ import { createResultForm, type ToolResult } from "../ledger/recorded-result.ts"
 import type { RunWrites } from "../ledger/run-writes.ts";
 import type { ToolCallIntent, ToolCallLedger, ToolCallStart } from "../ledger/tool-call-ledger.ts";
 import { classOf } from "../ledger/tool-classes.ts";
+import { placeOf } from "../sub-agents/background-place.ts";
 import { askAboutLostCall, unknownOutcome } from "../ledger/unknown-outcome.ts";
 
 export interface ToolLedgerOptions {
@@ -76,7 +77,7 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
         const toolClass = tool === undefined ? "graph" : classOf(tool);
         if (tool === undefined || toolClass === "graph" || !(await fitsSchema(tool, args))) return handler(request);
 
-        const checkpointNs = String(runtime.configurable?.["checkpoint_ns"] ?? "");
+        const checkpointNs = placeOf(runtime.configurable);
         const callKey = callKeyOf({ messages: request.state.messages, id, checkpointNs });
         const writes = writesOf?.(runtime);
         // What came before is written down before there is something new to write.
@@ -129,7 +130,7 @@ function createEarlyIntents(ledger: ToolCallLedger, writesOf: ToolLedgerOptions[
   return {
     begin(answer, tools, runtime) {
       const calls = answer.tool_calls ?? [];
-      const checkpointNs = String(runtime.configurable?.["checkpoint_ns"] ?? "");
+      const checkpointNs = placeOf(runtime.configurable);
       for (const { id = "", name, args } of calls) {
         const tool = tools.find((each) => (each as { name?: unknown }).name === name) as StructuredTool | undefined;
         // Without an id of its own a message gets one in the graph's state, and twins are told apart by their tasks.

@@ -6,6 +6,7 @@ import type { DeepAgentsBackend } from "@stigmer/sandbox/deepagents";
 import { createDeepAgent, GENERAL_PURPOSE_SUBAGENT } from "deepagents";
 import type { AgentMiddleware } from "langchain";
 import type { AgentOptions, SubAgentSpec } from "../agent.ts";
+import type { AgentGraph } from "../agent-graph.ts";
 import type { StackedAgent } from "../agent-stack.ts";
 import { createModel } from "../models/create-model.ts";
 import { composeSystemPrompt } from "../system-prompt.ts";
@@ -20,6 +21,12 @@ export interface TreeParts {
   readonly stackOf: (agent: StackedAgent) => AgentMiddleware[];
 }
 
+export interface AgentTree {
+  readonly graph: AgentGraph;
+  /** Those that tasks can be handed to, by name. */
+  readonly targets: ReadonlyMap<string, TaskTarget>;
+}
+
 /** Every sub-agent of the tree: those of the description, and `general-purpose`, which is always there. */
 export function allSubAgents({ subAgents = [], skillsSection }: AgentOptions): readonly SubAgentSpec[] {
   const { name, description, systemPrompt } = GENERAL_PURPOSE_SUBAGENT;
@@ -31,7 +38,7 @@ export function allSubAgents({ subAgents = [], skillsSection }: AgentOptions): r
  * Makes the root's graph. Each sub-agent's model is made at once, so that a bad one is noticed before the run begins; its graph
  * when the first task is handed to it: most runs use few of theirs.
  */
-export async function createAgentTree(parts: TreeParts): Promise<unknown> {
+export async function createAgentTree(parts: TreeParts): Promise<AgentTree> {
   const { options } = parts;
   const specs = allSubAgents(options);
   const rootModel = await createModel(options.model);
@@ -46,7 +53,7 @@ export async function createAgentTree(parts: TreeParts): Promise<unknown> {
   const targetsOf = (names: readonly string[]): TaskTarget[] => names.flatMap((name) => targets.get(name) ?? []);
   for (const spec of specs) {
     const model = spec.model ?? options.model;
-    const make = (): SubAgentGraph =>
+    const make = (checkpointer?: BaseCheckpointSaver): unknown =>
       graphOf(parts, {
         spec,
         languageModel: models.get(spec.name) ?? rootModel,
@@ -55,16 +62,19 @@ export async function createAgentTree(parts: TreeParts): Promise<unknown> {
         listens: false,
         has: hasOf(spec, rootHas),
         targets: targetsOf(spec.subAgents ?? []),
-      }) as SubAgentGraph;
-    let made: SubAgentGraph | undefined;
+        checkpointer,
+      });
+    let within: unknown;
+    let beside: unknown;
     targets.set(spec.name, {
       name: spec.name,
       description: spec.description,
       model,
-      graph: () => (made ??= make()),
+      graph: () => (within ??= make()) as SubAgentGraph,
+      backgroundGraph: () => (beside ??= make(parts.checkpointer)) as AgentGraph,
     });
   }
-  return graphOf(parts, {
+  const graph = graphOf(parts, {
     spec: options,
     languageModel: rootModel,
     agentName: "main",
@@ -74,6 +84,7 @@ export async function createAgentTree(parts: TreeParts): Promise<unknown> {
     targets: [...targets.values()],
     checkpointer: parts.checkpointer,
   });
+  return { graph: graph as AgentGraph, targets };
 }
 
 /** Without a list of its own it has what the agent may have, and what was given to itself. */

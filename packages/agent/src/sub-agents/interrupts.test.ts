@@ -84,7 +84,8 @@ async function openGraph(): Promise<Graph> {
   const writes = createWriteBehind(checkpointer);
   const { tool: execute } = createExecuteTool(sandbox, { timeoutMs: 1000 });
   const stackOf = createAgentStack({ options, backend, execute, writes });
-  return (await createAgentTree({ options, backend, checkpointer, stackOf })) as Graph;
+  const { graph } = await createAgentTree({ options, backend, checkpointer, stackOf });
+  return graph as unknown as Graph;
 }
 
 it(

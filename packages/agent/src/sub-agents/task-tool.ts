@@ -4,8 +4,12 @@ import { type StructuredTool, tool, type ToolRuntime } from "@langchain/core/too
 import { isGraphBubbleUp } from "@langchain/langgraph";
 import { type AgentMiddleware, createMiddleware } from "langchain";
 import { z } from "zod";
+import type { AgentGraph, GraphInput } from "../agent-graph.ts";
+import { callKeyOf } from "../ledger/call-key.ts";
 import type { ModelConfig } from "../models/model-config.ts";
 import { toAgentError } from "../to-agent-error.ts";
+import { acceptance, backgroundTaskId, beginnerOf } from "./background-orders.ts";
+import { placeOf } from "./background-place.ts";
 
 /** The part of LangGraph's compiled graph that a task needs. */
 export interface SubAgentGraph {
@@ -20,26 +24,37 @@ export interface TaskTarget {
   readonly model: ModelConfig;
   /** Made when the first task is handed over, and once. */
   graph(): SubAgentGraph;
+  /** For tasks on threads of their own; made as the other is. */
+  backgroundGraph(): AgentGraph;
+}
+
+export interface TaskToolOptions {
+  /** Tasks can be worked on in the background: for the run's own agent, which alone hears of them. */
+  readonly inBackground: boolean;
 }
 
 /**
  * Takes the place of deepagents' middleware of the same name, whose `task` tool gives a sub-agent none: here a sub-agent is an
  * agent like any other. Without targets the agent has no such tool.
  */
-export function subAgentMiddleware(targets: readonly TaskTarget[]): AgentMiddleware {
+export function subAgentMiddleware(targets: readonly TaskTarget[], options: TaskToolOptions): AgentMiddleware {
   return createMiddleware({
     name: "subAgentMiddleware",
-    tools: targets.length === 0 ? [] : [createTaskTool(targets)],
+    tools: targets.length === 0 ? [] : [createTaskTool(targets, options)],
   }) as AgentMiddleware;
 }
 
-function createTaskTool(targets: readonly TaskTarget[]): StructuredTool {
+function createTaskTool(targets: readonly TaskTarget[], { inBackground }: TaskToolOptions): StructuredTool {
   const byName = new Map(targets.map((target) => [target.name, target]));
   const names = [...byName.keys()].join(", ");
   const task = tool(
-    async ({ description, subagent_type: type }, runtime: ToolRuntime) => {
+    async (
+      { description, subagent_type: type, run_in_background: background }: TaskArguments,
+      runtime: ToolRuntime,
+    ) => {
       const target = byName.get(type);
       if (target === undefined) throw new Error(`There is no sub-agent "${type}". Known: ${names}.`);
+      if (background === true) return handOver(target, description, runtime);
       return new ToolMessage({
         content: await runTask(target, description, runtime),
         tool_call_id: runtime.toolCallId ?? "",
@@ -49,17 +64,43 @@ function createTaskTool(targets: readonly TaskTarget[]): StructuredTool {
     },
     {
       name: "task",
-      description: describeTask(targets),
+      description: describeTask(targets, inBackground),
       schema: z.object({
         description: z
           .string()
           .min(1)
           .describe("The whole task: the sub-agent knows nothing else of your conversation"),
         subagent_type: z.string().describe(`The sub-agent: ${names}`),
+        ...(inBackground
+          ? {
+              run_in_background: z
+                .boolean()
+                .optional()
+                .describe("Return at once; the report comes later, in a message. Default: false"),
+            }
+          : {}),
       }),
     },
   );
   return task as unknown as StructuredTool;
+}
+
+interface TaskArguments {
+  readonly description: string;
+  readonly subagent_type: string;
+  readonly run_in_background?: boolean;
+}
+
+/** The run works on it beside its own graph, from here or, when it goes on elsewhere, from where it was. */
+function handOver(target: TaskTarget, description: string, runtime: ToolRuntime): ToolMessage {
+  const { config, state, toolCallId } = runtime;
+  const begin = beginnerOf(config.configurable);
+  if (begin === undefined) throw new Error("Tasks can't be worked on in the background here.");
+  const { messages } = state as { readonly messages: readonly BaseMessage[] };
+  const callKey = callKeyOf({ messages, id: toolCallId, checkpointNs: placeOf(config.configurable) });
+  const order = { id: backgroundTaskId(callKey), toolCallId, name: target.name, description };
+  begin(order);
+  return acceptance(order);
 }
 
 /**
@@ -72,13 +113,8 @@ async function runTask(target: TaskTarget, description: string, runtime: ToolRun
   // has ended beside a call that has not.
   const configurable: Record<string, unknown> = { ...config.configurable, ls_agent_type: "subagent" };
   delete configurable["checkpoint_id"];
-  const input = {
-    messages: [new HumanMessage(description)],
-    // Of its own: its summarised history must not run into the parent's file.
-    _summarizationSessionId: `session_${crypto.randomUUID().slice(0, 8)}`,
-  };
   try {
-    const { messages = [] } = await target.graph().invoke(input, {
+    const { messages = [] } = await target.graph().invoke(taskInput(description), {
       ...config,
       signal: runtime.signal,
       metadata: { ...config.metadata, lc_agent_name: target.name },
@@ -91,13 +127,23 @@ async function runTask(target: TaskTarget, description: string, runtime: ToolRun
   }
 }
 
+/** What a sub-agent begins with. */
+export function taskInput(description: string): GraphInput {
+  const input = {
+    messages: [new HumanMessage(description)],
+    // Of its own: its summarised history must not run into the parent's file.
+    _summarizationSessionId: `session_${crypto.randomUUID().slice(0, 8)}`,
+  };
+  return input;
+}
+
 /** The last thing that the sub-agent said. */
-function reportOf(messages: readonly BaseMessage[]): string {
+export function reportOf(messages: readonly BaseMessage[]): string {
   const said = messages.filter((message) => AIMessage.isInstance(message)).map(({ text }) => text.trim());
   return said.findLast((text) => text !== "") ?? "The sub-agent ended without a report.";
 }
 
-function describeTask(targets: readonly TaskTarget[]): string {
+function describeTask(targets: readonly TaskTarget[], inBackground: boolean): string {
   return `Hands a task to a sub-agent, which works on it by itself in a context of its own and returns one report.
 
 The sub-agents:
@@ -106,5 +152,8 @@ ${targets.map(({ name, description }) => `- ${name}: ${description}`).join("\n")
 - A sub-agent sees nothing of your conversation: say in the description what to do, what it needs to know, and what to report.
 - You alone read its report: tell the user what matters in it.
 - Hand over tasks that don't depend on each other in one message, so that they are worked on side by side.
-- Do small things yourself.`;
+- Do small things yourself.${inBackground ? `\n${background}` : ""}`;
 }
+
+const background = `- With run_in_background you go on at once while the task is worked on: for what takes long and what you can do without
+  for now. Its report comes later, in a message that names the task. Before you end you get what is still outstanding.`;

@@ -1,0 +1,51 @@
+// The part of LangGraph's compiled graph that running an agent on a thread of its own needs.
+import type { BaseMessage } from "@langchain/core/messages";
+import type { AgentEvent } from "./agent.ts";
+
+export interface AgentGraph {
+  /** `tasks`: what is left to do, or is done but not yet taken into the state. */
+  getState(
+    config: ThreadConfig,
+  ): Promise<{ values: { messages?: BaseMessage[] }; next: readonly string[]; tasks: readonly unknown[] }>;
+  stream(input: GraphInput | null, options: GraphStreamOptions): Promise<AsyncIterable<StreamTuple>>;
+}
+
+export interface GraphInput {
+  readonly messages: BaseMessage[];
+}
+
+interface ThreadConfig {
+  readonly configurable: { readonly thread_id: string };
+}
+
+interface GraphStreamOptions extends ThreadConfig {
+  readonly streamMode: AgentEvent["mode"][];
+  readonly subgraphs: true;
+  readonly durability: "sync";
+  readonly recursionLimit: number;
+  readonly signal: AbortSignal;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+type StreamTuple = [namespace: string[], mode: AgentEvent["mode"], data: unknown];
+
+export interface StreamSettings {
+  readonly recursionLimit: number;
+  readonly signal: AbortSignal;
+}
+
+/** How every graph of a run is streamed. */
+export function streamOptions({
+  recursionLimit,
+  signal,
+}: StreamSettings): Pick<GraphStreamOptions, "streamMode" | "subgraphs" | "durability" | "recursionLimit" | "signal"> {
+  return {
+    streamMode: ["messages", "updates", "tools", "custom"],
+    subgraphs: true,
+    // A step's checkpoint is written before the next step starts: what was seen to happen is not done again. Only those
+    // that wait for a tool's result on its way into the ledger come later: until then the ledger answers for them.
+    durability: "sync",
+    recursionLimit,
+    signal,
+  };
+}
