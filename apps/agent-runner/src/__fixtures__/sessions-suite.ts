@@ -161,7 +161,7 @@ async function sleepers(): Promise<string[]> {
 }
 
 it(
-  "ends what a cancelled run had under way; what runs in the background lives as long as the session's sandbox",
+  "ends with a cancelled run every process in its sandbox, also what was left in the background",
   { timeout: 240_000 },
   async () => {
     const { session, send } = await waiting("background");
@@ -170,10 +170,7 @@ it(
     await until(async () => (await sleepers()).length === 3);
     await platform.client.executions.cancel(run.metadata?.id ?? "", "enough");
     expect(await platform.follow(run)).toMatchObject({ phase: EXECUTION_CANCELLED });
-    expect(await sleepers()).not.toContain("4713");
-    expect(await sleepers()).toEqual(["4711", "4712"]);
-    await platform.client.sessions.delete(session.metadata?.id ?? "");
-    await until(async () => (await sleepers()).length === 0);
+    expect(await sleepers()).toEqual([]);
   },
 );
 }

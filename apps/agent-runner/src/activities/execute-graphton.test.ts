@@ -81,6 +81,7 @@ function world({ execution: init, onWrite }: Options = {}): World {
       messages: [],
       sandboxId: "sbx",
       skills: [],
+      endProcesses: async () => {},
       model: "m",
       // oxlint-disable-next-line require-yield -- It ends or throws; what it tells is another test's.
       async *events(control = {}) {

@@ -10,7 +10,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { createReducer, isTerminal, type ModelPrices, type RunOutcome } from "@stigmer/status";
 import type { Logger } from "../logger.ts";
-import type { PrepareAgent } from "../run/prepare-agent.ts";
+import type { PrepareAgent, PreparedRun } from "../run/prepare-agent.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
 import { createRemoteLedger } from "../run/remote-ledger.ts";
 import { decisionsOf } from "../run/approvals.ts";
@@ -117,6 +117,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   });
   const push = (changes: StatusChange[]): void => sender.push(changes);
 
+  let prepared: PreparedRun | undefined;
   const outcome = await attempt();
   push(lastWords(outcome));
   await acknowledged();
@@ -139,7 +140,10 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       return { kind: "completed" };
     } catch (error) {
       const stop = stopOf(error, signal);
-      if (stop?.kind === "cancelled") return { kind: "cancelled", reason: stop.message };
+      if (stop?.kind === "cancelled") {
+        await endProcesses();
+        return { kind: "cancelled", reason: stop.message };
+      }
       if (stop?.kind === "paused") {
         if (AgentError.is(error) && error.code === "waiting-for-approval") return { kind: error.code, stop };
         return { kind: "paused", stop };
@@ -154,10 +158,19 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     }
   }
 
+  /** The calls under way have ended with the stream; this is what commands left in the background. */
+  async function endProcesses(): Promise<void> {
+    try {
+      await prepared?.endProcesses();
+    } catch (error) {
+      logger.warn({ executionId, err: error }, "the processes of a cancelled run were not ended");
+    }
+  }
+
   async function streamAgent(): Promise<void> {
     const resolved = await resolveRun(clients, current);
     signal.throwIfAborted();
-    const agentRun = await run.prepareAgent({
+    const agentRun = (prepared = await run.prepareAgent({
       resolved,
       clients,
       threadId,
@@ -173,7 +186,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
           local: run.localLedger.forRun(executionId),
           logger,
         }),
-    });
+    }));
     // Also when the thread knows nothing of the run: a runner that died before its first checkpoint left half a turn.
     push(reducer.resume(agentRun.messages, clock()));
     push(reducer.skills(agentRun.skills, clock()));

@@ -27,6 +27,8 @@ export interface PreparedRun extends AgentRun {
   readonly sandboxId: string;
   readonly model: string;
   readonly skills: readonly SkillInUse[];
+  /** Ends every process in the session's sandbox, also what earlier runs left in the background. */
+  endProcesses(): Promise<void>;
 }
 
 export interface PrepareRequest {
@@ -95,6 +97,10 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       sandboxId: sandbox.id,
       skills: written.inUse,
       model: `${model.provider}:${model.model}`,
+      async endProcesses() {
+        const processes = await sandbox.processes();
+        await Promise.all(processes.map((each) => each.kill()));
+      },
     };
 
     async function openAgent(): Promise<AgentRun> {
