@@ -140,6 +140,19 @@ test("a run that has a reason to go on by the time it rests, is told to", async 
   expect(world.told).toEqual(["resume"]);
 });
 
+test("a resume that comes while such a rest is still on its way takes nothing from that", async () => {
+  const world = createWorld();
+  world.orders.wakeSoon();
+  await pass(world, 50);
+  world.orders.resume();
+  await pass(world, 20);
+  await pass(world, 20);
+  expect(world.told).toEqual([]);
+  world.rests = true;
+  await pass(world, 300);
+  expect(world.told).toEqual(["resume"]);
+});
+
 test("nothing is sent to a run that is over", async () => {
   const world = createWorld();
   world.isAway = true;

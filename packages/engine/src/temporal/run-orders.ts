@@ -133,7 +133,8 @@ export function createRunOrders(options: RunOrdersOptions): RunOrders {
     resume: () => {
       // A workflow takes a resume that finds no pause for that of a rest which it has yet to hear of: so none is sent at random.
       unsent.rest = pauseReason !== undefined;
-      looks = unsent.rest ? LOOKS_AFTER_RESUME_MS : [0];
+      // Looks that a rest on its way was promised stay: it may not have reached the workflow yet.
+      looks = unsent.rest ? LOOKS_AFTER_RESUME_MS : [0, ...looks];
       pauseReason = undefined;
       kick();
     },
