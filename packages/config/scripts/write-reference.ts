@@ -6,7 +6,7 @@ import { type Rule, type Variable, variables } from "../src/variables.ts";
 
 export const referenceFile: URL = new URL("../../../docs/reference/configuration.md", import.meta.url);
 
-const intro = `<!-- Written by packages/config/scripts/write-reference.ts from packages/config/src/variables.ts. Change the table, not this file. -->
+const intro = `<!-- Written by packages/config/scripts/write-reference.ts from packages/config/src/variables/. Change the tables, not this file. -->
 
 # Configuration
 

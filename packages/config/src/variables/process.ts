@@ -1,0 +1,58 @@
+export const processVariables = {
+  MODE: {
+    group: "Process",
+    meaning: "Where the process runs: on one machine beside its daemon, or as part of a service.",
+    readers: ["runner", "server"],
+    format: { type: "choice", values: ["local", "cloud"] },
+    local: { use: "default", value: "local", note: "has to be set: unset means cloud mode" },
+    cloud: { use: "default", value: "cloud" },
+    secret: false,
+  },
+  ENV: {
+    group: "Process",
+    meaning:
+      "The deployment environment (development, staging, production). It never decides the mode; with `production` no `.env` is read.",
+    readers: ["runner", "server"],
+    format: { type: "text" },
+    local: { use: "optional", unset: "not named" },
+    cloud: { use: "optional", unset: "not named" },
+    secret: false,
+  },
+  LOG_LEVEL: {
+    group: "Process",
+    meaning: "The least severe level that is logged, in upper or lower case.",
+    readers: ["runner", "server"],
+    format: { type: "choice", values: ["DEBUG", "INFO", "WARN", "ERROR"], anyCase: true },
+    local: { use: "default", value: "INFO" },
+    cloud: { use: "default", value: "INFO" },
+    secret: false,
+  },
+  STIGMER_RUNNER_HEALTH_PORT: {
+    group: "Process",
+    meaning:
+      "The port of the runner's `/healthz` and `/readyz`: on the loopback interface in local mode, on all interfaces in cloud mode. 0 takes any free one.",
+    readers: ["runner"],
+    format: { type: "integer", min: 0, max: 65_535 },
+    local: { use: "optional", unset: "no such endpoints" },
+    cloud: { use: "default", value: "8080" },
+    secret: false,
+  },
+  STIGMER_HOME: {
+    group: "Process",
+    meaning: "The folder of `config.yaml`, `local.key`, data, logs, downloaded programs and workspaces.",
+    readers: ["runner", "server", "client"],
+    format: { type: "path" },
+    local: { use: "default", value: "~/.stigmer" },
+    cloud: { use: "default", value: "~/.stigmer" },
+    secret: false,
+  },
+  STIGMER_DATA_DIR: {
+    group: "Process",
+    meaning: "The folder of the databases and the encryption key file.",
+    readers: ["runner", "server", "client"],
+    format: { type: "path" },
+    local: { use: "optional", unset: "`data` in `STIGMER_HOME`" },
+    cloud: { use: "optional", unset: "`data` in `STIGMER_HOME`" },
+    secret: false,
+  },
+} as const;
