@@ -8,6 +8,8 @@ export type {
   PollingFanoutChoice,
   RedisFanoutChoice,
 } from "./fanout/open-fanout.ts";
+export type { Authenticator, Principal } from "./interceptors/principal.ts";
+export type { PrincipalRole } from "./interceptors/role.ts";
 export { ServerError, type ServerErrorCode } from "./errors.ts";
 export type { Logger } from "./logger.ts";
 

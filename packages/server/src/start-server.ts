@@ -23,6 +23,7 @@ import { shareWithOrigins } from "./http/share-with-origins.ts";
 import {
   apiKeyAuthenticator,
   authenticate,
+  type Authenticator,
   firstOf,
   localAuthenticator,
   principalOf,
@@ -44,14 +45,23 @@ import type { Store } from "./store/store.ts";
 import { version } from "./version.ts";
 
 export interface StartServerOptions {
-  /** Holds `local.key`, which the server makes on its first start: who can read it may call. */
+  /**
+   * `local` (the default) serves this machine's user, on 127.0.0.1. `cloud` serves several organisations: who calls is told by an
+   * API key or by one of `authenticators`, and sees its own organisation alone.
+   */
+  readonly mode?: "local" | "cloud";
+  /** In local mode it holds `local.key`, which the server makes on its first start: who can read it may call. */
   readonly home: string;
   /** Holds the encryption key, and SQLite's database and skill artifacts. Default `<home>/data`. */
   readonly dataDir?: string;
   /** Where everything is kept. Default: SQLite, in `dataDir`. */
   readonly store?: StoreChoice;
-  /** 0 takes any free port. Default 50051. The server listens on 127.0.0.1 alone. */
+  /** The address to listen on, in cloud mode. Default 127.0.0.1, which local mode never leaves. */
+  readonly host?: string;
+  /** 0 takes any free port. Default 50051. */
   readonly port?: number;
+  /** Who else than API keys tells callers by their bearer tokens; asked in this order, after the keys. Default none. */
+  readonly authenticators?: readonly Authenticator[];
   /** The 32 bytes that encrypt secrets at rest. Default: kept in `<dataDir>/encryption.key`, made on first use. */
   readonly encryptionKey?: Uint8Array;
   /** Also takes the literal `dummy-local-key` of older local clients. Default false. */
@@ -76,9 +86,9 @@ export interface StartServerOptions {
 /** A server that takes calls. */
 export interface RunningServer {
   readonly port: number;
-  /** `127.0.0.1:<port>`, as clients want it. */
+  /** `<host>:<port>`, as clients of this machine want it. */
   readonly endpoint: string;
-  /** The content of `local.key`. */
+  /** The content of `local.key`. Empty in cloud mode, which has no such key. */
   readonly apiKey: string;
   /** The queue, its runners and the fan-out right now. */
   metrics(): Promise<ServerMetrics>;
@@ -91,17 +101,20 @@ export interface RunningServer {
 // Beyond the largest skill (100 MB zipped) and its framing.
 const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
 
+const LOOPBACK = "127.0.0.1";
+
 // Of a call that needs no key: a service's name.
 const MAX_PUBLIC_BYTES = 4096;
 
 /**
- * Starts a server for this machine's user: SQLite or Postgres, embedded engine or Temporal, gRPC, gRPC-Web and Connect on one
- * port of 127.0.0.1. Throws `ServerError` that says in one line what is in the way.
+ * Starts a server, for this machine's user or for organisations: SQLite or Postgres, embedded engine or Temporal, gRPC, gRPC-Web
+ * and Connect on one port. Throws `ServerError` that says in one line what is in the way.
  */
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
-  const { home, dataDir = join(home, "data") } = options;
+  const { home, mode = "local", dataDir = join(home, "data") } = options;
   const origins = readOrigins(options.allowedOrigins ?? []);
-  const key = await loadOrCreateKeyFile({ directory: home, name: "local.key", variable: "STIGMER_HOME" });
+  const localKeyFile = { directory: home, name: "local.key", variable: "STIGMER_HOME" } as const;
+  const apiKey = mode === "local" ? (await loadOrCreateKeyFile(localKeyFile)).toString("base64url") : "";
   const lost = Promise.withResolvers<void>();
   const logger = options.logger ?? silentLogger;
   const fanout = await openFanout(options.fanout ?? { type: "in-process" }, logger);
@@ -116,8 +129,8 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
     const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
     const keyPlace = options.encryptionKey ? "STIGMER_ENCRYPTION_KEY" : join(dataDir, keyFile.name);
-    const apiKey = key.toString("base64url");
-    const server = await openServer({ ...options, origins, dataDir, encryptionKey, keyPlace, apiKey, store, fanout });
+    const made = { origins, dataDir, encryptionKey, keyPlace, apiKey, store, fanout };
+    const server = await openServer({ ...options, mode, ...made });
     const closed = Promise.withResolvers<string | undefined>();
     let closing: Promise<void> | undefined;
     const close = (reason?: string): Promise<void> =>
@@ -137,7 +150,8 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   }
 }
 
-interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout"> {
+interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout" | "mode"> {
+  readonly mode: "local" | "cloud";
   readonly store: Store;
   readonly fanout: Fanout;
   readonly origins: ReadonlySet<string>;
@@ -150,7 +164,7 @@ interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout">
 
 /** The server over a store that is its own; it closes the store when it is closed itself. */
 async function openServer(options: OpenServerOptions): Promise<Omit<RunningServer, "closed">> {
-  const { apiKey, dataDir, fanout, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
+  const { apiKey, dataDir, fanout, mode, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
   const secrets = createSecrets(options.encryptionKey);
   await requireSameKey(options.store.settings, options.encryptionKey, options.keyPlace);
   const runs = createRunStatuses({ store: options.store, logger, fanout });
@@ -164,7 +178,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     engine,
     secrets,
     principalOf,
-    mode: "local",
+    mode,
     logger,
     taskQueue,
   });
@@ -175,8 +189,9 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };
   const authenticator = firstOf(
-    localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey }),
-    apiKeyAuthenticator(createApiKeyBook({ store, logger, clock: Date.now }), Date.now),
+    ...(mode === "local" ? [localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey })] : []),
+    apiKeyAuthenticator(createApiKeyBook({ store, logger, mode, clock: Date.now }), Date.now),
+    ...(options.authenticators ?? []),
   );
   const handler = connectHandler({
     routes,
@@ -189,8 +204,10 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   let listener: Listener;
   try {
     const shared = shareWithOrigins(handler, origins);
-    const guarded = refuseForeign(shared, { allowedOrigins: origins });
-    listener = await listen({ host: "127.0.0.1", port, handler: guarded });
+    // Names of a service are its own; there a key alone opens anything, and no browser sends one by itself.
+    const guarded = mode === "local" ? refuseForeign(shared, { allowedOrigins: origins }) : shared;
+    const host = mode === "cloud" && options.host !== undefined ? options.host : LOOPBACK;
+    listener = await listen({ host, port, handler: guarded });
   } catch (error) {
     await engine.close();
     throw error;
@@ -199,7 +216,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
 
   return {
     port: listener.port,
-    endpoint: `127.0.0.1:${listener.port}`,
+    endpoint: endpointOf(listener),
     apiKey,
     metrics: async () => {
       const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
@@ -217,6 +234,12 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     await store.close();
     logger.info({}, "stigmer-server is closed");
   }
+}
+
+/** What listens on all addresses is called by one that every machine has. */
+function endpointOf({ host, port }: Listener): string {
+  const name = host === "0.0.0.0" || host === "::" ? LOOPBACK : host;
+  return name.includes(":") ? `[${name}]:${port}` : `${name}:${port}`;
 }
 
 interface EngineParts {

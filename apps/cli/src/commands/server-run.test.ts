@@ -103,7 +103,7 @@ test.each([
       TEMPORAL_NAMESPACE: "default",
       REDIS_HOST: "127.0.0.1",
     },
-    "no cloud authentication yet",
+    "Postgres can't be reached at 127.0.0.1:1/x",
   ],
   [{ STIGMER_ENGINE: "temporal" }, "Missing required environment variable: TEMPORAL_SERVICE_ADDRESS"],
   [

@@ -1,6 +1,19 @@
 import { join } from "node:path";
-import { ConfigError, type LocalServerConfig, readSecretsPipe, readServerConfig } from "@stigmer/config";
-import { type EngineChoice, type RunningServer, ServerError, startServer, type StoreChoice } from "@stigmer/server";
+import {
+  ConfigError,
+  type LocalServerConfig,
+  readSecretsPipe,
+  readServerConfig,
+  type ServerConfig,
+} from "@stigmer/config";
+import {
+  type EngineChoice,
+  type RunningServer,
+  ServerError,
+  startServer,
+  type StartServerOptions,
+  type StoreChoice,
+} from "@stigmer/server";
 import type { CommandIo } from "../command-io.ts";
 import type { ChildMessage } from "../daemon/child-process.ts";
 import { createLogStream } from "../daemon/log-stream.ts";
@@ -52,27 +65,30 @@ async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningS
   const result = readServerConfig({ ...env, MODE: env["MODE"] || "local" });
   if (!result.ok) throw new ConfigError(result.problems);
   const { config } = result;
-  const { homes } = config;
-  if (!config.isLocalMode) {
-    throw new CliError("failed", "This server has no cloud authentication yet, so no cloud mode: set MODE=local.");
-  }
-  const store = storeOf(config);
-  for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);
   return startServer({
-    engine: engineOf(config),
-    store,
-    home: homes.home,
-    dataDir: homes.dataDir,
+    ...optionsOf(config),
     port: options.port ?? config.port,
-    allowedOrigins: config.allowedOrigins,
-    ...(config.encryption.type === "key" && { encryptionKey: config.encryption.key }),
-    taskQueue: config.runnerTaskQueue,
     logger: createJsonLogger(io.stderr, config.logLevel),
   }).catch((error: unknown) => {
     if (!ServerError.is(error) || error.code !== "engine-unavailable") throw error;
-    const advice = "TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it; STIGMER_ENGINE=embedded does without.";
+    const without = config.isLocalMode ? "; STIGMER_ENGINE=embedded does without" : "";
+    const advice = `TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it${without}.`;
     throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
   });
+}
+
+function optionsOf(config: ServerConfig): StartServerOptions {
+  const { homes, mode, allowedOrigins, runnerTaskQueue: taskQueue } = config;
+  const engine = engineOf(config);
+  const shared = { mode, home: homes.home, dataDir: homes.dataDir, engine, allowedOrigins, taskQueue };
+  const encryptionKey = config.encryption.type === "key" ? { encryptionKey: config.encryption.key } : {};
+  if (!config.isLocalMode) {
+    // Nothing of it is on this machine: servers come and go.
+    return { ...shared, ...encryptionKey, store: config.database, fanout: { type: "redis", ...config.redis } };
+  }
+  const store = storeOf(config);
+  for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);
+  return { ...shared, ...encryptionKey, store };
 }
 
 function storeOf({ database, homes }: LocalServerConfig): StoreChoice {
@@ -85,7 +101,7 @@ function storeOf({ database, homes }: LocalServerConfig): StoreChoice {
   );
 }
 
-function engineOf({ engine, workflowTaskQueue }: LocalServerConfig): EngineChoice | undefined {
+function engineOf({ engine, workflowTaskQueue }: ServerConfig): EngineChoice | undefined {
   if (engine.type === "embedded") return undefined;
   const { type, address, namespace } = engine;
   return { type, address, namespace, workflowTaskQueue };

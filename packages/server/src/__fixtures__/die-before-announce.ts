@@ -3,6 +3,7 @@ import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { AgentCommandController } from "@stigmer/protos/agent/v1";
 import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
 import { createRunStatuses } from "../executions/run-statuses.ts";
+import { LOCAL_OWNER } from "../interceptors/principal.ts";
 import { silentLogger } from "../logger.ts";
 import { createSecrets } from "../secrets/create-secrets.ts";
 import { given } from "../services/__fixtures__/open-test-server.ts";
@@ -22,7 +23,7 @@ const services = createServices({
   runs,
   engine: { start: dead, cancel: dead, pause: dead, resume: dead, deliver: dead },
   secrets: createSecrets(Buffer.from(key, "base64url")),
-  principalOf: () => ({ id: "local", org: "local" }),
+  principalOf: () => LOCAL_OWNER,
   mode: "local",
   logger: silentLogger,
 });

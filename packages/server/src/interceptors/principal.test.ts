@@ -1,7 +1,7 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Code, createClient, type Transport } from "@connectrpc/connect";
+import { Code, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
 import { AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
@@ -71,6 +71,32 @@ describe("a call", () => {
     ]) {
       await expect(agents.list({}, withKey(`Bearer ${key}`))).rejects.toMatchObject(wrongKey);
     }
+  });
+
+  it("is taken in cloud mode from who an authenticator knows, under any name of the server, and there is no key file", async () => {
+    const authenticators = [async (token: string) => (token === "ada" ? { id: "ada", org: "acme", role } : undefined)];
+    const role = "member" as const;
+    server = await startServer({ mode: "cloud", home, port: 0, host: "127.0.0.2", authenticators });
+    expect(server.endpoint).toBe(`127.0.0.2:${server.port}`);
+    expect(server.apiKey).toBe("");
+    expect(await readdir(home)).toEqual(["data"]);
+    const interceptors: Interceptor[] = [
+      (next) => (request) => {
+        request.header.set("host", "stigmer.example.com");
+        return next(request);
+      },
+    ];
+    const transport = createConnectTransport({
+      baseUrl: `http://${server.endpoint}`,
+      httpVersion: "1.1",
+      interceptors,
+    });
+    const agents = createClient(AgentQueryController, transport);
+    expect((await agents.list({}, withKey("Bearer ada"))).items).toEqual([]);
+    for (const token of ["bob", "dummy-local-key", "stk_x"]) {
+      await expect(agents.list({}, withKey(`Bearer ${token}`))).rejects.toMatchObject({ code: Code.Unauthenticated });
+    }
+    await expect(agents.list({}, withKey("Bearer "))).rejects.toMatchObject(noKey);
   });
 
   it("is not told what else is wrong with it before it has a key", async () => {

@@ -1,12 +1,15 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Code, ConnectError, createContextKey, type ContextKey, type HandlerContext } from "@connectrpc/connect";
+import type { PrincipalRole } from "./role.ts";
 
 /** Who makes a call. */
 export interface Principal {
   /** Stands in audit fields. */
   readonly id: string;
-  /** The organisation that names without one belong to. */
+  /** The organisation that names without one belong to, and in cloud mode all that the caller may see. Empty for runners. */
   readonly org: string;
+  /** What the caller may do there. */
+  readonly role: PrincipalRole;
 }
 
 /**
@@ -16,7 +19,7 @@ export interface Principal {
 export type Authenticator = (token: string) => Promise<Principal | undefined>;
 
 /** Who can read the key file of a local server. */
-export const LOCAL_OWNER: Principal = { id: "local", org: "local" };
+export const LOCAL_OWNER: Principal = { id: "local", org: "local", role: "owner" };
 
 const principalKey: ContextKey<Principal | undefined> = createContextKey<Principal | undefined>(undefined, {
   description: "the call's principal",
@@ -75,6 +78,7 @@ export interface StoredApiKey {
   /** Who made it: calls with it are made in their name. */
   readonly owner: string;
   readonly org: string;
+  readonly role: PrincipalRole;
   /** Milliseconds since 1970; undefined: good until it is deleted. */
   readonly expiresAt: number | undefined;
 }
@@ -103,7 +107,7 @@ export function apiKeyAuthenticator<K extends StoredApiKey>(book: ApiKeyBook<K>,
       );
     }
     book.used(key);
-    return { id: key.owner, org: key.org };
+    return { id: key.owner, org: key.org, role: key.role };
   };
 }
 

@@ -1,7 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type ApiKey, ApiKeySchema } from "@stigmer/protos/apikey/v1";
+import { Role } from "@stigmer/protos/iam/v1";
 import type { ApiKeyBook, StoredApiKey } from "../interceptors/principal.ts";
+import { roleNameOf } from "../interceptors/role.ts";
 import type { Logger } from "../logger.ts";
 import { StoreError } from "../store/errors.ts";
 import type { Store } from "../store/store.ts";
@@ -16,6 +18,8 @@ export interface BookedApiKey extends StoredApiKey {
 export interface ApiKeyBookOptions {
   readonly store: Pick<Store, "resources" | "transaction">;
   readonly logger: Logger;
+  /** In local mode a key without a role is its owner's. */
+  readonly mode: "local" | "cloud";
   /** Milliseconds since 1970. */
   readonly clock: () => number;
 }
@@ -24,7 +28,7 @@ export interface ApiKeyBookOptions {
 const USE_STEP_MS = 60_000;
 
 /** The stored keys as the authentication of calls needs them. */
-export function createApiKeyBook({ store, logger, clock }: ApiKeyBookOptions): ApiKeyBook<BookedApiKey> {
+export function createApiKeyBook({ store, logger, mode, clock }: ApiKeyBookOptions): ApiKeyBook<BookedApiKey> {
   /** When a key's use was last written, or tried to be. */
   const written = new Map<string, number>();
 
@@ -45,11 +49,12 @@ export function createApiKeyBook({ store, logger, clock }: ApiKeyBookOptions): A
       const [record] = await store.resources.list({ kind: "ApiKey", parentId: hash }, { limit: 1 });
       if (!record) return undefined;
       const key = fromBinary(ApiKeySchema, record.body);
-      const { expiresAt, neverExpires } = key.spec ?? {};
+      const { expiresAt, neverExpires, role = Role.UNSPECIFIED } = key.spec ?? {};
       return {
         id: record.id,
         owner: key.status?.audit?.specAudit?.createdBy?.id ?? "",
         org: record.org,
+        role: roleNameOf(role) ?? (mode === "local" ? "owner" : "member"),
         expiresAt: neverExpires || !expiresAt ? undefined : timestampMs(expiresAt),
         lastUsedAt: lastUseOf(key),
       };

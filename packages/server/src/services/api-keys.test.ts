@@ -34,7 +34,10 @@ describe("an API key", () => {
   afterEach(() => server.dispose());
 
   const authenticator = () =>
-    apiKeyAuthenticator(createApiKeyBook({ store: server.store, logger: silentLogger, clock: () => now }), () => now);
+    apiKeyAuthenticator(
+      createApiKeyBook({ store: server.store, logger: silentLogger, mode: "local", clock: () => now }),
+      () => now,
+    );
 
   it("is shown once; kept are its hash and its end", async () => {
     const created = await server.apiKeys.create(key("Laptop", { keyHash: "mine", fingerprint: "mine" }));
@@ -123,7 +126,7 @@ describe("an API key", () => {
   it("calls in the name of who made it, in its organisation, until its end", async () => {
     const { spec } = await server.apiKeys.create(key("k", {}, { org: "acme" }), { headers: { "x-user": "ada" } });
     const authenticate = authenticator();
-    expect(await authenticate(spec?.keyHash ?? "")).toEqual({ id: "ada", org: "acme" });
+    expect(await authenticate(spec?.keyHash ?? "")).toEqual({ id: "ada", org: "acme", role: "owner" });
     expect(await authenticate("not-one-of-them")).toBeUndefined();
     await expect(authenticate("stk_unknown")).rejects.toMatchObject({ code: Code.Unauthenticated });
     now += 30 * DAY_MS;
@@ -146,7 +149,7 @@ describe("an API key", () => {
       return server.store.transaction(work);
     };
     const store = { ...server.store, transaction };
-    const book = createApiKeyBook({ store, logger: silentLogger, clock: () => now });
+    const book = createApiKeyBook({ store, logger: silentLogger, mode: "local", clock: () => now });
     const authenticate = apiKeyAuthenticator(book, () => now);
     const use = (): Promise<unknown> => authenticate(created.spec?.keyHash ?? "");
     expect(await lastUse()).toBeUndefined();

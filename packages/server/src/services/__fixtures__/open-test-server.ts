@@ -105,7 +105,7 @@ async function open(options: OpenOptions): Promise<TestServer> {
     secrets: createSecrets(key),
     principalOf: (context): Principal => {
       const org = context.requestHeader.get("x-org") ?? "local";
-      return { id: context.requestHeader.get("x-user") ?? `user of ${org}`, org };
+      return { id: context.requestHeader.get("x-user") ?? `user of ${org}`, org, role: "owner" };
     },
     mode,
     logger: silentLogger,

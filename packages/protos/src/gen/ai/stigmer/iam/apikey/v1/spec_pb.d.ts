@@ -5,6 +5,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Role } from "../../v1/role_pb.js";
 
 /**
  * Describes the file ai/stigmer/iam/apikey/v1/spec.proto.
@@ -44,6 +45,13 @@ export declare type ApiKeySpec = Message<"ai.stigmer.iam.apikey.v1.ApiKeySpec"> 
    * @generated from field: bool never_expires = 4;
    */
   neverExpires: boolean;
+
+  /**
+   * What calls with the key may do; never more than who makes it may. Stays as it was made.
+   *
+   * @generated from field: ai.stigmer.iam.v1.Role role = 1000;
+   */
+  role: Role;
 };
 
 /**

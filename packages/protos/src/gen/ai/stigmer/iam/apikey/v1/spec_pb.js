@@ -3,13 +3,15 @@
 /* eslint-disable */
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_ai_stigmer_iam_v1_role } from "../../v1/role_pb.js";
+import { file_buf_validate_validate } from "../../../../../buf/validate/validate_pb.js";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file ai/stigmer/iam/apikey/v1/spec.proto.
  */
 export const file_ai_stigmer_iam_apikey_v1_spec = /*@__PURE__*/
-  fileDesc("CiNhaS9zdGlnbWVyL2lhbS9hcGlrZXkvdjEvc3BlYy5wcm90bxIYYWkuc3RpZ21lci5pYW0uYXBpa2V5LnYxInoKCkFwaUtleVNwZWMSEAoIa2V5X2hhc2gYASABKAkSEwoLZmluZ2VycHJpbnQYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNbmV2ZXJfZXhwaXJlcxgEIAEoCGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CiNhaS9zdGlnbWVyL2lhbS9hcGlrZXkvdjEvc3BlYy5wcm90bxIYYWkuc3RpZ21lci5pYW0uYXBpa2V5LnYxIqwBCgpBcGlLZXlTcGVjEhAKCGtleV9oYXNoGAEgASgJEhMKC2ZpbmdlcnByaW50GAIgASgJEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDW5ldmVyX2V4cGlyZXMYBCABKAgSMAoEcm9sZRjoByABKA4yFy5haS5zdGlnbWVyLmlhbS52MS5Sb2xlQgi6SAWCAQIQAWIGcHJvdG8z", [file_ai_stigmer_iam_v1_role, file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message ai.stigmer.iam.apikey.v1.ApiKeySpec.
