@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { ServerError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
-import { LOCK_SPACE, lockOf } from "./migrations.ts";
+import { LOCK_SPACE, lockOf, migrate } from "./migrate.ts";
 
 export interface DatabaseLockOptions {
   /** Open; the lock's alone from now on. */
@@ -97,6 +97,8 @@ export async function lockDatabase(options: DatabaseLockOptions): Promise<Databa
       try {
         await next.connect();
         if (await take(next, attempt, 0)) {
+          // Others may have brought the schema to what this program can't use.
+          await migrate(next, { address, stays: true });
           logger.info({ database: address }, "this server keeps the database's runs again");
           return await watch(next);
         }
@@ -104,8 +106,9 @@ export async function lockDatabase(options: DatabaseLockOptions): Promise<Databa
         await next.end();
         // Our own, of which Postgres has not heard yet that it is broken, is waited for.
         if (holders.some((holder) => holder !== backend)) return hold.onLost();
-      } catch {
+      } catch (error) {
         await next.end().catch(() => {});
+        if (ServerError.is(error)) return hold.onLost();
       }
       await sleep(RETRY_AFTER_MS, undefined, { signal: stop.signal }).catch(() => {});
     }

@@ -1,9 +1,33 @@
-import type { Client } from "pg";
-import { ServerError } from "../../errors.ts";
+/** One step of the schema's history. */
+export type Migration = SchemaStep | IndexStep;
 
-/** The schema's history. An entry that was released is never edited: add the next. */
-const MIGRATIONS: readonly string[] = [
-  `
+interface Step {
+  /**
+   * The oldest version whose programs go on working with the schema that this makes, beside servers that made it: what they
+   * read is still there, and what they write is still enough. A step that only adds (tables, indexes, columns with a default)
+   * keeps the number of the step before. What is taken away is first not used any more, by a released program: that program's
+   * version is the number then, and the step waits until no server of an earlier one is left.
+   */
+  readonly worksWith: number;
+}
+
+/** One transaction, short: what it locks, others wait for. */
+export interface SchemaStep extends Step {
+  readonly sql: string;
+  readonly indexes?: never;
+}
+
+/** Indexes of tables that may be large, built beside those who write; by name, what stands behind `CREATE INDEX name`. */
+export interface IndexStep extends Step {
+  readonly indexes: Readonly<Record<string, string>>;
+  readonly sql?: never;
+}
+
+/** The schema's history; the version is its length. An entry that was released is never edited: add the next. */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    worksWith: 1,
+    sql: `
   CREATE TABLE resources (
     kind TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
@@ -198,70 +222,12 @@ const MIGRATIONS: readonly string[] = [
   -- Locked by transactions that were broken off for others, so that they come one after the other the next time.
   CREATE TABLE transaction_turn ();
   `,
-  `
+  },
+  {
+    worksWith: 1,
+    sql: `
   -- What the database knows of itself.
   CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
   `,
+  },
 ];
-
-/** This program's part of the database's advisory locks; what is locked comes second. */
-export const LOCK_SPACE = 0x57_16_3e;
-
-/** Locks are of the database, tables are of a schema. */
-export const lockOf = (what: string): string => `${LOCK_SPACE}, hashtext('${what} ' || current_schema())`;
-
-/**
- * Brings the database to this program's schema; servers that start at the same moment do so one after the other. Throws
- * `ServerError` `database-newer` or `database-unreachable`.
- */
-export async function migrate(client: Client, address: string): Promise<void> {
-  await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${lockOf("migrations")})`);
-  const current = await versionOf(client);
-  if (current > MIGRATIONS.length) {
-    throw new ServerError(
-      "database-newer",
-      `The database ${address} has schema version ${current}, this program knows up to ${MIGRATIONS.length}: ` +
-        "use the newer stigmer that wrote it, or choose another database with STIGMER_DATABASE_URL.",
-    );
-  }
-  for (const [index, migration] of MIGRATIONS.entries()) {
-    if (index < current) continue;
-    await client.query(migration);
-    await client.query("INSERT INTO migrations (version, applied_at) VALUES ($1, now())", [index + 1]);
-  }
-  await client.query("COMMIT");
-}
-
-/** The schema's version, 0 in an empty database. Who may not make tables may still use those that are there. */
-async function versionOf(client: Client): Promise<number> {
-  const table = await client.query<{ found: boolean }>("SELECT to_regclass('migrations') IS NOT NULL AS found");
-  if (table.rows[0]?.found !== true) {
-    await client.query(
-      "CREATE TABLE migrations (version INTEGER NOT NULL PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL)",
-    );
-  }
-  const version = await client.query<{ version: number }>(
-    "SELECT coalesce(max(version), 0) AS version FROM migrations",
-  );
-  return version.rows[0]?.version ?? 0;
-}
-
-const OLDEST_VERSION = 130_000;
-
-/** Throws `ServerError` `database-unreachable` when this Postgres could not keep what this program stores. */
-export async function refuseUnfit(client: Client, address: string): Promise<void> {
-  const { rows } = await client.query<{ encoding: string; version: string; number: number }>(
-    `SELECT current_setting('server_encoding') AS encoding, current_setting('server_version') AS version,
-       current_setting('server_version_num')::int AS number`,
-  );
-  const { encoding = "", version = "", number = 0 } = rows[0] ?? {};
-  if (number < OLDEST_VERSION) {
-    throw new ServerError("database-unreachable", `Postgres at ${address} is version ${version}: use 13 or newer.`);
-  }
-  if (encoding !== "UTF8") {
-    throw new ServerError(
-      "database-unreachable",
-      `The database ${address} is encoded in ${encoding}: make one in UTF8 (createdb --encoding=UTF8 --template=template0).`,
-    );
-  }
-}

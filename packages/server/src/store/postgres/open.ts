@@ -2,7 +2,8 @@ import type { Client, Pool } from "pg";
 import { ServerError } from "../../errors.ts";
 import type { Logger } from "../../logger.ts";
 import { type DatabaseHold, type DatabaseLock, lockDatabase } from "./lock.ts";
-import { migrate, refuseUnfit } from "./migrations.ts";
+import { migrate } from "./migrate.ts";
+import { refuseUnfit } from "./refuse-unfit.ts";
 import { isState } from "./trouble.ts";
 import { types } from "./values.ts";
 
@@ -58,7 +59,7 @@ export async function openDatabase({ url, poolSize = 10, logger, hold }: Postgre
     await refuseUnfit(client, address);
     // Before the schema changes under another server.
     if (hold) lock = await lockDatabase({ client, createClient, address, logger, hold });
-    await migrate(client, address);
+    await migrate(client, { address, stays: hold !== undefined });
     if (!lock) await client.end();
   } catch (cause) {
     await lock?.release();
