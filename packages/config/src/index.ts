@@ -20,6 +20,7 @@ export type {
   CloudServerConfig,
   EncryptionKeySource,
   LocalServerConfig,
+  OidcConfig,
   ServerConfig,
   ServerConfigResult,
 } from "./server-config.ts";

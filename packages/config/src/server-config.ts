@@ -46,7 +46,15 @@ export interface CloudServerConfig extends SharedServerConfig {
   readonly encryption: { readonly type: "key"; readonly key: Uint8Array };
   readonly redis: RedisConfig;
   /** Whose tokens are accepted beside API keys. */
-  readonly oidc?: { readonly issuer: string; readonly audience: string };
+  readonly oidc?: OidcConfig;
+}
+
+/** The issuer of tokens, and which of their claims say whom they are of. */
+export interface OidcConfig {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly orgClaim: string;
+  readonly roleClaim: string;
 }
 
 export type ServerConfig = LocalServerConfig | CloudServerConfig;
@@ -89,6 +97,7 @@ function readCloud(env: Environment, homes: Homes, home: string | undefined): Se
   if (!result.ok) return result;
   const { values } = result;
   const { STIGMER_OIDC_ISSUER: issuer, STIGMER_OIDC_AUDIENCE: audience } = values;
+  const { STIGMER_OIDC_ORG_CLAIM: orgClaim, STIGMER_OIDC_ROLE_CLAIM: roleClaim } = values;
   return {
     ok: true,
     config: {
@@ -99,7 +108,7 @@ function readCloud(env: Environment, homes: Homes, home: string | undefined): Se
       database: values.STIGMER_DATABASE_URL,
       encryption: { type: "key", key: values.STIGMER_ENCRYPTION_KEY },
       redis: redisOf(values),
-      ...(issuer && audience && { oidc: { issuer, audience } }),
+      ...(issuer && audience && { oidc: { issuer, audience, orgClaim, roleClaim } }),
     },
   };
 }

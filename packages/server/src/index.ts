@@ -9,6 +9,7 @@ export type {
   RedisFanoutChoice,
 } from "./fanout/open-fanout.ts";
 export type { Authenticator, Principal } from "./interceptors/principal.ts";
+export type { OidcOptions } from "./auth/oidc.ts";
 export type { PrincipalRole } from "./interceptors/role.ts";
 export { ServerError, type ServerErrorCode } from "./errors.ts";
 export type { Logger } from "./logger.ts";

@@ -6,6 +6,7 @@ import { Health } from "@stigmer/protos/grpc/health/v1";
 import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
 import { join } from "node:path";
+import type { OidcOptions } from "./auth/oidc.ts";
 import { createHealth } from "./discovery/health.ts";
 import { createReflection } from "./discovery/reflection.ts";
 import { readExecution } from "./executions/read-execution.ts";
@@ -28,6 +29,7 @@ import {
   localAuthenticator,
   principalOf,
 } from "./interceptors/principal.ts";
+import { recheckStreams } from "./interceptors/recheck-streams.ts";
 import { reportErrors, reportGateErrors } from "./interceptors/report-errors.ts";
 import { validateRequests } from "./interceptors/validate.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
@@ -62,6 +64,8 @@ export interface StartServerOptions {
   readonly port?: number;
   /** Who else than API keys tells callers by their bearer tokens; asked in this order, after the keys. Default none. */
   readonly authenticators?: readonly Authenticator[];
+  /** Whose JSON Web Tokens are taken as well, in cloud mode. Default: nobody's. */
+  readonly oidc?: OidcOptions;
   /** The 32 bytes that encrypt secrets at rest. Default: kept in `<dataDir>/encryption.key`, made on first use. */
   readonly encryptionKey?: Uint8Array;
   /** Also takes the literal `dummy-local-key` of older local clients. Default false. */
@@ -191,6 +195,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const authenticator = firstOf(
     ...(mode === "local" ? [localAuthenticator({ key: apiKey, allowDummyKey: options.allowDummyKey })] : []),
     apiKeyAuthenticator(createApiKeyBook({ store, logger, mode, clock: Date.now }), Date.now),
+    ...(options.oidc && mode === "cloud" ? [await openOidc(options.oidc, logger)] : []),
     ...(options.authenticators ?? []),
   );
   const handler = connectHandler({
@@ -198,7 +203,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     logger,
     readMaxBytes: MAX_MESSAGE_BYTES,
     requestGate: reportGateErrors(authenticate(authenticator), logger),
-    interceptors: [reportErrors(logger), validateRequests()],
+    interceptors: [reportErrors(logger), recheckStreams({ authenticator, clock: Date.now }), validateRequests()],
   });
 
   let listener: Listener;
@@ -240,6 +245,12 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
 function endpointOf({ host, port }: Listener): string {
   const name = host === "0.0.0.0" || host === "::" ? LOOPBACK : host;
   return name.includes(":") ? `[${name}]:${port}` : `${name}:${port}`;
+}
+
+/** Only who configured it has its package read. */
+async function openOidc(oidc: OidcOptions, logger: Logger): Promise<Authenticator> {
+  const { oidcAuthenticator } = await import("./auth/oidc.ts");
+  return oidcAuthenticator({ ...oidc, logger, clock: Date.now });
 }
 
 interface EngineParts {

@@ -57,4 +57,24 @@ export const serverVariables = {
     cloud: { use: "optional", unset: "API keys only" },
     secret: false,
   },
+  STIGMER_OIDC_ORG_CLAIM: {
+    group: "Server",
+    meaning:
+      "The claim of a token that names the organization, by its slug. Dots lead into objects, as in `tenant.slug`, where no claim has the whole name.",
+    readers: ["server"],
+    format: { type: "text" },
+    local: { use: "ignored" },
+    cloud: { use: "default", value: "org" },
+    secret: false,
+  },
+  STIGMER_OIDC_ROLE_CLAIM: {
+    group: "Server",
+    meaning:
+      "The claim of a token that names the role (`owner`, `member` or `viewer`), alone or in a list, as in `realm_access.roles`.",
+    readers: ["server"],
+    format: { type: "text" },
+    local: { use: "ignored" },
+    cloud: { use: "default", value: "role" },
+    secret: false,
+  },
 } as const;

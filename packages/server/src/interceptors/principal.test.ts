@@ -8,6 +8,7 @@ import { AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "@stigmer/protos/grpc/health/v1";
 import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openIssuer } from "../auth/__fixtures__/local-issuer.ts";
 import { startServer, type RunningServer } from "../start-server.ts";
 
 let home: string;
@@ -97,6 +98,27 @@ describe("a call", () => {
       await expect(agents.list({}, withKey(`Bearer ${token}`))).rejects.toMatchObject({ code: Code.Unauthenticated });
     }
     await expect(agents.list({}, withKey("Bearer "))).rejects.toMatchObject(noKey);
+  });
+
+  it("is taken in cloud mode with a token of the issuer that is configured, and there alone", async () => {
+    await using issuer = await openIssuer();
+    const oidc = { issuer: issuer.url, audience: "stigmer", orgClaim: "tenant", roleClaim: "groups" };
+    const claims = { iss: issuer.url, aud: "stigmer", sub: "ada", tenant: "acme", groups: ["owner"] };
+    const token = await issuer.sign({ ...claims, exp: Math.floor(Date.now() / 1000) + 300 });
+    const late = await issuer.sign({ ...claims, exp: Math.floor(Date.now() / 1000) - 300 });
+    const open = async (mode: "cloud" | "local") => {
+      server = await startServer({ mode, home, port: 0, oidc });
+      return createClient(AgentQueryController, createGrpcTransport({ baseUrl: `http://${server.endpoint}` }));
+    };
+    const cloud = await open("cloud");
+    expect((await cloud.list({}, withKey(`Bearer ${token}`))).items).toEqual([]);
+    await expect(cloud.list({}, withKey(`Bearer ${late}`))).rejects.toMatchObject({
+      code: Code.Unauthenticated,
+      rawMessage: expect.stringMatching(/^the token has expired on 20\d\d-/) as string,
+    });
+    await server?.close();
+    const local = await open("local");
+    await expect(local.list({}, withKey(`Bearer ${token}`))).rejects.toMatchObject(wrongKey);
   });
 
   it("is not told what else is wrong with it before it has a key", async () => {

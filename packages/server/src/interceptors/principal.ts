@@ -1,5 +1,12 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { Code, ConnectError, createContextKey, type ContextKey, type HandlerContext } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  type ContextKey,
+  type ContextValues,
+  type HandlerContext,
+} from "@connectrpc/connect";
 import type { PrincipalRole } from "./role.ts";
 
 /** Who makes a call. */
@@ -10,6 +17,8 @@ export interface Principal {
   readonly org: string;
   /** What the caller may do there. */
   readonly role: PrincipalRole;
+  /** Until when what the caller shows is good, in milliseconds since 1970. Undefined: until it is taken back. */
+  readonly expiresAt?: number;
 }
 
 /**
@@ -38,8 +47,7 @@ export type RequestGate = (context: HandlerContext) => Promise<void>;
 export function authenticate(authenticator: Authenticator): RequestGate {
   return async ({ service, requestHeader, values }) => {
     if (PUBLIC_SERVICES.has(service.typeName)) return;
-    const header = requestHeader.get("authorization") ?? "";
-    const token = /^bearer (.+)$/i.exec(header)?.[1];
+    const token = bearerOf(requestHeader);
     if (token === undefined) {
       throw new ConnectError("no API key: send the header `authorization: Bearer <key>`", Code.Unauthenticated);
     }
@@ -49,9 +57,19 @@ export function authenticate(authenticator: Authenticator): RequestGate {
   };
 }
 
+/** What a call shows as its key. */
+export function bearerOf(header: Headers): string | undefined {
+  return /^bearer (.+)$/i.exec(header.get("authorization") ?? "")?.[1];
+}
+
+/** The caller, where the call needs one. */
+export function callerOf(values: ContextValues): Principal | undefined {
+  return values.get(principalKey);
+}
+
 /** The caller of the request being handled. */
 export function principalOf(context: Pick<HandlerContext, "values">): Principal {
-  const principal = context.values.get(principalKey);
+  const principal = callerOf(context.values);
   if (!principal) throw new ConnectError("the call was not authenticated", Code.Unauthenticated);
   return principal;
 }
@@ -107,7 +125,7 @@ export function apiKeyAuthenticator<K extends StoredApiKey>(book: ApiKeyBook<K>,
       );
     }
     book.used(key);
-    return { id: key.owner, org: key.org, role: key.role };
+    return { id: key.owner, org: key.org, role: key.role, expiresAt: key.expiresAt };
   };
 }
 

@@ -126,7 +126,12 @@ describe("an API key", () => {
   it("calls in the name of who made it, in its organisation, until its end", async () => {
     const { spec } = await server.apiKeys.create(key("k", {}, { org: "acme" }), { headers: { "x-user": "ada" } });
     const authenticate = authenticator();
-    expect(await authenticate(spec?.keyHash ?? "")).toEqual({ id: "ada", org: "acme", role: "owner" });
+    expect(await authenticate(spec?.keyHash ?? "")).toEqual({
+      id: "ada",
+      org: "acme",
+      role: "owner",
+      expiresAt: now + 30 * DAY_MS,
+    });
     expect(await authenticate("not-one-of-them")).toBeUndefined();
     await expect(authenticate("stk_unknown")).rejects.toMatchObject({ code: Code.Unauthenticated });
     now += 30 * DAY_MS;
