@@ -2,6 +2,7 @@ import type { Engine } from "@stigmer/engine";
 import { EngineError } from "@stigmer/engine";
 import { createEmbeddedEngine, type EmbeddedEngineOptions } from "@stigmer/engine/embedded";
 import { ServerError } from "./errors.ts";
+import type { Fanout, RunNotice } from "./fanout/fanout.ts";
 import type { FanoutMetrics } from "./executions/run-statuses.ts";
 
 /** The queue inside the server: nothing to install. */
@@ -25,6 +26,8 @@ export interface TemporalEngineChoice {
   readonly workflowTaskQueue?: string;
   /** How long a silent runner keeps its run, in milliseconds. Default 15 000. */
   readonly heartbeatTimeoutMs?: number;
+  /** How long a server that shares its store may be silent before others follow its runs, in milliseconds. Default 15 000. */
+  readonly serverTimeoutMs?: number;
   readonly maxAttempts?: number;
   readonly retryDelayMs?: number;
 }
@@ -62,11 +65,11 @@ export interface OpenEngine {
 export type EngineNeeds = Pick<
   EmbeddedEngineOptions,
   "queue" | "loadExecution" | "onFinished" | "onExhausted" | "logger"
-> & { readonly taskQueue: string | undefined };
+> & { readonly taskQueue: string | undefined; readonly fanout: Fanout };
 
 /** Makes the engine that was chosen. Throws `ServerError` `engine-unavailable` when it can't be used. */
 export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Promise<OpenEngine> {
-  const { taskQueue: runnerTaskQueue, ...server } = needs;
+  const { taskQueue: runnerTaskQueue, fanout, ...server } = needs;
   if (choice.type !== "temporal") {
     const { type: _type, ...settings } = choice;
     const engine = createEmbeddedEngine({ ...settings, ...server });
@@ -76,7 +79,10 @@ export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Prom
   try {
     // Only who chose it has its packages, and waits for them to be read.
     const { createTemporalEngine } = await import("@stigmer/engine/temporal");
-    const engine = await createTemporalEngine({ ...settings, ...server, runnerTaskQueue });
+    const { shared } = fanout;
+    const onOrder = (executionId: string): void => fanout.publish(orderOf(executionId));
+    const engine = await createTemporalEngine({ ...settings, ...server, runnerTaskQueue, shared, onOrder });
+    if (shared) fanout.subscribe("orders", ({ executionId }) => void engine.ordered(executionId));
     return {
       engine,
       metrics: async () => {
@@ -88,4 +94,9 @@ export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Prom
     if (!EngineError.is(error)) throw error;
     throw new ServerError("engine-unavailable", error.message, { cause: error });
   }
+}
+
+function orderOf(executionId: string): RunNotice {
+  const nothing = { org: "", sessionId: "", agentId: "", revision: 0, summaryChanged: false, amended: false };
+  return { kind: "ordered", executionId, ...nothing };
 }

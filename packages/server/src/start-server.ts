@@ -280,6 +280,7 @@ async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Pro
       await followUnheard(executionId, following);
     },
     taskQueue: options.taskQueue,
+    fanout: options.fanout,
     logger,
   });
 }

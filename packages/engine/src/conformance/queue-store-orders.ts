@@ -196,6 +196,101 @@ export function queueStoreOrders(check: Check): void {
     },
   );
 
+  check(
+    "counts what is asked of a leased task, and tells it with its inbox as they are",
+    async ({ queue, enqueue }) => {
+      assert.equal(await queue.leased("a", { seen: 0 }), undefined);
+      await enqueue(task("a"));
+      await queue.pause("a", "wait");
+      await queue.resume("a");
+      assert.equal(await queue.leased("a", { seen: 0 }), undefined, "it waits");
+      assert.equal((await lease(queue))?.orders, 0);
+      await queue.pause("a", "first");
+      await queue.pause("a", "second");
+      await queue.deliver("a", item("m1", "one"));
+      await queue.deliver("a", item("m2", "two"));
+      const asked = await queue.leased("a", { seen: 0 });
+      assert.deepEqual([asked?.task.orders, asked?.task.pauseReason, asked?.task.runnerId], [2, "first", "r1"]);
+      assert.deepEqual(asked?.items, [item("m1", "one"), item("m2", "two")]);
+      await queue.resume("a");
+      await queue.requestCancel("a", "enough");
+      const later = await queue.leased("a", { seen: 1 });
+      assert.deepEqual(
+        [later?.task.orders, later?.task.pauseReason, later?.task.cancelReason],
+        [4, undefined, "enough"],
+      );
+      assert.deepEqual(later?.items, [item("m2", "two")]);
+      assert.deepEqual((await queue.leased("a", { seen: 2 }))?.items, []);
+      await queue.end("a");
+      assert.equal(await queue.leased("a", { seen: 0 }), undefined);
+    },
+  );
+
+  check("lets a leased task rest by itself, unless its inbox has what was not read", async ({ queue, enqueue }) => {
+    await enqueue(task("a"));
+    const rest = { reason: "look at this", inboxSeen: 0 };
+    assert.equal(await queue.rest({ taskId: "a", fence: 0 }, rest), "lost", "it waits");
+    await lease(queue);
+    assert.equal(await queue.rest({ taskId: "a", fence: 2 }, rest), "lost");
+    await queue.deliver("a", item("m1"));
+    assert.equal(await queue.rest({ taskId: "a", fence: 1 }, rest), "unread");
+    const unread = await queue.leased("a", { seen: 1 });
+    assert.deepEqual([unread?.task.orders, unread?.task.pauseReason], [1, undefined]);
+    assert.equal(await queue.rest({ taskId: "a", fence: 1 }, { ...rest, inboxSeen: 1 }), "resting");
+    assert.equal(await queue.rest({ taskId: "a", fence: 1 }, { reason: "again", inboxSeen: 1 }), "resting");
+    const resting = await queue.leased("a", { seen: 1 });
+    assert.deepEqual([resting?.task.orders, resting?.task.pauseReason], [3, "look at this"]);
+  });
+
+  check("tells a rest and an item that come at once from each other", async ({ queue, enqueue }) => {
+    for (let round = 1; round <= 20; round++) {
+      const id = `a${String(round)}`;
+      await enqueue(task(id));
+      await lease(queue);
+      const [, rest] = await Promise.all([
+        queue.deliver(id, item("m1")),
+        queue.rest({ taskId: id, fence: 1 }, { reason: "look at this", inboxSeen: 0 }),
+      ]);
+      const { task: stored } = (await queue.leased(id, { seen: 0 })) ?? assert.fail("It is leased.");
+      assert.equal(stored.pauseReason, rest === "resting" ? "look at this" : undefined);
+      await queue.end(id);
+    }
+  });
+
+  check("gives the leases of holders that have gone to one that is there", async ({ queue, enqueue }) => {
+    for (const id of ["a", "b", "c", "d"]) await enqueue(task(id));
+    for (const runnerId of ["h1", "h2", "h3", "unsaid"]) await lease(queue, { runnerId });
+    await queue.hold({ holder: "h1", expiresAt: 10 });
+    await queue.hold({ holder: "h2", expiresAt: 10 });
+    await queue.hold({ holder: "h3", expiresAt: 10 });
+    await queue.hold({ holder: "h2", expiresAt: 20 });
+    const key = (await queue.claim({ taskId: "a", claimId: "c1" }))?.fence;
+    assert.deepEqual(await queue.adopt({ holder: "h3", now: 9 }), []);
+    await queue.requestCancel("a", "enough");
+    const adopted = await queue.adopt({ holder: "h3", now: 10 });
+    assert.deepEqual(
+      adopted.map(({ id, runnerId, fence, orders, cancelReason }) => [id, runnerId, fence, orders, cancelReason]),
+      [["a", "h3", key, 1, "enough"]],
+    );
+    assert.deepEqual(await queue.adopt({ holder: "h3", now: 10 }), []);
+    const ids = async (holder: string): Promise<string[]> => (await queue.leasedTo(holder)).map(({ id }) => id);
+    assert.deepEqual([await ids("h1"), await ids("h2"), await ids("h3")], [[], ["b"], ["a", "c"]]);
+    await queue.hold({ holder: "h1", expiresAt: 100 });
+    await queue.hold({ holder: "h2", expiresAt: 0 });
+    await queue.hold({ holder: "h3", expiresAt: 0 });
+    await queue.end("a");
+    const both = await Promise.all(["h1", "h4"].map((holder) => queue.adopt({ holder, now: 11 })));
+    assert.deepEqual(
+      both
+        .flat()
+        .map(({ id }) => id)
+        .toSorted(),
+      ["b", "c"],
+      "each is given to one",
+    );
+    assert.deepEqual(await ids("unsaid"), ["d"]);
+  });
+
   check("ends a task whoever holds it, once", async ({ queue, enqueue }) => {
     assert.equal(await queue.end("a"), false);
     for (const id of ["a", "b", "c"]) await enqueue(task(id, { sessionId: id === "c" ? "" : "s" }));

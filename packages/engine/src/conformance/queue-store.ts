@@ -45,6 +45,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
         cancelReason: undefined,
         pauseReason: undefined,
         lastFailure: "",
+        orders: 0,
       });
       assert.equal((await lease(queue))?.id, "a");
       assert.equal(await lease(queue), undefined);
@@ -159,7 +160,14 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
       await lease(queue, { now: 0, leaseMs: 20, runnerId: "r2" });
       await lease(queue, { now: 0, leaseMs: 10 });
       const renewed = await queue.renew({ runnerId: "r1", leases: [{ taskId: "c", fence: 1 }], expiresAt: 50 });
-      const held = { fence: 1, runnerId: "r1", cancelReason: undefined, pauseReason: undefined, lastFailure: "" };
+      const held = {
+        fence: 1,
+        runnerId: "r1",
+        orders: 0,
+        cancelReason: undefined,
+        pauseReason: undefined,
+        lastFailure: "",
+      };
       assert.deepEqual(renewed, [{ ...task("c"), ...held, attempt: 1 }]);
       assert.deepEqual(await queue.expire({ now: 9, failure: "lost" }), []);
       assert.deepEqual((await queue.expire({ now: 10, failure: "lost" })).map(summary), ["a 1 r1 lost"]);

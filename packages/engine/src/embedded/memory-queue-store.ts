@@ -19,6 +19,8 @@ type Row = { -readonly [Key in keyof QueuedTask]: QueuedTask[Key] } & {
 // Every operation runs in one go between two awaits of its caller, which makes it a transaction.
 export function createMemoryQueueStore(): MemoryQueueStore {
   const rows = new Map<string, Row>();
+  /** Until when each is there. */
+  const holders = new Map<string, number>();
 
   const open = (): Row[] => [...rows.values()].filter((row) => row.state !== "done");
   const waiting = (): Row[] => open().filter((row) => row.state === "waiting");
@@ -29,6 +31,16 @@ export function createMemoryQueueStore(): MemoryQueueStore {
     return row?.state === "leased" && row.fence === fence && row.runnerId === runnerId ? row : undefined;
   };
 
+  /** Something is asked of an open task. */
+  const ask = (taskId: string, change: (row: Row) => void): "waiting" | "leased" | "done" | "unknown" => {
+    const row = rows.get(taskId);
+    if (row && row.state !== "done") {
+      change(row);
+      if (row.state === "leased") row.orders += 1;
+    }
+    return row?.state ?? "unknown";
+  };
+
   const end = (row: Row): void => {
     row.state = "done";
     row.inbox = [];
@@ -37,7 +49,7 @@ export function createMemoryQueueStore(): MemoryQueueStore {
   return {
     enqueue: async (task) => {
       if (rows.has(task.id)) return;
-      const unclaimed = { fence: 0, attempt: 0, runnerId: "", claimId: "", lastFailure: "" };
+      const unclaimed = { fence: 0, attempt: 0, runnerId: "", claimId: "", lastFailure: "", orders: 0 };
       const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [] };
       rows.set(task.id, { ...task, ...unclaimed, ...unasked, state: "waiting", expiresAt: 0, availableAt: 0 });
     },
@@ -104,23 +116,11 @@ export function createMemoryQueueStore(): MemoryQueueStore {
           return taskOf(row);
         }),
 
-    requestCancel: async (taskId, reason) => {
-      const row = rows.get(taskId);
-      if (row && row.state !== "done") row.cancelReason ??= reason;
-      return row?.state ?? "unknown";
-    },
+    requestCancel: async (taskId, reason) => ask(taskId, (row) => (row.cancelReason ??= reason)),
 
-    pause: async (taskId, reason) => {
-      const row = rows.get(taskId);
-      if (row && row.state !== "done") row.pauseReason ??= reason;
-      return row?.state ?? "unknown";
-    },
+    pause: async (taskId, reason) => ask(taskId, (row) => (row.pauseReason ??= reason)),
 
-    resume: async (taskId) => {
-      const row = rows.get(taskId);
-      if (row && row.state !== "done") row.pauseReason = undefined;
-      return row?.state ?? "unknown";
-    },
+    resume: async (taskId) => ask(taskId, (row) => (row.pauseReason = undefined)),
 
     deliver: async (taskId, item) => {
       const row = rows.get(taskId);
@@ -141,6 +141,32 @@ export function createMemoryQueueStore(): MemoryQueueStore {
       if (row.claimId !== claimId) row.fence += 1;
       row.claimId = claimId;
       return taskOf(row);
+    },
+
+    leased: async (taskId, { seen }) => {
+      const row = rows.get(taskId);
+      return row?.state === "leased" ? { task: taskOf(row), items: row.inbox.slice(seen) } : undefined;
+    },
+
+    rest: async ({ taskId, fence }, { reason, inboxSeen }) => {
+      const row = rows.get(taskId);
+      if (row?.state !== "leased" || row.fence !== fence) return "lost";
+      const isUnread = row.inbox.length > inboxSeen;
+      ask(taskId, () => {
+        if (!isUnread) row.pauseReason ??= reason;
+      });
+      return isUnread ? "unread" : "resting";
+    },
+
+    hold: async ({ holder, expiresAt }) => void holders.set(holder, expiresAt),
+
+    adopt: async ({ holder, now }) => {
+      const gone = [...holders].filter(([other, expiresAt]) => other !== holder && expiresAt <= now);
+      for (const [other] of gone) holders.delete(other);
+      const names = new Set(gone.map(([other]) => other));
+      const adopted = leased().filter(({ runnerId }) => names.has(runnerId));
+      for (const row of adopted) row.runnerId = holder;
+      return adopted.map(taskOf);
     },
 
     end: async (taskId) => {

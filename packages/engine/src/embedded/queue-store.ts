@@ -93,6 +93,30 @@ export interface QueueStore {
    */
   claim(options: { readonly taskId: string; readonly claimId: string }): Promise<QueuedTask | undefined>;
 
+  /** A leased task, whoever holds it, and its inbox without its first `seen` items: both as they are at one moment. */
+  leased(taskId: string, options: { readonly seen: number }): Promise<LeasedTask | undefined>;
+
+  /**
+   * Stores that a leased task rests by itself, as `pause` does, unless its inbox has more than `inboxSeen` items: then it has a
+   * reason to go on (`unread`). One step, so that no item comes between. `lost` when it is not leased under this fence.
+   */
+  rest(
+    lease: LeaseKey,
+    options: { readonly reason: string; readonly inboxSeen: number },
+  ): Promise<"resting" | "unread" | "lost">;
+
+  /**
+   * Says that a holder of leases is there until `expiresAt`, in the past when it goes. For engines that share a queue: theirs are
+   * leases that don't end by themselves, since the work goes on without their holders.
+   */
+  hold(options: { readonly holder: string; readonly expiresAt: number }): Promise<void>;
+
+  /**
+   * Gives this holder the leases of all others that once said that they are there, and are not at `now`. Answers those tasks,
+   * oldest first; of several that ask at once each task is given to one.
+   */
+  adopt(options: { readonly holder: string; readonly now: number }): Promise<QueuedTask[]>;
+
   /** Makes a task done, whoever holds it. Answers whether it was done by this call. */
   end(taskId: string): Promise<boolean>;
 
@@ -151,6 +175,16 @@ export interface QueuedTask extends NewTask {
   readonly pauseReason: string | undefined;
   /** Why its last attempt did not end it; empty when there was none. */
   readonly lastFailure: string;
+  /**
+   * How often it was asked to cancel, to pause or to go on, or came to rest, while it was leased: whoever holds it compares it
+   * with what they know of, when others may ask as well.
+   */
+  readonly orders: number;
+}
+
+export interface LeasedTask {
+  readonly task: QueuedTask;
+  readonly items: readonly QueuedItem[];
 }
 
 /** What was sent to a task. */

@@ -13,9 +13,21 @@ export interface TemporalEngineOptions {
   readonly namespace: string;
   /**
    * Where the tasks are: what was created is here before Temporal knows of it, and what people want of a run is here before its
-   * workflow is told. The engine is the only one that leases from it; it is not closed with the engine.
+   * workflow is told. It is not closed with the engine.
    */
   readonly queue: QueueStore;
+  /**
+   * Whether engines of other servers lease from the same queue. Then each follows the runs that it has leased, any of them
+   * answers runners and takes orders for all runs, and the runs of one that dies are followed by another one. Default false.
+   */
+  readonly shared?: boolean;
+  /** How long an engine that shares its queue may be silent before another one follows its runs, in milliseconds. Default 15 000. */
+  readonly serverTimeoutMs?: number;
+  /**
+   * Something was stored for a run that another engine follows: tells them, who then call `ordered`. May be lost, which costs
+   * a third of `serverTimeoutMs`. Default: says nothing.
+   */
+  readonly onOrder?: (executionId: string) => void;
   /** Where this process listens for workflow tasks. Default `agent_execution_stigmer`. */
   readonly workflowTaskQueue?: string;
   /** Where runners listen for activities; also the queue that tasks are leased from. Default `agent_execution_runner`. */
@@ -54,11 +66,13 @@ export interface TemporalEngine extends Engine {
   readonly type: "temporal";
   readonly runnerService: Required<Pick<EngineRunnerService, "claimExecution" | "checkExecution" | "releaseLease">>;
   metrics(): Promise<TemporalEngineMetrics>;
+  /** Another engine on the same queue has stored something for this run (`onOrder`). Never fails. */
+  ordered(executionId: string): Promise<void>;
 }
 
 /**
- * Runs the queue of one server process through Temporal: each task becomes a workflow, which gives its attempts to runners. The
- * workflows themselves run in this process.
+ * Runs a queue through Temporal: each task becomes a workflow, which gives its attempts to runners. The workflows themselves run
+ * in this process, and in those of other servers that share the queue.
  *
  * Throws `EngineError` in one line: `unavailable` when Temporal does not answer, `refused` when it has no such namespace or
  * turns us away, `invalid-argument`. Once it is started, a Temporal that is away is waited for.
@@ -67,6 +81,9 @@ export async function createTemporalEngine(options: TemporalEngineOptions): Prom
   const defaults = {
     workflowTaskQueue: DEFAULT_WORKFLOW_QUEUE,
     runnerTaskQueue: DEFAULT_ACTIVITY_QUEUE,
+    shared: false,
+    serverTimeoutMs: 15_000,
+    onOrder: () => {},
     heartbeatTimeoutMs: 15_000,
     maxAttempts: 5,
     retryDelayMs: 500,
@@ -74,7 +91,7 @@ export async function createTemporalEngine(options: TemporalEngineOptions): Prom
   };
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const settings = { ...defaults, ...(Object.fromEntries(given) as typeof options) } as TemporalEngineSettings;
-  for (const name of ["heartbeatTimeoutMs", "maxAttempts"] as const) {
+  for (const name of ["heartbeatTimeoutMs", "maxAttempts", "serverTimeoutMs"] as const) {
     if (!(settings[name] >= 1))
       throw new EngineError("invalid-argument", `Expected ${name} of at least 1, got ${String(settings[name])}.`);
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { createLock, type Lock } from "../embedded/lock.ts";
 import type { QueuedTask, QueueStore } from "../embedded/queue-store.ts";
@@ -7,7 +8,8 @@ import type { Ends } from "./ends.ts";
 import { followRun, type Run, type RunOptions } from "./run.ts";
 
 /**
- * Who holds the leases of what Temporal runs.
+ * Who holds the leases of what Temporal runs, where that is one server alone; servers that share a queue have each a name of
+ * their own that begins so.
  *
  * @internal
  */
@@ -19,6 +21,8 @@ const NEVER = 8_640_000_000_000_000;
 const RETRY_AFTER_FAULT_MS = 1_000;
 /** The longest sleep: timers of a process end at 24 days. */
 const MAX_ALARM_MS = 3_600_000;
+/** How often a server says within the time that it may be silent that it is there, and looks for what others left or stored. */
+const TENDS = 3;
 /** How many workflows are on their way to being started at a time. */
 const MAX_STARTING = 20;
 
@@ -28,6 +32,10 @@ export interface DispatcherOptions extends Omit<RunOptions, "task" | "recovered"
   readonly watch: ConnectionWatch;
   readonly runnerTaskQueue: string;
   readonly maxAttempts: number;
+  /** Other servers lease from the queue as well. */
+  readonly shared: boolean;
+  /** How long a server that shares the queue may be silent before others follow its runs, in milliseconds. */
+  readonly serverTimeoutMs: number;
   readonly closing: AbortSignal;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -43,18 +51,25 @@ export interface Dispatcher {
   readonly handOver: Lock;
   /** Follows what an earlier process has leased. Before anything else. */
   recover(): Promise<void>;
+  /** Another server has stored something for a run that may be followed here. Never fails: it is looked up again. */
+  ordered(taskId: string): Promise<void>;
   /** After `closing` was aborted. */
   closed(): Promise<void>;
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { queue, ends, watch, runnerTaskQueue, maxAttempts, closing, logger, clock } = options;
+  const { queue, ends, watch, runnerTaskQueue, maxAttempts, shared, serverTimeoutMs, closing, logger, clock } = options;
+  const holder = shared ? `${HOLDER}/${randomUUID()}` : HOLDER;
   const handOver = createLock();
   const runs = new Map<string, Run>();
   const starting = new Set<Run>();
   let running: Promise<void> | undefined;
   let again = false;
   let callOffAlarm = (): void => {};
+  let callOffTend = (): void => {};
+  let tending: Promise<void> | undefined;
+  let heldUntil = 0;
+  let adoptFrom = 0;
 
   function kick(): void {
     again = true;
@@ -141,7 +156,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const now = clock.now();
     const task = await queue.lease({
       queue: runnerTaskQueue,
-      runnerId: HOLDER,
+      runnerId: holder,
       now,
       leaseMs: NEVER - now,
       maxAttempts,
@@ -162,20 +177,83 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     kick();
   }
 
+  async function tend(): Promise<void> {
+    try {
+      await beThere();
+      await takeOverRuns();
+      await handOver(compareWithQueue);
+    } catch (error) {
+      logger.warn({ err: error }, "What other servers left or stored could not be looked up; trying again.");
+    }
+    // Whoever stored a run may have died before it came to give it out.
+    kick();
+    if (!closing.aborted) callOffTend = clock.after(serverTimeoutMs / TENDS, () => void (tending = tend()));
+  }
+
+  async function beThere(): Promise<void> {
+    const now = clock.now();
+    // Whoever could not say that they are there does not know who else could not, but all are about to.
+    if (now > heldUntil) adoptFrom = heldUntil === 0 ? now : now + serverTimeoutMs;
+    await queue.hold({ holder, expiresAt: now + serverTimeoutMs });
+    heldUntil = now + serverTimeoutMs;
+  }
+
+  async function takeOverRuns(): Promise<void> {
+    const now = clock.now();
+    if (now < adoptFrom) return;
+    const tasks = await handOver(async () => {
+      const adopted = await queue.adopt({ holder, now });
+      for (const task of adopted) if (!runs.has(task.id)) follow(task, { recovered: true });
+      return adopted;
+    });
+    if (tasks.length > 0) logger.info({ tasks: tasks.length }, "The runs of a server that has gone are followed here.");
+  }
+
+  /** The queue is right about whose a run is, and about what is wanted of it. */
+  async function compareWithQueue(): Promise<void> {
+    const tasks = new Map((await queue.leasedTo(holder)).map((task) => [task.id, task]));
+    for (const task of tasks.values()) {
+      const run = runs.get(task.id);
+      if (run) run.orders.sync(task);
+      else if (!closing.aborted) follow(task, { recovered: true });
+    }
+    for (const run of runs.values()) if (!tasks.has(run.taskId)) run.letGo();
+  }
+
   return {
     runs,
     kick,
     handOver,
     recover: async () => {
-      const tasks = await queue.leasedTo(HOLDER);
+      if (shared) {
+        // One that was alone before has stopped: it would not have let others in.
+        await queue.hold({ holder: HOLDER, expiresAt: 0 });
+        tending = tend();
+        return tending;
+      }
+      const own = await queue.leasedTo(HOLDER);
+      const left = await queue.adopt({ holder, now: NEVER });
+      const tasks = [...own, ...left];
       for (const task of tasks) follow(task, { recovered: true });
       if (tasks.length > 0) logger.info({ tasks: tasks.length }, "Tasks of an earlier start are followed again.");
     },
+    ordered: async (taskId) => {
+      if (!runs.has(taskId) || closing.aborted) return;
+      await handOver(async () => {
+        const leased = await queue.leased(taskId, { seen: 0 });
+        if (leased?.task.runnerId === holder) runs.get(taskId)?.orders.sync(leased.task);
+      }).catch((error: unknown) => logger.debug({ taskId, err: error }, "What is wanted of a run could not be read."));
+    },
     closed: async () => {
       callOffAlarm();
+      callOffTend();
       await running;
+      await tending;
+      callOffTend();
       await handOver(async () => {});
       await Promise.all([...runs.values()].map(({ settled }) => settled));
+      // Others need not wait until it counts as silent.
+      if (shared) await queue.hold({ holder, expiresAt: 0 }).catch(() => {});
     },
   };
 }

@@ -29,7 +29,7 @@ const STANDINGS = { waiting: "waiting", leased: "running", done: "over", unknown
 /** The engine itself; apart from `createTemporalEngine`, so that Temporal's packages are loaded only when one is made. */
 export async function openEngine(settings: TemporalEngineSettings): Promise<TemporalEngine> {
   const { address, namespace, queue, workflowTaskQueue, runnerTaskQueue, loadExecution, logger, clock } = settings;
-  const { heartbeatTimeoutMs, maxAttempts, retryDelayMs } = settings;
+  const { heartbeatTimeoutMs, maxAttempts, retryDelayMs, onOrder } = settings;
   const native = await connect({ address, namespace }, logger);
   const connection = Connection.lazy({
     address,
@@ -100,6 +100,7 @@ export async function openEngine(settings: TemporalEngineSettings): Promise<Temp
       const stored = await store();
       const run = stored === "leased" ? dispatcher.runs.get(executionId) : undefined;
       if (run) pass(run);
+      else if (stored === "leased") onOrder(executionId);
       return stored;
     });
     logger.info({ executionId, state }, "Something was asked of an execution.");
@@ -121,7 +122,8 @@ export async function openEngine(settings: TemporalEngineSettings): Promise<Temp
   dispatcher.kick();
   return {
     type: "temporal",
-    runnerService: createRunnerService({ queue, dispatcher, isKnown, closing: closing.signal, logger }),
+    runnerService: createRunnerService({ queue, dispatcher, isKnown, onOrder, closing: closing.signal, logger }),
+    ordered: (executionId) => dispatcher.ordered(executionId),
 
     start: async () => {
       refuseWhenClosed();

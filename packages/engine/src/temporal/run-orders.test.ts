@@ -163,3 +163,39 @@ test("nothing is sent to a run that is over", async () => {
   await pass(world, 10_000);
   expect(world.told).toEqual([]);
 });
+
+const nothing = { cancelReason: undefined, pauseReason: undefined };
+
+test("what another server stored is told from here, once", async () => {
+  const world = createWorld();
+  world.orders.sync({ ...nothing, orders: 1, pauseReason: "lunch" });
+  world.orders.sync({ ...nothing, orders: 1, pauseReason: "lunch" });
+  await pass(world, 1_000);
+  world.orders.sync({ ...nothing, orders: 2 });
+  await pass(world, 1_000);
+  world.orders.sync({ ...nothing, orders: 3, cancelReason: "enough" });
+  await pass(world, 60_000);
+  expect(world.told).toEqual(["pause lunch", "resume", "cancel enough"]);
+});
+
+test("what this server stored itself is not taken for another's", async () => {
+  const world = createWorld({ orders: 7 });
+  world.rests = true;
+  world.orders.pause("lunch");
+  world.orders.resume();
+  await pass(world, 100);
+  world.rests = true;
+  world.orders.sync({ ...nothing, orders: 9 });
+  await pass(world, 500);
+  expect(world.told).toEqual(["resume"]);
+});
+
+test("a pause and its end that both were missed wake a run whose rest is heard of late", async () => {
+  const world = createWorld();
+  world.orders.sync({ ...nothing, orders: 2 });
+  await pass(world, 200);
+  expect(world.told).toEqual([]);
+  world.rests = true;
+  await pass(world, 500);
+  expect(world.told).toEqual(["resume"]);
+});

@@ -1,4 +1,5 @@
 import { type Clock, sleep } from "../clock.ts";
+import type { QueuedTask } from "../embedded/queue-store.ts";
 import { retryDelayMs } from "../embedded/retry-delay.ts";
 import type { Logger } from "../engine.ts";
 import type { ConnectionWatch } from "./connection-watch.ts";
@@ -19,12 +20,16 @@ export interface RunOrders {
   rested(reason: string): void;
   /** The run was about to rest by itself, but has no reason to any more: its workflow has to be told once it rests. */
   wakeSoon(): void;
+  /** Takes in what is stored: what another server stored is told the workflow from here. */
+  sync(task: Pick<QueuedTask, "orders" | "cancelReason" | "pauseReason">): void;
 }
 
 export interface RunOrdersOptions {
   readonly taskId: string;
   readonly cancelReason: string | undefined;
   readonly pauseReason: string | undefined;
+  /** How many were stored for the task, with these. Default 0. */
+  readonly orders?: number;
   /** An earlier process may have stored something that it did not come to send. */
   readonly recovered: boolean;
   /** Resolves when the run's workflow was started. */
@@ -46,7 +51,7 @@ const LOOKS_SOON_MS = [100, 300, 1_000, 5_000, 30_000];
 
 export function createRunOrders(options: RunOrdersOptions): RunOrders {
   const { taskId, recovered, started, over, workflows, watch, logger, clock } = options;
-  let { cancelReason, pauseReason } = options;
+  let { cancelReason, pauseReason, orders: known = 0 } = options;
   const unsent = { cancel: cancelReason !== undefined, rest: pauseReason !== undefined };
   let looks: readonly number[] = recovered && !unsent.rest ? [0, ...LOOKS_SOON_MS] : [];
   let running = false;
@@ -111,7 +116,8 @@ export function createRunOrders(options: RunOrdersOptions): RunOrders {
   }
 
   if (recovered || unsent.cancel || unsent.rest) kick();
-  return {
+  // Each is stored by then, and counted there as well.
+  const orders: RunOrders = {
     get cancelReason() {
       return cancelReason;
     },
@@ -119,18 +125,21 @@ export function createRunOrders(options: RunOrdersOptions): RunOrders {
       return pauseReason;
     },
     cancel: (reason) => {
+      known += 1;
       if (cancelReason !== undefined) return;
       cancelReason = reason;
       unsent.cancel = true;
       kick();
     },
     pause: (reason) => {
+      known += 1;
       if (pauseReason !== undefined) return;
       pauseReason = reason;
       unsent.rest = true;
       kick();
     },
     resume: () => {
+      known += 1;
       // A workflow takes a resume that finds no pause for that of a rest which it has yet to hear of: so none is sent at random.
       unsent.rest = pauseReason !== undefined;
       // Looks that a rest on its way was promised stay: it may not have reached the workflow yet.
@@ -139,13 +148,28 @@ export function createRunOrders(options: RunOrdersOptions): RunOrders {
       kick();
     },
     rested: (reason) => {
+      known += 1;
       pauseReason ??= reason;
     },
     wakeSoon: () => {
+      known += 1;
       looks = LOOKS_SOON_MS;
       kick();
     },
+    sync: (task) => {
+      if (task.orders === known) return;
+      const wasPaused = pauseReason !== undefined;
+      if (task.cancelReason !== undefined) orders.cancel(task.cancelReason);
+      if (task.pauseReason !== undefined) orders.pause(task.pauseReason);
+      else {
+        orders.resume();
+        // A pause and its end may both have been missed, and the rest between them be on its way yet.
+        if (!wasPaused) looks = [0, ...LOOKS_SOON_MS];
+      }
+      known = task.orders;
+    },
   };
+  return orders;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

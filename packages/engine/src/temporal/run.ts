@@ -2,6 +2,7 @@ import { type Clock, sleep } from "../clock.ts";
 import type { QueuedTask, QueueStore } from "../embedded/queue-store.ts";
 import { retryDelayMs } from "../embedded/retry-delay.ts";
 import type { Logger } from "../engine.ts";
+import { EngineError } from "../errors.ts";
 import type { ConnectionWatch } from "./connection-watch.ts";
 import type { Ends } from "./ends.ts";
 import { errorText, isAway, isOverloaded } from "./grpc-errors.ts";
@@ -11,13 +12,13 @@ import type { WorkflowEnd, Workflows } from "./workflows.ts";
 /** A task that this engine has leased, from the start of its workflow until its end is stored. */
 export interface Run {
   readonly taskId: string;
-  /** The present epoch: raised by each claim of a runner. */
-  fence: number;
   readonly orders: RunOrders;
   /** Resolves when the workflow was started, or the task is over. */
   readonly started: Promise<void>;
-  /** Resolves when the task is done, or the engine closes. Never rejects. */
+  /** Resolves when the task is done, the run was let go, or the engine closes. Never rejects. */
   readonly settled: Promise<void>;
+  /** Follows it no longer: another server does. */
+  letGo(): void;
 }
 
 export interface RunOptions {
@@ -35,10 +36,12 @@ export interface RunOptions {
 
 /** Takes a task to its end, past every fault on the way: each step is repeated until it worked, and harmless when it did before. */
 export function followRun(options: RunOptions): Run {
-  const { task, recovered, queue, workflows, ends, watch, closing, logger, clock } = options;
+  const { task, recovered, queue, workflows, ends, watch, logger, clock } = options;
   const taskId = task.id;
   const started = Promise.withResolvers<void>();
   const over = new AbortController();
+  const left = new AbortController();
+  const closing = AbortSignal.any([options.closing, left.signal]);
 
   async function untilDone<T>(what: string, work: () => Promise<T>): Promise<T> {
     for (let failures = 1; ; failures += 1) {
@@ -98,11 +101,11 @@ export function followRun(options: RunOptions): Run {
       over.abort();
       started.resolve();
     });
-  const { cancelReason, pauseReason, fence } = task;
   const orders = createRunOrders({
     taskId,
-    cancelReason,
-    pauseReason,
+    cancelReason: task.cancelReason,
+    pauseReason: task.pauseReason,
+    orders: task.orders,
     recovered,
     started: started.promise,
     over: AbortSignal.any([over.signal, closing]),
@@ -111,5 +114,11 @@ export function followRun(options: RunOptions): Run {
     logger,
     clock,
   });
-  return { taskId, fence, orders, started: started.promise, settled };
+  return {
+    taskId,
+    orders,
+    started: started.promise,
+    settled,
+    letGo: () => left.abort(new EngineError("closed", "Another server follows this run.")),
+  };
 }

@@ -1,6 +1,7 @@
 /** What a server tells the others, and itself, about a run. */
 export interface RunNotice {
-  readonly kind: "created" | "changed" | "deleted";
+  /** `ordered`: something is wanted of it that whoever follows it for the engine has to hear of; nothing of it has changed. */
+  readonly kind: "created" | "changed" | "deleted" | "ordered";
   readonly executionId: string;
   readonly org: string;
   readonly sessionId: string;
@@ -17,9 +18,9 @@ export interface RunNotice {
 
 /**
  * What can be listened to: everything about one run; which runs a session gets and loses; what changes in the list of an
- * organization's runs, or of all.
+ * organization's runs, or of all; what is wanted of runs.
  */
-export type Topic = `run:${string}` | `session:${string}` | `org:${string}` | "all";
+export type Topic = `run:${string}` | `session:${string}` | `org:${string}` | "all" | "orders";
 
 export interface Subscription {
   /** Resolved once nothing is missed any more, or at once where nothing can be heard. Never rejected. */
@@ -57,6 +58,7 @@ export const MAX_DELTA_BYTES: number = 64 * 1024;
 
 /** Who is to hear of it. Lists do not show what is said in a run, sessions not what happens to it. */
 export function topicsOf(notice: RunNotice): Topic[] {
+  if (notice.kind === "ordered") return ["orders"];
   const topics: Topic[] = [`run:${notice.executionId}`];
   if (notice.kind !== "changed" || notice.amended) topics.push(`session:${notice.sessionId}`);
   if (notice.kind !== "changed" || notice.summaryChanged) topics.push(`org:${notice.org}`, "all");

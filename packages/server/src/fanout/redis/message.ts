@@ -10,7 +10,7 @@ export interface FanoutMessage {
 const header = z.object({
   v: z.literal(1),
   from: z.string(),
-  kind: z.enum(["created", "changed", "deleted"]),
+  kind: z.enum(["created", "changed", "deleted", "ordered"]),
   id: z.string(),
   org: z.string(),
   session: z.string(),

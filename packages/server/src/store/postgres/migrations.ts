@@ -230,4 +230,22 @@ export const MIGRATIONS: readonly Migration[] = [
   CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
   `,
   },
+  {
+    worksWith: 1,
+    sql: `
+  ALTER TABLE tasks ADD COLUMN orders BIGINT NOT NULL DEFAULT 0;
+  ALTER TABLE tasks ADD COLUMN items BIGINT NOT NULL DEFAULT 0;
+  UPDATE tasks SET items = (SELECT count(*) FROM task_inbox WHERE task_id = tasks.id) WHERE state <> 'done';
+  CREATE FUNCTION tasks_count_item() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    UPDATE tasks SET items = items + 1 WHERE id = NEW.task_id;
+    RETURN NULL;
+  END $$;
+  CREATE TRIGGER task_inbox_added AFTER INSERT ON task_inbox FOR EACH ROW EXECUTE FUNCTION tasks_count_item();
+  -- Who keeps leases that don't end by themselves, and until when they are surely there.
+  CREATE TABLE task_holders (id TEXT COLLATE "C" NOT NULL PRIMARY KEY, expires_at BIGINT NOT NULL);
+  -- The one that servers of before went by is gone.
+  INSERT INTO task_holders (id, expires_at) VALUES ('temporal', 0);
+  `,
+  },
 ];

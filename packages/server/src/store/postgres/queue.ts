@@ -15,6 +15,12 @@ interface Row {
   cancel_reason: string | null;
   pause_reason: string | null;
   last_failure: string;
+  orders: number;
+}
+
+interface ItemRow {
+  item_id: string | null;
+  item_payload: Uint8Array | null;
 }
 
 const COLUMN_NAMES = [
@@ -31,6 +37,7 @@ const COLUMN_NAMES = [
   "cancel_reason",
   "pause_reason",
   "last_failure",
+  "orders",
 ];
 const COLUMNS = COLUMN_NAMES.map((name) => `tasks.${name}`).join(", ");
 
@@ -93,13 +100,42 @@ const RECOVER = `
   WITH leased AS (SELECT position FROM tasks WHERE state = 'leased' ORDER BY position FOR NO KEY UPDATE)
   UPDATE tasks SET expires_at = :expires_at FROM leased WHERE tasks.position = leased.position`;
 
-const CANCEL = `
-  UPDATE tasks SET cancel_reason = coalesce(cancel_reason, :reason) WHERE id = :id AND state <> 'done' RETURNING state`;
+/** Something is asked of an open task; its holder has to hear of it. */
+const asking = (change: string): string => `
+  UPDATE tasks SET ${change}, orders = orders + (state = 'leased')::int
+  WHERE id = :id AND state <> 'done' RETURNING state`;
 
-const PAUSE = `
-  UPDATE tasks SET pause_reason = coalesce(pause_reason, :reason) WHERE id = :id AND state <> 'done' RETURNING state`;
+const CANCEL = asking("cancel_reason = coalesce(cancel_reason, :reason)");
 
-const RESUME = "UPDATE tasks SET pause_reason = NULL WHERE id = :id AND state <> 'done' RETURNING state";
+const PAUSE = asking("pause_reason = coalesce(pause_reason, :reason)");
+
+const RESUME = asking("pause_reason = NULL");
+
+/** The row counts its items, since what another statement put into the inbox meanwhile is seen in a row alone. */
+const REST = `
+  UPDATE tasks SET orders = orders + 1,
+    pause_reason = CASE WHEN items > :seen THEN pause_reason ELSE coalesce(pause_reason, :reason) END
+  WHERE id = :id AND fence = :fence AND state = 'leased' RETURNING items > :seen AS unread`;
+
+/** A row for each item, and one without an item when there is none. */
+const LEASED = `
+  SELECT ${COLUMNS}, item.id AS item_id, item.payload AS item_payload FROM tasks
+    LEFT JOIN LATERAL (SELECT * FROM task_inbox WHERE task_id = tasks.id ORDER BY position OFFSET :seen) AS item ON TRUE
+  WHERE tasks.id = :id AND state = 'leased' ORDER BY item.position`;
+
+const HOLD = `
+  INSERT INTO task_holders (id, expires_at) VALUES (:id, :expires_at)
+  ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at`;
+
+/** Who takes a holder's row away takes its leases over: nobody else sees the row then. */
+const ADOPT = `
+  WITH gone AS (
+    DELETE FROM task_holders WHERE id <> :holder AND expires_at <= :now RETURNING id
+  ), held AS (
+    SELECT position FROM tasks WHERE state = 'leased' AND runner_id IN (SELECT id FROM gone)
+    ORDER BY position FOR NO KEY UPDATE OF tasks
+  )
+  UPDATE tasks SET runner_id = :holder FROM held WHERE tasks.position = held.position RETURNING ${COLUMNS}`;
 
 /** Items come in one after the other: who has seen the first of an inbox has seen what will stay the first. */
 const DELIVER = `
@@ -177,6 +213,23 @@ export function createQueueStore(session: Session): QueueStore {
           seen,
         }),
       ),
+    leased: (taskId, { seen }) =>
+      session.read(async (sql) => {
+        const rows = await sql.all<Row & ItemRow>(LEASED, { id: taskId, seen });
+        const items = rows.flatMap(({ item_id: id, item_payload: payload }) =>
+          id === null || payload === null ? [] : [{ id, payload }],
+        );
+        return rows[0] && { task: toTask(rows[0]), items };
+      }),
+    rest: ({ taskId, fence }, { reason, inboxSeen }) =>
+      session.write(async (sql) => {
+        const row = await sql.get<{ unread: boolean }>(REST, { id: taskId, fence, reason, seen: inboxSeen });
+        if (!row) return "lost";
+        return row.unread ? "unread" : "resting";
+      }),
+    hold: ({ holder, expiresAt }) =>
+      session.write(async (sql) => void (await sql.run(HOLD, { id: holder, expires_at: expiresAt }))),
+    adopt: ({ holder, now }) => session.write(async (sql) => inOrder(await sql.all<Row>(ADOPT, { holder, now }))),
     leasedTo: (runnerId) =>
       session.read(async (sql) => {
         const text = `SELECT ${COLUMNS} FROM tasks WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position`;
@@ -263,5 +316,6 @@ function toTask(row: Row): QueuedTask {
     cancelReason: row.cancel_reason ?? undefined,
     pauseReason: row.pause_reason ?? undefined,
     lastFailure: row.last_failure,
+    orders: row.orders,
   };
 }

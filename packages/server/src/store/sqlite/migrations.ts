@@ -246,6 +246,11 @@ export const MIGRATIONS: readonly string[] = [
   -- What the database knows of itself.
   CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE tasks ADD COLUMN orders INTEGER NOT NULL DEFAULT 0;
+  -- Who keeps leases that don't end by themselves, and until when they are surely there.
+  CREATE TABLE task_holders (id TEXT NOT NULL PRIMARY KEY, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** The version of the schema that this program makes and knows. */

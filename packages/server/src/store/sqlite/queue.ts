@@ -14,6 +14,7 @@ interface Row {
   cancel_reason: string | null;
   pause_reason: string | null;
   last_failure: string;
+  orders: number;
 }
 
 const LEASE = `
@@ -40,6 +41,19 @@ const RELEASE = `
 const EXPIRE = `
   UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure
   WHERE state = 'leased' AND expires_at <= :now RETURNING *`;
+
+const HOLD = `
+  INSERT INTO task_holders (id, expires_at) VALUES (:id, :expires_at)
+  ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at`;
+
+const ADOPT = `
+  UPDATE tasks SET runner_id = :holder
+  WHERE state = 'leased' AND runner_id IN (SELECT id FROM task_holders WHERE id <> :holder AND expires_at <= :now)
+  RETURNING *`;
+
+/** Something is asked of an open task; its holder has to hear of it. */
+const asking = (change: string): string =>
+  `UPDATE tasks SET ${change}, orders = orders + (state = 'leased') WHERE id = :id AND state <> 'done'`;
 
 const NEXT_DUE = `
   SELECT min(due) AS due FROM (
@@ -104,19 +118,17 @@ export function createQueueStore(session: Session): QueueStore {
     expire: ({ now, failure }) => session.write((sql) => inOrder(sql.all<Positioned>(EXPIRE, { now, failure }))),
     requestCancel: (taskId, reason) =>
       session.write((sql) => {
-        const text = `UPDATE tasks SET cancel_reason = coalesce(cancel_reason, :reason) WHERE id = :id AND state <> 'done'`;
-        sql.run(text, { id: taskId, reason });
+        sql.run(asking("cancel_reason = coalesce(cancel_reason, :reason)"), { id: taskId, reason });
         return stateOf(sql, taskId);
       }),
     pause: (taskId, reason) =>
       session.write((sql) => {
-        const text = `UPDATE tasks SET pause_reason = coalesce(pause_reason, :reason) WHERE id = :id AND state <> 'done'`;
-        sql.run(text, { id: taskId, reason });
+        sql.run(asking("pause_reason = coalesce(pause_reason, :reason)"), { id: taskId, reason });
         return stateOf(sql, taskId);
       }),
     resume: (taskId) =>
       session.write((sql) => {
-        sql.run("UPDATE tasks SET pause_reason = NULL WHERE id = :id AND state <> 'done'", { id: taskId });
+        sql.run(asking("pause_reason = NULL"), { id: taskId });
         return stateOf(sql, taskId);
       }),
     deliver: (taskId, item) =>
@@ -124,10 +136,29 @@ export function createQueueStore(session: Session): QueueStore {
         sql.run(DELIVER, { id: taskId, item: item.id, payload: item.payload });
         return stateOf(sql, taskId);
       }),
-    inbox: (taskId, { seen }) =>
+    inbox: (taskId, { seen }) => session.read((sql) => itemsOf(sql, taskId, seen)),
+    leased: (taskId, { seen }) =>
       session.read((sql) => {
-        const text = "SELECT id, payload FROM task_inbox WHERE task_id = :id ORDER BY position LIMIT -1 OFFSET :seen";
-        return sql.all<QueuedItem>(text, { id: taskId, seen }).map(({ id, payload }) => ({ id, payload }));
+        const row = sql.get<Row>("SELECT * FROM tasks WHERE id = :id AND state = 'leased'", { id: taskId });
+        return row && { task: toTask(row), items: itemsOf(sql, taskId, seen) };
+      }),
+    rest: ({ taskId, fence }, { reason, inboxSeen }) =>
+      session.write((sql) => {
+        const leased = "SELECT 1 FROM tasks WHERE id = :id AND fence = :fence AND state = 'leased'";
+        if (sql.get(leased, { id: taskId, fence }) === undefined) return "lost";
+        const isUnread = itemsOf(sql, taskId, inboxSeen).length > 0;
+        sql.run(asking("pause_reason = coalesce(pause_reason, :reason)"), {
+          id: taskId,
+          reason: isUnread ? null : reason,
+        });
+        return isUnread ? "unread" : "resting";
+      }),
+    hold: ({ holder, expiresAt }) => session.write((sql) => void sql.run(HOLD, { id: holder, expires_at: expiresAt })),
+    adopt: ({ holder, now }) =>
+      session.write((sql) => {
+        const adopted = sql.all<Positioned>(ADOPT, { holder, now });
+        sql.run("DELETE FROM task_holders WHERE id <> :holder AND expires_at <= :now", { holder, now });
+        return inOrder(adopted);
       }),
     leasedTo: (runnerId) =>
       session.read((sql) => {
@@ -172,6 +203,11 @@ function isIn(state: "waiting" | "done", sql: Sql, { taskId, fence }: LeaseKey):
   return sql.get(text, { id: taskId, fence, state }) !== undefined;
 }
 
+function itemsOf(sql: Sql, taskId: string, seen: number): QueuedItem[] {
+  const text = "SELECT id, payload FROM task_inbox WHERE task_id = :id ORDER BY position LIMIT -1 OFFSET :seen";
+  return sql.all<QueuedItem>(text, { id: taskId, seen }).map(({ id, payload }) => ({ id, payload }));
+}
+
 function stateOf(sql: Sql, taskId: string): "waiting" | "leased" | "done" | "unknown" {
   const row = sql.get<{ state: "waiting" | "leased" | "done" }>("SELECT state FROM tasks WHERE id = :id", {
     id: taskId,
@@ -200,5 +236,6 @@ function toTask(row: Row): QueuedTask {
     cancelReason: row.cancel_reason ?? undefined,
     pauseReason: row.pause_reason ?? undefined,
     lastFailure: row.last_failure,
+    orders: row.orders,
   };
 }
