@@ -86,7 +86,7 @@ describe("a runner that can't work says so in one line and exits 1", () => {
     expect(await runner.exited).toBe(1);
     expect(runner.output()).toContain("Stigmer Agent Runner - CLOUD Mode");
     expect(lines(runner)).toEqual([
-      `Failed to connect to Redis: 127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}; check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD`,
+      `Failed to connect to Redis: 127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}; check REDIS_HOST, REDIS_PORT and REDIS_TLS`,
     ]);
     expect(runner.output()).not.toMatch(/pass-word|daytona-key|stk_cloud/);
   });

@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { createClient, type StigmerClient } from "@stigmer/client";
 import { ConfigError, describeConfig, loadConfig, secretNames, type Config } from "@stigmer/config";
 import { EngineError } from "@stigmer/engine";
+import { connectRedis, type RedisConnection } from "@stigmer/engine/redis";
 import { checkTemporal } from "@stigmer/engine/temporal";
 import { compose, type Runner } from "./compose.ts";
 import { greetServer } from "./connections/greet-server.ts";
-import { connectRedis, type RedisConnection } from "./connections/redis.ts";
-import { startHealthServer, type HealthServer, type NotReady } from "./health/health-server.ts";
+import { type Condition, startHealthServer, type HealthServer, type NotReady } from "./health/health-server.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import type { ParentChannel } from "./process/parent-channel.ts";
 
@@ -35,6 +35,9 @@ const SERVER_WAIT_MS = 5_000;
 // It was there a moment ago; loading Temporal's packages on a busy machine takes its time.
 const READY_WAIT_MS = 15_000;
 
+const WITHOUT_REDIS =
+  "cancels and messages are asked for once a second, and a session's sandbox goes to whoever has its run, until it is back";
+
 /** Runs a runner until `shutdown`. Throws `FatalError` when it can't work. */
 export async function start(options: StartOptions): Promise<void> {
   const { env, shutdown, print } = options;
@@ -46,13 +49,17 @@ export async function start(options: StartOptions): Promise<void> {
   const life: Life = { runner: undefined, started: false };
   const closers: (() => Promise<void> | void)[] = [];
   try {
-    const health = await serveHealth(config, () => notReady(life, shutdown));
+    let redis: RedisConnection | undefined;
+    const health = await serveHealth(config, {
+      notReady: () => notReady(life, shutdown),
+      degraded: () => (redis && !redis.connected ? "Redis is away" : undefined),
+    });
     if (health) {
       closers.push(() => health.close());
       print(`Health:     ${health.url}/healthz, ${health.url}/readyz`);
     }
-    const redis = await openRedis(config, logger);
-    if (redis) closers.push(() => redis.close());
+    redis = await openRedis(config, logger);
+    if (redis) closers.push(redis.close);
     if (shutdown.aborted) return;
     await reachTemporal(config, logger);
     if (shutdown.aborted) return;
@@ -105,10 +112,10 @@ function printBanner(config: Config, { print, secretsInEnvironment, version }: S
   }
 }
 
-async function serveHealth(config: Config, reason: () => NotReady | undefined): Promise<HealthServer | undefined> {
+async function serveHealth(config: Config, condition: Condition): Promise<HealthServer | undefined> {
   if (!config.health) return undefined;
   try {
-    return await startHealthServer(config.health, reason);
+    return await startHealthServer(config.health, condition);
   } catch (error) {
     const { message } = error as Error;
     throw new FatalError(
@@ -121,12 +128,9 @@ async function serveHealth(config: Config, reason: () => NotReady | undefined): 
 async function openRedis(config: Config, logger: Logger): Promise<RedisConnection | undefined> {
   if (config.isLocalMode) return undefined;
   try {
-    return await connectRedis(config.redis, { logger });
+    return await connectRedis(config.redis, { logger, meanwhile: WITHOUT_REDIS });
   } catch (error) {
-    const { message } = error as Error;
-    throw new FatalError(`Failed to connect to Redis: ${message}; check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD`, {
-      cause: error,
-    });
+    throw new FatalError(`Failed to connect to Redis: ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { NetworkPolicy } from "./formats.ts";
 import type { Config, HealthEndpoint } from "./read-config.ts";
+import type { RedisConfig } from "./redis.ts";
 import type { SandboxConfig } from "./sandbox-config.ts";
 
 /** The rows of a start banner, one per line and aligned. Never holds a secret. */
@@ -20,7 +21,7 @@ export function describeConfig(config: Config): string[] {
         : `${backend.endpoint}${backend.tls ? " (TLS)" : ""}`,
     ],
     ["Sandbox", describeSandbox(sandboxOf(config))],
-    ["Redis", config.isLocalMode ? "skipped in local mode" : `${config.redis.host}:${config.redis.port}`],
+    ["Redis", config.isLocalMode ? "skipped in local mode" : describeRedis(config.redis)],
     ...(config.health ? [["Health", describeHealth(config.health)] as [string, string]] : []),
   ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 1;
@@ -31,6 +32,10 @@ export function describeConfig(config: Config): string[] {
 function sandboxOf(config: Config): SandboxConfig {
   if (!config.isLocalMode) return config.sandboxConfig();
   return config.sandboxConfig({ rootDir: join(config.homes.workspacesDir, "<session id>") });
+}
+
+function describeRedis({ host, port, tls }: RedisConfig): string {
+  return `${host}:${port}${tls ? " (TLS)" : ""}`;
 }
 
 function describeHealth({ host, port }: HealthEndpoint): string {

@@ -109,7 +109,6 @@ test("every missing variable is named at once, one per line", () => {
     "TEMPORAL_NAMESPACE",
     "REDIS_HOST",
     "STIGMER_CHECKPOINT_URL",
-    "DAYTONA_API_KEY",
   ];
   const lines = required.map((name) => `Missing required environment variable: ${name}`);
   expect(problems({})).toEqual(lines);
@@ -117,9 +116,12 @@ test("every missing variable is named at once, one per line", () => {
   expect(() => loadConfig({}, options)).toThrow(`Failed to load configuration: ${lines.join("\n")}`);
 });
 
-test.each(Object.keys(cloudEnv).filter((name) => name !== "MODE"))("cloud mode requires %s", (name) => {
-  expect(problems({ ...cloudEnv, [name]: "" })).toEqual([`Missing required environment variable: ${name}`]);
-});
+test.each(Object.keys(cloudEnv).filter((name) => !["MODE", "DAYTONA_API_KEY"].includes(name)))(
+  "cloud mode requires %s",
+  (name) => {
+    expect(problems({ ...cloudEnv, [name]: "" })).toEqual([`Missing required environment variable: ${name}`]);
+  },
+);
 
 test("missing and wrong variables come together, with the rules between variables", () => {
   expect(
@@ -195,6 +197,40 @@ test("Redis with port and password, which keeps its spaces", () => {
     port: 6380,
     password: " pw ",
   });
+});
+
+test("Redis with a user of its own, encrypted", () => {
+  const user = { REDIS_USERNAME: "stigmer", REDIS_PASSWORD: "pw" };
+  const named = { host: "redis.example.com", port: 6379, username: "stigmer", password: "pw" };
+  expect(cloud(user).redis).toEqual(named);
+  expect(cloud({ ...user, REDIS_TLS: "true" }).redis).toEqual({ ...named, tls: {} });
+  expect(cloud({ ...user, REDIS_TLS: "true", REDIS_CA_FILE: "~/redis.pem" }).redis).toEqual({
+    ...named,
+    tls: { caFile: "/home/ada/redis.pem" },
+  });
+});
+
+test.each([
+  [{ REDIS_USERNAME: "stigmer" }, "Missing required environment variable: REDIS_PASSWORD"],
+  [{ REDIS_TLS: "yes" }, 'REDIS_TLS is "yes": expected true or false'],
+  [{ REDIS_CA_FILE: "/redis.pem" }, 'REDIS_TLS is "": expected true, since REDIS_CA_FILE is set'],
+])("what would reach Redis otherwise than meant is refused: %j", (env, line) => {
+  expect(problems({ ...cloudEnv, ...env })).toEqual([line]);
+});
+
+test("the sandbox of a service is Daytona's when a key is there, else docker", () => {
+  const none = { DAYTONA_API_KEY: "" };
+  expect(cloud().sandboxConfig().type).toBe("daytona");
+  expect(cloud(none).sandboxConfig().type).toBe("docker");
+  expect(cloud(none)).not.toHaveProperty("daytona");
+  expect(cloud({ SANDBOX_TYPE: "docker" }).sandboxConfig().type).toBe("docker");
+  expect(cloud({ SANDBOX_TYPE: "docker" })).not.toHaveProperty("daytona");
+  expect(problems({ ...cloudEnv, ...none, SANDBOX_TYPE: "daytona" })).toEqual([
+    "Missing required environment variable: DAYTONA_API_KEY",
+  ]);
+  expect(problems({ ...cloudEnv, ...none, DOCKER_HOST: "tcp://build:2376" })).toEqual([
+    expect.stringContaining("DOCKER_HOST"),
+  ]);
 });
 
 test("the engine in local mode follows Temporal's address unless it is named", () => {

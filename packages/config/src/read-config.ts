@@ -11,6 +11,7 @@ import { chooseModel, type ChooseModelOptions, type ResolvedModel } from "./reso
 import {
   cloudSandbox,
   type CloudSandboxConfig,
+  cloudSandboxType,
   type DaytonaAccess,
   localSandbox,
   type LocalSandboxConfig,
@@ -150,7 +151,7 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       engine: cloudEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL,
       redis: redisOf(values),
-      ...(values.SANDBOX_TYPE === "daytona" &&
+      ...(cloudSandboxType(values.SANDBOX_TYPE, apiKey) === "daytona" &&
         apiKey && { daytona: { apiKey, ...(apiUrl && { apiUrl }), ...(target && { target }) } }),
       sandboxConfig: () => cloudSandbox(values),
     },

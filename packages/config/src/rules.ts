@@ -4,6 +4,7 @@ import { type Environment, given } from "./environment.ts";
 import { parseNetwork } from "./formats.ts";
 import { parseModelName } from "./model-name.ts";
 import { type ConfigProblem, missing, wrongValue } from "./problems.ts";
+import { cloudSandboxType } from "./sandbox-config.ts";
 import type { Mode, Reader, VariableName } from "./variables.ts";
 
 interface Rule {
@@ -25,7 +26,7 @@ const rules: readonly Rule[] = [
     readers: ["runner"],
     mode: "cloud",
     check: (text) =>
-      (text("SANDBOX_TYPE") ?? "daytona") === "daytona" && text("DAYTONA_API_KEY") === undefined
+      text("SANDBOX_TYPE") === "daytona" && text("DAYTONA_API_KEY") === undefined
         ? missing("DAYTONA_API_KEY")
         : undefined,
   },
@@ -37,16 +38,32 @@ const rules: readonly Rule[] = [
   {
     readers: ["runner"],
     mode: "cloud",
-    check: (text) => networkOf(text, text("SANDBOX_TYPE") ?? "daytona"),
+    check: (text) => networkOf(text, cloudSandboxType(text("SANDBOX_TYPE"), text("DAYTONA_API_KEY"))),
   },
   {
     readers: ["runner"],
-    mode: "both",
+    mode: "local",
+    check: (text) => dockerHostOf(text, text("SANDBOX_TYPE")),
+  },
+  {
+    readers: ["runner"],
+    mode: "cloud",
+    check: (text) => dockerHostOf(text, cloudSandboxType(text("SANDBOX_TYPE"), text("DAYTONA_API_KEY"))),
+  },
+  {
+    readers: ["runner", "server"],
+    mode: "cloud",
+    check: (text) => together(text, "REDIS_USERNAME", "REDIS_PASSWORD"),
+  },
+  {
+    readers: ["runner", "server"],
+    mode: "cloud",
+    // Who names an authority relies on the connection being encrypted.
     check: (text) => {
-      const value = text("DOCKER_HOST");
-      if (text("SANDBOX_TYPE") !== "docker" || value === undefined || value.startsWith("unix:///")) return undefined;
-      const expected = "the socket of an engine on this machine, unix:///…, for SANDBOX_TYPE=docker";
-      return wrongValue("DOCKER_HOST", { value, secret: false, expected });
+      const value = text("REDIS_TLS");
+      if (text("REDIS_CA_FILE") === undefined || value === "true") return undefined;
+      const expected = "true, since REDIS_CA_FILE is set";
+      return wrongValue("REDIS_TLS", { value: value ?? "", secret: false, expected });
     },
   },
   {
@@ -90,6 +107,16 @@ function networkOf(text: (name: VariableName) => string | undefined, sandbox: st
   if (sandbox === "filesystem")
     return wrong("full, all that a filesystem sandbox can keep; SANDBOX_TYPE=isolated keeps others");
   return sandbox === "docker" && value !== "off" ? wrong("off or full, all that a docker sandbox can keep") : undefined;
+}
+
+function dockerHostOf(
+  text: (name: VariableName) => string | undefined,
+  sandbox: string | undefined,
+): ConfigProblem | undefined {
+  const value = text("DOCKER_HOST");
+  if (sandbox !== "docker" || value === undefined || value.startsWith("unix:///")) return undefined;
+  const expected = "the socket of an engine on this machine, unix:///…, for SANDBOX_TYPE=docker";
+  return wrongValue("DOCKER_HOST", { value, secret: false, expected });
 }
 
 function together(

@@ -65,8 +65,16 @@ export function localSandbox(values: Values<"local", "runner">, rootDir: string)
   }
 }
 
+/** A service that has a key of Daytona's uses it; any other has an engine of its own. */
+export function cloudSandboxType<T extends string>(
+  chosen: T | undefined,
+  daytonaKey: string | undefined,
+): T | "daytona" | "docker" {
+  return chosen ?? (daytonaKey === undefined ? "docker" : "daytona");
+}
+
 export function cloudSandbox(values: Values<"cloud", "runner">): CloudSandboxConfig {
-  if (values.SANDBOX_TYPE === "docker") return dockerSandbox(values);
+  if (cloudSandboxType(values.SANDBOX_TYPE, values.DAYTONA_API_KEY) === "docker") return dockerSandbox(values);
   const snapshotId = values.DAYTONA_DEV_TOOLS_SNAPSHOT_ID;
   const network = values.SANDBOX_NETWORK;
   return { type: "daytona", ...(snapshotId && { snapshotId }), ...(network && { network }) };

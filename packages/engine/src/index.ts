@@ -5,6 +5,7 @@ export type { Engine, EngineRunnerService, Logger, Standing } from "./engine.ts"
 export type { Activities, ActivityContext, CleanupSandboxInput, Inbox } from "./contract.ts";
 export { ActivityStop, EngineError } from "./errors.ts";
 export type { ActivityStopKind, EngineErrorCode } from "./errors.ts";
+export type { WakeUps } from "./wake-ups.ts";
 
 // For both: the names they meet under.
 export {

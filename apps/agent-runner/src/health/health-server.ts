@@ -11,13 +11,19 @@ export interface HealthServer {
   close(): Promise<void>;
 }
 
+export interface Condition {
+  readonly notReady: () => NotReady | undefined;
+  /** What it works without right now; undefined when it lacks nothing. */
+  readonly degraded: () => string | undefined;
+}
+
 /**
- * Serves `/healthz` (200 while the process lives) and `/readyz` (200 while the runner takes work, else 503 and the word why).
+ * Serves `/healthz` (200 while the process lives) and `/readyz` (200 while the runner takes work, with what it lacks; else 503 and the word why).
  * Throws with the reason when the port can't be had.
  */
 export async function startHealthServer(
   { host, port }: HealthEndpoint,
-  notReady: () => NotReady | undefined,
+  { notReady, degraded }: Condition,
 ): Promise<HealthServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split("?", 1)[0];
@@ -28,7 +34,9 @@ export async function startHealthServer(
     if (path !== "/healthz" && path !== "/readyz") return answer(404, "not found");
     if (request.method !== "GET" && request.method !== "HEAD") return answer(405, "method not allowed");
     const reason = path === "/readyz" ? notReady() : undefined;
-    return reason ? answer(503, reason) : answer(200, "ok");
+    if (reason) return answer(503, reason);
+    const lacks = path === "/readyz" ? degraded() : undefined;
+    return answer(200, lacks ? `ok, degraded: ${lacks}` : "ok");
   });
   // A probe asks and goes: what stays open would hold the port over the runner's end.
   server.keepAliveTimeout = 1;

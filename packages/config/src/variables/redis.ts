@@ -18,6 +18,15 @@ export const redisVariables = {
     cloud: { use: "default", value: "6379" },
     secret: false,
   },
+  REDIS_USERNAME: {
+    group: "Redis",
+    meaning: "User of Redis (ACL). Goes with `REDIS_PASSWORD`.",
+    readers: ["runner", "server"],
+    format: { type: "text" },
+    local: { use: "ignored" },
+    cloud: { use: "optional", unset: "Redis' own, `default`" },
+    secret: false,
+  },
   REDIS_PASSWORD: {
     group: "Redis",
     meaning: "Password of Redis, taken exactly as it is, spaces included.",
@@ -26,5 +35,24 @@ export const redisVariables = {
     local: { use: "ignored" },
     cloud: { use: "optional", unset: "no password is sent" },
     secret: true,
+  },
+  REDIS_TLS: {
+    group: "Redis",
+    meaning: "Whether the connection to Redis is encrypted. Its certificate must be for `REDIS_HOST`.",
+    readers: ["runner", "server"],
+    format: { type: "choice", values: ["true", "false"] },
+    local: { use: "ignored" },
+    cloud: { use: "default", value: "false" },
+    secret: false,
+  },
+  REDIS_CA_FILE: {
+    group: "Redis",
+    meaning:
+      "PEM file of the authority that Redis' certificate is from, in place of the system's. Goes with `REDIS_TLS=true`.",
+    readers: ["runner", "server"],
+    format: { type: "path" },
+    local: { use: "ignored" },
+    cloud: { use: "optional", unset: "the system's authorities" },
+    secret: false,
   },
 } as const;

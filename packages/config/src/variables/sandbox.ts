@@ -9,7 +9,7 @@ export const sandboxVariables = {
       cloud: ["daytona", "docker"],
     },
     local: { use: "default", value: "filesystem" },
-    cloud: { use: "default", value: "daytona" },
+    cloud: { use: "optional", unset: "`daytona` when `DAYTONA_API_KEY` is set, else `docker`" },
     secret: false,
   },
   SANDBOX_ROOT_DIR: {

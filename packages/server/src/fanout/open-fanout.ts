@@ -21,7 +21,10 @@ export interface RedisFanoutChoice extends Omit<RedisFanoutOptions, "logger"> {
 
 export type FanoutChoice = InProcessFanoutChoice | PollingFanoutChoice | RedisFanoutChoice;
 
-/** Makes the fan-out that was chosen. Throws `ServerError` `fanout-unavailable` when its package is missing. */
+/**
+ * Makes the fan-out that was chosen. Throws `ServerError` `fanout-unavailable` when its package is missing, or when Redis can't be
+ * reached now; once it was, a Redis that goes away is waited for.
+ */
 export async function openFanout(choice: FanoutChoice, logger: Logger): Promise<Fanout> {
   if (choice.type !== "redis") return createInProcessFanout({ shared: choice.type === "polling" });
   const { type: _type, ...options } = choice;
@@ -31,5 +34,14 @@ export async function openFanout(choice: FanoutChoice, logger: Logger): Promise<
     throw new ServerError("fanout-unavailable", message, { cause });
   });
   const { createRedisFanout } = await import("./redis/create-redis-fanout.ts");
-  return createRedisFanout(Redis, { ...options, logger });
+  const fanout = await createRedisFanout(Redis, { ...options, logger: logger }).catch(unreachable);
+  await fanout.reached.catch(async (cause: unknown) => {
+    await fanout.close();
+    return unreachable(cause);
+  });
+  return fanout;
+
+  function unreachable(cause: unknown): never {
+    throw new ServerError("fanout-unavailable", `Failed to connect to Redis: ${(cause as Error).message}`, { cause });
+  }
 }

@@ -1,21 +1,18 @@
 import { randomUUID } from "node:crypto";
+import { clientOptions, explainFailure, KEY_PREFIX, placeOf, type RedisAddress } from "@stigmer/engine/redis";
 import type { Redis, RedisOptions } from "ioredis";
 import type { Logger } from "../../logger.ts";
 import { type Fanout, type FanoutState, MAX_DELTA_BYTES, type RunNotice, type Topic, topicsOf } from "../fanout.ts";
 import { createListeners } from "../listeners.ts";
 import { decodeMessage, encodeMessage } from "./message.ts";
 
-export interface RedisFanoutOptions {
-  readonly host: string;
-  /** Default 6379. */
-  readonly port?: number;
-  readonly username?: string;
-  readonly password?: string;
-  /** Encrypts the connection; certificates are checked against the system's authorities. Default false. */
-  readonly tls?: boolean;
-  /** Keeps apart what shares a Redis. Default `stigmer:`. */
-  readonly keyPrefix?: string;
+export interface RedisFanoutOptions extends RedisAddress {
   readonly logger: Logger;
+}
+
+export interface RedisFanout extends Fanout {
+  /** Resolves when Redis was reached for the first time; rejects, with the reason in one line, when the first try failed. */
+  readonly reached: Promise<void>;
 }
 
 /** How often it is asked whether the connection is one, in milliseconds: a network that swallows everything closes nothing. */
@@ -30,25 +27,18 @@ const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 const SUBSCRIBE_AT_ONCE = 500;
 
 /**
- * Fan-out by Redis' publish and subscribe, which keeps nothing: losing Redis loses no data. Comes back at once, also when
- * Redis is away, and connects in the background for as long as it takes.
+ * Fan-out by Redis' publish and subscribe, which keeps nothing: losing Redis loses no data. Comes back also when
+ * Redis is away, and connects in the background for as long as it takes. Throws when the authority's file can't be read.
  */
-export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanoutOptions): Fanout {
-  const { host, port = 6379, keyPrefix = "stigmer:", logger } = options;
+export async function createRedisFanout(RedisClient: typeof Redis, options: RedisFanoutOptions): Promise<RedisFanout> {
+  const { logger } = options;
   const self = randomUUID();
   const listeners = createListeners();
   const stateListeners: ((state: FanoutState) => void)[] = [];
   const settings: RedisOptions = {
-    host,
-    port,
-    username: options.username,
-    password: options.password,
-    tls: options.tls ? {} : undefined,
-    lazyConnect: true,
-    enableOfflineQueue: false,
+    ...(await clientOptions(options)),
     autoResubscribe: false,
     autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
     connectTimeout: COMMAND_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
     retryStrategy: (attempts) => Math.min(50 * 2 ** Math.min(attempts, 10), MAX_RETRY_DELAY_MS),
@@ -60,16 +50,18 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
   let awaySaid = false;
   /** Why it is away, as far as it is known. */
   let trouble: string | undefined;
+  const reached = Promise.withResolvers<void>();
+  reached.promise.catch(ignore);
   let subscribed = false;
   let unsentBytes = 0;
   let droppedTotal = 0;
 
   for (const client of [publisher, subscriber]) {
     // Without a listener the process would end.
-    client.on("error", (error: Error) => (trouble = error.message));
+    client.on("error", (error: Error) => (trouble = explainFailure(error, options)));
     client.on("close", () => {
       if (client === subscriber) subscribed = false;
-      trouble ??= "the connection was closed";
+      trouble ??= explainFailure(new Error("the connection was closed"), options);
       settle();
     });
   }
@@ -78,7 +70,7 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
   subscriber.on("messageBuffer", (channel: Buffer, message: Buffer) => {
     const decoded = decodeMessage(message);
     if (!decoded || decoded.from === self) return;
-    listeners.tell(channel.toString("utf8", keyPrefix.length) as Topic, decoded.notice);
+    listeners.tell(channel.toString("utf8", KEY_PREFIX.length) as Topic, decoded.notice);
   });
   for (const client of [publisher, subscriber]) client.connect().catch(() => settle());
   const pinging = setInterval(ping, PING_EVERY_MS);
@@ -88,15 +80,17 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
   function settle(): void {
     if (closed) return;
     const next: FanoutState = subscribed && publisher.status === "ready" ? "live" : "polling";
-    const address = `${host}:${port}`;
+    const address = placeOf(options);
     if (next === "polling" && !awaySaid && trouble !== undefined) {
       awaySaid = true;
       const reason = trouble;
+      reached.reject(new Error(reason));
       logger.warn(
         { address, reason },
         "Redis is away: what other servers do is looked up in the store until it is back",
       );
     } else if (next === "live") {
+      reached.resolve();
       if (awaySaid) logger.info({ address }, "Redis is back");
       awaySaid = false;
       trouble = undefined;
@@ -121,7 +115,7 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
   }
 
   function channelOf(topic: Topic): string {
-    return keyPrefix + topic;
+    return KEY_PREFIX + topic;
   }
 
   function ping(): void {
@@ -154,6 +148,7 @@ export function createRedisFanout(RedisClient: typeof Redis, options: RedisFanou
 
   return {
     shared: true,
+    reached: reached.promise,
     get state() {
       return state;
     },

@@ -16,6 +16,7 @@ import { type Logger, silentLogger } from "../../logger.ts";
 import { createSchema, type Schema } from "../../store/postgres/__fixtures__/schemas.ts";
 import { openPostgresStore } from "../../store/postgres/create-store.ts";
 import type { Fanout, FanoutState } from "../fanout.ts";
+import { openFanout, type RedisFanoutChoice } from "../open-fanout.ts";
 import { createOwnRedis, type OwnRedis } from "./__fixtures__/own-redis.ts";
 import { createRedisFanout } from "./create-redis-fanout.ts";
 
@@ -43,13 +44,13 @@ afterEach(async () => {
 const line = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
 const logger: Logger = { ...silentLogger, info: line, warn: line, error: line };
 
-function fanoutOf(password = redis.password): Fanout {
+function fanoutOf(password = redis.password): Promise<Fanout> {
   return createRedisFanout(Redis, { host: "127.0.0.1", port: redis.port, password, logger });
 }
 
 async function two(): Promise<readonly [LiveServer, LiveServer]> {
   open = await openServers({
-    fanouts: [fanoutOf(), fanoutOf()],
+    fanouts: [await fanoutOf(), await fanoutOf()],
     openStore: () => openPostgresStore({ url: schema.url, logger: silentLogger }),
     logger,
     pollEveryMs: 50,
@@ -218,7 +219,7 @@ describe("when Redis is not there", () => {
     await redis.start();
     const password = "not-the-password-of-this-redis";
     open = await openServers({
-      fanouts: [fanoutOf(password)],
+      fanouts: [await fanoutOf(password)],
       openStore: () => openPostgresStore({ url: schema.url, logger: silentLogger }),
     });
     const [server] = open.servers;
@@ -229,5 +230,87 @@ describe("when Redis is not there", () => {
     const id = await addRun(server);
     expect(await patch(server, id, ...said("m", "a"))).toBe(2);
     expect(server.runs.metrics().state).toBe("polling");
+  });
+});
+
+describe("a server that starts", () => {
+  const choice = (changes: Partial<RedisFanoutChoice> = {}): RedisFanoutChoice => ({
+    type: "redis",
+    host: "127.0.0.1",
+    port: redis.port,
+    password: redis.password,
+    ...changes,
+  });
+
+  async function refusal(changes: Partial<RedisFanoutChoice> = {}): Promise<string> {
+    const error: unknown = await openFanout(choice(changes), logger).then(
+      async (fanout) => fanout.close(),
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({ code: "fanout-unavailable" });
+    const { message } = error as Error;
+    expect(message).toMatch(/^Failed to connect to Redis: .+$/);
+    for (const text of [message, ...lines]) expect(text).not.toContain(redis.password);
+    return message;
+  }
+
+  it("does not when Redis is not there, or stops answering", async () => {
+    expect(await refusal()).toMatch(/127\.0\.0\.1:\d+: .*ECONNREFUSED.*; check REDIS_HOST, REDIS_PORT and REDIS_TLS$/);
+    await redis.start();
+    redis.stall();
+    expect(await refusal()).toMatch(/127\.0\.0\.1:\d+: .*; check REDIS_HOST/);
+  });
+
+  it("does not with a wrong password, or none, and says which", async () => {
+    await redis.start();
+    expect(await refusal({ password: "wrong-wrong" })).toMatch(/refuses this username and password \(WRONGPASS\)/);
+    expect(lines.join("\n")).not.toContain("wrong-wrong");
+    expect(await refusal({ username: "nobody" })).toMatch(/refuses this username and password \(WRONGPASS\)/);
+    expect(await refusal({ password: undefined })).toMatch(/asks for a password; set REDIS_PASSWORD$/);
+  });
+
+  it("is live as a user that may do no more than it needs", async () => {
+    await redis.start();
+    const fanout = await openFanout(choice({ username: redis.username }), logger);
+    expect(fanout.state).toBe("live");
+    const heard = Promise.withResolvers<void>();
+    const other = await openFanout(choice({ username: redis.username }), logger);
+    await other.subscribe("run:aex-1", () => heard.resolve()).ready;
+    const notice = {
+      kind: "changed",
+      executionId: "aex-1",
+      org: "acme",
+      sessionId: "ses-1",
+      agentId: "agt-1",
+    } as const;
+    fanout.publish({ ...notice, revision: 1, summaryChanged: false, amended: false });
+    await heard.promise;
+    await fanout.close();
+    await other.close();
+  });
+
+  it("speaks TLS to a Redis whose authority it knows, and to no other", async () => {
+    const plain = redis;
+    redis = await createOwnRedis({ tls: true });
+    try {
+      await redis.start();
+      const { caFile } = redis;
+      expect(await refusal({ tls: {} })).toMatch(/certificate that is not to be trusted .*REDIS_CA_FILE$/);
+      expect(await refusal({ tls: { caFile }, host: "localhost" })).toMatch(/certificate of another host/);
+      expect(await refusal({ tls: { caFile: "/nowhere/ca.pem" } })).toMatch(
+        /REDIS_CA_FILE=\/nowhere\/ca\.pem can't be read/,
+      );
+      expect(await refusal()).toMatch(/check REDIS_HOST, REDIS_PORT and REDIS_TLS$/);
+      const fanout = await openFanout(choice({ tls: { caFile } }), logger);
+      expect(fanout.state).toBe("live");
+      await fanout.close();
+    } finally {
+      await redis.kill();
+      await redis.dispose();
+      redis = plain;
+    }
+    await redis.start();
+    // One without TLS waits for the end of what it takes for a command.
+    expect(await refusal({ tls: {} })).toMatch(/check REDIS_HOST, REDIS_PORT and REDIS_TLS$/);
   });
 });

@@ -1,6 +1,6 @@
 import { createServer, connect, type AddressInfo, type Server, type Socket } from "node:net";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { connectRedis, type RedisConnection } from "./redis.ts";
+import { connectRedis, type RedisConnection } from "./connect.ts";
 
 // A real Redis, reached through a way that a test can break.
 
@@ -68,10 +68,11 @@ async function world(): Promise<World> {
   const connection = await connectRedis(
     { host: "127.0.0.1", port: way.port, password: redis.password },
     {
+      meanwhile: "nothing is lost",
       logger: {
         debug() {},
-        info: (_, message) => infos.push(message),
-        warn: (_, message) => warnings.push(message),
+        info: (_: object, message: string) => infos.push(message),
+        warn: (_: object, message: string) => warnings.push(message),
         error() {},
       },
     },
@@ -96,7 +97,7 @@ describe("the connection to Redis", () => {
     await until(() => !connection.connected);
     // Long enough for several attempts in vain.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
-    expect(warnings).toEqual(["Redis is away: the runner works without it and connects again by itself"]);
+    expect(warnings).toEqual(["Redis is away: nothing is lost"]);
     await way.open();
     await until(() => connection.connected);
     expect(infos).toEqual(["Redis is back"]);
