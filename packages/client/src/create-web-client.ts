@@ -3,6 +3,7 @@ import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/conn
 import { withApiKey } from "./interceptors/api-key.ts";
 import { brokenFetches } from "./interceptors/broken-fetches.ts";
 import { retryReads } from "./interceptors/retry-reads.ts";
+import { waitForAllowance } from "./interceptors/wait-for-allowance.ts";
 import { createResourceClients, defaultsOf, type OrgOptions, type ResourceClients } from "./resource-clients.ts";
 import { withUnaryDeadline } from "./unary-deadline.ts";
 
@@ -35,6 +36,7 @@ export function createWebClient(options: WebClientOptions): ResourceClients {
     interceptors: [
       ...(apiKey === undefined ? [] : [withApiKey(apiKey)]),
       ...(options.interceptors ?? []),
+      waitForAllowance(),
       retryReads(),
       brokenFetches(),
     ],

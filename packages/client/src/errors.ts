@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { retryDelayOf } from "./retry-delay.ts";
 import { findViolations, type FieldViolation } from "./violations.ts";
 
 /** What a caller can do something about; the rest is `internal`. */
@@ -9,6 +10,8 @@ export type ClientErrorCode =
   | "failed-precondition"
   | "permission-denied"
   | "unauthenticated"
+  /** Too many calls: see `retryAfterMs`. */
+  | "resource-exhausted"
   | "unavailable"
   | "deadline-exceeded"
   | "unimplemented"
@@ -18,6 +21,7 @@ export type ClientErrorCode =
 export interface ClientErrorOptions {
   readonly cause?: unknown;
   readonly violations?: readonly FieldViolation[];
+  readonly retryAfterMs?: number;
 }
 
 const brand: unique symbol = Symbol.for("@stigmer/client.ClientError") as never;
@@ -28,20 +32,23 @@ export class ClientError extends Error {
   readonly code: ClientErrorCode;
   /** With `invalid-argument`: each field that breaks a rule of the contract. Empty where the server names none. */
   readonly violations: readonly FieldViolation[];
+  /** With `resource-exhausted`: when there is room for one more call, in milliseconds. Nothing of this one was done. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: ClientErrorCode, message: string, options: ClientErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.violations = options.violations ?? [];
+    this.retryAfterMs = options.retryAfterMs;
     Object.defineProperty(this, brand, { value: true });
   }
 
   /**
-   * Whether the same call may succeed a moment later: the server, or the way to it, was not there. Whether it may be made
+   * Whether the same call may succeed a moment later: the server, or the way to it, was not there, or there were too many. Whether it may be made
    * again is the caller's to know: a write may have happened although its answer was lost.
    */
   get retryable(): boolean {
-    return this.code === "unavailable" || this.code === "deadline-exceeded";
+    return this.code === "unavailable" || this.code === "deadline-exceeded" || this.code === "resource-exhausted";
   }
 
   static is(value: unknown): value is ClientError {
@@ -52,8 +59,11 @@ export class ClientError extends Error {
   static from(error: unknown, subject: string): ClientError {
     if (ClientError.is(error)) return error;
     const connectError = ConnectError.from(error);
-    return new ClientError(toCode(connectError), `${subject}: ${connectError.rawMessage}`, {
+    const retryAfterMs = retryDelayOf(connectError);
+    const code = retryAfterMs === undefined ? toCode(connectError) : "resource-exhausted";
+    return new ClientError(code, `${subject}: ${connectError.rawMessage}`, {
       cause: error,
+      retryAfterMs,
       violations: findViolations(connectError),
     });
   }

@@ -3,6 +3,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import { withApiKey } from "./interceptors/api-key.ts";
 import { brokenConnections } from "./interceptors/broken-connections.ts";
 import { retryReads } from "./interceptors/retry-reads.ts";
+import { waitForAllowance } from "./interceptors/wait-for-allowance.ts";
 import { withUnaryDeadline } from "./unary-deadline.ts";
 
 export interface TransportOptions {
@@ -37,6 +38,7 @@ export function openTransport(options: TransportOptions): ClosableTransport {
     interceptors: [
       withApiKey(options.apiKey),
       ...(options.interceptors ?? []),
+      waitForAllowance(),
       retryReads(),
       brokenConnections(() => closed),
     ],

@@ -18,6 +18,7 @@ export type { LoadDotEnvOptions } from "./load-dot-env.ts";
 export { readServerConfig } from "./server-config.ts";
 export type {
   CloudServerConfig,
+  OrganizationLimits,
   EncryptionKeySource,
   LocalServerConfig,
   OidcConfig,

@@ -5,7 +5,7 @@ import { parseNetwork } from "./formats.ts";
 import { parseModelName } from "./model-name.ts";
 import { type ConfigProblem, missing, wrongValue } from "./problems.ts";
 import { cloudSandboxType } from "./sandbox-config.ts";
-import type { Mode, Reader, VariableName } from "./variables.ts";
+import { type Mode, type Reader, type VariableName, variables } from "./variables.ts";
 
 interface Rule {
   readonly readers: readonly Reader[];
@@ -75,6 +75,18 @@ const rules: readonly Rule[] = [
     readers: ["server"],
     mode: "cloud",
     check: (text) => together(text, "STIGMER_OIDC_AUDIENCE", "STIGMER_OIDC_ISSUER"),
+  },
+  {
+    readers: ["server"],
+    mode: "cloud",
+    check: (text) => {
+      const value = text("STIGMER_RATE_LIMIT_BURST");
+      const perSecond = text("STIGMER_RATE_LIMIT_PER_SECOND") ?? variables.STIGMER_RATE_LIMIT_PER_SECOND.cloud.value;
+      // What is no number is told by its format, and compares as neither.
+      if (value === undefined || !(Number(value) >= 1 && Number(value) < Number(perSecond))) return undefined;
+      const expected = `at least STIGMER_RATE_LIMIT_PER_SECOND, which is ${perSecond}`;
+      return wrongValue("STIGMER_RATE_LIMIT_BURST", { value, secret: false, expected });
+    },
   },
   {
     readers: ["runner", "client"],

@@ -99,6 +99,33 @@ test("cloud mode names all it misses", () => {
   expect(problems({})).toEqual(Object.keys(cloudEnv).map((name) => `Missing required environment variable: ${name}`));
 });
 
+test("the limits of an organization", () => {
+  const limits = { callsPerSecond: 200, callBurst: 400, maxRuns: 100, maxWaitingRuns: 10_000 };
+  expect(readServerConfig(cloudEnv, { home })).toMatchObject({ config: { limits } });
+  expect(readServerConfig({ ...cloudEnv, STIGMER_RATE_LIMIT_PER_SECOND: "1000" }, { home })).toMatchObject({
+    config: { limits: { ...limits, callsPerSecond: 1000, callBurst: 2000 } },
+  });
+  expect(
+    problems({
+      ...cloudEnv,
+      STIGMER_RATE_LIMIT_PER_SECOND: "0",
+      STIGMER_RATE_LIMIT_BURST: "many",
+      STIGMER_MAX_RUNS_PER_ORG: "1.5",
+      STIGMER_MAX_WAITING_RUNS_PER_ORG: "-1",
+    }),
+  ).toEqual([
+    'STIGMER_RATE_LIMIT_PER_SECOND is "0": expected a whole number from 1 to 1000000',
+    'STIGMER_RATE_LIMIT_BURST is "many": expected a whole number from 1 to 10000000',
+    'STIGMER_MAX_RUNS_PER_ORG is "1.5": expected a whole number from 1 to 1000000',
+    'STIGMER_MAX_WAITING_RUNS_PER_ORG is "-1": expected a whole number from 1 to 1000000',
+  ]);
+  expect(problems({ ...cloudEnv, STIGMER_RATE_LIMIT_BURST: "199" })).toEqual([
+    'STIGMER_RATE_LIMIT_BURST is "199": expected at least STIGMER_RATE_LIMIT_PER_SECOND, which is 200',
+  ]);
+  // One machine's user is not limited, whatever else runs there.
+  expect(readServerConfig({ MODE: "local", STIGMER_RATE_LIMIT_PER_SECOND: "0" }, { home })).toMatchObject({ ok: true });
+});
+
 test("OIDC takes issuer and audience together", () => {
   const STIGMER_OIDC_ISSUER = "https://id.example.com";
   expect(problems({ ...cloudEnv, STIGMER_OIDC_ISSUER })).toEqual([

@@ -37,6 +37,18 @@ export interface LocalServerConfig extends SharedServerConfig {
   readonly encryption: EncryptionKeySource;
 }
 
+/** What one organization may take of a server that others use too. */
+export interface OrganizationLimits {
+  /** Calls in a second, over time. */
+  readonly callsPerSecond: number;
+  /** Calls at once after a quiet while. */
+  readonly callBurst: number;
+  /** Runs in work at once; others wait. */
+  readonly maxRuns: number;
+  /** Runs that wait; no more are taken. */
+  readonly maxWaitingRuns: number;
+}
+
 /** A server of a service. */
 export interface CloudServerConfig extends SharedServerConfig {
   readonly mode: "cloud";
@@ -45,6 +57,7 @@ export interface CloudServerConfig extends SharedServerConfig {
   readonly database: PostgresLocation;
   readonly encryption: { readonly type: "key"; readonly key: Uint8Array };
   readonly redis: RedisConfig;
+  readonly limits: OrganizationLimits;
   /** Whose tokens are accepted beside API keys. */
   readonly oidc?: OidcConfig;
 }
@@ -108,8 +121,19 @@ function readCloud(env: Environment, homes: Homes, home: string | undefined): Se
       database: values.STIGMER_DATABASE_URL,
       encryption: { type: "key", key: values.STIGMER_ENCRYPTION_KEY },
       redis: redisOf(values),
+      limits: limitsOf(values),
       ...(issuer && audience && { oidc: { issuer, audience, orgClaim, roleClaim } }),
     },
+  };
+}
+
+function limitsOf(values: Values<"cloud", "server">): OrganizationLimits {
+  const callsPerSecond = values.STIGMER_RATE_LIMIT_PER_SECOND;
+  return {
+    callsPerSecond,
+    callBurst: values.STIGMER_RATE_LIMIT_BURST ?? 2 * callsPerSecond,
+    maxRuns: values.STIGMER_MAX_RUNS_PER_ORG,
+    maxWaitingRuns: values.STIGMER_MAX_WAITING_RUNS_PER_ORG,
   };
 }
 

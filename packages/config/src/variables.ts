@@ -7,6 +7,7 @@ import { durableExecutionVariables } from "./variables/durable-execution.ts";
 import { sandboxVariables } from "./variables/sandbox.ts";
 import { redisVariables } from "./variables/redis.ts";
 import { modelsVariables } from "./variables/models.ts";
+import { limitsVariables } from "./variables/limits.ts";
 import { storageVariables } from "./variables/storage.ts";
 
 /** Where Stigmer runs: on one machine beside its daemon, or as a service. */
@@ -42,6 +43,7 @@ type Variables = typeof processVariables &
   typeof durableExecutionVariables &
   typeof sandboxVariables &
   typeof redisVariables &
+  typeof limitsVariables &
   typeof modelsVariables &
   typeof storageVariables;
 
@@ -51,6 +53,7 @@ export const variables: Variables = {
   ...durableExecutionVariables,
   ...sandboxVariables,
   ...redisVariables,
+  ...limitsVariables,
   ...modelsVariables,
   ...storageVariables,
 };

@@ -9,6 +9,7 @@ export type ServerErrorCode =
   | "bad-key-file"
   | "wrong-key"
   | "bad-origin"
+  | "bad-limit"
   | "engine-unavailable"
   | "fanout-unavailable";
 

@@ -11,6 +11,7 @@ export type {
 export type { Authenticator, Principal } from "./interceptors/principal.ts";
 export type { OidcOptions } from "./auth/oidc.ts";
 export type { PrincipalRole } from "./interceptors/role.ts";
+export type { OrganizationLimits } from "./limits/organization-limits.ts";
 export { ServerError, type ServerErrorCode } from "./errors.ts";
 export type { Logger } from "./logger.ts";
 

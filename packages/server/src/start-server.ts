@@ -28,10 +28,14 @@ import {
   firstOf,
   localAuthenticator,
   principalOf,
+  type RequestGate,
 } from "./interceptors/principal.ts";
 import { recheckStreams } from "./interceptors/recheck-streams.ts";
 import { reportErrors, reportGateErrors } from "./interceptors/report-errors.ts";
 import { validateRequests } from "./interceptors/validate.ts";
+import { createCallAllowance } from "./limits/call-allowance.ts";
+import { limitCalls } from "./limits/limit-calls.ts";
+import { type OrganizationLimits, requireLimits } from "./limits/organization-limits.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
@@ -83,6 +87,8 @@ export interface StartServerOptions {
    * the only one.
    */
   readonly fanout?: FanoutChoice;
+  /** What one organization may take of a server that others use too. Default: as much as there is. */
+  readonly limits?: OrganizationLimits;
   /** Default: says nothing. */
   readonly logger?: Logger;
 }
@@ -117,6 +123,7 @@ const MAX_PUBLIC_BYTES = 4096;
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
   const { home, mode = "local", dataDir = join(home, "data") } = options;
   const origins = readOrigins(options.allowedOrigins ?? []);
+  requireLimits(options.limits ?? {});
   const localKeyFile = { directory: home, name: "local.key", variable: "STIGMER_HOME" } as const;
   const apiKey = mode === "local" ? (await loadOrCreateKeyFile(localKeyFile)).toString("base64url") : "";
   const lost = Promise.withResolvers<void>();
@@ -202,7 +209,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     routes,
     logger,
     readMaxBytes: MAX_MESSAGE_BYTES,
-    requestGate: reportGateErrors(authenticate(authenticator), logger),
+    requestGate: reportGateErrors(limited(authenticate(authenticator), options.limits), logger),
     interceptors: [reportErrors(logger), recheckStreams({ authenticator, clock: Date.now }), validateRequests()],
   });
 
@@ -239,6 +246,14 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     await store.close();
     logger.info({}, "stigmer-server is closed");
   }
+}
+
+function limited(authenticated: RequestGate, limits: OrganizationLimits = {}): RequestGate {
+  const { callsPerSecond, callBurst = callsPerSecond } = limits;
+  if (callsPerSecond === undefined || callBurst === undefined) return authenticated;
+  const clock = (): number => performance.now();
+  const allowance = createCallAllowance({ callsPerSecond, callBurst, clock });
+  return limitCalls({ authenticated, allowance, callsPerSecond, clock });
 }
 
 /** What listens on all addresses is called by one that every machine has. */

@@ -84,7 +84,8 @@ function optionsOf(config: ServerConfig): StartServerOptions {
   const encryptionKey = config.encryption.type === "key" ? { encryptionKey: config.encryption.key } : {};
   if (!config.isLocalMode) {
     // Nothing of it is on this machine: servers come and go.
-    return { ...shared, ...encryptionKey, store: config.database, fanout: { type: "redis", ...config.redis }, oidc: config.oidc };
+    const { database: store, redis, limits, oidc } = config;
+    return { ...shared, ...encryptionKey, store, fanout: { type: "redis", ...redis }, limits, oidc };
   }
   const store = storeOf(config);
   for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);

@@ -81,7 +81,7 @@ export async function* reconnecting<T>(
         if (openedAt !== undefined && Date.now() - openedAt > STOOD_MS) isBack();
         awaySince ??= Date.now();
         if (Date.now() - awaySince > giveUpAfterMs) throw error;
-        const thisWaitMs = Math.round(waitMs * (0.5 + Math.random() / 2));
+        const thisWaitMs = Math.max(error.retryAfterMs ?? 0, Math.round(waitMs * (0.5 + Math.random() / 2)));
         onReconnect?.(error, thisWaitMs);
         await sleep(thisWaitMs, signal);
         waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
@@ -93,8 +93,8 @@ export async function* reconnecting<T>(
   }
 }
 
-function mayPass({ code }: ClientError): boolean {
-  return code === "unavailable" || code === "internal" || code === "cancelled" || code === "deadline-exceeded";
+function mayPass({ code, retryable }: ClientError): boolean {
+  return retryable || code === "internal" || code === "cancelled";
 }
 
 /** Resolves after so many milliseconds, or when `signal` is aborted. */

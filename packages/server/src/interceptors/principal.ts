@@ -37,6 +37,11 @@ const principalKey: ContextKey<Principal | undefined> = createContextKey<Princip
 /** Services that answer without a key: they tell nothing about what is stored. */
 const PUBLIC_SERVICES: ReadonlySet<string> = new Set(["grpc.health.v1.Health"]);
 
+/** Whether a service answers whoever asks. */
+export function isPublic({ typeName }: { readonly typeName: string }): boolean {
+  return PUBLIC_SERVICES.has(typeName);
+}
+
 /** Looks at a call before its body is read; what it throws is the call's answer. */
 export type RequestGate = (context: HandlerContext) => Promise<void>;
 
@@ -46,7 +51,7 @@ export type RequestGate = (context: HandlerContext) => Promise<void>;
  */
 export function authenticate(authenticator: Authenticator): RequestGate {
   return async ({ service, requestHeader, values }) => {
-    if (PUBLIC_SERVICES.has(service.typeName)) return;
+    if (isPublic(service)) return;
     const token = bearerOf(requestHeader);
     if (token === undefined) {
       throw new ConnectError("no API key: send the header `authorization: Bearer <key>`", Code.Unauthenticated);
