@@ -21,6 +21,7 @@ import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
 import { watchLeases } from "./health/watch-leases.ts";
 import type { Logger } from "./logger.ts";
+import type { RunnerMetrics } from "./metrics.ts";
 import { modelsOf } from "./run/models-of.ts";
 import { createPrepareAgent } from "./run/prepare-agent.ts";
 import { createSessionWorkspaces } from "./run/session-workspaces.ts";
@@ -45,6 +46,8 @@ export interface ComposeOptions {
   /** Names this runner in leases and logs; new at every start, so that a predecessor's leases are never taken for its own. */
   readonly runnerId: string;
   readonly logger: Logger;
+  /** Default: nothing is counted. */
+  readonly metrics?: RunnerMetrics;
   /** This process's environment, for programs that are no agent's. */
   readonly hostEnv: Readonly<Record<string, string | undefined>>;
 }
@@ -62,7 +65,7 @@ const dockerVariables = [
 
 /** Throws with what this runner does not have. */
 export async function compose(options: ComposeOptions): Promise<Runner> {
-  const { config, client, logger } = options;
+  const { config, client, logger, metrics } = options;
   const clock = (): Date => new Date();
   const { dataDir, workspacesDir } = config.homes;
   const sandboxes = sandboxesOf(config);
@@ -75,6 +78,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
     workspacesDir,
     dataDir,
     logger,
+    onOpened: metrics?.sandboxOpened,
   });
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const checkpointer = await openCheckpoints(config);
@@ -102,6 +106,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
       statusUpdateEveryEvents: config.statusUpdateEveryEvents,
       modelPrices,
       logger,
+      metrics,
       clock,
     }),
     cleanupSandbox: createCleanupSandbox({ workspaces, mcp, checkpointer, workspacesDir, dataDir, logger }),

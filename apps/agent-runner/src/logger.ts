@@ -1,3 +1,4 @@
+import { activeTrace } from "@stigmer/telemetry";
 import { pino, type DestinationStream } from "pino";
 
 /** Where the runner and its libraries report: fields first, then the message. */
@@ -19,7 +20,7 @@ const MASK = "********";
 // A shorter value would mask half the log, and protects nothing.
 const SHORTEST_SECRET = 6;
 
-/** JSON lines on stderr, one an event. Secrets are struck out of the finished line, wherever they stand in it. */
+/** JSON lines on stderr, one an event, with the ids of the span under way when it is traced. Secrets are struck out of the finished line, wherever they stand in it. */
 export function createLogger({ level, secrets, destination }: LoggerOptions): Logger {
   const out = destination ?? pino.destination({ dest: 2, sync: true });
   const hidden = secrets
@@ -29,6 +30,7 @@ export function createLogger({ level, secrets, destination }: LoggerOptions): Lo
     {
       level: level.toLowerCase(),
       base: undefined,
+      mixin: () => activeTrace() ?? {},
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },

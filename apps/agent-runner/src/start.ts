@@ -4,10 +4,12 @@ import { ConfigError, describeConfig, loadConfig, secretNames, type Config } fro
 import { EngineError } from "@stigmer/engine";
 import { connectRedis, type RedisConnection } from "@stigmer/engine/redis";
 import { checkTemporal } from "@stigmer/engine/temporal";
+import { type MetricsServer, openMetrics, startTracing, type Tracing } from "@stigmer/telemetry";
 import { compose, type Runner } from "./compose.ts";
 import { greetServer } from "./connections/greet-server.ts";
 import { type Condition, startHealthServer, type HealthServer, type NotReady } from "./health/health-server.ts";
 import { createLogger, type Logger } from "./logger.ts";
+import { createRunnerMetrics, type RunnerMetrics, watchProcess } from "./metrics.ts";
 import type { ParentChannel } from "./process/parent-channel.ts";
 
 export interface StartOptions {
@@ -49,6 +51,8 @@ export async function start(options: StartOptions): Promise<void> {
   const life: Life = { runner: undefined, started: false };
   const closers: (() => Promise<void> | void)[] = [];
   try {
+    const tracing = await openTracing(config, options.version, logger);
+    closers.push(() => tracing.close());
     let redis: RedisConnection | undefined;
     const health = await serveHealth(config, {
       notReady: () => notReady(life, shutdown),
@@ -60,6 +64,18 @@ export async function start(options: StartOptions): Promise<void> {
     }
     redis = await openRedis(config, logger);
     if (redis) closers.push(redis.close);
+    const served = await serveMetrics(config);
+    if (served) {
+      closers.push(() => served.close());
+      print(`Metrics:    ${served.url}`);
+    }
+    let metrics: RunnerMetrics | undefined;
+    if (served) {
+      metrics = createRunnerMetrics(served);
+      const engine = (): boolean => life.runner?.connected ?? false;
+      const connection = redis;
+      closers.push(watchProcess(served, { engine, ...(connection && { redis: () => connection.connected }) }));
+    }
     if (shutdown.aborted) return;
     await reachTemporal(config, logger);
     if (shutdown.aborted) return;
@@ -68,9 +84,8 @@ export async function start(options: StartOptions): Promise<void> {
     const runnerId = `runner-${randomUUID()}`;
     await greet(config, { client, runnerId, ...options });
     if (shutdown.aborted) return;
-    life.runner = await compose({ config, client, version: options.version, runnerId, logger, hostEnv: env }).catch(
-      cannotWork,
-    );
+    const parts = { config, client, version: options.version, runnerId, logger, metrics, hostEnv: env };
+    life.runner = await compose(parts).catch(cannotWork);
     await work(life, { config, logger, ...options });
   } finally {
     for (const close of closers.toReversed()) await close();
@@ -123,6 +138,16 @@ async function serveHealth(config: Config, condition: Condition): Promise<Health
       { cause: error },
     );
   }
+}
+
+async function openTracing({ traces }: Config, version: string, logger: Logger): Promise<Tracing> {
+  const { serviceName = "stigmer-agent-runner", ...where } = traces;
+  const onError = (err: unknown): void => logger.warn({ err }, "spans were lost");
+  return startTracing({ serviceName, version, ...where, onError }).catch(cannotWork);
+}
+
+async function serveMetrics({ metrics }: Config): Promise<MetricsServer | undefined> {
+  return metrics && openMetrics(metrics).catch(cannotWork);
 }
 
 async function openRedis(config: Config, logger: Logger): Promise<RedisConnection | undefined> {

@@ -10,6 +10,7 @@ import { runBudget } from "./limits/budget-middleware.ts";
 import { defaultResultLimit, longResults } from "./limits/long-results.ts";
 import { repeatedCalls } from "./limits/repeated-calls-middleware.ts";
 import { fileTools } from "./middleware/files.ts";
+import { observedCalls } from "./middleware/observed-calls.ts";
 import { portableContent } from "./middleware/portable-content.ts";
 import { modelRetries } from "./models/model-retries.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
@@ -61,7 +62,7 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
         });
 
   // Outermost first, for model calls and tool calls alike. The order is part of what each of them promises.
-  return ({ listens, model, has, targets }) => [
+  return ({ agentName, listens, model, has, targets }) => [
     // Tools of deepagents' and ours.
     fileTools(backend, { execute, outputLimit: toolOutputLimit, has }),
     ...(has("write_todos") ? [todoListMiddleware() as AgentMiddleware] : []),
@@ -85,9 +86,10 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
     // Limits: each attempt and each allowed call counts.
     runBudget(),
 
-    // Innermost, so that nothing but the tool lies between its intent and its result: the ledger, and what turns a failure or
-    // a long result into what is recorded and read.
+    // Innermost, so that nothing but the tool lies between its intent and its result: the ledger, what measures the call (one
+    // whose result was recorded is made no more), and what turns a failure or a long result into what is recorded and read.
     ...(ledger === undefined ? [] : [ledger()]),
+    observedCalls({ agentName, model, observer: options.observer }),
     longResults({ backend, limit: toolOutputLimit, mask: options.maskToolOutput }),
     toolErrors(),
   ];

@@ -6,6 +6,7 @@ import type { Sandbox } from "@stigmer/sandbox";
 import type { ApprovalOptions } from "./approvals/approvals-middleware.ts";
 import type { ApprovalDecision } from "./approvals/run-approvals.ts";
 import type { ToolCallLedger } from "./ledger/tool-call-ledger.ts";
+import type { CallObserver } from "./call-observer.ts";
 import type { CostOf, RunLimits, RunUsage } from "./limits/run-limits.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 
@@ -59,6 +60,8 @@ export interface AgentOptions {
    * `spillDirectory` that has all of it. Default 30,000.
    */
   readonly toolOutputLimit?: number;
+  /** Told of each model call and each tool call, in every agent of the tree, as it begins and as it ends. */
+  readonly observer?: CallObserver;
   /** Takes secrets out of what tools answer, before anyone reads it or writes it down. */
   readonly maskToolOutput?: (text: string) => string;
 }

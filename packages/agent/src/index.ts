@@ -19,6 +19,9 @@ export type {
   OpenAiModelConfig,
 } from "./models/model-config.ts";
 
+// To measure what it does.
+export type { BegunModelCall, BegunToolCall, CallObserver, EndedModelCall, EndedToolCall } from "./call-observer.ts";
+
 // To ask people before tools are run.
 export type { ApprovalOptions } from "./approvals/approvals-middleware.ts";
 export type { ApprovalAction, ApprovalRule } from "./approvals/policy.ts";

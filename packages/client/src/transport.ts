@@ -3,6 +3,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import { withApiKey } from "./interceptors/api-key.ts";
 import { brokenConnections } from "./interceptors/broken-connections.ts";
 import { retryReads } from "./interceptors/retry-reads.ts";
+import { traceCalls } from "./interceptors/trace-calls.ts";
 import { waitForAllowance } from "./interceptors/wait-for-allowance.ts";
 import { withUnaryDeadline } from "./unary-deadline.ts";
 
@@ -36,6 +37,7 @@ export function openTransport(options: TransportOptions): ClosableTransport {
     baseUrl,
     sessionManager,
     interceptors: [
+      traceCalls(),
       withApiKey(options.apiKey),
       ...(options.interceptors ?? []),
       waitForAllowance(),

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { NetworkPolicy } from "./formats.ts";
-import type { Config, HealthEndpoint } from "./read-config.ts";
+import type { Endpoint } from "./observability.ts";
+import type { Config } from "./read-config.ts";
 import type { RedisConfig } from "./redis.ts";
 import type { SandboxConfig } from "./sandbox-config.ts";
 
@@ -38,7 +39,7 @@ function describeRedis({ host, port, tls }: RedisConfig): string {
   return `${host}:${port}${tls ? " (TLS)" : ""}`;
 }
 
-function describeHealth({ host, port }: HealthEndpoint): string {
+function describeHealth({ host, port }: Endpoint): string {
   const at = port === 0 ? "any free port" : `port ${port}`;
   return `/healthz and /readyz on ${at}${host === "127.0.0.1" ? " of this machine" : ""}`;
 }

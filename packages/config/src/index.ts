@@ -1,14 +1,6 @@
 // The agent-runner's configuration.
 export { loadConfig, readConfig } from "./read-config.ts";
-export type {
-  CloudConfig,
-  Config,
-  ConfigResult,
-  HealthEndpoint,
-  LocalConfig,
-  LogLevel,
-  ReadConfigOptions,
-} from "./read-config.ts";
+export type { CloudConfig, Config, ConfigResult, LocalConfig, LogLevel, ReadConfigOptions } from "./read-config.ts";
 export { describeConfig } from "./describe-config.ts";
 export { readSecretsPipe } from "./read-secrets-pipe.ts";
 export { loadDotEnv } from "./load-dot-env.ts";
@@ -50,6 +42,8 @@ export type { ModelName, ModelProvider } from "./model-name.ts";
 
 // The parts a configuration is made of.
 export type { Engine, TemporalEngine } from "./engine.ts";
+export { readTraces } from "./observability.ts";
+export type { Endpoint, TracesConfig } from "./observability.ts";
 export type { RedisConfig } from "./redis.ts";
 export type { DatabaseLocation, NetworkPolicy, PostgresLocation } from "./formats.ts";
 export type {

@@ -54,6 +54,7 @@ test("local mode needs nothing but its name", () => {
     maxConcurrency: 10,
     ollamaBaseUrl: "http://localhost:11434",
     statusUpdateEveryEvents: 10,
+    traces: { resourceAttributes: {} },
     sandboxKeeping: { idleMinutes: 30 },
     checkpoints: { type: "sqlite", file: "/home/ada/.stigmer/data/checkpoints.db" },
   });
@@ -82,6 +83,7 @@ test("cloud mode with what it requires", () => {
     maxConcurrency: 10,
     ollamaBaseUrl: "http://localhost:11434",
     statusUpdateEveryEvents: 10,
+    traces: { resourceAttributes: {} },
     sandboxKeeping: { idleMinutes: 30 },
     checkpoints: { type: "postgres", url: "postgres://runner:pw@db.example.com/checkpoints" },
     redis: { host: "redis.example.com", port: 6379 },

@@ -4,6 +4,7 @@ import { cloudEngine, type Engine, localEngine, type TemporalEngine } from "./en
 import { type Environment, given } from "./environment.ts";
 import type { DatabaseLocation, PostgresLocation } from "./formats.ts";
 import { type Homes, resolveHome } from "./home.ts";
+import { type Endpoint, metricsOf, type TracesConfig, tracesOf } from "./observability.ts";
 import { ConfigError, type ConfigProblem } from "./problems.ts";
 import { readMode, readVariables, type Values } from "./read-variables.ts";
 import { redisOf, type RedisConfig } from "./redis.ts";
@@ -21,14 +22,6 @@ import {
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 
-/** Where a runner says how it is. */
-export interface HealthEndpoint {
-  /** `127.0.0.1` in local mode, `::` (all interfaces, IPv4 too) in cloud mode. */
-  readonly host: string;
-  /** 0 takes any free one. */
-  readonly port: number;
-}
-
 interface SharedConfig {
   /** The deployment environment (`ENV`), if named. Decides nothing here. */
   readonly environment?: string;
@@ -41,7 +34,10 @@ interface SharedConfig {
   /** How long the sandboxes of sessions are kept. */
   readonly sandboxKeeping: SandboxKeeping;
   /** Where `/healthz` and `/readyz` are served; absent: nowhere. */
-  readonly health?: HealthEndpoint;
+  readonly health?: Endpoint;
+  /** Where `/metrics` is served; absent: nowhere, and nothing is counted. */
+  readonly metrics?: Endpoint;
+  readonly traces: TracesConfig;
   /** After how many events the status is sent, at the latest. */
   readonly statusUpdateEveryEvents: number;
   /** Given, where a runner shares its environment with a server. */
@@ -126,6 +122,7 @@ function readLocalConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       isLocalMode: true,
       ...sharedBy(values, homes),
       ...healthOf("127.0.0.1", values.STIGMER_RUNNER_HEALTH_PORT),
+      ...metricsOf("127.0.0.1", values.STIGMER_METRICS_PORT),
       backend: backend.backend,
       engine: localEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL ?? { type: "sqlite", file: join(homes.dataDir, "checkpoints.db") },
@@ -147,6 +144,7 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       isLocalMode: false,
       ...sharedBy(values, resolveHome(env, options)),
       ...healthOf("::", values.STIGMER_RUNNER_HEALTH_PORT),
+      ...metricsOf("::", values.STIGMER_METRICS_PORT),
       backend: backendOf(values.STIGMER_BACKEND_ENDPOINT, values.STIGMER_API_KEY),
       engine: cloudEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL,
@@ -172,6 +170,7 @@ function sharedBy(values: Values<"local", "runner"> | Values<"cloud", "runner">,
     maxConcurrency: values.TEMPORAL_MAX_CONCURRENCY,
     statusUpdateEveryEvents: values.STATUS_UPDATE_EVERY_EVENTS,
     sandboxKeeping: sandboxKeeping(values),
+    traces: tracesOf(values),
     ...(database && { database }),
     ...(encryptionKey && { encryptionKey }),
     ollamaBaseUrl: values.OLLAMA_BASE_URL,

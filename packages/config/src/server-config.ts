@@ -4,6 +4,7 @@ import type { Environment } from "./environment.ts";
 import type { DatabaseLocation, PostgresLocation } from "./formats.ts";
 import { type Homes, resolveHome } from "./home.ts";
 import type { ConfigProblem } from "./problems.ts";
+import { type Endpoint, metricsOf, type TracesConfig, tracesOf } from "./observability.ts";
 import type { LogLevel } from "./read-config.ts";
 import { readMode, readVariables, type Values } from "./read-variables.ts";
 import { redisOf, type RedisConfig } from "./redis.ts";
@@ -17,6 +18,9 @@ interface SharedServerConfig {
   readonly port: number;
   /** Whose web pages may call. */
   readonly allowedOrigins: readonly string[];
+  /** Where `/metrics` is served; absent: nowhere, and nothing is counted. */
+  readonly metrics?: Endpoint;
+  readonly traces: TracesConfig;
   /** The queue that workflows are taken from. */
   readonly workflowTaskQueue: string;
   /** The queue that runners take activities from; named in each workflow's start arguments. */
@@ -98,6 +102,7 @@ function readLocal(env: Environment, homes: Homes, home: string | undefined): Se
       mode: "local",
       isLocalMode: true,
       ...sharedBy(values, homes),
+      ...metricsOf("127.0.0.1", values.STIGMER_METRICS_PORT),
       engine: localEngine(values),
       database: values.STIGMER_DATABASE_URL ?? { type: "sqlite", file: join(homes.dataDir, "stigmer.db") },
       encryption: key ? { type: "key", key } : { type: "file", path: join(homes.dataDir, "encryption.key") },
@@ -117,6 +122,7 @@ function readCloud(env: Environment, homes: Homes, home: string | undefined): Se
       mode: "cloud",
       isLocalMode: false,
       ...sharedBy(values, homes),
+      ...metricsOf("::", values.STIGMER_METRICS_PORT),
       engine: cloudEngine(values),
       database: values.STIGMER_DATABASE_URL,
       encryption: { type: "key", key: values.STIGMER_ENCRYPTION_KEY },
@@ -144,6 +150,7 @@ function sharedBy(values: Values<"local", "server"> | Values<"cloud", "server">,
     homes,
     port: values.STIGMER_PORT,
     allowedOrigins: values.STIGMER_ALLOWED_ORIGINS ?? [],
+    traces: tracesOf(values),
     workflowTaskQueue: values.TEMPORAL_AGENT_EXECUTION_STIGMER_TASK_QUEUE,
     runnerTaskQueue: values.TEMPORAL_AGENT_EXECUTION_RUNNER_TASK_QUEUE,
   };

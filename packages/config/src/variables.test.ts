@@ -12,6 +12,7 @@ test("the secrets", () => {
     "ANTHROPIC_API_KEY",
     "DAYTONA_API_KEY",
     "OPENAI_API_KEY",
+    "OTEL_EXPORTER_OTLP_HEADERS",
     "REDIS_PASSWORD",
     "STIGMER_API_KEY",
     "STIGMER_CHECKPOINT_URL",

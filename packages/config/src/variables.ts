@@ -9,6 +9,7 @@ import { redisVariables } from "./variables/redis.ts";
 import { modelsVariables } from "./variables/models.ts";
 import { limitsVariables } from "./variables/limits.ts";
 import { storageVariables } from "./variables/storage.ts";
+import { observabilityVariables } from "./variables/observability.ts";
 
 /** Where Stigmer runs: on one machine beside its daemon, or as a service. */
 export type Mode = "local" | "cloud";
@@ -45,7 +46,8 @@ type Variables = typeof processVariables &
   typeof redisVariables &
   typeof limitsVariables &
   typeof modelsVariables &
-  typeof storageVariables;
+  typeof storageVariables &
+  typeof observabilityVariables;
 
 export const variables: Variables = {
   ...processVariables,
@@ -56,6 +58,7 @@ export const variables: Variables = {
   ...limitsVariables,
   ...modelsVariables,
   ...storageVariables,
+  ...observabilityVariables,
 };
 
 /** The name of a variable that Stigmer reads. */

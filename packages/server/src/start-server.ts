@@ -2,6 +2,7 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { DEFAULT_ACTIVITY_QUEUE } from "@stigmer/engine";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import type { Meters } from "@stigmer/telemetry";
 import { Health } from "@stigmer/protos/grpc/health/v1";
 import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
@@ -13,6 +14,7 @@ import { readExecution } from "./executions/read-execution.ts";
 import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.ts";
 import { followUnheard } from "./executions/follow-unheard.ts";
 import { settlePhases } from "./executions/settle-phases.ts";
+import { traceQueue } from "./executions/trace-queue.ts";
 import { announceRuns } from "./fanout/announce-runs.ts";
 import type { Fanout } from "./fanout/fanout.ts";
 import { type FanoutChoice, openFanout } from "./fanout/open-fanout.ts";
@@ -31,6 +33,7 @@ import {
   type RequestGate,
 } from "./interceptors/principal.ts";
 import { recheckStreams } from "./interceptors/recheck-streams.ts";
+import { traceCalls } from "./interceptors/trace-calls.ts";
 import { reportErrors, reportGateErrors } from "./interceptors/report-errors.ts";
 import { validateRequests } from "./interceptors/validate.ts";
 import { createCallAllowance } from "./limits/call-allowance.ts";
@@ -38,6 +41,9 @@ import { limitCalls } from "./limits/limit-calls.ts";
 import { type OrganizationLimits, requireLimits } from "./limits/organization-limits.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
+import { createCallCounts } from "./metrics/count-calls.ts";
+import { describeServer } from "./metrics/describe-server.ts";
+import { measureStore } from "./metrics/measure-store.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import { requireSameKey } from "./secrets/require-same-key.ts";
 import type { Secrets } from "./secrets/secrets.ts";
@@ -91,6 +97,8 @@ export interface StartServerOptions {
   readonly limits?: OrganizationLimits;
   /** Default: says nothing. */
   readonly logger?: Logger;
+  /** Where it counts what it does. Default: nothing is counted. */
+  readonly meters?: Meters;
 }
 
 /** A server that takes calls. */
@@ -178,8 +186,10 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const { apiKey, dataDir, fanout, mode, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
   const secrets = createSecrets(options.encryptionKey);
   await requireSameKey(options.store.settings, options.encryptionKey, options.keyPlace);
-  const runs = createRunStatuses({ store: options.store, logger, fanout });
-  const store = announceRuns(options.store, runs);
+  const { meters } = options;
+  const measured = meters ? measureStore(options.store, meters) : options.store;
+  const runs = createRunStatuses({ store: measured, logger, fanout });
+  const store = announceRuns(measured, runs);
   const opened = await openEngineOf(options, { store, runs, secrets, logger });
   const { engine } = opened;
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
@@ -205,12 +215,20 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     ...(options.oidc && mode === "cloud" ? [await openOidc(options.oidc, logger)] : []),
     ...(options.authenticators ?? []),
   );
+  const gate = reportGateErrors(limited(authenticate(authenticator), options.limits), logger);
+  const counts = meters && createCallCounts(meters);
   const handler = connectHandler({
     routes,
     logger,
     readMaxBytes: MAX_MESSAGE_BYTES,
-    requestGate: reportGateErrors(limited(authenticate(authenticator), options.limits), logger),
-    interceptors: [reportErrors(logger), recheckStreams({ authenticator, clock: Date.now }), validateRequests()],
+    requestGate: counts ? counts.gated(gate) : gate,
+    interceptors: [
+      ...(counts ? [counts.interceptor] : []),
+      traceCalls(),
+      reportErrors(logger),
+      recheckStreams({ authenticator, clock: Date.now }),
+      validateRequests(),
+    ],
   });
 
   let listener: Listener;
@@ -225,19 +243,17 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     throw error;
   }
   logger.info({ port: listener.port, dataDir }, "stigmer-server is ready");
+  const stopWatching = meters && describeServer(meters, { metrics, executions: store.executions });
 
-  return {
-    port: listener.port,
-    endpoint: endpointOf(listener),
-    apiKey,
-    metrics: async () => {
-      const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
-      return { ...(await opened.metrics()), paused: await paused, fanout: runs.metrics() };
-    },
-    close,
-  };
+  return { port: listener.port, endpoint: endpointOf(listener), apiKey, metrics, close };
+
+  async function metrics(): Promise<ServerMetrics> {
+    const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
+    return { ...(await opened.metrics()), paused: await paused, fanout: runs.metrics() };
+  }
 
   async function close(): Promise<void> {
+    stopWatching?.();
     health.drain();
     runs.close();
     await engine.close();
@@ -281,7 +297,15 @@ async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Pro
   await runs.recover();
   const following = { store, runs, taskQueue: options.taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
   return openEngine(options.engine ?? {}, {
-    queue: settlePhases({ queue: store.queue, runs, logger }),
+    queue: settlePhases({
+      queue: traceQueue({
+        queue: store.queue,
+        executions: store.executions,
+        engine: options.engine?.type ?? "embedded",
+      }),
+      runs,
+      logger,
+    }),
     loadExecution: async (executionId) => {
       const execution = await readExecution({ store, runs }, executionId);
       return execution && secrets.mask(execution);

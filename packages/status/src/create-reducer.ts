@@ -14,9 +14,9 @@ import { reduceUpdates } from "./reduce-updates.ts";
 import { resumeRun } from "./resume-run.ts";
 import { route } from "./route-namespace.ts";
 import { createPricing, type ModelPrices } from "./prices.ts";
-import { createRunState, type RunState } from "./run-state.ts";
+import { createRunState, type ReadTiming, type RunState } from "./run-state.ts";
 import { type SkillInUse, useSkills } from "./skills.ts";
-import { beginWork, showWork, tellUsage } from "./usage.ts";
+import { beginWork, showWork, tellTiming, tellUsage } from "./usage.ts";
 
 export interface ReducerOptions {
   /** The run's id, which is also the id of its human message, in the status and in the agent's thread. */
@@ -27,6 +27,8 @@ export interface ReducerOptions {
   readonly resumeFrom?: AgentExecutionStatus;
   /** What models cost, before the built-in {@link MODEL_PRICES}. */
   readonly prices?: ModelPrices;
+  /** Where the time of the run went until then, in milliseconds since 1970. Without it the status says nothing of that. */
+  readonly timing?: ReadTiming;
 }
 
 /** When something happened: a Date, or RFC 3339 text in UTC. Nothing here reads a clock. */
@@ -60,8 +62,8 @@ export interface Reducer {
 }
 
 /** A reducer for one run. Its cost per event depends on the event, not on how long the run already is. */
-export function createReducer({ executionId, message, resumeFrom, prices }: ReducerOptions): Reducer {
-  const state = createRunState({ executionId, resumeFrom, pricing: createPricing(prices) });
+export function createReducer({ executionId, message, resumeFrom, prices, timing }: ReducerOptions): Reducer {
+  const state = createRunState({ executionId, resumeFrom, timing, pricing: createPricing(prices) });
   const step = (change: (at: string) => void, at: At): StatusChange[] => {
     state.now = typeof at === "string" ? Date.parse(at) : at.getTime();
     change(typeof at === "string" ? at : at.toISOString());
@@ -76,6 +78,7 @@ export function createReducer({ executionId, message, resumeFrom, prices }: Redu
         const startedAt = state.fold.status.startedAt || at;
         beginWork(state, "");
         state.emit({ case: "run", value: { phase: ExecutionPhase.EXECUTION_IN_PROGRESS, startedAt } });
+        tellTiming(state);
         if (state.fold.message(executionId) !== undefined) return;
         startMessage(state, executionId, { type: MessageType.MESSAGE_HUMAN, at, text: message });
       }, at),

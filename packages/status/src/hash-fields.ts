@@ -4,6 +4,7 @@ import type {
   ComponentMetadata,
   ExecutionUsage,
   ModelCallUsage,
+  RunTiming,
   SkillUse,
   SubAgentExecution,
   TodoItem,
@@ -83,6 +84,18 @@ const usage: Fields<ExecutionUsage> = [
   integer(8, "timeToFirstTokenMs"),
   integer(9, "longestSilenceMs"),
   integer(10, "activeMs"),
+];
+
+const timing: Fields<RunTiming> = [
+  integer(1, "queuedMs"),
+  integer(2, "setupMs"),
+  integer(3, "modelMs"),
+  integer(4, "toolsMs"),
+  integer(5, "otherMs"),
+  integer(6, "waitingMs"),
+  integer(7, "totalMs"),
+  integer(8, "attempts"),
+  text(9, "traceparent"),
 ];
 
 const modelCallUsage: Fields<ModelCallUsage> = [
@@ -187,4 +200,9 @@ export const statusFields: Fields<AgentExecutionStatus> = [
     read: ({ skills }) => skills,
     hash: ({ skills }) => (skills.length === 0 ? undefined : hashList(skills, (item) => hashFields(skill, item))),
   },
+  nested(
+    1003,
+    ({ timing: value }) => value,
+    (value) => hashFields(timing, value),
+  ),
 ];

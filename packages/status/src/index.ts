@@ -10,6 +10,7 @@ export { StatusError, type StatusErrorCode } from "./errors.ts";
 export { createReducer, type At, type Reducer, type ReducerOptions } from "./create-reducer.ts";
 export type { RunOutcome } from "./finish-run.ts";
 export type { SkillInUse } from "./skills.ts";
+export type { ReadTiming } from "./run-state.ts";
 export {
   createPricing,
   MODEL_PRICES,

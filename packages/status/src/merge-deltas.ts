@@ -100,6 +100,7 @@ function joinChanges(first: Change | undefined, second: RowChange): Change | und
   switch (second.case) {
     case "todos":
     case "usage":
+    case "timing":
     case "messageUsage":
     case "skills":
       return second;

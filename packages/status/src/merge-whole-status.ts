@@ -16,6 +16,7 @@ export function mergeWholeStatus(stored: AgentExecutionStatus, reported: AgentEx
   if (incoming.subAgentExecutions.length > 0) merged.subAgentExecutions = incoming.subAgentExecutions;
   merged.todos = { ...stored.todos, ...incoming.todos };
   merged.usage = incoming.usage ?? stored.usage;
+  merged.timing = incoming.timing ?? stored.timing;
   if (incoming.skills.length > 0) merged.skills = incoming.skills;
   return merged;
 }

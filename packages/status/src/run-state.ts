@@ -1,11 +1,19 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type StatusChange, StatusChangeSchema, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
+import {
+  type RunTimingSchema,
+  type StatusChange,
+  StatusChangeSchema,
+  StatusDeltaSchema,
+} from "@stigmer/protos/agentexecution/v1";
 import type { Meter } from "./meter.ts";
 import type { PricedTokens, Pricing } from "./prices.ts";
 import { createRowFold, type RowFold } from "./status-fold.ts";
 import type { AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 
 type ChangeInit = NonNullable<MessageInitShape<typeof StatusChangeSchema>["change"]>;
+
+/** Says where the time of a run went until `now`, in milliseconds since 1970. */
+export type ReadTiming = (now: number) => MessageInitShape<typeof RunTimingSchema>;
 
 /** What has streamed of a message that is not complete yet, beside what its row holds. */
 export interface OpenMessage {
@@ -58,6 +66,7 @@ export interface RunState {
   /** Who is at work, by the sub-agent's task; the run as a whole is `""`. */
   readonly meters: Map<string, Meter>;
   readonly pricing: Pricing;
+  readonly timing: ReadTiming | undefined;
   /**
    * What a sub-agent said last before another runner went on with it. Perhaps its checkpoint does not have it: then the
    * sub-agent says it anew.
@@ -78,10 +87,11 @@ export interface RunState {
 interface RunStateOptions {
   readonly executionId: string;
   readonly pricing: Pricing;
+  readonly timing?: ReadTiming;
   readonly resumeFrom?: AgentExecutionStatus;
 }
 
-export function createRunState({ executionId, pricing, resumeFrom }: RunStateOptions): RunState {
+export function createRunState({ executionId, pricing, timing, resumeFrom }: RunStateOptions): RunState {
   const fold = createRowFold(resumeFrom);
   const ofSubAgents = fold.status.messages.filter(({ subAgentId }) => subAgentId !== "");
   let emitted: StatusChange[] = [];
@@ -96,6 +106,7 @@ export function createRunState({ executionId, pricing, resumeFrom }: RunStateOpt
     untold: new Set(),
     meters: new Map(),
     pricing,
+    timing,
     lastWords: new Map(ofSubAgents.map(({ subAgentId, id }) => [subAgentId, id])),
     subAgents: new Map(),
     now: 0,

@@ -124,7 +124,7 @@ describe("the hash of a status", () => {
   });
 
   test("is by the rules that other languages follow", () => {
-    expect(createStatusFold().hash()).toBe("2:0000000000000000");
+    expect(createStatusFold().hash()).toBe("3:0000000000000000");
     expect(hashOf(full())).toBe(hashByTheReadme(full()));
     expect(hashOf(filledStatus())).toBe(hashByTheReadme(filledStatus()));
     fc.assert(
@@ -132,7 +132,7 @@ describe("the hash of a status", () => {
         expect(hashOf(fold(deltas))).toBe(hashByTheReadme(fold(deltas)));
       }),
     );
-    expect(hashOf(full())).toMatchInlineSnapshot(`"2:330152d10048e1b1"`);
+    expect(hashOf(full())).toMatchInlineSnapshot(`"3:330152d10048e1b1"`);
   });
 
   test("costs what was appended, however long the message is", () => {

@@ -16,7 +16,7 @@ import {
 import { type Hash, hashText, join, NOTHING, place } from "./hash-value.ts";
 
 /** Says by which rules a hash was made: hashes by different rules say nothing about each other. */
-const RULES = "2";
+const RULES = "3";
 
 /** The hash of a living status. It is told of what changes in lists and texts, and costs what changed. */
 export interface StateHash {

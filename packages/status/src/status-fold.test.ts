@@ -104,7 +104,7 @@ describe("laws", () => {
 
 /** Changes that say all of a status, rows at first by their ids alone. */
 function sayAll(status: AgentExecutionStatus): StatusDelta[] {
-  const { phase, error, startedAt, completedAt, todos, usage, skills } = status;
+  const { phase, error, startedAt, completedAt, todos, usage, timing, skills } = status;
   const begun = [...status.toolCalls, ...status.messages.flatMap(({ toolCalls }) => toolCalls)];
   return [
     ...status.messages.flatMap(({ id: messageId, content, reasoning, usage, ...rest }) => [
@@ -120,6 +120,7 @@ function sayAll(status: AgentExecutionStatus): StatusDelta[] {
     ...status.subAgentExecutions.map((subAgent) => delta({ case: "subAgent", value: { subAgent } })),
     delta({ case: "todos", value: { todos } }),
     delta({ case: "usage", value: usage ?? {} }),
+    delta({ case: "timing", value: timing ?? {} }),
     delta({ case: "skills", value: { skills } }),
     delta({ case: "run", value: { phase, error, startedAt, completedAt } }),
   ];

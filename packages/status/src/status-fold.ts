@@ -101,6 +101,9 @@ export function createRowFold(status?: AgentExecutionStatus): RowFold {
       case "usage":
         current.usage = { ...change.value };
         break;
+      case "timing":
+        current.timing = { ...change.value };
+        break;
       case "messageUsage":
         setMessageUsage(index, change.value);
         break;

@@ -63,12 +63,18 @@ export function showWork(state: RunState, subAgentId: string, words = false): vo
  */
 export function tellUsage(state: RunState, { end = false }: { readonly end?: boolean } = {}): void {
   tellCalls(state, end);
+  if (end || state.meters.get("")?.changed) tellTiming(state);
   for (const [id, meter] of state.meters) {
     if (!meter.changed && !end) continue;
     const usage = readMeter(meter, state.now);
     if (id === "") state.emit({ case: "usage", value: usage });
     else state.emit({ case: "subAgent", value: { subAgent: { id, usage } } });
   }
+}
+
+/** Writes into the status where the time went until now, when somebody measures it. */
+export function tellTiming(state: RunState): void {
+  if (state.timing !== undefined) state.emit({ case: "timing", value: state.timing(state.now) });
 }
 
 /** Counts the calls that have ended, or at the end of the work all. */

@@ -1,20 +1,26 @@
 import { create } from "@bufbuild/protobuf";
-import { AgentError, type SqliteLedger, type SteeringMessage } from "@stigmer/agent";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { AgentError, type AgentEvent, type SqliteLedger, type SteeringMessage } from "@stigmer/agent";
 import { ClientError, createStatusSender, sendStatus, type StigmerClient } from "@stigmer/client";
 import { ActivityStop, type Activities, type ActivityContext, type Inbox } from "@stigmer/engine";
 import {
   AgentExecutionStatusSchema,
+  ExecutionPhase,
   type AgentExecution,
   type AgentExecutionStatus,
   type StatusChange,
 } from "@stigmer/protos/agentexecution/v1";
 import { createReducer, isTerminal, type ModelPrices, type RunOutcome } from "@stigmer/status";
+import { contextFrom, failureOf, inSpan, type SpanChoice, traceparentHere } from "@stigmer/telemetry";
 import type { Logger } from "../logger.ts";
+import { bothObservers, noRunnerMetrics, type RunEnd, type RunnerMetrics } from "../metrics.ts";
 import type { PrepareAgent, PreparedRun } from "../run/prepare-agent.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
 import { createRemoteLedger } from "../run/remote-ledger.ts";
 import { decisionsOf } from "../run/approvals.ts";
 import { resolveRun } from "../run/resolve-chain.ts";
+import { createRunTimer } from "../run/run-timing.ts";
+import { type RunSpan, runSpan } from "../run/run-span.ts";
 
 export interface ExecuteGraphtonDependencies {
   readonly client: StigmerClient;
@@ -25,6 +31,8 @@ export interface ExecuteGraphtonDependencies {
   /** What models cost, before the built-in list prices; asked for each run. */
   readonly modelPrices?: () => ModelPrices | undefined;
   readonly logger: Logger;
+  /** Default: nothing is counted. */
+  readonly metrics?: RunnerMetrics;
   readonly clock: () => Date;
 }
 
@@ -40,27 +48,71 @@ const LONGEST_ERROR = 4_000;
  * back, the stop `paused` once PAUSED is stored, and a fault of the way to the server.
  */
 export function createExecuteGraphton(dependencies: ExecuteGraphtonDependencies): Activities["executeGraphton"] {
-  const { logger } = dependencies;
+  const { logger, metrics = noRunnerMetrics } = dependencies;
   const sequences: RunOnce["sequences"] = new Map();
-  return async (execution, threadId, context) => {
-    const log = {
-      executionId: execution.metadata?.id ?? "",
-      sessionId: execution.spec?.sessionId ?? "",
-      agentId: execution.spec?.agentId ?? "",
-      threadId,
-      fence: context.fence,
-      attempt: context.attempt,
-    };
-    logger.info(log, "run begins");
-    try {
-      const status = await runOnce({ ...dependencies, sequences, execution, threadId, context });
-      logger.info({ ...log, phase: status.phase, ...(status.error && { error: status.error }) }, "run ended");
-      return status;
-    } catch (error) {
-      if (ActivityStop.is(error)) logger.info({ ...log, stop: error.kind, reason: error.message }, "run stopped here");
-      else logger.warn({ ...log, err: error }, "run could not be reported");
-      throw error;
-    }
+  return (execution, threadId, context) =>
+    inSpan(spanOf(execution, threadId, context), async (span) => {
+      const log = {
+        executionId: execution.metadata?.id ?? "",
+        sessionId: execution.spec?.sessionId ?? "",
+        agentId: execution.spec?.agentId ?? "",
+        threadId,
+        fence: context.fence,
+        attempt: context.attempt,
+      };
+      logger.info(log, "run begins");
+      const left = metrics.runBegan();
+      try {
+        const status = await runOnce({
+          ...dependencies,
+          metrics,
+          sequences,
+          execution,
+          threadId,
+          context,
+          span: runSpan(span),
+        });
+        left(endOf(status.phase));
+        runSpan(span).ended(status.phase);
+        logger.info({ ...log, phase: status.phase, ...(status.error && { error: status.error }) }, "run ended");
+        return status;
+      } catch (error) {
+        left(ActivityStop.is(error) ? stopped[error.kind] : "unreported");
+        if (ActivityStop.is(error))
+          logger.info({ ...log, stop: error.kind, reason: error.message }, "run stopped here");
+        else logger.warn({ ...log, err: error }, "run could not be reported");
+        throw error;
+      }
+    });
+}
+
+const stopped: Readonly<Record<ActivityStop["kind"], RunEnd>> = {
+  cancelled: "cancelled",
+  paused: "paused",
+  draining: "handed-back",
+  "lease-lost": "lost",
+};
+
+function endOf(phase: ExecutionPhase): RunEnd {
+  if (phase === ExecutionPhase.EXECUTION_COMPLETED) return "completed";
+  return phase === ExecutionPhase.EXECUTION_CANCELLED ? "cancelled" : "failed";
+}
+
+/** An attempt's span, below the call that created the run. */
+function spanOf(execution: AgentExecution, threadId: string, { fence, attempt }: ActivityContext): SpanChoice {
+  return {
+    scope: "@stigmer/agent-runner",
+    name: "invoke_agent",
+    parent: contextFrom(execution.traceparent),
+    attributes: {
+      "gen_ai.operation.name": "invoke_agent",
+      "gen_ai.conversation.id": execution.spec?.sessionId ?? "",
+      "stigmer.execution.id": execution.metadata?.id ?? "",
+      "stigmer.thread.id": threadId,
+      "stigmer.fence": fence,
+      "stigmer.attempt": attempt,
+    },
+    failureOf: faultOf,
   };
 }
 
@@ -68,6 +120,8 @@ interface RunOnce extends ExecuteGraphtonDependencies {
   readonly execution: AgentExecution;
   readonly threadId: string;
   readonly context: ActivityContext;
+  readonly metrics: RunnerMetrics;
+  readonly span: RunSpan;
   /**
    * The last sequence that was sent under a fence, by run, for runs at rest: one that is driven by a workflow which knows no
    * pauses goes on under the same fence, and the server counts on.
@@ -82,7 +136,8 @@ type Ending =
   | { readonly kind: "waiting-for-approval"; readonly stop: ActivityStop };
 
 async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
-  const { execution, threadId, context, logger, clock } = run;
+  const { execution, threadId, context, logger, metrics, clock } = run;
+  const begunAt = clock().getTime();
   const { fence } = context;
   const executionId = execution.metadata?.id ?? "";
   const clients = fence > 0 ? run.client.underFence({ executionId, fence }) : run.client;
@@ -93,6 +148,15 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     return bounded(current.status);
   }
 
+  run.span.follows(current.status?.timing?.traceparent);
+  const timer = createRunTimer({
+    createdAt: createdAtOf(current) ?? begunAt,
+    begunAt,
+    before: current.status?.timing,
+    traceparent: traceparentHere(),
+    clock,
+  });
+
   const fenced = new AbortController();
   const signal = AbortSignal.any([context.signal, fenced.signal]);
   const reducer = createReducer({
@@ -100,6 +164,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     message: execution.spec?.message ?? "",
     resumeFrom: current.status,
     prices: run.modelPrices?.(),
+    timing: timer.read,
   });
   const before = run.sequences.get(executionId);
   const sent = before?.fence === fence ? before.last : 0;
@@ -107,13 +172,17 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   let last = sent;
   const send = sendStatus({ executions: clients.executions, executionId, fence, wholeStatus: () => reducer.status });
   const sender = createStatusSender({
-    send: (delta, sequence) => {
+    send: async (delta, sequence) => {
       last = sent + sequence;
-      return send(delta, last);
+      await send(delta, last);
+      metrics.statusSent("stored");
     },
     flushEveryEvents: run.statusUpdateEveryEvents,
     onFenced: (error) => fenced.abort(new ActivityStop("lease-lost", error.message)),
-    onError: (error) => logger.warn({ executionId, err: error }, "status update failed, trying again"),
+    onError: (error) => {
+      metrics.statusSent("failed");
+      logger.warn({ executionId, err: error }, "status update failed, trying again");
+    },
   });
   const push = (changes: StatusChange[]): void => sender.push(changes);
 
@@ -168,33 +237,16 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   }
 
   async function streamAgent(): Promise<void> {
-    const resolved = await resolveRun(clients, current);
-    signal.throwIfAborted();
-    const agentRun = (prepared = await run.prepareAgent({
-      resolved,
-      clients,
-      threadId,
-      signal,
-      createLedger: (mask) =>
-        createRemoteLedger({
-          runner: run.client.runner,
-          executionId,
-          fence,
-          signal,
-          mask: (result) => maskRecorded(result, mask),
-          onFenced: (stop) => fenced.abort(stop),
-          local: run.localLedger.forRun(executionId),
-          logger,
-        }),
-    }));
+    const agentRun = (prepared = await inSpan(PREPARING, prepare));
+    timer.ready();
     // Also when the thread knows nothing of the run: a runner that died before its first checkpoint left half a turn.
     push(reducer.resume(agentRun.messages, clock()));
     push(reducer.skills(agentRun.skills, clock()));
     logger.info(
       {
         executionId,
-        sessionId: resolved.session.metadata?.id,
-        agentId: resolved.agent.metadata?.id,
+        sessionId: agentRun.sessionId,
+        agentId: agentRun.agentId,
         position: agentRun.position,
         sandbox: agentRun.sandboxId,
         model: agentRun.model,
@@ -209,10 +261,40 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     };
     const quiet = logOrders(context, executionId, logger);
     try {
-      for await (const event of agentRun.events(control)) push(reducer.reduce(event, clock()));
+      for await (const event of agentRun.events(control)) {
+        if (isRetry(event)) metrics.modelRetried();
+        push(reducer.reduce(event, clock()));
+      }
     } finally {
       quiet();
     }
+  }
+
+  async function prepare(): Promise<PreparedRun & { readonly sessionId?: string; readonly agentId?: string }> {
+    const resolved = await resolveRun(clients, current);
+    signal.throwIfAborted();
+    const { agent, session } = resolved;
+    run.span.isOf(agent);
+    const ready = await run.prepareAgent({
+      resolved,
+      clients,
+      threadId,
+      signal,
+      observer: bothObservers(timer.observer, metrics.observer),
+      createLedger: (mask) =>
+        createRemoteLedger({
+          runner: run.client.runner,
+          executionId,
+          fence,
+          signal,
+          mask: (result) => maskRecorded(result, mask),
+          onFenced: (stop) => fenced.abort(stop),
+          local: run.localLedger.forRun(executionId),
+          logger,
+        }),
+    });
+    run.span.uses(ready);
+    return { ...ready, sessionId: session.metadata?.id, agentId: agent.metadata?.id };
   }
 
   /** The server does the same with its own ledger when the run ends. */
@@ -232,6 +314,26 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       throw error;
     }
   }
+}
+
+/** A stop is none. */
+function faultOf(error: unknown): string | undefined {
+  return ActivityStop.is(error) ? undefined : failureOf(error);
+}
+
+const PREPARING: SpanChoice = {
+  scope: "@stigmer/agent-runner",
+  name: "stigmer.prepare",
+  failureOf: faultOf,
+};
+
+function isRetry({ mode, data }: AgentEvent): boolean {
+  return mode === "custom" && (data as { readonly type?: unknown } | null)?.type === "model_retry";
+}
+
+function createdAtOf({ status }: AgentExecution): number | undefined {
+  const at = status?.audit?.specAudit?.createdAt;
+  return at && timestampMs(at);
 }
 
 /** Why the activity stops, when it does: told by the engine, asked for by a person, or wanted by the run itself. */

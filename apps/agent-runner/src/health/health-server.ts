@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { HealthEndpoint } from "@stigmer/config";
+import type { Endpoint } from "@stigmer/config";
 
 /** Why a runner takes no work, in one word; undefined when it does. */
 export type NotReady = "starting" | "disconnected" | "draining";
@@ -22,7 +22,7 @@ export interface Condition {
  * Throws with the reason when the port can't be had.
  */
 export async function startHealthServer(
-  { host, port }: HealthEndpoint,
+  { host, port }: Endpoint,
   { notReady, degraded }: Condition,
 ): Promise<HealthServer> {
   const server = createServer((request, response) => {

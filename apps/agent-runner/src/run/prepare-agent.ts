@@ -2,6 +2,7 @@ import {
   createAgent,
   type AgentOptions,
   type AgentRun,
+  type CallObserver,
   type McpConnections,
   type ModelConfig,
   type ToolCallLedger,
@@ -37,6 +38,8 @@ export interface PrepareRequest {
   readonly threadId: string;
   /** Makes the run's ledger, with the mask for what must not be written down. */
   readonly createLedger: (mask: SecretMask) => ToolCallLedger;
+  /** Told of the agent's calls. */
+  readonly observer?: CallObserver;
   /** Ends the preparation. */
   readonly signal: AbortSignal;
 }
@@ -57,7 +60,7 @@ export interface PrepareAgentDependencies {
 /** Sandbox, skills, environment, model, agent: everything that must stand before the first model call. */
 export function createPrepareAgent(dependencies: PrepareAgentDependencies): PrepareAgent {
   const writeSkills = createWriteSkills();
-  return async ({ resolved, clients, threadId, createLedger, signal }) => {
+  return async ({ resolved, clients, threadId, createLedger, observer, signal }) => {
     const { execution, session, agent, environments, skills, mcpServers, variables } = resolved;
     const model = await chooseModel(resolved, dependencies.resolveModel);
     const workspace = await dependencies.workspaces.get(session, (id) => rememberSandbox(clients, session, id));
@@ -125,6 +128,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         disallowedTools: agent.spec?.disallowedTools,
         ledger: createLedger(mask),
         maskToolOutput: mask.apply,
+        observer,
         limits: limitsOf(agent, execution),
         approvals: approvalsOf(resolved),
         costOf: costBy(createPricing(dependencies.modelPrices())),

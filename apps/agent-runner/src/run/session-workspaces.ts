@@ -27,6 +27,8 @@ export interface SessionWorkspacesOptions {
   readonly workspacesDir: string;
   readonly dataDir: string;
   readonly logger: Logger;
+  /** Told of each sandbox that was opened, or could not be. */
+  readonly onOpened?: (type: string, outcome: "opened" | "failed") => void;
 }
 
 /** Keeps the sandbox's id with its session. */
@@ -57,7 +59,16 @@ interface OpenSession extends SandboxSession {
 export function createSessionWorkspaces(options: SessionWorkspacesOptions): SessionWorkspaces {
   const { sandboxes, logger } = options;
   const sessions = createSandboxSessions<OpenSession>({
-    create: ({ id, rootDir }, sandboxId) => sandboxes.open({ sessionId: id, rootDir }, sandboxId),
+    async create({ id, rootDir }, sandboxId) {
+      try {
+        const sandbox = await sandboxes.open({ sessionId: id, rootDir }, sandboxId);
+        options.onOpened?.(sandboxes.type, "opened");
+        return sandbox;
+      } catch (error) {
+        options.onOpened?.(sandboxes.type, "failed");
+        throw error;
+      }
+    },
     async store({ id, remember }, sandboxId) {
       try {
         await remember(sandboxId);

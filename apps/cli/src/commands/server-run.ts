@@ -14,6 +14,7 @@ import {
   type StartServerOptions,
   type StoreChoice,
 } from "@stigmer/server";
+import { openMetrics, startTracing } from "@stigmer/telemetry";
 import type { CommandIo } from "../command-io.ts";
 import type { ChildMessage } from "../daemon/child-process.ts";
 import { createLogStream } from "../daemon/log-stream.ts";
@@ -22,6 +23,7 @@ import { tellParent } from "../daemon/tell-parent.ts";
 import { CliError } from "../errors.ts";
 import { createJsonLogger } from "../output/json-logger.ts";
 import { writeLine } from "../output/write.ts";
+import { readVersion } from "../version.ts";
 
 export interface ServerRunOptions {
   /** 0 takes any free one. Default: `STIGMER_PORT`, else 50051. */
@@ -42,39 +44,54 @@ export async function serverRun(options: ServerRunOptions, io: CommandIo): Promi
   process.once("disconnect", asked.resolve);
   // It may be gone before this listened: `send` stays when the channel closes.
   if (process.send && !process.connected) asked.resolve();
+  const closers: (() => Promise<unknown>)[] = [];
   try {
-    const server = await start(options, { ...io, stderr });
+    const server = await start(options, { ...io, stderr }, closers);
     writeLine(stdout, `stigmer-server is ready on ${server.endpoint}`);
     await tell({ type: "ready", port: server.port });
     const closed = await Promise.race([asked.promise, server.closed]);
     if (closed) throw new CliError("failed", closed);
-    await server.close();
+    closers.push(() => server.close());
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     await tell({ type: "failed", message });
     throw CliError.is(error) ? error : new CliError("failed", message, { cause: error });
   } finally {
+    for (const close of closers.toReversed()) await close();
     process.off("disconnect", asked.resolve);
     stopListening();
   }
 }
 
-async function start(options: ServerRunOptions, io: CommandIo): Promise<RunningServer> {
+/** What is to be closed at the end, besides the server, goes to `closers`. */
+async function start(
+  options: ServerRunOptions,
+  io: CommandIo,
+  closers: (() => Promise<unknown>)[],
+): Promise<RunningServer> {
   const env = { ...io.env, ...(await readSecretsPipe(io.env)) };
   // Cloud mode is the config's default; a server that a person starts by hand here is theirs.
   const result = readServerConfig({ ...env, MODE: env["MODE"] || "local" });
   if (!result.ok) throw new ConfigError(result.problems);
   const { config } = result;
-  return startServer({
-    ...optionsOf(config),
-    port: options.port ?? config.port,
-    logger: createJsonLogger(io.stderr, config.logLevel),
-  }).catch((error: unknown) => {
-    if (!ServerError.is(error) || error.code !== "engine-unavailable") throw error;
-    const without = config.isLocalMode ? "; STIGMER_ENGINE=embedded does without" : "";
-    const advice = `TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it${without}.`;
-    throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
-  });
+  const { serviceName = "stigmer-server", ...where } = config.traces;
+  const logger = createJsonLogger(io.stderr, config.logLevel);
+  const onError = (err: unknown): void => logger.warn({ err }, "spans were lost");
+  const tracing = await startTracing({ serviceName, version: readVersion(), ...where, onError });
+  closers.push(() => tracing.close());
+  const meters = config.metrics && (await openMetrics(config.metrics));
+  if (meters) {
+    closers.push(() => meters.close());
+    logger.info({ url: meters.url }, "metrics are served");
+  }
+  return startServer({ ...optionsOf(config), port: options.port ?? config.port, logger, meters }).catch(
+    (error: unknown) => {
+      if (!ServerError.is(error) || error.code !== "engine-unavailable") throw error;
+      const without = config.isLocalMode ? "; STIGMER_ENGINE=embedded does without" : "";
+      const advice = `TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it${without}.`;
+      throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
+    },
+  );
 }
 
 function optionsOf(config: ServerConfig): StartServerOptions {

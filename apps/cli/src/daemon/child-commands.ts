@@ -24,6 +24,8 @@ export interface ChildCommands {
 const FOREIGN = /^(STIGMER_(API_KEY|BACKEND_ENDPOINT|PORT|SECRETS_FD)|NODE_CHANNEL_\w+)$/;
 // What the server itself decrypts and opens its store with; everything else is for the runner.
 const SERVER_SECRETS = new Set(["STIGMER_ENCRYPTION_KEY", "STIGMER_DATABASE_URL"]);
+// What both show to whoever collects their spans.
+const SHARED_SECRETS = new Set(["OTEL_EXPORTER_OTLP_HEADERS"]);
 
 export function childCommands({ homes, secrets, ...options }: ChildCommandsOptions): ChildCommands {
   const env = withAbsolutePaths(options.env);
@@ -37,13 +39,15 @@ export function childCommands({ homes, secrets, ...options }: ChildCommandsOptio
       command: process.execPath,
       args: [...stigmer, "server", "run", "--port", String(port)],
       env: shared,
-      secrets: Object.fromEntries(Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name))),
+      secrets: Object.fromEntries(
+        Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name) || SHARED_SECRETS.has(name)),
+      ),
       logFile: join(homes.logsDir, "stigmer-server.log"),
     }),
     runner: (port) => ({
       command: process.execPath,
       args: [...process.execArgv, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
-      env: { ...shared, STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}` },
+      env: { ...shared, ...metricsOfRunner(env), STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}` },
       secrets: {
         ...Object.fromEntries(Object.entries(hidden).filter(([name]) => !SERVER_SECRETS.has(name))),
         ...secrets,
@@ -51,6 +55,13 @@ export function childCommands({ homes, secrets, ...options }: ChildCommandsOptio
       logFile: join(homes.logsDir, "agent-runner.log"),
     }),
   };
+}
+
+/** The port after the server's: one machine has both. */
+function metricsOfRunner({ STIGMER_METRICS_PORT: text = "" }: ChildCommandsOptions["env"]): Record<string, string> {
+  const port = Number(text);
+  // Any free one, or a wrong one, which the server tells.
+  return text.trim() === "" || !(port > 0) ? {} : { STIGMER_METRICS_PORT: String(port + 1) };
 }
 
 /** The secrets that an environment holds, but for the key of another server. */

@@ -1,3 +1,4 @@
+import { activeTrace } from "@stigmer/telemetry";
 import { pino } from "pino";
 import type { OutputStream } from "../command-io.ts";
 
@@ -9,12 +10,13 @@ export interface JsonLogger {
   error(fields: object, message: string): void;
 }
 
-/** JSON lines, one an event. */
+/** JSON lines, one an event, with the ids of the span under way when it is traced. */
 export function createJsonLogger(stream: OutputStream, level: "DEBUG" | "INFO" | "WARN" | "ERROR"): JsonLogger {
   return pino(
     {
       level: level.toLowerCase(),
       base: undefined,
+      mixin: () => activeTrace() ?? {},
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },

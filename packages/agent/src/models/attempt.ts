@@ -10,6 +10,8 @@ export interface Attempt {
   messageId?: string;
   /** Why the model stopped, where the message itself does not say. */
   finishReason?: string;
+  /** When the first piece of the answer came, by `performance.now()`. */
+  firstPieceAt?: number;
 }
 
 const attempts = new AsyncLocalStorage<Attempt>();

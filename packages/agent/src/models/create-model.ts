@@ -31,6 +31,7 @@ const noteAnswer = {
   handleLLMNewToken(...[, , runId, , , fields]: NewToken): void {
     const attempt = currentAttempt();
     if (attempt === undefined) return;
+    attempt.firstPieceAt ??= performance.now();
     const { message, generationInfo } = (fields?.chunk ?? {}) as StreamedChunk;
     // LangGraph's name for messages whose provider gives none.
     attempt.messageId ??= message?.id ?? `run-${runId}`;

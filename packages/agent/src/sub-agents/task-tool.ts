@@ -2,6 +2,7 @@ import { AIMessage, type BaseMessage, HumanMessage, ToolMessage } from "@langcha
 import type { RunnableConfig } from "@langchain/core/runnables";
 import { type StructuredTool, tool, type ToolRuntime } from "@langchain/core/tools";
 import { isGraphBubbleUp } from "@langchain/langgraph";
+import { failureOf, inSpan } from "@stigmer/telemetry";
 import { type AgentMiddleware, createMiddleware } from "langchain";
 import { z } from "zod";
 import type { AgentGraph, GraphInput } from "../agent-graph.ts";
@@ -114,17 +115,37 @@ async function runTask(target: TaskTarget, description: string, runtime: ToolRun
   const configurable: Record<string, unknown> = { ...config.configurable, ls_agent_type: "subagent" };
   delete configurable["checkpoint_id"];
   try {
-    const { messages = [] } = await target.graph().invoke(taskInput(description), {
-      ...config,
-      signal: runtime.signal,
-      metadata: { ...config.metadata, lc_agent_name: target.name },
-      configurable,
-    });
+    const { messages = [] } = await inAgentSpan(target, () =>
+      target.graph().invoke(taskInput(description), {
+        ...config,
+        signal: runtime.signal,
+        metadata: { ...config.metadata, lc_agent_name: target.name },
+        configurable,
+      }),
+    );
     return reportOf(messages);
   } catch (error) {
     if (isGraphBubbleUp(error) || runtime.signal?.aborted === true) throw error;
     throw toAgentError(error, target.model);
   }
+}
+
+/** What a sub-agent does is traced below a span of its own. */
+function inAgentSpan<T>({ name, model }: Pick<TaskTarget, "name" | "model">, work: () => Promise<T>): Promise<T> {
+  return inSpan(
+    {
+      scope: "@stigmer/agent",
+      name: `invoke_agent ${name}`,
+      attributes: {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": name,
+        "gen_ai.provider.name": model.provider,
+        "gen_ai.request.model": model.model,
+      },
+      failureOf: (error) => (isGraphBubbleUp(error) ? undefined : failureOf(error)),
+    },
+    work,
+  );
 }
 
 /** What a sub-agent begins with. */

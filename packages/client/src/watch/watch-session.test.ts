@@ -119,7 +119,7 @@ it("fetches a run anew whose picture is another one than the server's, and no ot
       if (asked.length === 1) {
         yield snapshot("aex-1", 3, "One");
         yield snapshot("aex-2", 5, "Two");
-        yield said("aex-2", 6, [3, "!"], "2:0000000000000000");
+        yield said("aex-2", 6, [3, "!"], "3:0000000000000000");
       } else {
         yield snapshot("aex-2", 6, "Two?");
       }

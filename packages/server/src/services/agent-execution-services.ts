@@ -12,6 +12,7 @@ import {
   PatchStatusOutputSchema,
   StatusDeltaSchema,
 } from "@stigmer/protos/agentexecution/v1";
+import { readTraceparent, traceparentHere } from "@stigmer/telemetry";
 import { assembleExecution, summarizeExecution } from "../executions/read-execution.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { ExecutionFilter, ExecutionRecord } from "../store/execution-store.ts";
@@ -38,6 +39,8 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
 
   router.service(AgentExecutionCommandController, {
     create: async (given, context) => {
+      // Kept for the run, whoever works on it; a server that is not traced itself hands on what it was told.
+      given.traceparent = traceparentHere() || readTraceparent(context.requestHeader.get("traceparent"));
       const { principal, view } = await callOf(context);
       return view(await executions.create(given, principal));
     },

@@ -172,6 +172,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     const { sessionId, agentId } = record;
     next.apiVersion = previous.apiVersion;
     next.kind = previous.kind;
+    next.traceparent = previous.traceparent;
     next.metadata = metadata;
     if (next.spec) Object.assign(next.spec, { sessionId, agentId });
     const audit = updatedAudit(previous.status?.audit, principal, clock());

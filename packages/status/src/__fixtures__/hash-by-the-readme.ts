@@ -9,7 +9,7 @@ const LEFT_OUT = new Set(["audit", "callback_token", "revision"]);
 
 export function hashByTheReadme(status: AgentExecutionStatus): string {
   const hex = hashMessage(reflect(AgentExecutionStatusSchema, status)).map((lane) => lane.toString(16).padStart(8, "0"));
-  return `2:${hex.join("")}`;
+  return `3:${hex.join("")}`;
 }
 
 function hashMessage(message: ReflectMessage): Lanes {

@@ -212,5 +212,5 @@ test("an error that is told by headers alone stays one", async () => {
 });
 
 function emptyExecution(): Parameters<StigmerClient["executions"]["create"]>[0] {
-  return { $typeName: AgentExecutionSchema.typeName, apiVersion: "", kind: "" };
+  return { $typeName: AgentExecutionSchema.typeName, apiVersion: "", kind: "", traceparent: "" };
 }

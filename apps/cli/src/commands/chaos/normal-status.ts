@@ -14,12 +14,13 @@ const DROPPED: ReadonlySet<string> = new Set([
   "updatedAt",
   "revision",
   "usage",
+  "timing",
   "audit",
   "callbackToken",
 ]);
 
 /**
- * Drops times, revision, usage, audit, and what sub-agents said and called (side by side they come in any order, and a model
+ * Drops times, revision, usage, timing, audit, and what sub-agents said and called (side by side they come in any order, and a model
  * that is asked again may word it otherwise), but for what they returned;
  * names messages, tool calls and sub-agents by their order; writes `<name>` for each of `places` (a folder, an id) wherever it stands in a text. All else stays as it is: every message, its text, each tool
  * call with its arguments, result, error and status, sub-agents, todos, phase and error.

@@ -2,7 +2,8 @@ import { UnknownOutcomePolicy, WhenBusy } from "@stigmer/protos/agentexecution/v
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
 import { createRunPrinter } from "../../output/run-view/create-run-printer.ts";
-import { withClient } from "../../server-connection/with-client.ts";
+import { type Connection, withClient } from "../../server-connection/with-client.ts";
+import { traced } from "../../traced.ts";
 import { attendRun } from "./attend-run.ts";
 import { readRunEnvironment } from "./run-environment.ts";
 import { readRunLimits } from "./run-limits.ts";
@@ -46,7 +47,7 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
   const variables = await readRunEnvironment(options, io);
   const secrets = Object.values(variables).flatMap(({ value, isSecret }) => (isSecret ? [value] : []));
   const limits = readRunLimits(options.limit);
-  return await withClient(io, async ({ client, endpoint }) => {
+  const start = async ({ client, endpoint }: Connection): Promise<number> => {
     const workspaceDir = workspace && (await checkWorkspace(workspace, { cwd: io.cwd, endpoint }));
     const execution = await startRun(client, {
       agent,
@@ -69,5 +70,6 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
       return 0;
     }
     return await attendRun({ client, executionId, json, secrets, onBegin: (printer) => printer.begin(started) }, io);
-  });
+  };
+  return await traced("stigmer run", io, () => withClient(io, start));
 }

@@ -11,14 +11,30 @@ const colors: Readonly<Partial<Record<ExecutionPhase, Color>>> = {
 };
 
 /**
- * The last line of a run: `completed in 4.2 s · 12,345 tokens (11,000 in, 1,345 out) · 4 model calls · 2 sub-agents · about
- * $0.05`. The cost is an estimate, and left out for models without a price.
+ * The last lines of a run: `completed in 4.2 s · 12,345 tokens (11,000 in, 1,345 out) · 4 model calls · 2 sub-agents · about
+ * $0.05`, and where its time went. The cost is an estimate, and left out for models without a price.
  */
 export function summarize(status: AgentExecutionStatus, paint: Paint): string {
   const durationMs = durationBetween(status.startedAt, status.completedAt);
   const phase = `${showPhase(status.phase)}${durationMs === undefined ? "" : ` in ${formatDuration(durationMs)}`}`;
   const error = status.error === "" ? "" : `: ${oneLine(status.error, 1000)}`;
-  return `${paint(colors[status.phase] ?? "yellow", `${phase}${error}`)}${paint("dim", usageOf(status))}`;
+  return `${paint(colors[status.phase] ?? "yellow", `${phase}${error}`)}${paint("dim", usageOf(status))}${paint("dim", timingOf(status))}`;
+}
+
+/** A line of its own: `  0.2 s queued · 0.8 s getting ready · 2.9 s models · 0.3 s tools · 0.2 s other · 4.4 s in all`. */
+function timingOf({ timing }: AgentExecutionStatus): string {
+  if (timing === undefined) return "";
+  const parts: readonly (readonly [ms: number, what: string])[] = [
+    [timing.queuedMs, "queued"],
+    [timing.setupMs, "getting ready"],
+    [timing.modelMs, "models"],
+    [timing.toolsMs, "tools"],
+    [timing.otherMs, "other"],
+    [timing.waitingMs, "waiting"],
+  ];
+  // What would read `0.0 s` says nothing.
+  const told = parts.filter(([ms]) => ms >= 50).map(([ms, what]) => `${formatDuration(ms)} ${what}`);
+  return `\n  ${[...told, `${formatDuration(timing.totalMs)} in all`].join(" · ")}`;
 }
 
 function usageOf({ usage, subAgentExecutions }: AgentExecutionStatus): string {

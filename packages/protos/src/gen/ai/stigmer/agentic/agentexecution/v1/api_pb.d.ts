@@ -54,6 +54,14 @@ export declare type AgentExecution = Message<"ai.stigmer.agentic.agentexecution.
    * @generated from field: ai.stigmer.agentic.agentexecution.v1.AgentExecutionStatus status = 5;
    */
   status?: AgentExecutionStatus | undefined;
+
+  /**
+   * The span under which it was created (W3C `traceparent`), when that call was traced: what is done for the run is traced
+   * below it. The server sets it; ignored in requests.
+   *
+   * @generated from field: string traceparent = 1000;
+   */
+  traceparent: string;
 };
 
 /**
@@ -158,6 +166,13 @@ export declare type AgentExecutionStatus = Message<"ai.stigmer.agentic.agentexec
    * @generated from field: repeated ai.stigmer.agentic.agentexecution.v1.SkillUse skills = 1002;
    */
   skills: SkillUse[];
+
+  /**
+   * Where the time went so far.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.RunTiming timing = 1003;
+   */
+  timing?: RunTiming | undefined;
 };
 
 /**
@@ -165,6 +180,82 @@ export declare type AgentExecutionStatus = Message<"ai.stigmer.agentic.agentexec
  * Use `create(AgentExecutionStatusSchema)` to create a new message.
  */
 export declare const AgentExecutionStatusSchema: GenMessage<AgentExecutionStatus>;
+
+/**
+ * RunTiming says where the time of a run went, over all its attempts, in milliseconds. The parts add up to the total.
+ *
+ * @generated from message ai.stigmer.agentic.agentexecution.v1.RunTiming
+ */
+export declare type RunTiming = Message<"ai.stigmer.agentic.agentexecution.v1.RunTiming"> & {
+  /**
+   * From its creation until a runner first began to work on it.
+   *
+   * @generated from field: uint32 queued_ms = 1;
+   */
+  queuedMs: number;
+
+  /**
+   * Getting ready: agent and environment looked up, sandbox, skills, MCP servers.
+   *
+   * @generated from field: uint32 setup_ms = 2;
+   */
+  setupMs: number;
+
+  /**
+   * At least one model was asked.
+   *
+   * @generated from field: uint32 model_ms = 3;
+   */
+  modelMs: number;
+
+  /**
+   * Tools ran, and no model was asked meanwhile.
+   *
+   * @generated from field: uint32 tools_ms = 4;
+   */
+  toolsMs: number;
+
+  /**
+   * The rest of the time at work: checkpoints, the ledger, the status.
+   *
+   * @generated from field: uint32 other_ms = 5;
+   */
+  otherMs: number;
+
+  /**
+   * Nobody worked on it: it was paused, waited for a person, or for its next runner.
+   *
+   * @generated from field: uint32 waiting_ms = 6;
+   */
+  waitingMs: number;
+
+  /**
+   * From its creation until now, or until it ended.
+   *
+   * @generated from field: uint32 total_ms = 7;
+   */
+  totalMs: number;
+
+  /**
+   * How many times a runner began, or went on, to work on it.
+   *
+   * @generated from field: uint32 attempts = 8;
+   */
+  attempts: number;
+
+  /**
+   * The span of the last attempt (W3C `traceparent`), when it was traced.
+   *
+   * @generated from field: string traceparent = 9;
+   */
+  traceparent: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.agentexecution.v1.RunTiming.
+ * Use `create(RunTimingSchema)` to create a new message.
+ */
+export declare const RunTimingSchema: GenMessage<RunTiming>;
 
 /**
  * SkillUse is a skill as a run has it.

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
-import type { AgentExecutionStatus, ExecutionUsage, ModelCallUsage, SkillUse, SubAgentExecution, TodoItem, ToolCall } from "./api_pb.js";
+import type { AgentExecutionStatus, ExecutionUsage, ModelCallUsage, RunTiming, SkillUse, SubAgentExecution, TodoItem, ToolCall } from "./api_pb.js";
 import type { ExecutionPhase, MessageType } from "./enum_pb.js";
 
 /**
@@ -140,6 +140,14 @@ export declare type StatusChange = Message<"ai.stigmer.agentic.agentexecution.v1
      */
     value: SkillsReplaced;
     case: "skills";
+  } | {
+    /**
+     * Where the time of the run went: replaces what was said before.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.RunTiming timing = 13;
+     */
+    value: RunTiming;
+    case: "timing";
   } | { case: undefined; value?: undefined };
 };
 

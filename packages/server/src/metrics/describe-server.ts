@@ -1,0 +1,91 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import type { Meters } from "@stigmer/telemetry";
+import type { ServerMetrics } from "../open-engine.ts";
+import type { Store } from "../store/store.ts";
+
+export interface DescribeServerOptions {
+  readonly metrics: () => Promise<ServerMetrics>;
+  readonly executions: Pick<Store["executions"], "count">;
+}
+
+/** The phases that runs stand in before their end. */
+const LIVE = [
+  ExecutionPhase.EXECUTION_PENDING,
+  ExecutionPhase.EXECUTION_IN_PROGRESS,
+  ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL,
+  ExecutionPhase.EXECUTION_PAUSED,
+] as const;
+
+/** What shows how a server stands, asked for when somebody looks. Answers the function that ends it. */
+export function describeServer(meters: Meters, { metrics, executions }: DescribeServerOptions): () => void {
+  const states = { live: 1, polling: 0 } as const;
+  meters.gauge({
+    name: "stigmer_server_runs",
+    help: "Runs that have not ended, by phase. Servers of one database tell the same.",
+    labels: ["phase"],
+    read: () =>
+      Promise.all(
+        LIVE.map(async (phase) => ({
+          value: await executions.count({ phase, live: true }),
+          labels: { phase: ExecutionPhase[phase] },
+        })),
+      ),
+  });
+  meters.gauge({
+    name: "stigmer_server_tasks",
+    help: "Tasks that wait for a runner, or for their turn or time, and those that are in work.",
+    labels: ["state"],
+    read: async () => {
+      const { waiting, leased } = await metrics();
+      return [
+        { value: waiting, labels: { state: "waiting" } },
+        { value: leased, labels: { state: "leased" } },
+      ];
+    },
+  });
+  meters.gauge({
+    name: "stigmer_server_oldest_waiting_seconds",
+    help: "How long the oldest waiting task has waited; 0 when none waits.",
+    read: async () => [{ value: (await metrics()).oldestWaitingMs / 1_000 }],
+  });
+  meters.gauge({
+    name: "stigmer_server_runners",
+    help: "Runners that take tasks from this server. Temporal knows its own.",
+    read: async () => [{ value: (await metrics()).runners.length }],
+  });
+  meters.gauge({
+    name: "stigmer_server_fanout_live",
+    help: "1 while other servers are heard, or there are none; 0 while what they do is looked up in the store.",
+    read: async () => [{ value: states[(await metrics()).fanout.state] }],
+  });
+  meters.gauge({
+    name: "stigmer_server_watched",
+    help: "Runs, sessions and lists that this server listens to.",
+    read: async () => [{ value: (await metrics()).fanout.subscriptions }],
+  });
+  meters.gauge({
+    name: "stigmer_server_fanout_polls_total",
+    help: "How often the store was looked into for what other servers did.",
+    counts: true,
+    read: async () => [{ value: (await metrics()).fanout.pollsTotal }],
+  });
+  meters.gauge({
+    name: "stigmer_server_fanout_dropped_total",
+    help: "Notices to other servers that could not be sent.",
+    counts: true,
+    read: async () => [{ value: (await metrics()).fanout.droppedTotal }],
+  });
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  meters.gauge({
+    name: "stigmer_server_event_loop_lag_seconds",
+    help: "The 99th percentile of how late timers came since the last look.",
+    read() {
+      const value = delay.count === 0 ? 0 : delay.percentile(99) / 1e9;
+      delay.reset();
+      return [{ value }];
+    },
+  });
+  return () => delay.disable();
+}
