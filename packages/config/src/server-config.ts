@@ -21,6 +21,8 @@ interface SharedServerConfig {
   /** Where `/metrics` is served; absent: nowhere, and nothing is counted. */
   readonly metrics?: Endpoint;
   readonly traces: TracesConfig;
+  /** Unset: for ever. */
+  readonly retentionDays?: number;
   /** The queue that workflows are taken from. */
   readonly workflowTaskQueue: string;
   /** The queue that runners take activities from; named in each workflow's start arguments. */
@@ -151,6 +153,7 @@ function sharedBy(values: Values<"local", "server"> | Values<"cloud", "server">,
     port: values.STIGMER_PORT,
     allowedOrigins: values.STIGMER_ALLOWED_ORIGINS ?? [],
     traces: tracesOf(values),
+    ...(values.STIGMER_RETENTION_DAYS !== undefined && { retentionDays: values.STIGMER_RETENTION_DAYS }),
     workflowTaskQueue: values.TEMPORAL_AGENT_EXECUTION_STIGMER_TASK_QUEUE,
     runnerTaskQueue: values.TEMPORAL_AGENT_EXECUTION_RUNNER_TASK_QUEUE,
   };

@@ -4,6 +4,7 @@ import { createEmbeddedEngine, type EmbeddedEngineOptions } from "@stigmer/engin
 import { ServerError } from "./errors.ts";
 import type { Fanout, RunNotice } from "./fanout/fanout.ts";
 import type { FanoutMetrics } from "./executions/run-statuses.ts";
+import type { RetentionMetrics } from "./retention/create-retention.ts";
 
 /** The queue inside the server: nothing to install. */
 export interface EmbeddedEngineChoice {
@@ -54,11 +55,13 @@ export interface ServerMetrics {
   }[];
   /** How what happens comes to those who follow runs. */
   readonly fanout: FanoutMetrics;
+  /** What was deleted because it was old; undefined where everything is kept. */
+  readonly retention: RetentionMetrics | undefined;
 }
 
 export interface OpenEngine {
   readonly engine: Engine;
-  metrics(): Promise<Omit<ServerMetrics, "paused" | "fanout">>;
+  metrics(): Promise<Omit<ServerMetrics, "paused" | "fanout" | "retention">>;
 }
 
 /** What an engine needs of the server, whichever it is. */

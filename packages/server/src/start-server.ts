@@ -44,6 +44,7 @@ import { silentLogger, type Logger } from "./logger.ts";
 import { createCallCounts } from "./metrics/count-calls.ts";
 import { describeServer } from "./metrics/describe-server.ts";
 import { measureStore } from "./metrics/measure-store.ts";
+import { createRetention } from "./retention/create-retention.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import { requireSameKey } from "./secrets/require-same-key.ts";
 import type { Secrets } from "./secrets/secrets.ts";
@@ -95,6 +96,8 @@ export interface StartServerOptions {
   readonly fanout?: FanoutChoice;
   /** What one organization may take of a server that others use too. Default: as much as there is. */
   readonly limits?: OrganizationLimits;
+  /** How long runs are kept after their end, and sessions after their last use, in days. Default: for ever. */
+  readonly retentionDays?: number;
   /** Default: says nothing. */
   readonly logger?: Logger;
   /** Where it counts what it does. Default: nothing is counted. */
@@ -192,6 +195,9 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const store = announceRuns(measured, runs);
   const opened = await openEngineOf(options, { store, runs, secrets, logger });
   const { engine } = opened;
+  const { retentionDays: days } = options;
+  const kept = { store, engine, taskQueue: taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
+  const retention = days === undefined ? undefined : createRetention({ ...kept, days });
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
   const registerServices = createServices({
     store,
@@ -239,6 +245,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     const host = mode === "cloud" && options.host !== undefined ? options.host : LOOPBACK;
     listener = await listen({ host, port, handler: guarded });
   } catch (error) {
+    await retention?.close();
     await engine.close();
     throw error;
   }
@@ -251,11 +258,27 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
     return { ...(await opened.metrics()), paused: await paused, fanout: runs.metrics() };
   }
+  return {
+    port: listener.port,
+    endpoint: endpointOf(listener),
+    apiKey,
+    metrics: async () => {
+      const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
+      return {
+        ...(await opened.metrics()),
+        paused: await paused,
+        fanout: runs.metrics(),
+        retention: retention?.metrics(),
+      };
+    },
+    close,
+  };
 
   async function close(): Promise<void> {
     stopWatching?.();
     health.drain();
     runs.close();
+    await retention?.close();
     await engine.close();
     await listener.close();
     await fanout.close();

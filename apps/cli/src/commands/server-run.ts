@@ -95,9 +95,9 @@ async function start(
 }
 
 function optionsOf(config: ServerConfig): StartServerOptions {
-  const { homes, mode, allowedOrigins, runnerTaskQueue: taskQueue } = config;
+  const { homes, mode, allowedOrigins, retentionDays, runnerTaskQueue: taskQueue } = config;
   const engine = engineOf(config);
-  const shared = { mode, home: homes.home, dataDir: homes.dataDir, engine, allowedOrigins, taskQueue };
+  const shared = { mode, home: homes.home, dataDir: homes.dataDir, engine, allowedOrigins, taskQueue, retentionDays };
   const encryptionKey = config.encryption.type === "key" ? { encryptionKey: config.encryption.key } : {};
   if (!config.isLocalMode) {
     // Nothing of it is on this machine: servers come and go.

@@ -26,4 +26,14 @@ export const storageVariables = {
     cloud: { use: "required", by: "server" },
     secret: true,
   },
+  STIGMER_RETENTION_DAYS: {
+    group: "Storage",
+    meaning:
+      "How many days runs are kept after their end, and sessions after their last use. Then they are deleted, with their conversations and sandboxes.",
+    readers: ["server"],
+    format: { type: "integer", min: 1, max: 36_500 },
+    local: { use: "optional", unset: "for ever" },
+    cloud: { use: "optional", unset: "for ever" },
+    secret: false,
+  },
 } as const;

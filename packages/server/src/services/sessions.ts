@@ -1,7 +1,6 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
-import { CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
 import {
   ListSessionsByAgentRequestSchema,
   ListSessionsRequestSchema,
@@ -17,6 +16,7 @@ import type { StoreTransaction } from "../store/store.ts";
 import { auditStatus } from "./audit-status.ts";
 import type { CallOf } from "./call.ts";
 import { type Deletion, refuseLiveRuns } from "./deletion.ts";
+import { enqueueCleanup } from "./enqueue-cleanup.ts";
 import { invalidField, missingReference } from "./field-errors.ts";
 import { type PagedList, readBoundPage } from "./page-tokens.ts";
 import { type PageRequest, pagesOf } from "./pages.ts";
@@ -29,11 +29,6 @@ export interface SessionDefinitionOptions {
   readonly taskQueue: string;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
-}
-
-/** The task that removes what a session left behind. */
-function cleanupTaskId(sessionId: string): string {
-  return `cleanup-${sessionId}`;
 }
 
 export function sessionDefinition({ mode, taskQueue, clock }: SessionDefinitionOptions): ResourceDefinition<Session> {
@@ -64,17 +59,7 @@ export function sessionDefinition({ mode, taskQueue, clock }: SessionDefinitionO
       await refuseLiveRuns(tx, { sessionId: id }, `Session ${slug}`);
       await deleteExecutions(tx, id, deletion);
       if (deletion.rows.left <= 0) return;
-      const { sandboxId = "", workspaceDir = "" } = session.spec ?? {};
-      const cleanup = create(CleanupSandboxTaskSchema, { sandboxId, workspaceDir, sessionId: id });
-      await tx.tasks.enqueue({
-        id: cleanupTaskId(id),
-        kind: "cleanup-sandbox",
-        queue: taskQueue,
-        sessionId: id,
-        payload: toBinary(CleanupSandboxTaskSchema, cleanup),
-        createdAt: clock(),
-      });
-      deletion.taken.tasks.push(cleanupTaskId(id));
+      deletion.taken.tasks.push(await enqueueCleanup(tx, session, { taskQueue, createdAt: clock() }));
     },
   };
 }

@@ -2,6 +2,7 @@ import type { QueueStore } from "@stigmer/engine/embedded";
 import type { ExecutionStore } from "./execution-store.ts";
 import type { LedgerStore } from "./ledger-store.ts";
 import type { ResourceStore } from "./resource-store.ts";
+import type { RetentionStore } from "./retention-store.ts";
 import type { SettingStore } from "./setting-store.ts";
 import type { ArtifactStore, SkillVersionStore } from "./skill-store.ts";
 import type { TaskOutbox } from "./task-store.ts";
@@ -22,6 +23,7 @@ export interface StoreTransaction {
 export interface Store extends StoreTransaction {
   readonly artifacts: ArtifactStore;
   readonly settings: SettingStore;
+  readonly retention: RetentionStore;
   /** The engine's view of the tasks. */
   readonly queue: QueueStore;
   /**

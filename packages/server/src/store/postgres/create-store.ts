@@ -6,6 +6,7 @@ import { createLedgerStore } from "./ledger.ts";
 import { openDatabase, type PostgresOptions } from "./open.ts";
 import { createQueueStore } from "./queue.ts";
 import { createResourceStore } from "./resources.ts";
+import { createRetentionStore } from "./retention.ts";
 import { createSettingStore } from "./settings.ts";
 import { createSkillVersionStore } from "./skill-versions.ts";
 import type { Session } from "./sql.ts";
@@ -23,6 +24,7 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
     ...createRoles(session),
     queue: createQueueStore(session),
     settings: createSettingStore(session),
+    retention: createRetentionStore(session),
     artifacts: createArtifactStore(connections),
     // Its work reads what it likes and writes by that, as if nobody else were there.
     transaction: (work) =>

@@ -248,4 +248,9 @@ export const MIGRATIONS: readonly Migration[] = [
   INSERT INTO task_holders (id, expires_at) VALUES ('temporal', 0);
   `,
   },
+  {
+    worksWith: 1,
+    // Found by retention, which forgets them.
+    indexes: { tasks_cleaned_up: "ON tasks (created_at) WHERE kind = 'cleanup-sandbox' AND state = 'done'" },
+  },
 ];

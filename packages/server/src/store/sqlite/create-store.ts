@@ -7,6 +7,7 @@ import { createLedgerStore } from "./ledger.ts";
 import { openDatabases } from "./open.ts";
 import { createQueueStore } from "./queue.ts";
 import { createResourceStore } from "./resources.ts";
+import { createRetentionStore } from "./retention.ts";
 import { createSettingStore } from "./settings.ts";
 import { createSkillVersionStore } from "./skill-versions.ts";
 import { createSql, type Session, type Sql } from "./sql.ts";
@@ -62,6 +63,7 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
     ...createRoles(session),
     queue: createQueueStore(session),
     settings: createSettingStore(session),
+    retention: createRetentionStore(session),
     artifacts: createArtifactStore(join(options.dataDir, "artifacts")),
     transaction: (work) => writer.run(() => transact(work)).catch(raise),
     close: () => (closed ??= close()),

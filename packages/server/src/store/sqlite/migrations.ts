@@ -251,6 +251,10 @@ export const MIGRATIONS: readonly string[] = [
   -- Who keeps leases that don't end by themselves, and until when they are surely there.
   CREATE TABLE task_holders (id TEXT NOT NULL PRIMARY KEY, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Found by retention, which forgets them.
+  CREATE INDEX tasks_cleaned_up ON tasks (created_at) WHERE kind = 'cleanup-sandbox' AND state = 'done';
+  `,
 ];
 
 /** The version of the schema that this program makes and knows. */

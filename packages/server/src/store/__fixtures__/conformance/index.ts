@@ -3,6 +3,7 @@ import type { Store } from "../../store.ts";
 import { executionCases } from "./executions.ts";
 import { ledgerCases } from "./ledger.ts";
 import { resourceCases } from "./resources.ts";
+import { retentionCases } from "./retention.ts";
 import { settingCases } from "./settings.ts";
 import { skillCases } from "./skills.ts";
 import { transactionCases } from "./transactions.ts";
@@ -52,6 +53,7 @@ export function storeConformance(options: StoreConformanceOptions): void {
     executionCases(subject);
     ledgerCases(subject);
     settingCases(subject);
+    retentionCases(subject);
     skillCases(subject);
     transactionCases(subject);
     valueCases(subject);

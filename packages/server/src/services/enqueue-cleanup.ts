@@ -1,0 +1,19 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
+import type { Session } from "@stigmer/protos/session/v1";
+import type { StoreTransaction } from "../store/store.ts";
+
+/** Leaves it to a runner to remove what a session has outside of the store. Answers the task's id, for the engine to be told. */
+export async function enqueueCleanup(
+  tx: Pick<StoreTransaction, "tasks">,
+  { metadata, spec }: Session,
+  { taskQueue, createdAt }: { readonly taskQueue: string; readonly createdAt: number },
+): Promise<string> {
+  const { id: sessionId = "" } = metadata ?? {};
+  const { sandboxId = "", workspaceDir = "" } = spec ?? {};
+  const id = `cleanup-${sessionId}`;
+  const cleanup = create(CleanupSandboxTaskSchema, { sandboxId, workspaceDir, sessionId });
+  const payload = toBinary(CleanupSandboxTaskSchema, cleanup);
+  await tx.tasks.enqueue({ id, kind: "cleanup-sandbox", queue: taskQueue, sessionId, payload, createdAt });
+  return id;
+}
