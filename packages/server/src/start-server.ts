@@ -256,23 +256,13 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
 
   async function metrics(): Promise<ServerMetrics> {
     const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
-    return { ...(await opened.metrics()), paused: await paused, fanout: runs.metrics() };
+    return {
+      ...(await opened.metrics()),
+      paused: await paused,
+      fanout: runs.metrics(),
+      retention: retention?.metrics(),
+    };
   }
-  return {
-    port: listener.port,
-    endpoint: endpointOf(listener),
-    apiKey,
-    metrics: async () => {
-      const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
-      return {
-        ...(await opened.metrics()),
-        paused: await paused,
-        fanout: runs.metrics(),
-        retention: retention?.metrics(),
-      };
-    },
-    close,
-  };
 
   async function close(): Promise<void> {
     stopWatching?.();
