@@ -2,7 +2,7 @@
 // agent of the tree, root and sub-agents alike, gets a stack of its own from here.
 import type { StructuredTool } from "@langchain/core/tools";
 import type { DeepAgentsBackend } from "@stigmer/sandbox/deepagents";
-import { type AgentMiddleware, todoListMiddleware } from "langchain";
+import type { AgentMiddleware } from "langchain";
 import type { AgentOptions } from "./agent.ts";
 import { approvals } from "./approvals/approvals-middleware.ts";
 import type { WriteBehind } from "./ledger/run-writes.ts";
@@ -13,6 +13,7 @@ import { fileTools } from "./middleware/files.ts";
 import { observedCalls } from "./middleware/observed-calls.ts";
 import { portableContent } from "./middleware/portable-content.ts";
 import { modelRetries } from "./models/model-retries.ts";
+import { todoList } from "./middleware/todos.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
 import { createToolLedger } from "./middleware/tool-ledger.ts";
 import type { ModelConfig } from "./models/model-config.ts";
@@ -65,7 +66,7 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
   return ({ agentName, listens, model, has, targets }) => [
     // Tools of deepagents' and ours.
     fileTools(backend, { execute, outputLimit: toolOutputLimit, has }),
-    ...(has("write_todos") ? [todoListMiddleware() as AgentMiddleware] : []),
+    ...(has("write_todos") ? [todoList()] : []),
     subAgentMiddleware(has("task") ? targets : [], { inBackground: listens }),
 
     // Around a model call with all its attempts: what the model is shown.

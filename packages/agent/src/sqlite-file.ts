@@ -37,10 +37,10 @@ export function openSqliteFile(path: string, format: SqliteFormat): DatabaseSync
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous};`);
     const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
     const isTable = database.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE type = 'table' AND name = ?");
+    if (version > 0 && isTable.get(table)?.["n"] === 0) throw new Error("it is a database of another kind");
     if (version > latest) {
       throw new Error(`it was written by a newer version (schema ${version}, this one knows ${latest})`);
     }
-    if (version > 0 && isTable.get(table)?.["n"] === 0) throw new Error("it is a database of another kind");
     if (version < latest) database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${latest}; COMMIT;`);
     return database;
   } catch (error) {

@@ -42,7 +42,7 @@ const schema = `
 /** Opens, or makes, a database of checkpoints. */
 export function openDatabase(path: string): DatabaseSync {
   // A step is not synced by itself: most are followed by another at once. Who needs one to outlive a power cut flushes.
-  return openSqliteFile(path, { name: "checkpoint", schema, version: 1, synchronous: "NORMAL", table: "checkpoints" });
+  return openSqliteFile(path, { name: "checkpoint", schema, version: 2, synchronous: "NORMAL", table: "checkpoints" });
 }
 
 /** Runs `work` in one transaction that holds the write lock from its start. */

@@ -17,6 +17,7 @@ import { AgentError } from "../errors.ts";
 import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
 import { createGrowingLists, type GrowingLists } from "./growing-lists.ts";
 import { transaction } from "./database.ts";
+import { restoreSends, shareSends, sharedSendsPrefix } from "./shared-sends.ts";
 import { prepareStatements, type Statements } from "./statements.ts";
 import { createWriteAheadLog, type WriteAheadLog } from "./write-ahead-log.ts";
 
@@ -112,12 +113,17 @@ export class SqliteSaver extends BaseCheckpointSaver {
       channel in newVersions || (parentId !== undefined && parent?.[channel] === undefined);
     const key = (channel: string): string => JSON.stringify([threadId, namespace, channel]);
     const [storedHead, storedMetadata, newValues] = await Promise.all([
-      this.#dump({ ...head, channel_values: {} }),
+      dumpPlain({ ...head, channel_values: {} }),
       this.#dump(metadata),
       Promise.all(
         Object.keys(values)
           .filter(isNew)
           .map(async (channel): Promise<NewValue> => {
+            const sends = channel === TASKS ? shareSends(values[channel], values) : undefined;
+            if (sends !== undefined) {
+              const { type, value } = await this.#dump(sends);
+              return { channel, base: undefined, type: sharedSendsPrefix + type, value };
+            }
             const { base, value } = this.#lists.plan(key(channel), values[channel]);
             return { channel, base, ...(await this.#dump(value)) };
           }),
@@ -211,7 +217,10 @@ export class SqliteSaver extends BaseCheckpointSaver {
       this.#readWrites(thread_id, checkpoint_ns, checkpoint_id),
       ...Object.values(rows).map((id) => this.#readValue(id)),
     ]);
-    checkpoint.channel_values = Object.fromEntries(Object.keys(rows).map((channel, index) => [channel, values[index]]));
+    const channels = Object.fromEntries(Object.keys(rows).map((channel, index) => [channel, values[index]]));
+    const { [TASKS]: sends } = channels;
+    if (sends instanceof SharedSends) channels[TASKS] = restoreSends(sends.value, channels);
+    checkpoint.channel_values = channels;
     if (checkpoint.v < 4 && parentId !== null) await this.#movePendingSends(checkpoint, row, parentId);
     const at = (id: string): RunnableConfig => ({ configurable: { thread_id, checkpoint_ns, checkpoint_id: id } });
     return {
@@ -231,7 +240,12 @@ export class SqliteSaver extends BaseCheckpointSaver {
         const message = `The checkpoint database lacks a value that it refers to (row ${next}). Start a new session.`;
         throw new AgentError("checkpoint", message);
       }
-      const value: unknown = await this.serde.loadsTyped(String(row["type"]), row["value"] as Uint8Array);
+      const type = String(row["type"]);
+      const bytes = row["value"] as Uint8Array;
+      if (type.startsWith(sharedSendsPrefix)) {
+        return new SharedSends(await this.serde.loadsTyped(type.slice(sharedSendsPrefix.length), bytes));
+      }
+      const value: unknown = await this.serde.loadsTyped(type, bytes);
       if (row["base"] === null) return appended.length === 0 ? value : [value, ...appended.toReversed()].flat();
       appended.push(value as unknown[]);
       next = Number(row["base"]);
@@ -263,6 +277,20 @@ export class SqliteSaver extends BaseCheckpointSaver {
     const [type, bytes] = await this.serde.dumpsTyped(value);
     return { type, value: bytes };
   }
+}
+
+/** Sends that wait for the channels which they share values with. */
+class SharedSends {
+  readonly value: unknown;
+
+  constructor(value: unknown) {
+    this.value = value;
+  }
+}
+
+/** The head of a checkpoint is names and numbers: nothing in it needs LangGraph's own serialiser, which walks it twice. */
+function dumpPlain(value: unknown): Serialised {
+  return { type: "json", value: new TextEncoder().encode(JSON.stringify(value)) };
 }
 
 interface Address {

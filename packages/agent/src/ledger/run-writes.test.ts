@@ -1,3 +1,5 @@
+import type { RunnableConfig } from "@langchain/core/runnables";
+import { INTERRUPT } from "@langchain/langgraph";
 import { type Checkpoint, emptyCheckpoint, MemorySaver, uuid6 } from "@langchain/langgraph-checkpoint";
 import { expect, it } from "vitest";
 import { createWriteBehind, type RunWrites } from "./run-writes.ts";
@@ -120,4 +122,81 @@ it("waits at its close for what is on its way, well or not", async () => {
   way.reject(new Error("gone"));
   await closed;
   expect(log).toEqual(["rejected", "closed"]);
+});
+
+function keeping() {
+  const log: string[] = [];
+  const inner = Object.assign(new MemorySaver(), { flush: async () => void log.push("flush") });
+  const { put, putWrites } = inner;
+  inner.put = async (...args) => {
+    log.push("put");
+    return put.apply(inner, args);
+  };
+  inner.putWrites = async (config, writes, taskId) => {
+    log.push(`${taskId}: ${writes.map(([channel]) => channel).join()}`);
+    return putWrites.call(inner, config, writes, taskId);
+  };
+  const behind = createWriteBehind(inner);
+  const first = { configurable: { thread_id: "t", checkpoint_ns: "", checkpoint_id: emptyCheckpoint().id } };
+  const next = (config: typeof first | RunnableConfig) =>
+    behind.checkpointer.put(
+      config,
+      { ...emptyCheckpoint(), id: uuid6(1) },
+      { source: "loop", step: 1, parents: {} },
+      {},
+    );
+  return {
+    log,
+    behind,
+    first,
+    next,
+    give: (...args: Parameters<typeof putWrites>) => behind.checkpointer.putWrites(...args),
+  };
+}
+
+it("does not write down what a step's tasks gave when the checkpoint with all of it comes next", async () => {
+  const { behind, log, first, next, give } = keeping();
+  const run = behind.open("t");
+  await give(first, [["messages", []]], "a");
+  await give(first, [["messages", []]], "b");
+  await next(first);
+  await run.settled();
+  expect(log).toEqual(["put", "flush"]);
+});
+
+it("writes what a task gave when its step goes on, or is asked for", async () => {
+  const { behind, log, first, give } = keeping();
+  behind.open("t");
+  await give(first, [["messages", []]], "slow step");
+  expect(log).toEqual([]);
+  await expect.poll(() => log).toEqual(["slow step: messages"]);
+  await give(first, [["messages", []]], "read");
+  await behind.checkpointer.getTuple(first);
+  expect(log.at(-1)).toBe("read: messages");
+});
+
+it.each(["settled", "close"] as const)("writes what is kept back before %s resolves", async (end) => {
+  const { behind, log, first, give } = keeping();
+  const run = behind.open("t");
+  await give(first, [["messages", []]], "a");
+  await run[end]();
+  expect(log[0]).toBe("a: messages");
+});
+
+it("writes what a task gave before another's interrupt, after which no checkpoint comes", async () => {
+  const { behind, log, first, give } = keeping();
+  const run = behind.open("t");
+  await give(first, [["messages", []]], "a");
+  await give(first, [[INTERRUPT, {}]], "b");
+  await run.written();
+  expect(log).toEqual(["a: messages", `b: ${INTERRUPT}`]);
+});
+
+it("keeps back what belongs to another graph of the thread when a checkpoint comes", async () => {
+  const { behind, log, first, next, give } = keeping();
+  const run = behind.open("t");
+  await give({ configurable: { ...first.configurable, checkpoint_ns: "tools:1" } }, [["messages", []]], "below");
+  await next(first);
+  await run.settled();
+  expect(log).toEqual(["put", "below: messages", "flush"]);
 });

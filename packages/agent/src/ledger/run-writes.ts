@@ -9,6 +9,7 @@ import {
   type CheckpointMetadata,
   type CheckpointTuple,
   type PendingWrite,
+  WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import { runThreadOf } from "../sub-agents/background-place.ts";
 
@@ -51,7 +52,7 @@ export function createWriteBehind(
   const runs = new Map<string, Run>();
   const flush = async (): Promise<void> => checkpointer.flush?.();
   return {
-    checkpointer: new FollowingSaver(checkpointer, { runs, afterWrite: flushEach ? flush : async () => {} }),
+    checkpointer: new FollowingSaver(checkpointer, { runs, ...(flushEach && { afterWrite: flush }) }),
     open(thread) {
       const threadId = runThreadOf(thread);
       const run = createRun(flush, () => {
@@ -67,23 +68,60 @@ export function createWriteBehind(
 interface Run extends RunWrites {
   /** Resolves when nothing is under way any more, well or not. */
   drained(): Promise<void>;
-  /** Writes a checkpoint now and resolves when it is written, or accepts it when it has to wait for a result. */
-  checkpoint(write: () => Promise<unknown>): Promise<unknown>;
+  /**
+   * Writes a checkpoint now and resolves when it is written, or accepts it when it has to wait for a result. `after` is the
+   * checkpoint before it: what the tasks of that step gave, and is still kept back, is part of this one.
+   */
+  checkpoint(write: () => Promise<unknown>, after?: string): Promise<unknown>;
+  /** Keeps back what a task gave at the checkpoint `at` until its step is over, or takes too long. */
+  keepBack(write: () => Promise<unknown>, at: string): void;
+  /** Writes what is kept back. */
+  release(): void;
 }
+
+/**
+ * Milliseconds for which a task's results are kept back. Most steps have one task, or many that end together, and a checkpoint
+ * with all of it comes right after: then writing them beside it would be done for nothing. A process that dies meanwhile asks
+ * the model once more; what its tools did stands in the ledger.
+ */
+const keepBackMs = 50;
 
 function createRun(flush: () => Promise<void>, onClose: () => void): Run {
   const failed = new AbortController();
   const results = new Set<Promise<void>>();
   /** The last of the checkpoints that wait: each waits for the one before. */
   let last: Promise<void> | undefined;
+  const keptBack = new Map<string, (() => Promise<unknown>)[]>();
+  let timer: NodeJS.Timeout | undefined;
   const underWay = (): Promise<unknown> | undefined =>
     results.size > 0 || last !== undefined ? Promise.all([...results, last]) : undefined;
   const fail = (error: unknown): void => failed.abort(error);
-  const drained = async (): Promise<void> => {
+  const idle = async (): Promise<void> => {
     for (let more = underWay(); more !== undefined; more = underWay()) await more;
   };
+  const writeAfter = (before: Promise<unknown>, write: () => Promise<unknown>): void => {
+    const following: Promise<void> = before
+      .then(() => (failed.signal.aborted ? undefined : write()))
+      .catch(fail)
+      .then(() => {
+        if (last === following) last = undefined;
+        return;
+      });
+    last = following;
+  };
+  const release = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    const writes = [...keptBack.values()].flat();
+    keptBack.clear();
+    for (const write of writes) writeAfter(underWay() ?? Promise.resolve(), write);
+  };
+  const drained = async (): Promise<void> => {
+    release();
+    await idle();
+  };
   const written = async (): Promise<void> => {
-    await drained();
+    await idle();
     failed.signal.throwIfAborted();
   };
   return {
@@ -92,23 +130,23 @@ function createRun(flush: () => Promise<void>, onClose: () => void): Run {
       const followed = result.catch(fail).finally(() => results.delete(followed));
       results.add(followed);
     },
-    async checkpoint(write) {
+    async checkpoint(write, after = "") {
+      keptBack.delete(after);
       // The run is at its end, and shall be found where the ledger has it.
       if (failed.signal.aborted) return;
       const before = underWay();
       if (before === undefined) return write();
-      const following: Promise<void> = before
-        .then(() => (failed.signal.aborted ? undefined : write()))
-        .catch(fail)
-        .then(() => {
-          if (last === following) last = undefined;
-          return;
-        });
-      last = following;
+      writeAfter(before, write);
     },
+    keepBack(write, at) {
+      keptBack.set(at, [...(keptBack.get(at) ?? []), write]);
+      timer ??= setTimeout(release, keepBackMs);
+    },
+    release,
     drained,
     written,
     async settled() {
+      release();
       await written();
       await flush();
     },
@@ -123,11 +161,12 @@ class FollowingSaver extends BaseCheckpointSaver {
   readonly #inner: BaseCheckpointSaver;
   readonly #runs: ReadonlyMap<string, Run>;
 
-  readonly #afterWrite: () => Promise<void>;
+  /** Left out where what was written need not outlive a power cut by itself. */
+  readonly #afterWrite: (() => Promise<void>) | undefined;
 
   constructor(
     inner: BaseCheckpointSaver,
-    { runs, afterWrite }: { readonly runs: ReadonlyMap<string, Run>; readonly afterWrite: () => Promise<void> },
+    { runs, afterWrite }: { readonly runs: ReadonlyMap<string, Run>; readonly afterWrite?: () => Promise<void> },
   ) {
     super(inner.serde);
     this.#inner = inner;
@@ -154,11 +193,11 @@ class FollowingSaver extends BaseCheckpointSaver {
     const run = this.#runOf(config);
     const write = async (): Promise<RunnableConfig> => {
       const stored = await this.#inner.put(config, checkpoint, metadata, newVersions);
-      await this.#afterWrite();
+      await this.#afterWrite?.();
       return stored;
     };
     if (run === undefined) return write();
-    await run.checkpoint(write);
+    await run.checkpoint(write, placeOf(config));
     const { thread_id, checkpoint_ns } = config.configurable as Readonly<Record<string, unknown>>;
     return { configurable: { thread_id, checkpoint_ns: checkpoint_ns ?? "", checkpoint_id: checkpoint.id } };
   }
@@ -166,9 +205,15 @@ class FollowingSaver extends BaseCheckpointSaver {
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {
     const write = async (): Promise<void> => {
       await this.#inner.putWrites(config, writes, taskId);
-      await this.#afterWrite();
+      await this.#afterWrite?.();
     };
-    await (this.#runOf(config)?.checkpoint(write) ?? write());
+    const run = this.#runOf(config);
+    if (run === undefined) return write();
+    // Errors, interrupts and the like are followed by no checkpoint.
+    const isResult = writes.every(([channel]) => !(channel in WRITES_IDX_MAP));
+    if (isResult && this.#afterWrite === undefined) return run.keepBack(write, placeOf(config));
+    run.release();
+    await run.checkpoint(write);
   }
 
   override async deleteThread(threadId: string): Promise<void> {
@@ -182,4 +227,10 @@ class FollowingSaver extends BaseCheckpointSaver {
   #runOf({ configurable }: RunnableConfig): Run | undefined {
     return this.#runs.get(runThreadOf(configurable?.["thread_id"]));
   }
+}
+
+/** Names a checkpoint of a thread, in whichever of its graphs. */
+function placeOf({ configurable = {} }: RunnableConfig): string {
+  const { thread_id, checkpoint_ns = "", checkpoint_id = "" } = configurable as Readonly<Record<string, string>>;
+  return JSON.stringify([thread_id, checkpoint_ns, checkpoint_id]);
 }
