@@ -172,6 +172,7 @@ it("refuses a file that isn't its own, and a database of a later version", async
     message: expect.stringContaining(path) as string,
   });
   path = join(directory, "later.db");
+  (await openSaver()).close();
   const database = new DatabaseSync(path);
   database.exec("PRAGMA user_version = 99");
   database.close();
