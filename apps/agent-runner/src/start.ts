@@ -79,7 +79,7 @@ export async function start(options: StartOptions): Promise<void> {
     if (shutdown.aborted) return;
     await reachTemporal(config, logger);
     if (shutdown.aborted) return;
-    const client = createClient({ endpoint: config.backend.endpoint, apiKey: config.backend.apiKey });
+    const client = createClient(config.backend);
     closers.push(() => client.close());
     const runnerId = `runner-${randomUUID()}`;
     await greet(config, { client, runnerId, ...options });

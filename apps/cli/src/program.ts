@@ -32,6 +32,9 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
     .command("run")
     .description("run stigmer-server in the foreground, until it is told to stop")
     .addOption(portOption())
+    .option("--host <address>", "the address to listen on, with MODE=cloud (default: all of them)")
+    .option("--tls-cert <file>", "the server's certificate chain (PEM), with MODE=cloud; read again when it changes")
+    .option("--tls-key <file>", "the private key of that certificate (PEM)")
     .action((options) =>
       run(
         import("./commands/server-run.ts").then((m) => m.serverRun),

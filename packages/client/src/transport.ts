@@ -10,6 +10,8 @@ import { withUnaryDeadline } from "./unary-deadline.ts";
 export interface TransportOptions {
   /** `host:port`, or a URL. Without a scheme: TLS when the port is 443, else plain text. */
   readonly endpoint: string;
+  /** The certificates (PEM) of the authorities that may vouch for the server. Default: those that Node trusts. */
+  readonly ca?: string;
   /** Sent as `authorization: Bearer <key>` with every call. */
   readonly apiKey: string;
   /** Milliseconds until a unary call is given up. Streams have no deadline. Default 30,000. */
@@ -26,12 +28,17 @@ export interface ClosableTransport {
 
 export function openTransport(options: TransportOptions): ClosableTransport {
   const baseUrl = toBaseUrl(options.endpoint);
-  const sessionManager = new Http2SessionManager(baseUrl, {
+  const keepAlive = {
     // A dead peer (a suspended laptop, a dropped NAT entry) is noticed within half a minute while a stream is open.
     pingIntervalMs: 20_000,
     pingTimeoutMs: 10_000,
     idleConnectionTimeoutMs: 15 * 60_000,
-  });
+  };
+  const sessionManager = new Http2SessionManager(
+    baseUrl,
+    keepAlive,
+    options.ca === undefined ? {} : { ca: options.ca },
+  );
   let closed = false;
   const transport = createGrpcTransport({
     baseUrl,

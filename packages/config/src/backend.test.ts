@@ -74,6 +74,10 @@ test.each([
   ["[::2]:1", false],
   ["example.com:443", false],
   ["localhost", false],
+  ["http://localhost:1", true],
+  ["https://127.0.0.1", true],
+  ["https://api.example.com", false],
+  ["https://localhost@example.com", false],
 ])("isLoopback(%s) is %s", (endpoint, expected) => {
   expect(isLoopback(endpoint)).toBe(expected);
 });
@@ -95,4 +99,46 @@ test("the command line's backend: local by default, another with its own key", (
     problems: [{ code: "missing-variable", variable: "STIGMER_API_KEY" }],
   });
   expect(readBackend({ STIGMER_BACKEND_ENDPOINT: "nonsense" }, { readLocalKey }).ok).toBe(false);
+});
+
+test.each([
+  ["s.example.com:443", true],
+  ["s.example.com:8443", false],
+  ["https://s.example.com:8443", true],
+  ["https://s.example.com", true],
+  ["https://s.example.com/", true],
+  ["http://s.example.com:443", false],
+])("%s is spoken to over TLS: %s", (endpoint, tls) => {
+  const result = readBackend({ STIGMER_BACKEND_ENDPOINT: endpoint, STIGMER_API_KEY: "k" });
+  expect(result).toMatchObject({ ok: true, backend: { endpoint: endpoint.replace(/\/$/, ""), tls } });
+});
+
+test.each(["https://", "http://s.example.com", "ftp://s.example.com:1", "https://s.example.com/x", "https://a@b:1"])(
+  "%s is no endpoint",
+  (endpoint) => {
+    const result = readBackend({ STIGMER_BACKEND_ENDPOINT: endpoint, STIGMER_API_KEY: "k" });
+    expect(result).toMatchObject({ ok: false, problems: [{ variable: "STIGMER_BACKEND_ENDPOINT" }] });
+  },
+);
+
+test("a private authority's certificates are read, and what is wrong with their file is told", () => {
+  const file = join(home, "ca.pem");
+  const read = () =>
+    readBackend({ STIGMER_BACKEND_ENDPOINT: "https://s:1", STIGMER_API_KEY: "k", STIGMER_TLS_CA_FILE: file });
+  const problem = (what: string) => ({
+    ok: false,
+    problems: [
+      {
+        code: "bad-file",
+        path: file,
+        message: `${file} ${what}: STIGMER_TLS_CA_FILE names the certificates of who vouches for the server`,
+      },
+    ],
+  });
+  expect(read()).toEqual(problem("can't be read (ENOENT)"));
+  writeFileSync(file, "nothing");
+  expect(read()).toEqual(problem("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"));
+  const ca = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+  writeFileSync(file, ca);
+  expect(read()).toMatchObject({ ok: true, backend: { ca, tls: true } });
 });

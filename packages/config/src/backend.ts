@@ -1,17 +1,19 @@
 import { readFileSync } from "node:fs";
 import { BlockList, isIP } from "node:net";
 import type { Environment } from "./environment.ts";
-import { splitAddress } from "./formats.ts";
+import { splitEndpoint } from "./formats.ts";
 import { type Homes, resolveHome } from "./home.ts";
 import { type ConfigProblem, missing } from "./problems.ts";
 import { readVariables } from "./read-variables.ts";
 
 /** The Stigmer server that a process talks to, and the key it shows. */
 export interface Backend {
-  /** `host:port`. */
+  /** `host:port`, or `https://host:port`. */
   readonly endpoint: string;
   readonly tls: boolean;
   readonly apiKey: string;
+  /** The certificates (PEM) of who may vouch for the server. Absent: those that Node trusts. */
+  readonly ca?: string;
 }
 
 /** Returns the key in the file, or undefined when there is no such file. */
@@ -24,6 +26,8 @@ export type BackendResult =
 export interface ResolveBackendOptions {
   readonly homes: Homes;
   readonly readLocalKey?: ReadLocalKey;
+  /** `STIGMER_TLS_CA_FILE`. */
+  readonly caFile?: string;
 }
 
 /** What older local clients send. The server takes it only when told to. */
@@ -39,10 +43,11 @@ export function readBackend(
 ): BackendResult {
   const result = readVariables(env, { mode: "local", reader: "client", home: options.home });
   if (!result.ok) return result;
-  const { STIGMER_BACKEND_ENDPOINT: endpoint, STIGMER_API_KEY: apiKey } = result.values;
+  const { STIGMER_BACKEND_ENDPOINT: endpoint, STIGMER_API_KEY: apiKey, STIGMER_TLS_CA_FILE: caFile } = result.values;
   return resolveLocalBackend(endpoint, apiKey, {
     homes: resolveHome(env, options),
     readLocalKey: options.readLocalKey,
+    caFile,
   });
 }
 
@@ -53,22 +58,38 @@ export function readBackend(
 export function resolveLocalBackend(
   endpoint: string,
   apiKey: string | undefined,
-  { homes, readLocalKey = readKeyFile }: ResolveBackendOptions,
+  { homes, readLocalKey = readKeyFile, caFile }: ResolveBackendOptions,
 ): BackendResult {
   if (apiKey === undefined && !isLoopback(endpoint)) return { ok: false, problems: [missing("STIGMER_API_KEY")] };
   const isUnset = apiKey === undefined || (apiKey === dummyLocalKey && isLoopback(endpoint));
-  if (!isUnset) return { ok: true, backend: backendOf(endpoint, apiKey) };
+  if (!isUnset) return backendOf(endpoint, apiKey, caFile);
   try {
-    return { ok: true, backend: backendOf(endpoint, readLocalKey(homes.localKeyFile)?.trim() || dummyLocalKey) };
+    return backendOf(endpoint, readLocalKey(homes.localKeyFile)?.trim() || dummyLocalKey, caFile);
   } catch (error) {
-    const reason = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
-    const message = `${homes.localKeyFile} can't be read (${reason}): make it readable for this user, or set STIGMER_API_KEY`;
+    const message = `${homes.localKeyFile} can't be read (${reasonOf(error)}): make it readable for this user, or set STIGMER_API_KEY`;
     return { ok: false, problems: [{ code: "bad-file", path: homes.localKeyFile, message }] };
   }
 }
 
-export function backendOf(endpoint: string, apiKey: string): Backend {
-  return { endpoint, tls: endpoint.endsWith(":443"), apiKey };
+export function backendOf(endpoint: string, apiKey: string, caFile: string | undefined): BackendResult {
+  const backend = { endpoint, tls: splitEndpoint(endpoint)?.tls ?? false, apiKey };
+  if (caFile === undefined) return { ok: true, backend };
+  try {
+    const ca = readFileSync(caFile, "utf8");
+    if (ca.includes("-----BEGIN CERTIFICATE-----")) return { ok: true, backend: { ...backend, ca } };
+    return badCaFile(caFile, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
+  } catch (error) {
+    return badCaFile(caFile, `can't be read (${reasonOf(error)})`);
+  }
+}
+
+function badCaFile(path: string, what: string): BackendResult {
+  const message = `${path} ${what}: STIGMER_TLS_CA_FILE names the certificates of who vouches for the server`;
+  return { ok: false, problems: [{ code: "bad-file", path, message }] };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
 }
 
 const loopback = new BlockList();
@@ -77,7 +98,7 @@ loopback.addAddress("::1", "ipv6");
 
 /** Whether an endpoint can only be on this machine. */
 export function isLoopback(endpoint: string): boolean {
-  const host = splitAddress(endpoint)?.host.toLowerCase() ?? "";
+  const host = splitEndpoint(endpoint)?.host.toLowerCase() ?? "";
   const family = isIP(host);
   return family === 0
     ? host === "localhost" || host.endsWith(".localhost")

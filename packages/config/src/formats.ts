@@ -16,6 +16,8 @@ export type Format =
   | { readonly type: "integer"; readonly min: number; readonly max?: number }
   | { readonly type: "number"; readonly min: number; readonly max: number }
   | { readonly type: "address"; readonly example: string }
+  /** An address, or the URL of one: without a path. */
+  | { readonly type: "endpoint"; readonly example: string }
   | { readonly type: "url"; readonly example: string }
   /** `~/` stands for the user's home folder. Otherwise kept as written. */
   | { readonly type: "path" }
@@ -85,6 +87,8 @@ export function describeFormat(format: Format, mode?: Mode): string {
       return `a number from ${format.min} to ${format.max}`;
     case "address":
       return `host:port without a scheme, for example ${format.example}`;
+    case "endpoint":
+      return `host:port or https://host:port, for example ${format.example}`;
     case "url":
       return `an http:// or https:// URL, for example ${format.example}`;
     case "path":
@@ -129,6 +133,8 @@ export function schemaOf(format: Format, context: FormatContext): z.ZodType<unkn
         .pipe(z.number().min(format.min).max(format.max));
     case "address":
       return trimmed.refine(isAddress);
+    case "endpoint":
+      return trimmed.transform((text) => text.replace(/\/$/, "")).refine((text) => splitEndpoint(text) !== undefined);
     case "url":
       return trimmed.pipe(z.url({ protocol: /^https?$/ }));
     case "path":
@@ -152,6 +158,14 @@ export function splitAddress(address: string): { host: string; port: number } | 
   const port = Number(digits);
   if (port < 1 || port > 65_535 || (v6 !== undefined && isIP(v6) !== 6)) return undefined;
   return { host: v6 ?? name ?? "", port };
+}
+
+/** The same of an endpoint, which may have a scheme, and with `https` no port. */
+export function splitEndpoint(endpoint: string): { host: string; port: number; tls: boolean } | undefined {
+  const [, scheme, rest = ""] = /^(https?:\/\/)?(.*)$/.exec(endpoint) ?? [];
+  const isWhole = scheme !== "https://" || /:\d+$/.test(rest);
+  const address = splitAddress(isWhole ? rest : `${rest}:443`);
+  return address && { ...address, tls: scheme === "https://" || (scheme === undefined && address.port === 443) };
 }
 
 /** Replaces a leading `~` by `home`. */

@@ -150,8 +150,8 @@ test.each([
   [
     "local",
     "STIGMER_BACKEND_ENDPOINT",
-    "https://api.example.com",
-    "host:port without a scheme, for example localhost:50051",
+    "https://api.example.com/v1",
+    "host:port or https://host:port, for example localhost:50051",
   ],
   ["local", "TEMPORAL_SERVICE_ADDRESS", "temporal", "host:port without a scheme, for example localhost:7233"],
   ["local", "TEMPORAL_MAX_CONCURRENCY", "1.5", "a whole number, at least 1"],

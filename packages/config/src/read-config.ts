@@ -112,6 +112,7 @@ function readLocalConfig(env: Environment, options: ReadConfigOptions): ConfigRe
   const backend = resolveLocalBackend(values.STIGMER_BACKEND_ENDPOINT, values.STIGMER_API_KEY, {
     homes,
     readLocalKey: options.readLocalKey,
+    caFile: values.STIGMER_TLS_CA_FILE,
   });
   if (!backend.ok) return backend;
   const sandboxRootDir = given(env, "SANDBOX_ROOT_DIR") === undefined ? undefined : values.SANDBOX_ROOT_DIR;
@@ -136,6 +137,8 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
   const result = readVariables(env, { mode: "cloud", reader: "runner", home: options.home });
   if (!result.ok) return result;
   const { values } = result;
+  const backend = backendOf(values.STIGMER_BACKEND_ENDPOINT, values.STIGMER_API_KEY, values.STIGMER_TLS_CA_FILE);
+  if (!backend.ok) return backend;
   const { DAYTONA_API_KEY: apiKey, DAYTONA_API_URL: apiUrl, DAYTONA_TARGET: target } = values;
   return {
     ok: true,
@@ -145,7 +148,7 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       ...sharedBy(values, resolveHome(env, options)),
       ...healthOf("::", values.STIGMER_RUNNER_HEALTH_PORT),
       ...metricsOf("::", values.STIGMER_METRICS_PORT),
-      backend: backendOf(values.STIGMER_BACKEND_ENDPOINT, values.STIGMER_API_KEY),
+      backend: backend.backend,
       engine: cloudEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL,
       redis: redisOf(values),

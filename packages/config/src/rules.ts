@@ -89,6 +89,16 @@ const rules: readonly Rule[] = [
     },
   },
   {
+    readers: ["server"],
+    mode: "cloud",
+    check: (text) => together(text, "STIGMER_TLS_CERT_FILE", "STIGMER_TLS_KEY_FILE"),
+  },
+  {
+    readers: ["server"],
+    mode: "cloud",
+    check: (text) => together(text, "STIGMER_TLS_KEY_FILE", "STIGMER_TLS_CERT_FILE"),
+  },
+  {
     readers: ["runner", "client"],
     mode: "both",
     check: (text) => {

@@ -155,3 +155,17 @@ test("wrong values", () => {
   ]);
   expect(problems({ MODE: "both" })).toEqual(['MODE is "both": expected local or cloud']);
 });
+
+test("where a cloud server listens, and with which certificate; both files or none", () => {
+  expect(readServerConfig(cloudEnv, { home })).toMatchObject({ config: { host: "0.0.0.0" } });
+  const tls = { STIGMER_TLS_CERT_FILE: "/etc/tls/tls.crt", STIGMER_TLS_KEY_FILE: "/etc/tls/tls.key" };
+  expect(readServerConfig({ ...cloudEnv, ...tls, STIGMER_LISTEN_HOST: "::" }, { home })).toMatchObject({
+    config: { host: "::", tls: { certFile: "/etc/tls/tls.crt", keyFile: "/etc/tls/tls.key" } },
+  });
+  for (const [name, other] of [
+    ["STIGMER_TLS_CERT_FILE", "STIGMER_TLS_KEY_FILE"],
+    ["STIGMER_TLS_KEY_FILE", "STIGMER_TLS_CERT_FILE"],
+  ] as const) {
+    expect(problems({ ...cloudEnv, [name]: "/x" })).toEqual([`Missing required environment variable: ${other}`]);
+  }
+});

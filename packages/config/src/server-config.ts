@@ -64,6 +64,10 @@ export interface CloudServerConfig extends SharedServerConfig {
   readonly encryption: { readonly type: "key"; readonly key: Uint8Array };
   readonly redis: RedisConfig;
   readonly limits: OrganizationLimits;
+  /** The address to listen on. */
+  readonly host: string;
+  /** Absent: the server speaks plain text. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
   /** Whose tokens are accepted beside API keys. */
   readonly oidc?: OidcConfig;
 }
@@ -117,6 +121,7 @@ function readCloud(env: Environment, homes: Homes, home: string | undefined): Se
   if (!result.ok) return result;
   const { values } = result;
   const { STIGMER_OIDC_ISSUER: issuer, STIGMER_OIDC_AUDIENCE: audience } = values;
+  const { STIGMER_TLS_CERT_FILE: certFile, STIGMER_TLS_KEY_FILE: keyFile } = values;
   const { STIGMER_OIDC_ORG_CLAIM: orgClaim, STIGMER_OIDC_ROLE_CLAIM: roleClaim } = values;
   return {
     ok: true,
@@ -130,6 +135,8 @@ function readCloud(env: Environment, homes: Homes, home: string | undefined): Se
       encryption: { type: "key", key: values.STIGMER_ENCRYPTION_KEY },
       redis: redisOf(values),
       limits: limitsOf(values),
+      host: values.STIGMER_LISTEN_HOST,
+      ...(certFile && keyFile && { tls: { certFile, keyFile } }),
       ...(issuer && audience && { oidc: { issuer, audience, orgClaim, roleClaim } }),
     },
   };

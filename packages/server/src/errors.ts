@@ -10,6 +10,7 @@ export type ServerErrorCode =
   | "wrong-key"
   | "bad-origin"
   | "bad-limit"
+  | "bad-certificate"
   | "engine-unavailable"
   | "fanout-unavailable";
 

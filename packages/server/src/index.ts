@@ -9,6 +9,7 @@ export type {
   RedisFanoutChoice,
 } from "./fanout/open-fanout.ts";
 export type { Authenticator, Principal } from "./interceptors/principal.ts";
+export type { TlsFiles } from "./http/certificate.ts";
 export type { OidcOptions } from "./auth/oidc.ts";
 export type { PrincipalRole } from "./interceptors/role.ts";
 export type { OrganizationLimits } from "./limits/organization-limits.ts";

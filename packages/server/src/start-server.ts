@@ -19,6 +19,7 @@ import { announceRuns } from "./fanout/announce-runs.ts";
 import type { Fanout } from "./fanout/fanout.ts";
 import { type FanoutChoice, openFanout } from "./fanout/open-fanout.ts";
 import { connectHandler } from "./http/connect-handler.ts";
+import { openCertificate, type OpenCertificate, type TlsFiles } from "./http/certificate.ts";
 import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
@@ -71,6 +72,8 @@ export interface StartServerOptions {
   readonly store?: StoreChoice;
   /** The address to listen on, in cloud mode. Default 127.0.0.1, which local mode never leaves. */
   readonly host?: string;
+  /** What the server shows clients of, in cloud mode; read again when it changes. Default: it speaks plain text. */
+  readonly tls?: TlsFiles;
   /** 0 takes any free port. Default 50051. */
   readonly port?: number;
   /** Who else than API keys tells callers by their bearer tokens; asked in this order, after the keys. Default none. */
@@ -107,7 +110,7 @@ export interface StartServerOptions {
 /** A server that takes calls. */
 export interface RunningServer {
   readonly port: number;
-  /** `<host>:<port>`, as clients of this machine want it. */
+  /** `<host>:<port>`, over TLS `https://<host>:<port>`, as clients of this machine want it. */
   readonly endpoint: string;
   /** The content of `local.key`. Empty in cloud mode, which has no such key. */
   readonly apiKey: string;
@@ -139,6 +142,8 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   const apiKey = mode === "local" ? (await loadOrCreateKeyFile(localKeyFile)).toString("base64url") : "";
   const lost = Promise.withResolvers<void>();
   const logger = options.logger ?? silentLogger;
+  const files = mode === "cloud" ? options.tls : undefined;
+  const certificate = files && (await openCertificate({ files, logger }));
   const fanout = await openFanout(options.fanout ?? { type: "in-process" }, logger);
   // The embedded engine knows in its own process who works on what: it shares with nobody.
   const shares = fanout.shared && options.engine?.type === "temporal";
@@ -151,7 +156,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
     const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
     const keyPlace = options.encryptionKey ? "STIGMER_ENCRYPTION_KEY" : join(dataDir, keyFile.name);
-    const made = { origins, dataDir, encryptionKey, keyPlace, apiKey, store, fanout };
+    const made = { origins, dataDir, encryptionKey, keyPlace, apiKey, certificate, store, fanout };
     const server = await openServer({ ...options, mode, ...made });
     const closed = Promise.withResolvers<string | undefined>();
     let closing: Promise<void> | undefined;
@@ -182,11 +187,22 @@ interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout" 
   /** Where that is from, for people. */
   readonly keyPlace: string;
   readonly apiKey: string;
+  readonly certificate: OpenCertificate | undefined;
 }
 
 /** The server over a store that is its own; it closes the store when it is closed itself. */
 async function openServer(options: OpenServerOptions): Promise<Omit<RunningServer, "closed">> {
-  const { apiKey, dataDir, fanout, mode, origins, port = 50_051, taskQueue, logger = silentLogger } = options;
+  const {
+    apiKey,
+    certificate,
+    dataDir,
+    fanout,
+    mode,
+    origins,
+    port = 50_051,
+    taskQueue,
+    logger = silentLogger,
+  } = options;
   const secrets = createSecrets(options.encryptionKey);
   await requireSameKey(options.store.settings, options.encryptionKey, options.keyPlace);
   const { meters } = options;
@@ -243,7 +259,14 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     // Names of a service are its own; there a key alone opens anything, and no browser sends one by itself.
     const guarded = mode === "local" ? refuseForeign(shared, { allowedOrigins: origins }) : shared;
     const host = mode === "cloud" && options.host !== undefined ? options.host : LOOPBACK;
-    listener = await listen({ host, port, handler: guarded });
+    listener = await listen({ host, port, handler: guarded, certificate: certificate?.present });
+    certificate?.keepFresh((next) => listener.renew(next));
+    if (!certificate && !isLoopback(host)) {
+      logger.warn(
+        { host },
+        "keys and answers travel in plain text: give the server a certificate, or put what ends TLS in front",
+      );
+    }
   } catch (error) {
     await retention?.close();
     await engine.close();
@@ -252,7 +275,13 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   logger.info({ port: listener.port, dataDir }, "stigmer-server is ready");
   const stopWatching = meters && describeServer(meters, { metrics, executions: store.executions });
 
-  return { port: listener.port, endpoint: endpointOf(listener), apiKey, metrics, close };
+  return {
+    port: listener.port,
+    endpoint: certificate ? `https://${endpointOf(listener)}` : endpointOf(listener),
+    apiKey,
+    metrics,
+    close,
+  };
 
   async function metrics(): Promise<ServerMetrics> {
     const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
@@ -267,6 +296,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   async function close(): Promise<void> {
     stopWatching?.();
     health.drain();
+    certificate?.[Symbol.dispose]();
     runs.close();
     await retention?.close();
     await engine.close();
@@ -283,6 +313,10 @@ function limited(authenticated: RequestGate, limits: OrganizationLimits = {}): R
   const clock = (): number => performance.now();
   const allowance = createCallAllowance({ callsPerSecond, callBurst, clock });
   return limitCalls({ authenticated, allowance, callsPerSecond, clock });
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 /** What listens on all addresses is called by one that every machine has. */

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   ConfigError,
   type LocalServerConfig,
@@ -28,6 +28,11 @@ import { readVersion } from "../version.ts";
 export interface ServerRunOptions {
   /** 0 takes any free one. Default: `STIGMER_PORT`, else 50051. */
   readonly port?: number;
+  /** The address to listen on. Default: `STIGMER_LISTEN_HOST`, else all of them. */
+  readonly host?: string;
+  /** PEM files. Default: `STIGMER_TLS_CERT_FILE` and `STIGMER_TLS_KEY_FILE`. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
 }
 
 /** Runs stigmer-server in this process until SIGTERM, Ctrl-C, or the end of the daemon that started it. */
@@ -71,9 +76,15 @@ async function start(
 ): Promise<RunningServer> {
   const env = { ...io.env, ...(await readSecretsPipe(io.env)) };
   // Cloud mode is the config's default; a server that a person starts by hand here is theirs.
-  const result = readServerConfig({ ...env, MODE: env["MODE"] || "local" });
+  const result = readServerConfig({ ...env, ...flagsAsVariables(options, io.cwd), MODE: env["MODE"] || "local" });
   if (!result.ok) throw new ConfigError(result.problems);
   const { config } = result;
+  const { host, tlsCert, tlsKey } = options;
+  if (config.isLocalMode && (host ?? tlsCert ?? tlsKey) !== undefined) {
+    const text =
+      "A server of local mode listens on 127.0.0.1 alone, without TLS: --host, --tls-cert and --tls-key are for MODE=cloud.";
+    throw new CliError("usage", text);
+  }
   const { serviceName = "stigmer-server", ...where } = config.traces;
   const logger = createJsonLogger(io.stderr, config.logLevel);
   const onError = (err: unknown): void => logger.warn({ err }, "spans were lost");
@@ -94,6 +105,15 @@ async function start(
   );
 }
 
+/** A flag goes before its variable, and is checked as it. */
+function flagsAsVariables({ host, tlsCert, tlsKey }: ServerRunOptions, cwd: string): Readonly<Record<string, string>> {
+  return {
+    ...(host !== undefined && { STIGMER_LISTEN_HOST: host }),
+    ...(tlsCert !== undefined && { STIGMER_TLS_CERT_FILE: resolve(cwd, tlsCert) }),
+    ...(tlsKey !== undefined && { STIGMER_TLS_KEY_FILE: resolve(cwd, tlsKey) }),
+  };
+}
+
 function optionsOf(config: ServerConfig): StartServerOptions {
   const { homes, mode, allowedOrigins, retentionDays, runnerTaskQueue: taskQueue } = config;
   const engine = engineOf(config);
@@ -101,8 +121,8 @@ function optionsOf(config: ServerConfig): StartServerOptions {
   const encryptionKey = config.encryption.type === "key" ? { encryptionKey: config.encryption.key } : {};
   if (!config.isLocalMode) {
     // Nothing of it is on this machine: servers come and go.
-    const { database: store, redis, limits, oidc } = config;
-    return { ...shared, ...encryptionKey, store, fanout: { type: "redis", ...redis }, limits, oidc };
+    const { database: store, redis, limits, oidc, host, tls } = config;
+    return { ...shared, ...encryptionKey, store, fanout: { type: "redis", ...redis }, limits, oidc, host, tls };
   }
   const store = storeOf(config);
   for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);

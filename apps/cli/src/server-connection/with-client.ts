@@ -11,8 +11,8 @@ export interface Connection {
 
 /** Runs `body` with the server that the environment names, else the local one, and closes the connection after it. */
 export async function withClient<T>(io: CommandIo, body: (connection: Connection) => Promise<T>): Promise<T> {
-  const { endpoint, apiKey } = await chooseBackend(io);
-  const client = createClient({ endpoint, apiKey });
+  const { endpoint, apiKey, ca } = await chooseBackend(io);
+  const client = createClient({ endpoint, apiKey, ca });
   try {
     return await body({ client, endpoint });
   } catch (error) {

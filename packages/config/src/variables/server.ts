@@ -1,9 +1,9 @@
 export const serverVariables = {
   STIGMER_BACKEND_ENDPOINT: {
     group: "Server",
-    meaning: "The Stigmer server to talk to. Spoken over TLS when it ends in `:443`.",
+    meaning: "The Stigmer server to talk to. Spoken over TLS when it begins with `https://` or ends in `:443`.",
     readers: ["runner", "client"],
-    format: { type: "address", example: "localhost:50051" },
+    format: { type: "endpoint", example: "localhost:50051" },
     local: { use: "default", value: "localhost:50051" },
     cloud: { use: "required" },
     secret: false,
@@ -20,6 +20,44 @@ export const serverVariables = {
     },
     cloud: { use: "required" },
     secret: true,
+  },
+  STIGMER_TLS_CA_FILE: {
+    group: "Server",
+    meaning:
+      "The certificates (PEM) of the authorities that may vouch for the server, instead of those that this machine trusts: for a server with a certificate of a private authority.",
+    readers: ["runner", "client"],
+    format: { type: "path" },
+    local: { use: "optional", unset: "the authorities that Node trusts" },
+    cloud: { use: "optional", unset: "the authorities that Node trusts" },
+    secret: false,
+  },
+  STIGMER_LISTEN_HOST: {
+    group: "Server",
+    meaning: "The address the server listens on. In local mode it is always 127.0.0.1.",
+    readers: ["server"],
+    format: { type: "text" },
+    local: { use: "ignored" },
+    cloud: { use: "default", value: "0.0.0.0" },
+    secret: false,
+  },
+  STIGMER_TLS_CERT_FILE: {
+    group: "Server",
+    meaning:
+      "The server's certificate and those that lead to its root (PEM), read again when the file changes. Set together with the key.",
+    readers: ["server"],
+    format: { type: "path" },
+    local: { use: "ignored" },
+    cloud: { use: "optional", unset: "plain text: something in front of the server has to end TLS" },
+    secret: false,
+  },
+  STIGMER_TLS_KEY_FILE: {
+    group: "Server",
+    meaning: "The private key of that certificate (PEM, without a passphrase).",
+    readers: ["server"],
+    format: { type: "path" },
+    local: { use: "ignored" },
+    cloud: { use: "optional", unset: "plain text" },
+    secret: false,
   },
   STIGMER_PORT: {
     group: "Server",
