@@ -44,6 +44,8 @@ export interface RunnerClient {
   beginToolCall(input: BeginToolCallInput, signal?: AbortSignal): Promise<BeginToolCallResponse["outcome"]>;
   /** Writes the result of a call that was begun. Throws `failed-precondition` when the fence is not the present one. */
   finishToolCall(input: FinishToolCallInput, signal?: AbortSignal): Promise<void>;
+  /** The conversation thread of a session that has a run in work, made on first use. Throws `not-found` for any other. */
+  ensureThread(sessionId: string, signal?: AbortSignal): Promise<string>;
 }
 
 export function createRunnerClient(transport: Transport): RunnerClient {
@@ -62,6 +64,11 @@ export function createRunnerClient(transport: Transport): RunnerClient {
       call(describeCall(input), async () => {
         const request = { ...input, executionId: requireId("execution_id", input.executionId) };
         await runner.finishToolCall(request, { signal });
+      }),
+    ensureThread: (sessionId, signal) =>
+      call(`session ${sessionId}`, async () => {
+        const request = { sessionId: requireId("session_id", sessionId) };
+        return (await runner.ensureThread(request, { signal })).threadId;
       }),
   };
 }

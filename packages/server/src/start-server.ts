@@ -24,10 +24,12 @@ import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
 import { shareWithOrigins } from "./http/share-with-origins.ts";
+import { authorize } from "./interceptors/authorize.ts";
 import {
   apiKeyAuthenticator,
   authenticate,
   type Authenticator,
+  inOrder,
   firstOf,
   localAuthenticator,
   principalOf,
@@ -237,7 +239,9 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     ...(options.oidc && mode === "cloud" ? [await openOidc(options.oidc, logger)] : []),
     ...(options.authenticators ?? []),
   );
-  const gate = reportGateErrors(limited(authenticate(authenticator), options.limits), logger);
+  const services = new Set(API_SERVICES.map(({ typeName }) => typeName));
+  const known = limited(authenticate(authenticator), options.limits);
+  const gate = reportGateErrors(inOrder(known, authorize({ store, mode, services })), logger);
   const counts = meters && createCallCounts(meters);
   const handler = connectHandler({
     routes,

@@ -1,14 +1,13 @@
-import type { ExecutionRecord } from "../store/execution-store.ts";
-import type { PageQuery } from "../store/resource-store.ts";
+import type { PagePosition, PageQuery } from "../store/resource-store.ts";
 
 const PAGE = 50;
 
 /** A list page by page, as far as it is read. */
-export async function* pagesOf(
-  read: (query: PageQuery) => Promise<ExecutionRecord[]>,
+export async function* pagesOf<T extends PagePosition>(
+  read: (query: PageQuery) => Promise<T[]>,
   limit: number = Infinity,
-): AsyncGenerator<ExecutionRecord[], undefined> {
-  let after: ExecutionRecord | undefined;
+): AsyncGenerator<T[], undefined> {
+  let after: T | undefined;
   for (let left = limit; left > 0;) {
     const size = Math.min(PAGE, left);
     const page = await read({ limit: size, after });

@@ -62,8 +62,11 @@ export interface FanoutMetrics {
 export interface RunStatuses {
   /** Applies a runner's change, exactly once. Answers the revision after it. */
   patch(patch: StatusPatch): Promise<number>;
-  /** Merges the whole status that an older runner reports; also into a run that has ended, whose phase stays. */
-  merge(executionId: string, status: AgentExecutionStatus): Promise<void>;
+  /**
+   * Merges the whole status that an older runner reports; also into a run that has ended, whose phase stays. With a `fence` only
+   * while that is the run's.
+   */
+  merge(executionId: string, status: AgentExecutionStatus, fence?: number): Promise<void>;
   /**
    * A run's task has ended with this status, from the runner that held `fence` (undefined: nobody holds it any more).
    * Only phase, error, times and usage are looked at. Applied unless the run has ended already; a status that is not terminal
@@ -158,10 +161,10 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       if (delta.changes.some(movesRun)) await settle(executionId);
       return outcome.revision;
     },
-    merge: async (executionId, status) => {
+    merge: async (executionId, status, fence) => {
       const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "merged", value: reported(status) } }] });
-      const outcome = await change(executionId, (current) => ({ delta, amends: isTerminal(current.phase) }));
-      if (outcome.kind !== "appended") throw refusalError({ executionId, fence: 0 }, outcome);
+      const outcome = await change(executionId, (current) => ({ delta, fence, amends: isTerminal(current.phase) }));
+      if (outcome.kind !== "appended") throw refusalError({ executionId, fence: fence ?? 0 }, outcome);
       await settle(executionId);
     },
     finish: (executionId, fence, status) => end(executionId, { fence, ...outcomeOf(status) }),

@@ -19,6 +19,16 @@ export interface Principal {
   readonly role: PrincipalRole;
   /** Until when what the caller shows is good, in milliseconds since 1970. Undefined: until it is taken back. */
   readonly expiresAt?: number;
+  /** Of a runner: the run that the call is made for, which it holds. */
+  readonly holds?: HeldRun;
+}
+
+/** A run in the hands of a runner. */
+export interface HeldRun {
+  readonly executionId: string;
+  readonly fence: number;
+  readonly org: string;
+  readonly sessionId: string;
 }
 
 /**
@@ -32,6 +42,10 @@ export const LOCAL_OWNER: Principal = { id: "local", org: "local", role: "owner"
 
 const principalKey: ContextKey<Principal | undefined> = createContextKey<Principal | undefined>(undefined, {
   description: "the call's principal",
+});
+
+const boundKey: ContextKey<Principal | undefined> = createContextKey<Principal | undefined>(undefined, {
+  description: "the call's principal as it may act in this call",
 });
 
 /** Services that answer without a key: they tell nothing about what is stored. */
@@ -58,7 +72,7 @@ export function authenticate(authenticator: Authenticator): RequestGate {
     }
     const principal = await authenticator(token);
     if (!principal) throw new ConnectError("the API key is not valid for this server", Code.Unauthenticated);
-    values.set(principalKey, principal);
+    authenticated(values, principal);
   };
 }
 
@@ -67,14 +81,31 @@ export function bearerOf(header: Headers): string | undefined {
   return /^bearer (.+)$/i.exec(header.get("authorization") ?? "")?.[1];
 }
 
-/** The caller, where the call needs one. */
+/** From now on the call is this caller's. */
+export function authenticated(values: ContextValues, caller: Principal): void {
+  values.set(principalKey, caller);
+}
+
+/** Gates one behind the other: the first refusal counts. */
+export function inOrder(...gates: readonly RequestGate[]): RequestGate {
+  return async (context) => {
+    for (const gate of gates) await gate(context);
+  };
+}
+
+/** Who made the call, before it is known for what; undefined when nobody had to say who they are. */
 export function callerOf(values: ContextValues): Principal | undefined {
   return values.get(principalKey);
 }
 
-/** The caller of the request being handled. */
+/** Narrows what the caller may do in this call. */
+export function bindPrincipal(values: ContextValues, principal: Principal): void {
+  values.set(boundKey, principal);
+}
+
+/** The caller of the request being handled, as it may act in it. */
 export function principalOf(context: Pick<HandlerContext, "values">): Principal {
-  const principal = callerOf(context.values);
+  const principal = context.values.get(boundKey) ?? callerOf(context.values);
   if (!principal) throw new ConnectError("the call was not authenticated", Code.Unauthenticated);
   return principal;
 }
@@ -134,12 +165,12 @@ export function apiKeyAuthenticator<K extends StoredApiKey>(book: ApiKeyBook<K>,
   };
 }
 
-/** Asks one after the other. */
+/** Asks one after the other. A runner is of no organisation, wherever its key was made. */
 export function firstOf(...authenticators: readonly Authenticator[]): Authenticator {
   return async (token) => {
     for (const authenticator of authenticators) {
       const principal = await authenticator(token);
-      if (principal) return principal;
+      if (principal) return principal.role === "runner" ? { ...principal, org: "" } : principal;
     }
     return undefined;
   };

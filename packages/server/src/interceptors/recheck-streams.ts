@@ -5,14 +5,14 @@ export interface RecheckStreamsOptions {
   readonly authenticator: Authenticator;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
-  /** How often a stream's caller is looked at again, in milliseconds. Default 1 minute. */
+  /** How often a stream's caller is looked at again, in milliseconds. Default 3 s. */
   readonly everyMs?: number;
 }
 
-const EVERY_MS = 60_000;
+const EVERY_MS = 3_000;
 
 /**
- * A stream may outlive what opened it. So its caller is looked at again every minute, and when its key or token ends: a stream of
+ * A stream may outlive what opened it. So its caller is looked at again every three seconds, and when its key or token ends: a stream of
  * one that has expired, was taken back, or opens something else now ends with UNAUTHENTICATED. As long as nobody can say
  * (the store or the issuer is away) it goes on, up to the end that is known.
  */

@@ -6,8 +6,6 @@ export interface Owner {
   readonly org: string;
   readonly ownerScope: number;
   readonly slug?: string;
-  /** As `ResourceRecord.parentId`; undefined before the resource is made. */
-  readonly parentId?: string;
 }
 
 /**
@@ -50,17 +48,19 @@ export function createAccess(mode: "local" | "cloud"): Access {
   };
 }
 
-/** The same for organisations themselves: a caller has its own, and those that it made (which is what they belong to). */
+/**
+ * The same for organisations themselves: in cloud mode a caller has its own, and no other. Whose name it is was decided when the
+ * first key was made for it, or by who signs tokens; so nobody can take the name of another one by being first.
+ */
 export function createOrganizationAccess(mode: "local" | "cloud"): Access {
   if (mode === "local") return everything;
-  const isOwn = (principal: Principal, { slug, parentId }: Owner): boolean =>
-    slug === principal.org || parentId === principal.id;
+  const isOwn = (principal: Principal, { slug }: Owner): boolean => slug === principal.org;
   return {
     canRead: isOwn,
     requireWrite: (principal, owner) => {
-      // Anyone may make one.
-      if (owner.parentId === undefined || isOwn(principal, owner)) return;
-      throw new ConnectError(`organization ${owner.slug}: this key belongs to ${principal.org}`, Code.PermissionDenied);
+      if (isOwn(principal, owner)) return;
+      const text = `organization ${owner.slug}: this key belongs to ${principal.org}; another organization begins with its first key: stigmer server create-key --org ${owner.slug}`;
+      throw new ConnectError(text, Code.PermissionDenied);
     },
     // They stand beside each other, not in one another.
     listedOrg: () => undefined,

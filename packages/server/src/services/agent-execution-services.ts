@@ -1,5 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import {
   AgentExecutionCommandController,
   type AgentExecutionList,
@@ -15,11 +15,14 @@ import {
 import { readTraceparent, traceparentHere } from "@stigmer/telemetry";
 import { assembleExecution, summarizeExecution } from "../executions/read-execution.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
+import { boundTo } from "../interceptors/authorize.ts";
+import type { Principal } from "../interceptors/principal.ts";
 import type { ExecutionFilter, ExecutionRecord } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import type { AgentExecutions } from "./agent-executions.ts";
 import type { Call, CallOf } from "./call.ts";
+import type { ImplicitClaim } from "./implicit-claims.ts";
 import type { LargeCounts } from "./large-counts.ts";
 import { type PagedList, readBoundPage } from "./page-tokens.ts";
 import { MAX_PAGE_BYTES, type PageRequest, pagesOf, pageTokenAfter, readPage } from "./pages.ts";
@@ -32,6 +35,7 @@ export interface AgentExecutionServicesOptions {
   readonly access: Access;
   readonly callOf: CallOf;
   readonly counts: LargeCounts;
+  readonly claim: ImplicitClaim;
 }
 
 export function registerAgentExecutions(router: ConnectRouter, options: AgentExecutionServicesOptions): void {
@@ -73,10 +77,11 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
       return view(await executions.resolveApproval(given, principal));
     },
     updateStatus: async ({ executionId, status = create(AgentExecutionStatusSchema) }, context) => {
-      const { principal, view } = await callOf(context);
+      const call = await callOf(context);
+      const principal = await reporterOf(options, { executionId, principal: call.principal }, context);
       await executions.find(executionId, principal);
-      await runs.merge(executionId, status);
-      return view(await executions.get(executionId, principal));
+      await runs.merge(executionId, status, principal.holds?.fence);
+      return call.view(await executions.get(executionId, principal));
     },
     patchStatus: async ({ executionId, fence, sequence, delta = create(StatusDeltaSchema) }, context) => {
       await callOf(context);
@@ -116,6 +121,16 @@ export function registerAgentExecutions(router: ConnectRouter, options: AgentExe
   });
 }
 
+/** Who reports a run's status, bound to the run also when no fence was shown. */
+async function reporterOf(
+  { claim }: AgentExecutionServicesOptions,
+  { executionId, principal }: { readonly executionId: string; readonly principal: Principal },
+  context: HandlerContext,
+): Promise<Principal> {
+  if (principal.role !== "runner" || principal.holds) return principal;
+  return boundTo(principal, await claim(executionId, principal, context));
+}
+
 interface ListOptions {
   readonly call: Call;
   readonly paged: PagedList & { readonly filter: ExecutionFilter };
@@ -123,7 +138,8 @@ interface ListOptions {
 }
 
 /** Runs without what was said in them, which a list does not show. */
-async function listSummaries(options: AgentExecutionServicesOptions, list: ListOptions): Promise<AgentExecutionList> {
+async function listSummaries(options: AgentExecutionServicesOptions, given: ListOptions): Promise<AgentExecutionList> {
+  const list = scoped(options, given);
   return readBoundPage(list.paged, list.page, async (page) => {
     const { records, nextPageToken, totalPages } = await readRecords(options, list, page);
     const entries = records.map((record) => list.call.view(summarizeExecution(record)));
@@ -132,7 +148,8 @@ async function listSummaries(options: AgentExecutionServicesOptions, list: ListO
 }
 
 /** Whole runs, as a conversation is read. */
-async function listWhole(options: AgentExecutionServicesOptions, list: ListOptions): Promise<AgentExecutionList> {
+async function listWhole(options: AgentExecutionServicesOptions, given: ListOptions): Promise<AgentExecutionList> {
+  const list = scoped(options, given);
   return readBoundPage(list.paged, list.page, async (page) => {
     const { records, nextPageToken, totalPages } = await readRecords(options, list, page);
     const whole = create(AgentExecutionListSchema, { nextPageToken, totalPages });
@@ -149,14 +166,19 @@ async function listWhole(options: AgentExecutionServicesOptions, list: ListOptio
   });
 }
 
+/** The list of the caller's organisation, for rows, counts and page tokens alike. */
+function scoped({ access }: AgentExecutionServicesOptions, { call, paged, page }: ListOptions): ListOptions {
+  const org = access.listedOrg(call.principal, paged.filter.org ?? "");
+  return { call, page, paged: { ...paged, filter: { ...paged.filter, org } } };
+}
+
 async function readRecords(
-  { store, access, counts }: AgentExecutionServicesOptions,
-  { call, paged: { filter } }: ListOptions,
+  { store, counts }: AgentExecutionServicesOptions,
+  { paged: { filter } }: ListOptions,
   page: PageRequest,
 ): Promise<{ records: ExecutionRecord[]; nextPageToken: string; totalPages: number }> {
-  const scoped = { ...filter, org: access.listedOrg(call.principal, filter.org ?? "") };
-  const { items, nextPageToken } = await readPage(page, (query) => store.executions.list(scoped, query));
-  const count = await counts.count(scoped, (limit) => store.executions.count(scoped, limit));
+  const { items, nextPageToken } = await readPage(page, (query) => store.executions.list(filter, query));
+  const count = await counts.count(filter, (limit) => store.executions.count(filter, limit));
   const totalPages = pagesOf(count, page.pageSize);
   return { records: items, nextPageToken, totalPages };
 }

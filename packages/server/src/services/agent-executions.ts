@@ -94,7 +94,8 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     principal: Principal,
   ): Promise<ExecutionRecord> {
     const record = await tx.executions.get(id);
-    if (!record || !access.canRead(principal, ownerOf(record))) throw notFound(KIND, id);
+    const isOther = principal.role === "runner" && principal.holds?.executionId !== id;
+    if (!record || isOther || !access.canRead(principal, ownerOf(record))) throw notFound(KIND, id);
     return record;
   }
 

@@ -7,6 +7,7 @@ import { Code, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
 import { ApiKeyCommandController, ApiKeyQueryController } from "@stigmer/protos/apikey/v1";
+import { Role } from "@stigmer/protos/iam/v1";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { apiKeyAuthenticator, hashOfApiKey } from "../interceptors/principal.ts";
 import { silentLogger } from "../logger.ts";
@@ -102,10 +103,10 @@ describe("an API key", () => {
     });
   });
 
-  it("is not there for others, also of the same organisation", async () => {
+  it("is not there for other members, also of the same organisation, but for its owners", async () => {
     await server.dispose();
     server = await openTestServer({ mode: "cloud" });
-    const as = (user: string) => ({ headers: { "x-org": "acme", "x-user": user } });
+    const as = (user: string, role = "member") => ({ headers: { "x-org": "acme", "x-user": user, "x-role": role } });
     const created = await server.apiKeys.create(key("k"), as("ada"));
     const value = created.metadata?.id;
     const hash = hashOfApiKey(created.spec?.keyHash ?? "");
@@ -121,6 +122,39 @@ describe("an API key", () => {
     await expect(server.apiKeys.create(key("k", {}, { org: "other" }), as("ada"))).rejects.toMatchObject({
       code: Code.PermissionDenied,
     });
+    expect((await server.apiKeys.findAll({}, as("eve", "owner"))).entries).toHaveLength(1);
+    expect((await server.apiKeys.findAll({}, { headers: { "x-org": "other" } })).entries).toEqual([]);
+    const demoted = key("k", { role: Role.VIEWER }, { id: value });
+    expect((await server.apiKeys.update(demoted, as("eve", "owner"))).spec?.role).toBe(Role.VIEWER);
+    expect((await server.apiKeys.update(key("again", {}, { id: value }), as("ada"))).spec?.role).toBe(Role.VIEWER);
+    await server.apiKeys.delete({ value }, as("eve", "owner"));
+  });
+
+  it("may no more than who makes it, and is no runner's", async () => {
+    await server.dispose();
+    server = await openTestServer({ mode: "cloud" });
+    const as = (role: string) => ({ headers: { "x-org": "acme", "x-user": "ada", "x-role": role } });
+    const denied = (rawMessage: string) => ({ code: Code.PermissionDenied, rawMessage });
+    const create = (role: Role, by: string) => server.apiKeys.create(key("k", { role }), as(by));
+    await expect(create(Role.OWNER, "member")).rejects.toMatchObject(
+      denied("spec.role: a key of role owner takes that role to make: yours is member"),
+    );
+    for (const by of ["member", "owner"]) {
+      await expect(create(Role.RUNNER, by)).rejects.toMatchObject(
+        denied("spec.role: keys of runners are made where the server is: stigmer server create-key --role runner"),
+      );
+    }
+    const byOwner = await create(Role.OWNER, "owner");
+    const id = byOwner.metadata?.id;
+    // The same person with less of a role: what may more is not theirs to change.
+    await expect(server.apiKeys.get({ value: id }, as("member"))).rejects.toMatchObject({ code: Code.NotFound });
+    const mine = await create(Role.UNSPECIFIED, "member");
+    const raised = key("k", { role: Role.OWNER }, { id: mine.metadata?.id });
+    await expect(server.apiKeys.update(raised, as("member"))).rejects.toMatchObject({ code: Code.PermissionDenied });
+    const book = createApiKeyBook({ store: server.store, logger: silentLogger, mode: "cloud", clock: () => now });
+    const authenticate = apiKeyAuthenticator(book, () => now);
+    expect(await authenticate(mine.spec?.keyHash ?? "")).toMatchObject({ id: "ada", org: "acme", role: "member" });
+    expect(await authenticate(byOwner.spec?.keyHash ?? "")).toMatchObject({ role: "owner" });
   });
 
   it("calls in the name of who made it, in its organisation, until its end", async () => {

@@ -13,7 +13,10 @@ import {
   ApiKeyStatusSchema,
 } from "@stigmer/protos/apikey/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import { Role } from "@stigmer/protos/iam/v1";
+import { includesRole } from "../interceptors/permissions.ts";
 import { API_KEY_PREFIX, hashOfApiKey, type Principal } from "../interceptors/principal.ts";
+import { roleNameOf } from "../interceptors/role.ts";
 import type { CallOf } from "./call.ts";
 import { invalidField } from "./field-errors.ts";
 import { metadataOf, notFound, type ResourceDefinition, type Resources } from "./resources.ts";
@@ -42,7 +45,7 @@ export function apiKeyDefinition(clock: () => number): ResourceDefinition<ApiKey
       const spec = (next.spec ??= create(ApiKeySpecSchema));
       if (previous?.spec) {
         const { keyHash, fingerprint } = previous.spec;
-        Object.assign(spec, { keyHash, fingerprint });
+        Object.assign(spec, { keyHash, fingerprint, role: spec.role || previous.spec.role });
       }
       Object.assign(spec, expiryOf(next, previous, clock()));
     },
@@ -74,15 +77,43 @@ function future(expiresAt: Timestamp, now: number): Timestamp {
 
 export interface ApiKeyServicesOptions {
   readonly keys: Resources<ApiKey>;
+  readonly mode: "local" | "cloud";
   readonly callOf: CallOf;
 }
 
-export function registerApiKeys(router: ConnectRouter, { keys, callOf }: ApiKeyServicesOptions): void {
-  /** Others' keys are not there for the caller, also within an organisation. */
+export function registerApiKeys(router: ConnectRouter, { keys, mode, callOf }: ApiKeyServicesOptions): void {
+  /** What a key without a role may. */
+  const unsaid = mode === "local" ? "owner" : "member";
+
+  /**
+   * Owners have every key of their organisation. To others keys that are not their own are not there, nor those of their own
+   * that may more than they.
+   */
+  function isOwn(key: ApiKey, principal: Principal): boolean {
+    const role = roleNameOf(key.spec?.role ?? Role.UNSPECIFIED) ?? unsaid;
+    if (mode === "cloud" && principal.role === "owner") return role !== "runner";
+    return ownerOf(key) === principal.id && includesRole(principal.role, role);
+  }
+
   async function findOwn(id: string, principal: Principal): Promise<ApiKey> {
     const key = await keys.get(id, principal);
-    if (ownerOf(key) !== principal.id) throw notFound(KIND, id);
+    if (!isOwn(key, principal)) throw notFound(KIND, id);
     return key;
+  }
+
+  /** Nobody hands out more than they have; and runners are the whole installation's, not an organisation's. */
+  function requireGrantable({ spec }: ApiKey, principal: Principal): void {
+    const said = roleNameOf(spec?.role ?? Role.UNSPECIFIED);
+    if (said === "runner") {
+      const text = "spec.role: keys of runners are made where the server is: stigmer server create-key --role runner";
+      throw new ConnectError(text, Code.PermissionDenied);
+    }
+    const role = said ?? unsaid;
+    if (includesRole(principal.role, role)) return;
+    throw new ConnectError(
+      `spec.role: a key of role ${role} takes that role to make: yours is ${principal.role}`,
+      Code.PermissionDenied,
+    );
   }
 
   async function allOwn(principal: Principal): Promise<ApiKey[]> {
@@ -90,7 +121,7 @@ export function registerApiKeys(router: ConnectRouter, { keys, callOf }: ApiKeyS
     let pageToken = "";
     do {
       const { items, nextPageToken } = await keys.select({}, { pageSize: 1000, pageToken }, principal);
-      own.push(...items.filter((key) => ownerOf(key) === principal.id));
+      own.push(...items.filter((key) => isOwn(key, principal)));
       pageToken = nextPageToken;
     } while (pageToken !== "");
     return own;
@@ -99,6 +130,7 @@ export function registerApiKeys(router: ConnectRouter, { keys, callOf }: ApiKeyS
   router.service(ApiKeyCommandController, {
     create: async (given, context) => {
       const { principal } = await callOf(context);
+      requireGrantable(given, principal);
       const key = API_KEY_PREFIX + randomBytes(KEY_BYTES).toString("base64url");
       const stored = await keys.create(keyToStore(given, key), principal);
       const shown = clone(schema, stored);
@@ -111,6 +143,7 @@ export function registerApiKeys(router: ConnectRouter, { keys, callOf }: ApiKeyS
       if (id === "")
         throw invalidField({ schema, field: "metadata.id", message: "is required: keys may share their names" });
       await findOwn(id, principal);
+      if (given.spec?.role) requireGrantable(given, principal);
       return keys.update(given, principal);
     },
     delete: async ({ value }, context) => {
@@ -125,7 +158,7 @@ export function registerApiKeys(router: ConnectRouter, { keys, callOf }: ApiKeyS
       const { principal } = await callOf(context);
       const { items } = await keys.select({ parentId: value }, { pageSize: 1, pageToken: "" }, principal);
       const [key] = items;
-      if (!key || ownerOf(key) !== principal.id) throw notFound(KIND, "of this hash");
+      if (!key || !isOwn(key, principal)) throw notFound(KIND, "of this hash");
       return key;
     },
     findAll: async (_request, context) =>
@@ -143,9 +176,9 @@ function keyToStore(given: ApiKey, key: string): ApiKey {
   }
   if (!isId(metadata.id, KIND)) metadata.id = createId(KIND);
   metadata.slug ||= [shortenSlug(slugify(metadata.name), 7), metadata.id.slice(-6)].filter(Boolean).join("-");
-  const { expiresAt, neverExpires } = next.spec ?? {};
+  const { expiresAt, neverExpires, role } = next.spec ?? {};
   const fingerprint = key.slice(-FINGERPRINT_LENGTH);
-  next.spec = create(ApiKeySpecSchema, { expiresAt, neverExpires, keyHash: hashOfApiKey(key), fingerprint });
+  next.spec = create(ApiKeySpecSchema, { expiresAt, neverExpires, role, keyHash: hashOfApiKey(key), fingerprint });
   return next;
 }
 

@@ -1,5 +1,5 @@
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
-import { DEFAULT_ACTIVITY_QUEUE } from "@stigmer/engine";
+import { DEFAULT_ACTIVITY_QUEUE, type Engine } from "@stigmer/engine";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { Principal } from "../interceptors/principal.ts";
 import type { Logger } from "../logger.ts";
@@ -15,6 +15,7 @@ import { apiKeyDefinition, registerApiKeys } from "./api-keys.ts";
 import { createCallOf } from "./call.ts";
 import { environmentDefinition, registerEnvironments } from "./environments.ts";
 import { executionContextDefinition, registerExecutionContexts } from "./execution-contexts.ts";
+import { createImplicitClaim } from "./implicit-claims.ts";
 import { createLargeCounts } from "./large-counts.ts";
 import { mcpServerDefinition, registerMcpServers } from "./mcp-servers.ts";
 import { organizationDefinition, registerOrganizations } from "./organizations.ts";
@@ -28,7 +29,7 @@ export interface ServicesOptions {
   readonly store: Store;
   /** Made before the engine, whose `onFinished` and `onExhausted` go to its `finish` and `fail`. */
   readonly runs: RunStatuses;
-  readonly engine: AgentExecutionsOptions["engine"];
+  readonly engine: AgentExecutionsOptions["engine"] & { readonly runnerService?: Engine["runnerService"] };
   readonly secrets: Secrets;
   readonly principalOf: (context: HandlerContext) => Principal;
   /** In local mode the one user owns everything; in cloud mode organisations are kept apart. */
@@ -88,8 +89,10 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     registerMcpServers(router, handlersOf(resourcesOf(mcpServerDefinition)));
     registerExecutionContexts(router, handlersOf(contexts));
     registerSkills(router, { skills, handlers: handlersOf(skills), store, callOf, onDeleted, clock });
-    registerAgentExecutions(router, { executions, store, runs, access, callOf, counts: createLargeCounts(clock) });
+    const claim = createImplicitClaim({ store, claimExecution: engine.runnerService?.claimExecution });
+    const counts = createLargeCounts(clock);
+    registerAgentExecutions(router, { executions, store, runs, access, callOf, counts, claim });
     registerOrganizations(router, { organizations, store, mode, callOf });
-    registerApiKeys(router, { keys, callOf });
+    registerApiKeys(router, { keys, mode, callOf });
   };
 }

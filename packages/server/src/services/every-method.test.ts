@@ -15,6 +15,7 @@ import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { createId, kinds, type ResourceKind } from "@stigmer/protos";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PERMISSIONS } from "../interceptors/permissions.ts";
 import { type RunningServer, startServer } from "../start-server.ts";
 import { API_SERVICES } from "./api-services.ts";
 
@@ -173,6 +174,7 @@ const CASES: Readonly<Record<string, Case>> = {
   "RunnerController/claimExecution": { ...byRun({ runnerId: "r1", claimId: "c1" }), code: Code.Unimplemented },
   "RunnerController/checkExecution": { ...byRun({ fence: 1 }), code: Code.Unimplemented },
   "RunnerController/beginToolCall": byRun({ fence: 1, callKey: "k", toolClass: 1, requestId: "q" }),
+  "RunnerController/ensureThread": { lacks: "session_id", unknown: { sessionId: missing.session } },
   "RunnerController/finishToolCall": byRun({ fence: 1, callKey: "k" }),
 };
 
@@ -232,6 +234,10 @@ function violatedFields(error: ConnectError | undefined): string[] {
 
 it("knows every method, and no other", () => {
   expect(Object.keys(CASES).toSorted()).toEqual(methods.map(([name]) => name).toSorted());
+});
+
+it("has a permission for every method, and for no other", () => {
+  expect(Object.keys(PERMISSIONS).toSorted()).toEqual(methods.map(([name]) => name).toSorted());
 });
 
 describe.each(methods)("%s", (name, method) => {

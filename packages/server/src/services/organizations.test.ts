@@ -108,18 +108,24 @@ describe("organisations of a cloud", () => {
     server = await openTestServer({ mode: "cloud" });
   });
 
-  it("are seen and changed by who made them and who is in them, and are not there for others", async () => {
+  it("are seen by who is in them, changed by their owners, and are not there for others", async () => {
     const { metadata } = await server.organizations.create(organization("acme"), of("acme", "ada"));
     const value = metadata?.id;
-    for (const caller of [of("acme", "bob"), of("elsewhere", "ada")]) {
+    for (const caller of [of("acme", "bob"), of("acme", "ada")]) {
       expect((await server.organizations.get({ value }, caller)).metadata?.slug).toBe("acme");
       expect(slugsOf((await server.organizations.findMyOrganizations({}, caller)).entries)).toEqual(["acme"]);
     }
-    const stranger = of("other", "eve");
+    const stranger = of("other", "ada");
     await expect(server.organizations.get({ value }, stranger)).rejects.toMatchObject({ code: Code.NotFound });
     await expect(server.organizations.delete({ value }, stranger)).rejects.toMatchObject({ code: Code.NotFound });
     const apply = server.organizations.apply(organization("acme", {}, { description: "mine" }), stranger);
-    await expect(apply).rejects.toMatchObject({ code: Code.AlreadyExists });
+    await expect(apply).rejects.toMatchObject({
+      code: Code.PermissionDenied,
+      rawMessage:
+        "organization acme: this key belongs to other; another organization begins with its first key: stigmer server create-key --org acme",
+    });
+    const unmade = server.organizations.apply(organization("never-made"), stranger);
+    await expect(unmade).rejects.toMatchObject({ code: Code.PermissionDenied });
     expect((await server.organizations.find({}, stranger)).entries).toEqual([]);
     expect((await server.organizations.get({ value }, of("acme", "bob"))).spec?.description).toBe("");
   });

@@ -1,6 +1,7 @@
-import { clone, create } from "@bufbuild/protobuf";
+import { clone, create, fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { kinds, type ResourceKind } from "@stigmer/protos";
+import { ApiKeySchema } from "@stigmer/protos/apikey/v1";
 import {
   type ApiResourceMetadata,
   ApiResourceMetadataSchema,
@@ -15,6 +16,8 @@ import {
   OrganizationSchema,
   OrganizationsSchema,
 } from "@stigmer/protos/organization/v1";
+import { Role } from "@stigmer/protos/iam/v1";
+import { pagesOf } from "../executions/pages-of.ts";
 import { LOCAL_OWNER, type Principal } from "../interceptors/principal.ts";
 import type { Store, StoreTransaction } from "../store/store.ts";
 import { auditStatus } from "./audit-status.ts";
@@ -36,7 +39,7 @@ const OWNED: readonly ResourceKind[] = [
   "ExecutionContext",
 ];
 
-/** An organisation belongs to who made it. Its slug is what others carry as `metadata.org`, so it never changes. */
+/** An organisation's slug is what others carry as `metadata.org`, so it never changes. */
 export function organizationDefinition(mode: "local" | "cloud"): ResourceDefinition<Organization> {
   return {
     kind: "Organization",
@@ -70,10 +73,11 @@ async function refuseOwner(tx: StoreTransaction, org: string): Promise<void> {
 }
 
 async function deleteKeys(tx: StoreTransaction, org: string): Promise<void> {
-  for (;;) {
-    const keys = await tx.resources.list({ kind: "ApiKey", org }, { limit: 100 });
-    if (keys.length === 0) return;
-    for (const { id } of keys) await tx.resources.delete("ApiKey", id);
+  for await (const keys of pagesOf((page) => tx.resources.list({ kind: "ApiKey", org }, page))) {
+    for (const { id, body } of keys) {
+      // Runners are the installation's, whatever organisation their key was made in.
+      if (fromBinary(ApiKeySchema, body).spec?.role !== Role.RUNNER) await tx.resources.delete("ApiKey", id);
+    }
   }
 }
 
@@ -116,18 +120,17 @@ export function registerOrganizations(router: ConnectRouter, options: Organizati
     );
   }
 
-  /** All that the caller has: every one in local mode, few in cloud mode. */
+  /** All that the caller has: every one in local mode, its own in cloud mode. */
   async function visible(principal: Principal): Promise<Organization[]> {
-    const readAll = (filter: { parentId?: string }): Promise<Organization[]> =>
-      readNumberedPage(
+    if (mode === "local") {
+      return readNumberedPage(
         { schema: FindApiResourcesRequestSchema, field: "page", page: { num: 0, size: MAX_FOUND } },
-        (page) => organizations.select(filter, page, principal),
+        (page) => organizations.select({}, page, principal),
       );
-    if (mode === "local") return readAll({});
-    const own = create(OrganizationSchema, { metadata: { name: principal.org, slug: principal.org } });
-    const member = principal.org === "" ? undefined : await organizations.find(store, placed(own), principal);
-    const made = await readAll({ parentId: principal.id });
-    return member && !made.some(({ metadata }) => metadata?.id === member.metadata?.id) ? [...made, member] : made;
+    }
+    const named = create(OrganizationSchema, { metadata: { name: principal.org, slug: principal.org } });
+    const own = await organizations.find(store, placed(named), principal);
+    return own ? [own] : [];
   }
 
   router.service(OrganizationCommandController, {

@@ -74,6 +74,8 @@ export interface Resources<T extends Resource> {
   /** Throws NOT_FOUND. */
   getByReference(reference: ApiResourceReference, principal: Principal): Promise<T>;
   list(request: ListApiResourcesRequest, principal: Principal): Promise<Page<T>>;
+  /** As `Access.listedOrg`. */
+  listedOrg(principal: Principal, requested: string): string | undefined;
   /** `page` has the token of a position, which is bound to no filter. */
   select(filter: Omit<ResourceFilter, "kind">, page: PageRequest, principal: Principal): Promise<Page<T>>;
   /** Counts as `LargeCounts` does. */
@@ -268,10 +270,12 @@ export function createResources<T extends Resource>(
       throw notFound(kind, `${reference.org || principal.org}/${reference.slug}`);
     },
     list: ({ org, pageSize, pageToken, tags, labels }, principal) => {
+      // The organisation that is meant, also when none was named: a token is good in that one alone.
       const filter = { org: access.listedOrg(principal, org), tags, labels };
       const paged = { list: kind, filter, schema: ListApiResourcesRequestSchema };
       return readBoundPage(paged, { pageSize, pageToken }, (page) => select(filter, page));
     },
+    listedOrg: (principal, requested) => access.listedOrg(principal, requested),
     select: (filter, page, principal) =>
       select({ ...filter, org: access.listedOrg(principal, filter.org ?? "") }, page),
     count: (filter, principal) => {

@@ -11,9 +11,10 @@ import {
 import { refusalError } from "../executions/refusals.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
+import { createEnsureThread } from "./session-threads.ts";
 
 export interface RunnerServiceOptions {
-  readonly store: Pick<Store, "ledger">;
+  readonly store: Pick<Store, "ledger" | "transaction">;
   readonly engine: Pick<Engine, "type" | "runnerService">;
   /** The server's version, for people. */
   readonly version: string;
@@ -27,6 +28,8 @@ export function createRunnerService(options: RunnerServiceOptions): Partial<Serv
   const { store, engine, version, logger, clock = Date.now } = options;
   return {
     ...engine.runnerService,
+
+    ensureThread: createEnsureThread(store),
 
     hello: (request) => {
       refuseForeignProtocol(request, version);

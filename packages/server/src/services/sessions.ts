@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import {
   ListSessionsByAgentRequestSchema,
@@ -11,6 +11,7 @@ import {
   SessionSchema,
   type SessionList,
 } from "@stigmer/protos/session/v1";
+import type { Principal } from "../interceptors/principal.ts";
 import type { ResourceFilter } from "../store/resource-store.ts";
 import type { StoreTransaction } from "../store/store.ts";
 import { auditStatus } from "./audit-status.ts";
@@ -21,7 +22,7 @@ import { invalidField, missingReference } from "./field-errors.ts";
 import { type PagedList, readBoundPage } from "./page-tokens.ts";
 import { type PageRequest, pagesOf } from "./pages.ts";
 import type { ResourceHandlers } from "./resource-handlers.ts";
-import { metadataOf, type ResourceDefinition, type Resources } from "./resources.ts";
+import { metadataOf, notFound, type ResourceDefinition, type Resources } from "./resources.ts";
 
 export interface SessionDefinitionOptions {
   readonly mode: "local" | "cloud";
@@ -30,6 +31,9 @@ export interface SessionDefinitionOptions {
   /** Milliseconds since 1970. */
   readonly clock: () => number;
 }
+
+/** How often a runner's change is tried when others change the session at the same time. */
+const MAX_TRIES = 5;
 
 export function sessionDefinition({ mode, taskQueue, clock }: SessionDefinitionOptions): ResourceDefinition<Session> {
   return {
@@ -91,21 +95,47 @@ export function registerSessions(
   const { sessions, handlers, callOf } = options;
   const { apply, create: createSession, update, deleteById, get } = handlers;
 
+  /** What a runner may store: where the conversation and the sandbox of the session are whose run it holds. */
+  async function keepPlaces(given: Session, principal: Principal): Promise<Session> {
+    const id = given.metadata?.id ?? "";
+    if (id !== principal.holds?.sessionId) throw notFound("Session", id);
+    for (let tries = 1; ; tries++) {
+      const stored = await sessions.get(id, principal);
+      if (!stored.spec) return stored;
+      stored.spec.threadId = given.spec?.threadId || stored.spec.threadId;
+      stored.spec.sandboxId = given.spec?.sandboxId || stored.spec.sandboxId;
+      try {
+        return await sessions.update(stored, principal);
+      } catch (error) {
+        // Somebody else was faster, and has changed something else.
+        if (tries === MAX_TRIES || ConnectError.from(error).code !== Code.Aborted) throw error;
+      }
+    }
+  }
+
   async function page(
     paged: PagedList & { readonly filter: Omit<ResourceFilter, "kind"> },
     request: PageRequest,
     context: HandlerContext,
   ): Promise<SessionList> {
     const { principal, view } = await callOf(context);
-    const { filter } = paged;
-    const { items, nextPageToken } = await readBoundPage(paged, request, (unbound) =>
+    const filter = { ...paged.filter, org: sessions.listedOrg(principal, paged.filter.org ?? "") };
+    const { items, nextPageToken } = await readBoundPage({ ...paged, filter }, request, (unbound) =>
       sessions.select(filter, unbound, principal),
     );
     const totalPages = pagesOf(await sessions.count(filter, principal), request.pageSize);
     return create(SessionListSchema, { entries: items.map((item) => view(item)), nextPageToken, totalPages });
   }
 
-  router.service(SessionCommandController, { apply, create: createSession, update, delete: deleteById });
+  router.service(SessionCommandController, {
+    apply,
+    create: createSession,
+    update: async (given, context) => {
+      const { principal, view } = await callOf(context);
+      return principal.role === "runner" ? view(await keepPlaces(given, principal)) : update(given, context);
+    },
+    delete: deleteById,
+  });
   router.service(SessionQueryController, {
     get,
     list: (request, context) => {

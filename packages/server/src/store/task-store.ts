@@ -4,6 +4,8 @@ export interface TaskState {
   readonly state: "waiting" | "leased" | "done";
   /** Raised by each lease; 0 before the first. */
   readonly fence: number;
+  /** Names the claim of this lease; empty before the first. */
+  readonly claimId: string;
 }
 
 /** The services' side of the queue. The engine's side is `QueueStore`. */

@@ -1,6 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { type DescService, toBinary } from "@bufbuild/protobuf";
-import { type Client, type ConnectRouter, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
+import {
+  type Client,
+  type ConnectRouter,
+  createClient,
+  createRouterTransport,
+  type HandlerContext,
+  type Interceptor,
+  type Transport,
+} from "@connectrpc/connect";
 import type { Standing } from "@stigmer/engine";
 import type { QueueStore } from "@stigmer/engine/embedded";
 import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
@@ -17,11 +25,14 @@ import { SkillCommandController, SkillQueryController } from "@stigmer/protos/sk
 import { createRunStatuses, type RunStatuses, type RunStatusesOptions } from "../../executions/run-statuses.ts";
 import { settlePhases } from "../../executions/settle-phases.ts";
 import { announceRuns } from "../../fanout/announce-runs.ts";
-import type { Principal } from "../../interceptors/principal.ts";
+import { authorize } from "../../interceptors/authorize.ts";
+import { authenticated, principalOf } from "../../interceptors/principal.ts";
+import type { PrincipalRole } from "../../interceptors/role.ts";
 import { validateRequests } from "../../interceptors/validate.ts";
 import { silentLogger } from "../../logger.ts";
 import { createSecrets } from "../../secrets/create-secrets.ts";
 import type { Store } from "../../store/store.ts";
+import { API_SERVICES } from "../api-services.ts";
 import { createServices } from "../create-services.ts";
 import { createRunnerService } from "../runner.ts";
 import { createTestStore, type TestStore } from "./test-store.ts";
@@ -64,7 +75,10 @@ export interface TestServerOptions {
   readonly runs?: Partial<RunStatusesOptions>;
 }
 
-/** The services over a real database, called without a network. The header `x-org` says whose key it is; default `local`; `x-user` who calls. */
+/**
+ * The services over a real database, called without a network, behind the real authorization. The header `x-org` says whose key
+ * it is; default `local`; `x-user` who calls; `x-role` as what, default owner.
+ */
 export async function openTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   return open({ ...options, place: await createTestStore(), key: randomBytes(32) });
 }
@@ -103,10 +117,7 @@ async function open(options: OpenOptions): Promise<TestServer> {
       },
     },
     secrets: createSecrets(key),
-    principalOf: (context): Principal => {
-      const org = context.requestHeader.get("x-org") ?? "local";
-      return { id: context.requestHeader.get("x-user") ?? `user of ${org}`, org, role: "owner" };
-    },
+    principalOf,
     mode,
     logger: silentLogger,
     clock,
@@ -119,7 +130,17 @@ async function open(options: OpenOptions): Promise<TestServer> {
       createRunnerService({ store, engine, version: "9.8.7", logger: silentLogger, clock }),
     );
   };
-  const transport = createRouterTransport(routes, { router: { interceptors: [validateRequests()] } });
+  const services = new Set(API_SERVICES.map(({ typeName }) => typeName));
+  const authorization = authorize({ store, mode, services });
+  const gate: Interceptor = (next) => async (request) => {
+    const { service, method, header: requestHeader, contextValues: values, signal } = request;
+    const org = requestHeader.get("x-org") ?? "local";
+    const role = (requestHeader.get("x-role") ?? "owner") as PrincipalRole;
+    authenticated(values, { id: requestHeader.get("x-user") ?? `user of ${org}`, org, role });
+    await authorization({ service, method, requestHeader, values, signal } as HandlerContext);
+    return next(request);
+  };
+  const transport = createRouterTransport(routes, { router: { interceptors: [gate, validateRequests()] } });
   const both = <C extends DescService, Q extends DescService>(commands: C, queries: Q): Both<C, Q> =>
     Object.assign(createClient(commands, transport), createClient(queries, transport));
   const close = async (): Promise<void> => {

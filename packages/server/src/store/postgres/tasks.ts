@@ -13,12 +13,14 @@ const ENQUEUE = `
   SELECT :id, :kind, :queue, :session_id::text, :payload::bytea, 'waiting', :created_at::bigint FROM (SELECT count(*) FROM turn) AS taken
   ON CONFLICT (id) DO NOTHING`;
 
+const STATE = 'SELECT state, fence, claim_id AS "claimId" FROM tasks WHERE id = :id';
+
 export function createTaskOutbox(session: Session): TaskOutbox {
   return {
     enqueue: ({ id, kind, queue, sessionId, payload, createdAt }) =>
       session.write(async (sql) => {
         await sql.run(ENQUEUE, { id, kind, queue, session_id: sessionId, payload, created_at: createdAt });
       }),
-    state: (id) => session.read((sql) => sql.get<TaskState>("SELECT state, fence FROM tasks WHERE id = :id", { id })),
+    state: (id) => session.read((sql) => sql.get<TaskState>(STATE, { id })),
   };
 }

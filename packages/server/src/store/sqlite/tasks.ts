@@ -6,12 +6,14 @@ const ENQUEUE = `
   VALUES (:id, :kind, :queue, :session_id, :payload, 'waiting', :created_at)
   ON CONFLICT (id) DO NOTHING`;
 
+const STATE = "SELECT state, fence, claim_id AS claimId FROM tasks WHERE id = :id";
+
 export function createTaskOutbox(session: Session): TaskOutbox {
   return {
     enqueue: ({ id, kind, queue, sessionId, payload, createdAt }) =>
       session.write((sql) => {
         sql.run(ENQUEUE, { id, kind, queue, session_id: sessionId, payload, created_at: createdAt });
       }),
-    state: (id) => session.read((sql) => sql.get<TaskState>("SELECT state, fence FROM tasks WHERE id = :id", { id })),
+    state: (id) => session.read((sql) => sql.get<TaskState>(STATE, { id })),
   };
 }

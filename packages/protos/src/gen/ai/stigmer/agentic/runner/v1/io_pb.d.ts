@@ -735,6 +735,46 @@ export declare type FinishToolCallResponse = Message<"ai.stigmer.agentic.runner.
 export declare const FinishToolCallResponseSchema: GenMessage<FinishToolCallResponse>;
 
 /**
+ * EnsureThreadRequest asks for the thread of a session. It needs no fence: a workflow engine asks before a run is claimed.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.EnsureThreadRequest
+ */
+export declare type EnsureThreadRequest = Message<"ai.stigmer.agentic.runner.v1.EnsureThreadRequest"> & {
+  /**
+   * The session's `metadata.id`.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.EnsureThreadRequest.
+ * Use `create(EnsureThreadRequestSchema)` to create a new message.
+ */
+export declare const EnsureThreadRequestSchema: GenMessage<EnsureThreadRequest>;
+
+/**
+ * EnsureThreadResponse names it.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.EnsureThreadResponse
+ */
+export declare type EnsureThreadResponse = Message<"ai.stigmer.agentic.runner.v1.EnsureThreadResponse"> & {
+  /**
+   * The same for every run of the session.
+   *
+   * @generated from field: string thread_id = 1;
+   */
+  threadId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.EnsureThreadResponse.
+ * Use `create(EnsureThreadResponseSchema)` to create a new message.
+ */
+export declare const EnsureThreadResponseSchema: GenMessage<EnsureThreadResponse>;
+
+/**
  * ReleaseHold is whether a task that was handed back waits for a person.
  *
  * @generated from enum ai.stigmer.agentic.runner.v1.ReleaseHold

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, TakeLeasesRequestSchema } from "./io_pb.js";
+import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, EnsureThreadRequestSchema, EnsureThreadResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, TakeLeasesRequestSchema } from "./io_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/service.proto.
@@ -117,6 +117,17 @@ export declare const RunnerController: GenService<{
     methodKind: "unary";
     input: typeof FinishToolCallRequestSchema;
     output: typeof FinishToolCallResponseSchema;
+  },
+  /**
+   * Answers the conversation thread of a session that has a run in work, and gives it one when it has none. NOT_FOUND when
+   * there is no such session, or none of its runs is in work.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.ensureThread
+   */
+  ensureThread: {
+    methodKind: "unary";
+    input: typeof EnsureThreadRequestSchema;
+    output: typeof EnsureThreadResponseSchema;
   },
 }>;
 

@@ -47,7 +47,7 @@ export declare type ApiKeySpec = Message<"ai.stigmer.iam.apikey.v1.ApiKeySpec"> 
   neverExpires: boolean;
 
   /**
-   * What calls with the key may do; never more than who makes it may. Stays as it was made.
+   * What calls with the key may do; never more than who makes or changes it may. Left unset in a change, it stays.
    *
    * @generated from field: ai.stigmer.iam.v1.Role role = 1000;
    */
