@@ -12,6 +12,7 @@ import {
 import type { StigmerClient } from "@stigmer/client";
 import { type Config, readConfigFile } from "@stigmer/config";
 import { createEmbeddedWorker, type EmbeddedWorker } from "@stigmer/engine/embedded";
+import { createWakeUps, type RedisConnection } from "@stigmer/engine/redis";
 import { createTemporalWorker } from "@stigmer/engine/temporal";
 import type { Activities } from "@stigmer/engine";
 import { createSandbox } from "@stigmer/sandbox";
@@ -48,6 +49,8 @@ export interface ComposeOptions {
   readonly logger: Logger;
   /** Default: nothing is counted. */
   readonly metrics?: RunnerMetrics;
+  /** In cloud mode. */
+  readonly redis?: RedisConnection;
   /** This process's environment, for programs that are no agent's. */
   readonly hostEnv: Readonly<Record<string, string | undefined>>;
 }
@@ -127,14 +130,15 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
 }
 
 function createWorker(
-  { config, client, version, runnerId, logger }: ComposeOptions,
+  { config, client, version, runnerId, logger, redis }: ComposeOptions,
   activities: Activities,
 ): { worker: Worker; isConnected: () => boolean } {
   const { engine, taskQueue, maxConcurrency } = config;
   const shared = { taskQueue, maxConcurrency, version, runnerId, logger, activities };
   if (engine.type === "temporal") {
     const { address, namespace } = engine;
-    const worker = createTemporalWorker({ ...shared, address, namespace, transport: client.transport });
+    const wakeUps = redis && createWakeUps(redis);
+    const worker = createTemporalWorker({ ...shared, address, namespace, transport: client.transport, wakeUps });
     return { worker, isConnected: () => worker.connected };
   }
   const leases = watchLeases(client.transport);

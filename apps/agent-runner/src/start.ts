@@ -84,7 +84,7 @@ export async function start(options: StartOptions): Promise<void> {
     const runnerId = `runner-${randomUUID()}`;
     await greet(config, { client, runnerId, ...options });
     if (shutdown.aborted) return;
-    const parts = { config, client, version: options.version, runnerId, logger, metrics, hostEnv: env };
+    const parts = { config, client, version: options.version, runnerId, logger, metrics, redis, hostEnv: env };
     life.runner = await compose(parts).catch(cannotWork);
     await work(life, { config, logger, ...options });
   } finally {

@@ -15,6 +15,7 @@ import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.t
 import { followUnheard } from "./executions/follow-unheard.ts";
 import { settlePhases } from "./executions/settle-phases.ts";
 import { traceQueue } from "./executions/trace-queue.ts";
+import { announceOrders } from "./fanout/announce-orders.ts";
 import { announceRuns } from "./fanout/announce-runs.ts";
 import type { Fanout } from "./fanout/fanout.ts";
 import { type FanoutChoice, openFanout } from "./fanout/open-fanout.ts";
@@ -212,7 +213,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const runs = createRunStatuses({ store: measured, logger, fanout });
   const store = announceRuns(measured, runs);
   const opened = await openEngineOf(options, { store, runs, secrets, logger });
-  const { engine } = opened;
+  const engine = announceOrders(opened.engine, fanout);
   const { retentionDays: days } = options;
   const kept = { store, engine, taskQueue: taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
   const retention = days === undefined ? undefined : createRetention({ ...kept, days });

@@ -46,6 +46,8 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     logger.info({ ...fields, kind, reason: message }, "An activity has to stop.");
     stop.abort(new ActivityStop(kind, message));
   };
+  /** Aborted when the server is to be asked before the time. */
+  let knock = new AbortController();
   const inbox = createRunInbox(call.inbox, (error) =>
     logger.error({ ...fields, err: error }, "A listener of an inbox failed."),
   );
@@ -70,6 +72,9 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   temporal.cancellationSignal.addEventListener("abort", onCancel, { once: true });
   resting.addEventListener("abort", onRest, { once: true });
   leaving.addEventListener("abort", onLeave, { once: true });
+  // From before the claim, whose answer may be older than what is said meanwhile.
+  const stopListening =
+    executionId === undefined ? () => {} : options.wakeUps.subscribe(executionId, () => knock.abort());
   let fence = 0;
   try {
     if (resting.aborted) onRest();
@@ -88,6 +93,7 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: isPauseAsked() });
   } finally {
     over.abort();
+    stopListening();
     clearInterval(beating);
     temporal.cancellationSignal.removeEventListener("abort", onCancel);
     resting.removeEventListener("abort", onRest);
@@ -121,11 +127,17 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   async function untilResumed(id: string): Promise<void> {
     logger.info({ ...fields, fence }, "A run rests here, since its workflow knows nothing of that.");
     do {
-      await sleep(clock, options.checkMs, stop.signal);
+      await untilNextLook(stop.signal);
       stop.signal.throwIfAborted();
       await ask(id);
     } while (isPauseWanted);
     stop.signal.throwIfAborted();
+  }
+
+  async function untilNextLook(ended: AbortSignal): Promise<void> {
+    await sleep(clock, options.checkMs, AbortSignal.any([ended, knock.signal]));
+    // What is said from here on is for the next look.
+    if (knock.signal.aborted) knock = new AbortController();
   }
 
   /** Repeats a call to the server until it answers, or the activity has to stop. */
@@ -175,7 +187,7 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   async function check(id: string): Promise<void> {
     const ended = AbortSignal.any([over.signal, stop.signal]);
     while (true) {
-      await sleep(clock, options.checkMs, ended);
+      await untilNextLook(ended);
       if (ended.aborted) return;
       await ask(id);
     }

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from "../clock.ts";
 import { type Activities, DEFAULT_ACTIVITY_QUEUE } from "../contract.ts";
 import type { Logger } from "../engine.ts";
 import { EngineError } from "../errors.ts";
+import type { WakeUps } from "../wake-ups.ts";
 import { loadTemporal } from "./load-temporal.ts";
 import type { WorkerSession } from "./open-worker.ts";
 
@@ -29,6 +30,8 @@ export interface TemporalWorkerOptions {
   readonly heartbeatMs?: number;
   /** How often to ask the server what is wanted of a run, in milliseconds. Default 1 000. */
   readonly checkMs?: number;
+  /** Tells when to ask before that. Default: nothing does. */
+  readonly wakeUps?: WakeUps;
   readonly clock?: Clock;
 }
 
@@ -54,7 +57,9 @@ export interface TemporalWorker {
 /** A runner that gets its work from Temporal: activities only. Workflows of any origin, and in any language, may drive it. */
 export function createTemporalWorker(options: TemporalWorkerOptions): TemporalWorker {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const defaults = { taskQueue: DEFAULT_ACTIVITY_QUEUE, heartbeatMs: 1_000, checkMs: 1_000, clock: systemClock };
+  const wakeUps: WakeUps = { subscribe: () => () => {} };
+  const times = { heartbeatMs: 1_000, checkMs: 1_000, clock: systemClock };
+  const defaults = { taskQueue: DEFAULT_ACTIVITY_QUEUE, ...times, wakeUps };
   const settings = { ...defaults, ...(Object.fromEntries(given) as typeof options) } as TemporalWorkerSettings;
   if (settings.runnerId === "") throw new EngineError("invalid-argument", "Expected a runnerId, got an empty one.");
   for (const name of ["maxConcurrency", "heartbeatMs", "checkMs"] as const) {

@@ -46,6 +46,8 @@ export interface Fanout {
   readonly droppedTotal: number;
   /** Never throws and never waits; nothing is kept for later. */
   publish(notice: RunNotice): void;
+  /** Tells whichever runner holds this run to ask what is wanted of it. Never throws and never waits. */
+  wake(executionId: string): void;
   /** `listener` must not throw. It also hears what this server publishes itself. */
   subscribe(topic: Topic, listener: (notice: RunNotice) => void): Subscription;
   /** Called after each change of `state`. */

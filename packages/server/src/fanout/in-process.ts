@@ -19,6 +19,8 @@ export function createInProcessFanout({ shared = false }: InProcessFanoutOptions
     publish: (notice) => {
       for (const topic of topicsOf(notice)) listeners.tell(topic, notice);
     },
+    // Its runners ask by themselves, or are told on their stream.
+    wake: () => {},
     subscribe: (topic, listener) => {
       listeners.add(topic, listener);
       return { ready: Promise.resolve(), close: () => void listeners.remove(topic, listener) };

@@ -18,6 +18,7 @@ import { createWire, type Wire } from "../../embedded/__fixtures__/wire.ts";
 import type { FinishedExecution } from "../../embedded/create-engine.ts";
 import { createMemoryQueueStore, type MemoryQueueStore } from "../../embedded/memory-queue-store.ts";
 import type { Logger } from "../../engine.ts";
+import type { WakeUps } from "../../wake-ups.ts";
 import {
   createTemporalEngine,
   type TemporalEngine,
@@ -58,6 +59,9 @@ type SubmittedSpec = Exclude<MessageInitShape<typeof AgentExecutionSpecSchema>, 
 export interface RunnerSetup {
   readonly activities: Activities;
   readonly maxConcurrency?: number;
+  /** Default 100. */
+  readonly checkMs?: number;
+  readonly wakeUps?: WakeUps;
 }
 
 export interface SystemRunner {
@@ -130,7 +134,7 @@ export async function startTemporalSystem(
       const place = { queue: name, payload: new Uint8Array(), createdAt: Date.now() };
       await queue.enqueue({ id, kind: "execution", sessionId, ...place });
     },
-    startRunner: async ({ activities, maxConcurrency = 1 }) => {
+    startRunner: async ({ activities, maxConcurrency = 1, checkMs = 100, wakeUps }) => {
       const wire = createWire(transport);
       const proxy = await startTcpProxy(dev.port);
       const worker = createTemporalWorker({
@@ -143,7 +147,8 @@ export async function startTemporalSystem(
         version: "1",
         logger: quiet,
         heartbeatMs: 300,
-        checkMs: 100,
+        checkMs,
+        wakeUps,
       });
       const running = worker.run();
       running.catch(() => {});

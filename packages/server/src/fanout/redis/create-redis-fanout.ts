@@ -1,5 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { clientOptions, explainFailure, KEY_PREFIX, placeOf, type RedisAddress } from "@stigmer/engine/redis";
+import {
+  clientOptions,
+  explainFailure,
+  KEY_PREFIX,
+  placeOf,
+  type RedisAddress,
+  wakeChannel,
+} from "@stigmer/engine/redis";
 import type { Redis, RedisOptions } from "ioredis";
 import type { Logger } from "../../logger.ts";
 import { type Fanout, type FanoutState, MAX_DELTA_BYTES, type RunNotice, type Topic, topicsOf } from "../fanout.ts";
@@ -124,14 +131,14 @@ export async function createRedisFanout(RedisClient: typeof Redis, options: Redi
     }
   }
 
-  function send(topic: Topic, message: Buffer): void {
+  function send(channel: string, message: Buffer | string): void {
     if (publisher.status !== "ready" || unsentBytes + message.length > MAX_UNSENT_BYTES) {
       droppedTotal += 1;
       return;
     }
     unsentBytes += message.length;
     publisher
-      .publish(channelOf(topic), message)
+      .publish(channel, message)
       .catch(() => (droppedTotal += 1))
       .finally(() => (unsentBytes -= message.length));
   }
@@ -142,7 +149,7 @@ export async function createRedisFanout(RedisClient: typeof Redis, options: Redi
     for (const topic of topicsOf(notice)) {
       listeners.tell(topic, notice);
       const sent = fits && topic.startsWith("run:") ? notice : short;
-      send(topic, encodeMessage({ from: self, notice: sent }));
+      send(channelOf(topic), encodeMessage({ from: self, notice: sent }));
     }
   }
 
@@ -159,6 +166,7 @@ export async function createRedisFanout(RedisClient: typeof Redis, options: Redi
       return droppedTotal;
     },
     publish,
+    wake: (executionId) => send(wakeChannel(executionId), ""),
     subscribe: (topic, listener) => {
       const first = listeners.add(topic, listener);
       let open = true;

@@ -1,5 +1,7 @@
 import { equals } from "@bufbuild/protobuf";
 import { AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import type { Engine } from "@stigmer/engine";
+import { connectRedis, wakeChannel } from "@stigmer/engine/redis";
 import { Redis } from "ioredis";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -15,6 +17,7 @@ import {
 import { type Logger, silentLogger } from "../../logger.ts";
 import { createSchema, type Schema } from "../../store/postgres/__fixtures__/schemas.ts";
 import { openPostgresStore } from "../../store/postgres/create-store.ts";
+import { announceOrders } from "../announce-orders.ts";
 import type { Fanout, FanoutState } from "../fanout.ts";
 import { openFanout, type RedisFanoutChoice } from "../open-fanout.ts";
 import { createOwnRedis, type OwnRedis } from "./__fixtures__/own-redis.ts";
@@ -128,6 +131,42 @@ describe("while Redis is there", () => {
     controller.abort();
     for (const each of [session, list]) await each.return?.();
   });
+});
+
+it("wakes the runner that holds a run, and says nothing of why", async () => {
+  await redis.start();
+  const runner = await connectRedis(
+    { host: "127.0.0.1", port: redis.port, password: redis.password },
+    { logger, meanwhile: "-" },
+  );
+  const said = Promise.withResolvers<string>();
+  runner.subscribe(wakeChannel("aex-1"), said.resolve);
+  await runner.commands.ping();
+  const orders: string[] = [];
+  const order = (name: string) => async (id: string) => {
+    orders.push(`${name} ${id}`);
+    return "running" as const;
+  };
+  const stored: Engine = {
+    type: "temporal",
+    runnerService: {},
+    start: async () => {},
+    cancel: async (id) => void (await order("cancel")(id)),
+    pause: order("pause"),
+    resume: order("resume"),
+    deliver: order("deliver"),
+    close: async () => {},
+  };
+  const fanout = await fanoutOf();
+  while (fanout.state !== "live") await sleep(10);
+  const engine = announceOrders(stored, { wake: (id) => (orders.push(`wake ${id}`), fanout.wake(id)) });
+  await engine.cancel("aex-1", "a reason that stays in the store");
+  expect(await said.promise).toBe("");
+  await engine.pause("aex-1", "-");
+  await engine.resume("aex-1");
+  expect(orders).toEqual(["cancel", "wake", "pause", "wake", "resume", "wake"].map((name) => `${name} aex-1`));
+  await fanout.close();
+  await runner.close();
 });
 
 describe("when Redis goes", () => {
