@@ -20,6 +20,7 @@ import type { ModelPrices } from "@stigmer/status";
 import { createCleanupSandbox } from "./activities/cleanup-sandbox.ts";
 import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
+import { createSandboxHolds } from "./connections/sandbox-holds.ts";
 import { watchLeases } from "./health/watch-leases.ts";
 import type { Logger } from "./logger.ts";
 import type { RunnerMetrics } from "./metrics.ts";
@@ -68,7 +69,7 @@ const dockerVariables = [
 
 /** Throws with what this runner does not have. */
 export async function compose(options: ComposeOptions): Promise<Runner> {
-  const { config, client, logger, metrics } = options;
+  const { config, client, logger, metrics, redis } = options;
   const clock = (): Date => new Date();
   const { dataDir, workspacesDir } = config.homes;
   const sandboxes = sandboxesOf(config);
@@ -77,6 +78,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
   });
   const workspaces = createSessionWorkspaces({
     sandboxes,
+    holds: redis && createSandboxHolds({ redis, runnerId: options.runnerId, logger }),
     sharedRoot: config.isLocalMode ? config.sandboxRootDir : undefined,
     workspacesDir,
     dataDir,
@@ -99,7 +101,16 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
     const file = readConfigFile(config.homes.configFile);
     return file.ok ? file.file.llm?.prices : undefined;
   };
-  const prepareAgent = createPrepareAgent({ workspaces, checkpointer, mcp, resolveModel, modelPrices, clock });
+  const allowsMcpPrograms = config.isLocalMode || config.allowsMcpPrograms;
+  const prepareAgent = createPrepareAgent({
+    workspaces,
+    checkpointer,
+    mcp,
+    allowsMcpPrograms,
+    resolveModel,
+    modelPrices,
+    clock,
+  });
   const activities: Activities = {
     ensureThread: createEnsureThread({ client, logger }),
     executeGraphton: createExecuteGraphton({

@@ -29,8 +29,8 @@ export interface Sandboxes {
   open(place: SandboxPlace, sandboxId?: string): Promise<Sandbox>;
   /** Throws `SandboxError` when none can be had. */
   check(): Promise<void>;
-  /** Deletes what is held under this id. No error when that is nothing. */
-  remove(sandboxId: string): Promise<void>;
+  /** Deletes what is held under this id, where it is the session's; an empty one is not looked at. No error when that is nothing. */
+  remove(sandboxId: string, sessionId: string): Promise<void>;
 }
 
 const minuteMs = 60_000;
@@ -39,6 +39,8 @@ export function sandboxesOf(config: Config): Sandboxes {
   const { idleMinutes, ttlMinutes } = config.sandboxKeeping;
   const backend = backendOf(config);
   const isRemote = backend.type === "daytona";
+  // Who may change a session could else have its runs work in the sandbox of another one.
+  const ownerOf = (sessionId: string): { readonly owner?: string } => (config.isLocalMode ? {} : { owner: sessionId });
   return {
     type: backend.type,
     takesDirectories: config.isLocalMode,
@@ -49,11 +51,12 @@ export function sandboxesOf(config: Config): Sandboxes {
     open: ({ sessionId, rootDir }, id) =>
       createSandbox(
         backend.type === "daytona"
-          ? { ...backend, id, labels: { "stigmer-session": sessionId } }
-          : { ...backend, id, rootDir },
+          ? { ...backend, id, ...ownerOf(sessionId), labels: { "stigmer-session": sessionId } }
+          : { ...backend, id, ...ownerOf(sessionId), rootDir },
       ),
     check: () => checkSandboxBackend(backend),
-    remove: (sandboxId) => removeSandbox(backend, sandboxId),
+    remove: (sandboxId, sessionId) =>
+      removeSandbox({ ...backend, ...(sessionId !== "" && ownerOf(sessionId)) }, sandboxId),
   };
 }
 

@@ -88,6 +88,7 @@ test("cloud mode with what it requires", () => {
     checkpoints: { type: "postgres", url: "postgres://runner:pw@db.example.com/checkpoints" },
     redis: { host: "redis.example.com", port: 6379 },
     health: { host: "::", port: 8080 },
+    allowsMcpPrograms: false,
     daytona: { apiKey: "dtn_key" },
   });
   expect(sandboxConfig()).toEqual({ type: "daytona" });

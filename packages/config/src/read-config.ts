@@ -73,6 +73,8 @@ export interface CloudConfig extends SharedConfig {
   readonly redis: RedisConfig;
   /** Present when the sandbox is Daytona's. */
   readonly daytona?: DaytonaAccess;
+  /** Whether agents' MCP servers may be programs and containers beside the runner. */
+  readonly allowsMcpPrograms: boolean;
   readonly sandboxConfig: () => CloudSandboxConfig;
 }
 
@@ -152,6 +154,7 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       engine: cloudEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL,
       redis: redisOf(values),
+      allowsMcpPrograms: values.STIGMER_CLOUD_MCP_PROGRAMS === "allow",
       ...(cloudSandboxType(values.SANDBOX_TYPE, apiKey) === "daytona" &&
         apiKey && { daytona: { apiKey, ...(apiUrl && { apiUrl }), ...(target && { target }) } }),
       sandboxConfig: () => cloudSandbox(values),

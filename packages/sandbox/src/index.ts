@@ -6,7 +6,13 @@ export type { SandboxErrorCode } from "./errors.ts";
 
 // One sandbox for each of many sessions, across turns and restarts.
 export { createSandboxSessions } from "./sandbox-sessions.ts";
-export type { SandboxSession, SandboxSessions, SandboxSessionsOptions } from "./sandbox-sessions.ts";
+export type {
+  SandboxHold,
+  SandboxHolds,
+  SandboxSession,
+  SandboxSessions,
+  SandboxSessionsOptions,
+} from "./sandbox-sessions.ts";
 
 // The port: what a function that works in any sandbox takes, and what a driver implements.
 export type {

@@ -16,8 +16,17 @@ export interface SandboxSessionsOptions<Session extends SandboxSession> {
    * `(session, id) => createSandbox({ type: "filesystem", rootDir: rootOf(session), id })`.
    */
   readonly create: (session: Session, sandboxId: string | undefined) => Promise<Sandbox>;
-  /** Keeps the id of a new sandbox with its session. Awaited: a sandbox that could not be stored is removed again. */
-  readonly store: (session: Session, sandboxId: string) => Promise<void>;
+  /**
+   * Keeps the id of a new sandbox with its session. Awaited: a sandbox that could not be stored is removed again. Answers the id
+   * of the session's sandbox where that is another one, which somebody else was quicker to store: the new one is
+   * removed then, and theirs is opened.
+   */
+  readonly store: (session: Session, sandboxId: string) => Promise<string | void>;
+  /**
+   * Where several processes work on the same sessions, one after the other: who has a session's sandbox open. What a caller has read of
+   * its session is then newer than what is known here. Default: this process has all sessions to itself.
+   */
+  readonly holds?: SandboxHolds;
   /** Told when the sandbox that a session had is of no use any more, and a new one is made. */
   readonly onReplaced?: (session: Session, reason: unknown) => void;
   /** Milliseconds without use after which a sandbox is closed, unless something runs in it. It is opened again when asked for. Default: never. */
@@ -26,6 +35,20 @@ export interface SandboxSessionsOptions<Session extends SandboxSession> {
   readonly ttlMs?: number;
   /** Milliseconds that a sandbox has to show that it works. Default 30,000. */
   readonly healthTimeoutMs?: number;
+}
+
+/** See to it that one process at a time has a session's sandbox open. */
+export interface SandboxHolds {
+  /**
+   * Resolves when this process may open the session's sandbox: nobody has it, or whoever had it has let go or is taken for
+   * dead. `letGo` is called when another process has come to work on the session: the sandbox is closed then, and released.
+   */
+  acquire(sessionId: string, letGo: () => void): Promise<SandboxHold>;
+}
+
+export interface SandboxHold {
+  /** Safe to call twice. Never rejects. */
+  release(): Promise<void>;
 }
 
 export interface SandboxSessions<Session extends SandboxSession> {
@@ -44,12 +67,16 @@ const defaultHealthTimeoutMs = 30_000;
 /** Node's timers hold no more. */
 const longestTimerMs = 2 ** 31 - 1;
 
+/** How often a sandbox is made that turns out not to be the session's. */
+const mostAttempts = 3;
+
 interface Entry {
   readonly sandbox: Promise<Sandbox>;
   /** Whether it may be closed or removed now. Set once it is open. */
   use?: Use;
   /** Under way: whether it still works. */
   looking?: Promise<Sandbox>;
+  hold?: SandboxHold;
   expired: boolean;
 }
 
@@ -84,20 +111,44 @@ export function createSandboxSessions<Session extends SandboxSession>(
     }
   };
 
-  const make = async (session: Session): Promise<Sandbox> => {
+  /** The id that the session has as far as is known. */
+  const knownId = ({ id, sandboxId }: Session): string | undefined =>
+    options.holds === undefined ? (ids.get(id) ?? sandboxId) : (sandboxId ?? ids.get(id));
+
+  const make = async (session: Session, entry: Entry): Promise<Sandbox> => {
     await closing.get(session.id);
-    const known = ids.get(session.id) ?? session.sandboxId;
+    const letGo = (): void => {
+      if (entries.get(session.id) === entry) void close(session.id).catch(() => {});
+    };
+    entry.hold = await options.holds?.acquire(session.id, letGo);
+    try {
+      return await openOrCreate(session, knownId(session));
+    } catch (error) {
+      await entry.hold?.release();
+      throw error;
+    }
+  };
+
+  const openOrCreate = async (session: Session, known: string | undefined, attempt = 1): Promise<Sandbox> => {
     const before = known === undefined ? undefined : await reopen(session, known);
     if (before !== undefined) {
       ids.set(session.id, before.id);
       return before;
     }
     const made = await options.create(session, undefined);
+    let theirs: string | void;
     try {
-      await options.store(session, made.id);
+      theirs = await options.store(session, made.id);
+      if (theirs && theirs !== made.id && attempt === mostAttempts) {
+        throw new SandboxError("backend-error", `Others keep giving the session ${session.id} another sandbox.`);
+      }
     } catch (error) {
       await made.dispose({ remove: true }).catch(() => {});
       throw error;
+    }
+    if (theirs && theirs !== made.id) {
+      await made.dispose({ remove: true }).catch(() => {});
+      return openOrCreate(session, theirs, attempt + 1);
     }
     ids.set(session.id, made.id);
     return made;
@@ -110,7 +161,11 @@ export function createSandboxSessions<Session extends SandboxSession>(
     const ended = (async () => {
       entry.use?.stop();
       const sandbox = await entry.sandbox.catch(() => undefined);
-      await sandbox?.dispose(disposeOptions);
+      try {
+        await sandbox?.dispose(disposeOptions);
+      } finally {
+        await entry.hold?.release();
+      }
       if (disposeOptions?.remove) ids.delete(sessionId);
     })();
     // Who asks for the session meanwhile waits until it is closed.
@@ -139,6 +194,10 @@ export function createSandboxSessions<Session extends SandboxSession>(
     return use.sandbox;
   };
 
+  /** Whether somebody else has given the session another sandbox than the one that is open here. */
+  const isOutdated = ({ sandboxId }: Session, { use }: Entry): boolean =>
+    options.holds !== undefined && sandboxId !== undefined && use !== undefined && use.sandbox.id !== sandboxId;
+
   /** One that has vanished since it was opened is replaced as one that is not there. */
   const look = async (session: Session, entry: Entry): Promise<Sandbox> => {
     const sandbox = await entry.sandbox;
@@ -150,7 +209,9 @@ export function createSandboxSessions<Session extends SandboxSession>(
   const sessions: SandboxSessions<Session> = {
     getOrCreateSandbox(session) {
       const existing = entries.get(session.id);
-      if (existing !== undefined) {
+      if (existing !== undefined && isOutdated(session, existing)) {
+        void close(session.id).catch(() => {});
+      } else if (existing !== undefined) {
         if (existing.use === undefined) return existing.sandbox;
         existing.use.touch();
         existing.looking ??= look(session, existing).finally(() => (existing.looking = undefined));
@@ -159,7 +220,7 @@ export function createSandboxSessions<Session extends SandboxSession>(
       const opening = Promise.withResolvers<Sandbox>();
       const entry: Entry = { sandbox: opening.promise, expired: false };
       entries.set(session.id, entry);
-      make(session).then(
+      make(session, entry).then(
         (sandbox) => opening.resolve(watch(session.id, entry, sandbox)),
         (error: unknown) => {
           // A failure is this call's; the next one tries again.

@@ -47,6 +47,12 @@ export interface DisposeOptions {
 export interface CommonSandboxOptions {
   /** Opens the sandbox of this id again. Throws `sandbox-gone` when there is none. Default: a new one. */
   readonly id?: string;
+  /**
+   * Names who a new sandbox belongs to, where several processes share a backend. It is opened again, and removed, under this name
+   * alone: for any other there is none. Whoever opens a `docker` sandbox ends what runs in it, and takes it from whoever
+   * had it open before. Default: nobody looks.
+   */
+  readonly owner?: string;
   /** The environment that the agent is declared to have. Wins over what the backend starts from. */
   readonly env?: Readonly<Record<string, string>>;
   /** What commands may reach. Default: the first of `capabilities.network`. */

@@ -2,7 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { AgentSchema, type Agent } from "@stigmer/protos/agent/v1";
 import { McpServerSchema } from "@stigmer/protos/mcpserver/v1";
 import { describe, expect, it } from "vitest";
-import { mcpSelectionOf, mcpServersOf } from "./mcp-servers.ts";
+import { mcpSelectionOf, mcpServersOf, refusePrograms } from "./mcp-servers.ts";
 
 type AgentSpec = MessageInitShape<typeof AgentSchema>["spec"];
 
@@ -108,4 +108,22 @@ it("a sub-agent's choice keeps its place in the manifest", () => {
   expect(agent.spec?.subAgents.map(mcpSelectionOf)).toEqual([
     { field: "spec.sub_agents[0]", servers: ["a", "b"], tools: { b: ["t"] } },
   ]);
+});
+
+describe("where organisations share runners", () => {
+  const http = { name: "web", serverType: { case: "http", value: { url: "https://h.example.com/mcp" } } } as const;
+
+  it.each([
+    ["program", { case: "stdio", value: { command: "node" } }],
+    ["container", { case: "docker", value: { image: "tools:1" } }],
+  ] as const)("a %s beside the runner is refused, and says who can allow it", (what, serverType) => {
+    const { servers } = mcpServersOf(agentOf({ mcpServers: [http, { name: "own", serverType }] }), [], layers);
+    expect(() => refusePrograms(servers)).toThrow(
+      new RegExp(`^spec\\.mcp_servers\\[1\\]: the MCP server own is a ${what} .*STIGMER_CLOUD_MCP_PROGRAMS=allow`),
+    );
+  });
+
+  it("a service is not", () => {
+    expect(() => refusePrograms(mcpServersOf(agentOf({ mcpServers: [http] }), [], layers).servers)).not.toThrow();
+  });
 });

@@ -33,6 +33,15 @@ export function mcpServersOf(agent: Agent, referred: readonly McpServer[], layer
   return { servers: [...own, ...others], secrets };
 }
 
+/** Throws `RunError` for the first server that would be started beside the runner, with its rights. */
+export function refusePrograms(servers: readonly McpServerConfig[]): void {
+  const server = servers.find(({ type }) => type !== "http");
+  if (server === undefined) return;
+  throw new RunError(
+    `${server.field}: the MCP server ${server.name} is a ${server.type === "docker" ? "container" : "program"} that would run beside the runner, outside of the sandbox, which this service does not allow: use one over http, or have its operator set STIGMER_CLOUD_MCP_PROGRAMS=allow on the runners`,
+  );
+}
+
 /** Which of the agent's servers and tools a sub-agent has. */
 export function mcpSelectionOf({ mcpServers, mcpToolSelections }: SubAgent, at: number): McpSelection {
   return {

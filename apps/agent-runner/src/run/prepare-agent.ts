@@ -8,15 +8,15 @@ import {
   type ToolCallLedger,
 } from "@stigmer/agent";
 import type { ResourceClients } from "@stigmer/client";
-import type { Session } from "@stigmer/protos/session/v1";
 import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import { createPricing, type ModelPrices, type SkillInUse } from "@stigmer/status";
 import { describeSubAgents } from "./describe-sub-agents.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
 import { approvalsOf } from "./approvals.ts";
-import { mcpServersOf } from "./mcp-servers.ts";
+import { mcpServersOf, refusePrograms } from "./mcp-servers.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
+import { rememberSandbox } from "./remember-sandbox.ts";
 import { named } from "./run-error.ts";
 import { costBy, limitsOf, usedBy } from "./run-limits.ts";
 import type { SessionWorkspaces } from "./session-workspaces.ts";
@@ -50,6 +50,8 @@ export interface PrepareAgentDependencies {
   readonly workspaces: SessionWorkspaces;
   readonly checkpointer: AgentOptions["checkpointer"];
   readonly mcp: Pick<McpConnections, "open">;
+  /** Whether MCP servers may be programs and containers on this machine. */
+  readonly allowsMcpPrograms: boolean;
   /** The model of a name, or the configured one. Throws `RunError` when there is none. */
   readonly resolveModel: (modelName: string | undefined) => Promise<ModelConfig>;
   /** What models cost, before the built-in list prices; asked for each run. */
@@ -76,6 +78,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       skills,
     });
     const { servers, secrets } = mcpServersOf(agent, mcpServers, layers);
+    if (!dependencies.allowsMcpPrograms) refusePrograms(servers);
     const mcp = await dependencies.mcp.open({
       sessionId: session.metadata?.id ?? "",
       directory: workspace.directory,
@@ -157,11 +160,4 @@ async function chooseModel(
   const ofAgent = agent.spec?.modelName;
   if (ofAgent) return named(`model_name of agent ${agent.metadata?.slug}`, () => resolveModel(ofAgent));
   return resolveModel(undefined);
-}
-
-/** Stores the sandbox's id in the session, so that whoever runs the next turn comes back to it. */
-async function rememberSandbox(clients: ResourceClients, session: Session, sandboxId: string): Promise<void> {
-  if (!session.spec || session.spec.sandboxId === sandboxId) return;
-  session.spec.sandboxId = sandboxId;
-  await clients.sessions.update(session);
 }

@@ -62,7 +62,7 @@ function session(spec: { sandboxId?: string; workspaceDir?: string } = {}): Sess
 
 describe("a session's sandbox", () => {
   it("is made once, remembered, and found again by a runner started anew", async () => {
-    const remember = vi.fn<(id: string) => Promise<void>>(async () => {});
+    const remember = vi.fn<(id: string) => Promise<string>>(async (id) => id);
     const [first, second] = await Promise.all([
       workspaces.get(session(), remember),
       workspaces.get(session(), remember),
@@ -82,7 +82,7 @@ describe("a session's sandbox", () => {
   });
 
   it("that is gone is replaced, which the agent is told once", async () => {
-    const remember = vi.fn<(id: string) => Promise<void>>(async () => {});
+    const remember = vi.fn<(id: string) => Promise<string>>(async (id) => id);
     const gone = session({ sandboxId: "filesystem:/elsewhere" });
     const first = await workspaces.get(gone, remember);
     expect(first.notice).toContain("the one before is gone");
@@ -92,7 +92,7 @@ describe("a session's sandbox", () => {
   });
 
   it("that can't be remembered is kept only where it is found again without", async () => {
-    const remember = async (): Promise<void> => {
+    const remember = async (): Promise<string> => {
       throw new Error("the server is away");
     };
     await workspaces.get(session(), remember);
@@ -106,7 +106,7 @@ describe("a session's sandbox", () => {
   });
 
   it("is removed with what runs in it, also when another runner had it", async () => {
-    const { sandbox } = await workspaces.get(session(), async () => {});
+    const { sandbox } = await workspaces.get(session(), async (id) => id);
     const background = await sandbox.spawn("sleep 1000");
     await workspaces.remove({ sessionId: "ses-1", sandboxId: sandbox.id });
     expect((await background.wait()).reason).toBe("sandbox-gone");
@@ -120,20 +120,20 @@ describe("a session's sandbox", () => {
 describe("a directory that a person named", () => {
   it("is the workspace, with the skills out of the way", async () => {
     await mkdir(join(home, "mine"));
-    const workspace = await workspaces.get(session({ workspaceDir: join(home, "mine") }), async () => {});
+    const workspace = await workspaces.get(session({ workspaceDir: join(home, "mine") }), async (id) => id);
     expect(workspace.sandbox.root).toBe(join(home, "mine"));
     expect(workspace.skillsDirectory).toBe(".stigmer/skills");
   });
 
   it("has to be one", async () => {
-    const asked = workspaces.get(session({ workspaceDir: join(home, "none") }), async () => {});
+    const asked = workspaces.get(session({ workspaceDir: join(home, "none") }), async (id) => id);
     await expect(asked).rejects.toThrow(RunError);
     await expect(asked).rejects.toThrow("is not a directory on this machine");
   });
 
   it("is refused where the sandbox can't reach it", async () => {
     start({ type: "daytona", takesDirectories: false });
-    const asked = workspaces.get(session({ workspaceDir: home }), async () => {});
+    const asked = workspaces.get(session({ workspaceDir: home }), async (id) => id);
     await expect(asked).rejects.toThrow(RunError);
     await expect(asked).rejects.toThrow("which a daytona sandbox of a runner in cloud mode can't reach");
   });

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { createSandboxSessions, type Sandbox, type SandboxSession } from "@stigmer/sandbox";
+import { createSandboxSessions, type Sandbox, type SandboxHolds, type SandboxSession } from "@stigmer/sandbox";
 import type { Session } from "@stigmer/protos/session/v1";
 import type { Logger } from "../logger.ts";
 import type { Sandboxes } from "../sandboxes.ts";
@@ -21,6 +21,8 @@ export interface Workspace {
 
 export interface SessionWorkspacesOptions {
   readonly sandboxes: Sandboxes;
+  /** Where other runners work on the same sessions. */
+  readonly holds?: SandboxHolds;
   /** `SANDBOX_ROOT_DIR`: then all sessions share it. */
   readonly sharedRoot?: string;
   /** A session without a directory of its own gets `<workspacesDir>/<session id>`. */
@@ -31,8 +33,8 @@ export interface SessionWorkspacesOptions {
   readonly onOpened?: (type: string, outcome: "opened" | "failed") => void;
 }
 
-/** Keeps the sandbox's id with its session. */
-export type RememberSandbox = (sandboxId: string) => Promise<void>;
+/** Keeps the sandbox's id with its session. Answers the id of the session's sandbox, which may be another by now. */
+export type RememberSandbox = (sandboxId: string) => Promise<string>;
 
 /** The sandboxes of this runner's sessions. One per session: what runs in the background outlives the turn that started it. */
 export interface SessionWorkspaces {
@@ -71,10 +73,11 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
     },
     async store({ id, remember }, sandboxId) {
       try {
-        await remember(sandboxId);
+        return await remember(sandboxId);
       } catch (error) {
         if (sandboxes.holdsById) throw error;
         logger.warn({ sessionId: id, sandboxId, err: error }, "the session's sandbox id was not stored");
+        return sandboxId;
       }
     },
     onReplaced(session, reason) {
@@ -84,6 +87,7 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
       );
       session.onReplaced();
     },
+    holds: options.holds,
     idleMs: sandboxes.idleMs,
     ttlMs: sandboxes.ttlMs,
   });
@@ -114,7 +118,7 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
     async remove({ sessionId, sandboxId }) {
       await sessions.release(sessionId, { remove: true });
       // One that another runner had, or this one before it was started anew.
-      if (sandboxId !== "") await sandboxes.remove(sandboxId);
+      if (sandboxId !== "") await sandboxes.remove(sandboxId, sessionId);
     },
     dispose: () => sessions.dispose(),
   };

@@ -82,6 +82,16 @@ export const sandboxVariables = {
     cloud: { use: "optional", unset: "`unix:///var/run/docker.sock`" },
     secret: false,
   },
+  STIGMER_CLOUD_MCP_PROGRAMS: {
+    group: "Sandbox",
+    meaning:
+      "Whether agents' MCP servers of type `stdio` and `docker` are started. They run beside the runner with its rights, outside of the sandbox: whoever may write agents then decides what runs there. `refuse` fails the run that wants one.",
+    readers: ["runner"],
+    format: { type: "choice", values: ["refuse", "allow"] },
+    local: { use: "ignored" },
+    cloud: { use: "default", value: "refuse" },
+    secret: false,
+  },
   DAYTONA_API_KEY: {
     group: "Sandbox",
     meaning: "Daytona's key. Required when `SANDBOX_TYPE` is `daytona`.",

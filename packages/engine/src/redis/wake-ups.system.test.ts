@@ -17,7 +17,6 @@ import { createWakeUps, wakeChannel } from "./wake-ups.ts";
 
 // A runner that would ask its server once in an hour, on a real Temporal and a real Redis.
 
-const PATIENCE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 let dev: DevServer;
@@ -51,7 +50,7 @@ async function startRun(id: string, wakeUps: ReturnType<typeof createWakeUps> | 
   await system.startRunner({ activities, checkMs: HOUR_MS, wakeUps });
   await system.submit({ id, sessionId: `ses-${id}` });
   await system.engine.start(id);
-  await until(() => context !== undefined, PATIENCE_MS);
+  await until(() => context !== undefined, "the run begins");
   return context as ActivityContext;
 }
 
@@ -62,17 +61,17 @@ it("asks the server when something was stored for its run, and gets the message 
   const item = create(InboxItemSchema, { id: "m1", item: { case: "message", value: { text: "hello" } } });
   await system.engine.deliver("aex-woken", item);
   expect(await publish("aex-woken")).toBe(1);
-  await until(() => inbox.items.length > 0, PATIENCE_MS);
+  await until(() => inbox.items.length > 0, "the message arrives");
   expect(inbox.items.map(({ id }) => id)).toEqual(["m1"]);
   expect(signal.aborted).toBe(false);
   await system.engine.cancel("aex-woken", "enough");
   await publish("aex-woken");
-  await until(() => signal.aborted, PATIENCE_MS);
+  await until(() => signal.aborted, "the cancel arrives");
   expect(signal.reason).toMatchObject({ kind: "cancelled", message: "enough" });
-  await until(() => system.ends.length > 0, PATIENCE_MS);
+  await until(() => system.ends.length > 0, "the end is stored");
   expect(system.ends).toMatchObject([{ executionId: "aex-woken", phase: ExecutionPhase.EXECUTION_CANCELLED }]);
   // Nobody listens for a run that has ended.
-  await until(async () => (await publish("aex-woken")) === 0, PATIENCE_MS);
+  await until(async () => (await publish("aex-woken")) === 0, "nobody listens");
 });
 
 it("asks once Redis is back, for nobody knows what was said meanwhile", async () => {
@@ -80,6 +79,6 @@ it("asks once Redis is back, for nobody knows what was said meanwhile", async ()
   const item = create(InboxItemSchema, { id: "m1", item: { case: "message", value: { text: "hello" } } });
   await system.engine.deliver("aex-missed", item);
   await redis.commands.call("CLIENT", "KILL", "TYPE", "pubsub");
-  await until(() => inbox.items.length > 0, PATIENCE_MS);
+  await until(() => inbox.items.length > 0, "the message arrives");
   expect(inbox.items.map(({ id }) => id)).toEqual(["m1"]);
 });

@@ -52,6 +52,8 @@ const defaultRetryDelayMs = 200;
 const defaultGiveUpMs = 5000;
 /** By this label one that was made although its answer was lost is found again. */
 const creationLabel = "stigmer-creation";
+/** Who alone may open it again. */
+const ownerLabel = "stigmer-owner";
 
 /**
  * Makes a sandbox, or opens the one of this id and starts it when it has stopped. One that it made stops with `dispose`
@@ -110,7 +112,7 @@ export async function removeDaytonaSandbox(
     const what = `delete the sandbox ${id}`;
     try {
       const remote = await client.call(() => client.daytona.get(id), { what, idempotent: true });
-      await remove(remote, client, startMs);
+      if (isOf(remote, options.owner)) await remove(remote, client, startMs);
     } catch (error) {
       if (toSandboxError(error, what).code !== "sandbox-gone") throw error;
     }
@@ -133,6 +135,9 @@ async function withClient<T>(
 /** A path or a query in its place would ask for something else. */
 const isId = (id: string): boolean => /^[\w.-]+$/.test(id);
 
+const isOf = ({ labels }: DaytonaSandbox, owner: string | undefined): boolean =>
+  owner === undefined || labels?.[ownerLabel] === owner;
+
 async function create(client: DaytonaClient, options: DaytonaSandboxOptions, startMs: number): Promise<DaytonaSandbox> {
   const {
     snapshot,
@@ -144,7 +149,11 @@ async function create(client: DaytonaClient, options: DaytonaSandboxOptions, sta
   } = options;
   const creation = randomUUID();
   const params: CreateSandboxFromSnapshotParams = {
-    labels: { ...labels, [creationLabel]: creation },
+    labels: {
+      ...labels,
+      [creationLabel]: creation,
+      ...(options.owner !== undefined && { [ownerLabel]: options.owner }),
+    },
     ...(snapshot !== undefined && { snapshot }),
     ...(autoStopMinutes !== undefined && { autoStopInterval: autoStopMinutes }),
     ...(autoDeleteMinutes !== undefined && { autoDeleteInterval: autoDeleteMinutes }),
@@ -175,12 +184,13 @@ async function removeMade(client: DaytonaClient, creation: string): Promise<void
 
 async function open(
   client: DaytonaClient,
-  { id, network }: DaytonaSandboxOptions & { readonly id: string },
+  { id, owner, network }: DaytonaSandboxOptions & { readonly id: string },
   startMs: number,
 ): Promise<DaytonaSandbox> {
   const what = `open the sandbox ${id}`;
   if (!isId(id)) throw new SandboxError("sandbox-gone", `There is no sandbox ${JSON.stringify(id)}. Create a new one.`);
   const remote = await client.call(() => client.daytona.get(id), { what, idempotent: true });
+  if (!isOf(remote, owner)) throw new SandboxError("sandbox-gone", `There is no sandbox ${id}. Create a new one.`);
   if ((await stateOf(remote, client)) === "sleeps") await wake(remote, client, startMs);
   if (network) {
     const settings = { networkBlockAll: false, ...networkSettings(network) };

@@ -9,6 +9,8 @@ import { readScript } from "./scripts.ts";
 const ownLabel = "ai.stigmer.sandbox";
 /** What a sandbox was made with, to be kept when it is opened again. */
 const madeWithLabel = "ai.stigmer.sandbox.made-with";
+/** Who alone may open it again. */
+const ownerLabel = "ai.stigmer.sandbox.owner";
 
 export const workspace = "/workspace";
 const pullTimeoutMs = 30 * 60_000;
@@ -27,18 +29,19 @@ export interface MadeWith {
 
 export interface ContainerOptions {
   readonly madeWith: MadeWith;
+  readonly owner?: string;
   readonly labels: Readonly<Record<string, string>>;
 }
 
 /** Makes it, and leaves it to be started. Answers its id. */
-export async function createContainer(engine: Engine, { madeWith, labels }: ContainerOptions): Promise<string> {
-  const body = containerConfig({ madeWith, labels });
+export async function createContainer(engine: Engine, options: ContainerOptions): Promise<string> {
+  const body = containerConfig(options);
   const { Id } = (await engine.call("POST", "/containers/create", { body })) as { Id: string };
   return Id;
 }
 
 /** What the engine is asked for. @internal */
-export function containerConfig({ madeWith, labels }: ContainerOptions): ContainerConfig {
+export function containerConfig({ madeWith, owner, labels }: ContainerOptions): ContainerConfig {
   const { limits } = madeWith;
   return {
     Image: madeWith.image,
@@ -52,7 +55,12 @@ export function containerConfig({ madeWith, labels }: ContainerOptions): Contain
     AttachStdin: true,
     AttachStdout: true,
     Healthcheck: { Test: ["NONE"] },
-    Labels: { ...labels, [ownLabel]: "1", [madeWithLabel]: JSON.stringify(madeWith) },
+    Labels: {
+      ...labels,
+      [ownLabel]: "1",
+      [madeWithLabel]: JSON.stringify(madeWith),
+      ...(owner !== undefined && { [ownerLabel]: owner }),
+    },
     HostConfig: {
       NetworkMode: madeWith.network === "full" ? "bridge" : "none",
       // Ends what is left without a parent.
@@ -77,8 +85,8 @@ type ContainerConfig = Readonly<Record<string, unknown>> & {
   readonly HostConfig: Readonly<Record<string, unknown>>;
 };
 
-/** What the sandbox of this id was made with. Throws `sandbox-gone`. */
-export async function findContainer(engine: Engine, id: string): Promise<MadeWith> {
+/** What the sandbox of this id was made with. Throws `sandbox-gone`, also for one of another owner than the one named. */
+export async function findContainer(engine: Engine, id: string, owner: string | undefined): Promise<MadeWith> {
   const gone = (cause?: unknown): SandboxError =>
     new SandboxError("sandbox-gone", `There is no container of a sandbox with the id ${id}. Make a new one.`, {
       cause,
@@ -86,7 +94,7 @@ export async function findContainer(engine: Engine, id: string): Promise<MadeWit
   try {
     const { Config } = (await engine.call("GET", `/containers/${encodeURIComponent(id)}/json`)) as Inspected;
     const madeWith = Config.Labels?.[madeWithLabel];
-    if (madeWith === undefined) throw gone();
+    if (madeWith === undefined || (owner !== undefined && Config.Labels?.[ownerLabel] !== owner)) throw gone();
     return JSON.parse(madeWith) as MadeWith;
   } catch (error) {
     throw isMissing(error) ? gone(error) : error;

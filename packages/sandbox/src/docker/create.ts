@@ -79,14 +79,20 @@ export async function createDockerSandbox(options: DockerSandboxOptions): Promis
   await engine.call("GET", "/_ping");
   await removeOrphansOnce(engine, options);
 
-  const { location, user } = await prepareRoot(options);
+  const prepared = await prepareRoot(options);
   const { container, madeWith } = await (options.id === undefined
-    ? make(engine, options, { location, user })
-    : reopen(engine, options, { id: options.id, location }));
+    ? make(engine, options, prepared)
+    : reopen(engine, options, { id: options.id, location: prepared.location }));
+  const location = madeWith.rootDir;
 
   const marks = createMarks();
   const roots: [string, ...string[]] = [workspace];
-  const hold = createHold({ engine, container, keeping: { living: () => commands.living(), range: marks.range } });
+  const hold = createHold({
+    engine,
+    container,
+    keeping: { living: () => commands.living(), range: marks.range },
+    takesOver: options.owner !== undefined,
+  });
   const commands = createCommands({
     env,
     locate: (cwd) => findDirectory(cwd, { location, roots }),
@@ -140,7 +146,7 @@ export async function createDockerSandbox(options: DockerSandboxOptions): Promis
     async dispose({ remove = false } = {}) {
       ended ??= end();
       await ended;
-      if (remove) await removeContainer(engine, container);
+      if (remove && !(await hold.isTaken())) await removeContainer(engine, container);
     },
   };
 }
@@ -155,12 +161,15 @@ export async function checkDockerBackend(options: Omit<DockerSandboxOptions, "ro
 }
 
 /** Removes the container of this id, with what runs in it. What is none of a sandbox is left alone. */
-export async function removeDockerSandbox({ host }: Pick<DockerSandboxOptions, "host">, id: string): Promise<void> {
+export async function removeDockerSandbox(
+  { host, owner }: Pick<DockerSandboxOptions, "host" | "owner">,
+  id: string,
+): Promise<void> {
   const container = containerOf(id);
   if (container === undefined) return;
   const engine = createEngine(socketOf(host ?? defaultHost));
   try {
-    await findContainer(engine, container);
+    await findContainer(engine, container, owner);
   } catch (error) {
     if (SandboxError.is(error) && error.code === "sandbox-gone") return;
     throw error;
@@ -251,7 +260,10 @@ async function make(engine: Engine, options: DockerSandboxOptions, { location, u
     tmpBytes: options.tmpBytes ?? defaultTmpBytes,
   };
   try {
-    return { container: await createContainer(engine, { madeWith, labels: options.labels ?? {} }), madeWith };
+    return {
+      container: await createContainer(engine, { madeWith, owner: options.owner, labels: options.labels ?? {} }),
+      madeWith,
+    };
   } catch (cause) {
     if (SandboxError.is(cause)) throw cause;
     const words = cause instanceof Error ? cause.message : String(cause);
@@ -267,8 +279,10 @@ async function reopen(
 ): Promise<Made> {
   const container = containerOf(id);
   if (container === undefined) throw new SandboxError("sandbox-gone", `${id} names no sandbox of this backend.`);
-  const madeWith = await findContainer(engine, container);
-  if (madeWith.rootDir !== location) {
+  const madeWith = await findContainer(engine, container, options.owner);
+  // Its owner's files are where they were, whatever directory this process would have given it.
+  const isThere = options.owner === undefined ? madeWith.rootDir === location : await isDirectory(madeWith.rootDir);
+  if (!isThere) {
     throw new SandboxError("sandbox-gone", `There is no sandbox ${id} in ${location}. Make a new one.`);
   }
   const asked: Partial<MadeWith> = {
@@ -288,6 +302,13 @@ async function reopen(
     );
   }
   return { container, madeWith };
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
 }
 
 const cleaned = new Map<string, Promise<void>>();

@@ -9,6 +9,8 @@ export interface HoldOptions {
   readonly engine: Engine;
   readonly container: string;
   readonly keeping: KeeperOptions;
+  /** Whether one that runs already is taken from who holds it, which ends what runs in it. */
+  readonly takesOver: boolean;
 }
 
 export interface Hold {
@@ -16,11 +18,13 @@ export interface Hold {
   keeper(): Promise<Keeper>;
   /** Undefined when the container doesn't run, as far as is known. */
   current(): Keeper | undefined;
-  /** Ends everything in the container. */
+  /** Ends everything in the container. One that was taken over is left alone. */
   end(): Promise<void>;
+  /** Whether it runs, held by somebody else. */
+  isTaken(): Promise<boolean>;
 }
 
-export function createHold({ engine, container, keeping }: HoldOptions): Hold {
+export function createHold({ engine, container, keeping, takesOver }: HoldOptions): Hold {
   let starting: Promise<Keeper> | undefined;
   let current: Keeper | undefined;
   let ended = false;
@@ -28,6 +32,7 @@ export function createHold({ engine, container, keeping }: HoldOptions): Hold {
   const start = async (): Promise<Keeper> => {
     try {
       if (ended) throw gone();
+      if (takesOver && (await containerState(engine, container)) === "running") await killContainer(engine, container);
       // Held before it is started: it ends when nobody holds it.
       const socket = await engine.open(`/containers/${container}/attach?stream=1&stdin=1&stdout=1`);
       try {
@@ -52,7 +57,11 @@ export function createHold({ engine, container, keeping }: HoldOptions): Hold {
   const gone = (cause?: unknown): SandboxError =>
     new SandboxError("sandbox-gone", `The container ${container.slice(0, 12)} is gone. Make a new sandbox.`, { cause });
 
+  const isTaken = async (): Promise<boolean> =>
+    takesOver && current?.isOpen() !== true && (await containerState(engine, container)) === "running";
+
   return {
+    isTaken,
     async keeper() {
       if (current?.isOpen() === true && !ended) return current;
       starting ??= start();
@@ -62,7 +71,7 @@ export function createHold({ engine, container, keeping }: HoldOptions): Hold {
     async end() {
       ended = true;
       await starting?.catch(() => {});
-      await killContainer(engine, container);
+      if (!(await isTaken())) await killContainer(engine, container);
       current?.close();
     },
   };
