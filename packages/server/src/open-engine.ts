@@ -68,7 +68,11 @@ export interface OpenEngine {
 export type EngineNeeds = Pick<
   EmbeddedEngineOptions,
   "queue" | "loadExecution" | "onFinished" | "onExhausted" | "logger"
-> & { readonly taskQueue: string | undefined; readonly fanout: Fanout };
+> & {
+  readonly taskQueue: string | undefined;
+  readonly fanout: Fanout;
+  readonly maxRunsPerOrg: number | undefined;
+};
 
 /** Makes the engine that was chosen. Throws `ServerError` `engine-unavailable` when it can't be used. */
 export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Promise<OpenEngine> {

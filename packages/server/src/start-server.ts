@@ -227,6 +227,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     mode,
     logger,
     taskQueue,
+    maxWaitingRunsPerOrg: options.limits?.maxWaitingRuns,
   });
   const routes = (router: ConnectRouter): void => {
     registerServices(router);
@@ -370,6 +371,7 @@ async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Pro
       await runs.fail(executionId, message);
       await followUnheard(executionId, following);
     },
+    maxRunsPerOrg: options.limits?.maxRuns,
     taskQueue: options.taskQueue,
     fanout: options.fanout,
     logger,

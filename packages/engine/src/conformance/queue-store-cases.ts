@@ -3,7 +3,16 @@ import type { LeaseOptions, NewTask, QueuedTask, QueueStore } from "../embedded/
 // What the cases of the suite are made of.
 
 export function task(id: string, change: Partial<NewTask> = {}): NewTask {
-  return { id, kind: "execution", queue: "q", sessionId: "", payload: new Uint8Array(), createdAt: 0, ...change };
+  return {
+    id,
+    kind: "execution",
+    queue: "q",
+    sessionId: "",
+    org: "",
+    payload: new Uint8Array(),
+    createdAt: 0,
+    ...change,
+  };
 }
 
 export function lease(queue: QueueStore, change: Partial<LeaseOptions> = {}): Promise<QueuedTask | undefined> {

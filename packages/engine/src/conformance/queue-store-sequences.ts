@@ -8,7 +8,7 @@ import type { QueueStoreFixture } from "./queue-store.ts";
 /** One step. Times are small, so that steps meet; `fence` counts back from the task's current one. */
 type Step =
   | { readonly op: "enqueue"; readonly id: number }
-  | { readonly op: "lease"; readonly runner: number }
+  | { readonly op: "lease"; readonly runner: number; readonly maxPerOrg: number | undefined }
   | {
       readonly op: "end";
       readonly how: "complete" | "release" | "give-back" | "rest";
@@ -27,6 +27,7 @@ type Step =
 interface ModelTask {
   readonly id: string;
   readonly sessionId: string;
+  readonly org: string;
   state: "waiting" | "leased" | "done";
   fence: number;
   attempt: number;
@@ -53,9 +54,10 @@ export function queueStoreSequences(options: {
     const id = fc.nat(taskIds.length - 1);
     const runner = fc.nat(1);
     const back = fc.constantFrom(0, 0, 0, 1);
+    const maxPerOrg = fc.constantFrom(undefined, undefined, 1, 2);
     const step: Arbitrary<Step> = fc.oneof(
       { weight: 4, arbitrary: fc.record({ op: fc.constant("enqueue" as const), id }) },
-      { weight: 6, arbitrary: fc.record({ op: fc.constant("lease" as const), runner }) },
+      { weight: 6, arbitrary: fc.record({ op: fc.constant("lease" as const), runner, maxPerOrg }) },
       {
         weight: 5,
         arbitrary: fc.record({
@@ -117,10 +119,13 @@ async function perform(step: Step, { queue, enqueue, model, now }: Subject): Pro
     case "enqueue": {
       const id = `t${String(step.id)}`;
       const fixed = { kind: "execution", queue: "q", payload: new Uint8Array(), createdAt: now } as const;
-      return enqueue({ id, sessionId: sessionOf(step.id), ...fixed });
+      return enqueue({ id, sessionId: sessionOf(step.id), org: orgOf(step.id), ...fixed });
     }
-    case "lease":
-      return pick(await queue.lease({ queue: "q", runnerId: `r${String(step.runner)}`, now, leaseMs, maxAttempts }));
+    case "lease": {
+      const { maxPerOrg } = step;
+      const runnerId = `r${String(step.runner)}`;
+      return pick(await queue.lease({ queue: "q", runnerId, now, leaseMs, maxAttempts, maxPerOrg }));
+    }
     case "end": {
       const runnerId = `r${String(step.runner)}`;
       if (step.how === "complete") return queue.complete(key(step), runnerId);
@@ -203,11 +208,20 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
           };
           const id = `t${String(step.id)}`;
           const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [] };
-          if (!task) tasks.push({ id, sessionId: sessionOf(step.id), state: "waiting", ...unclaimed, ...unasked });
+          const owner = { sessionId: sessionOf(step.id), org: orgOf(step.id) };
+          if (!task) tasks.push({ id, ...owner, state: "waiting", ...unclaimed, ...unasked });
           return undefined;
         }
         case "lease": {
-          const next = tasks.find((candidate) => deliverable(candidate, now));
+          const live = ({ org }: ModelTask): number =>
+            tasks.filter((other) => other.org === org && other.state === "leased").length;
+          const allowed = tasks.filter(
+            (candidate) =>
+              deliverable(candidate, now) &&
+              (candidate.org === "" || step.maxPerOrg === undefined || live(candidate) < step.maxPerOrg),
+          );
+          const fewest = Math.min(...allowed.map(live));
+          const next = allowed.find((candidate) => live(candidate) === fewest);
           if (!next) return undefined;
           next.state = "leased";
           next.fence += 1;
@@ -304,6 +318,10 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
 
 function sessionOf(id: number): string {
   return id < 2 ? "" : `s${String(id % 2)}`;
+}
+
+function orgOf(id: number): string {
+  return ["", "acme", "globex"][id % 3] ?? "";
 }
 
 type Picked = Pick<QueuedTask, "id" | "fence" | "attempt" | "runnerId" | "cancelReason" | "pauseReason">;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { NewTask, QueuedTask, QueueStore } from "../embedded/queue-store.ts";
 import { lease, task } from "./queue-store-cases.ts";
 import { queueStoreOrders } from "./queue-store-orders.ts";
+import { queueStoreSharing } from "./queue-store-sharing.ts";
 import { queueStoreSequences } from "./queue-store-sequences.ts";
 import type { TestFunctions } from "./test-functions.ts";
 
@@ -251,6 +252,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
     });
 
     queueStoreOrders(check);
+    queueStoreSharing(check);
     queueStoreSequences({ check, runs: options.runs ?? 100, create: options.create });
   });
 }

@@ -368,6 +368,7 @@ describe("handing out", () => {
       kind: "cleanup-sandbox",
       queue: "agent_execution_runner",
       sessionId: "ses-1",
+      org: "",
       createdAt: 0,
     } as const;
     await given.server.queue.enqueue({ ...task, id: "clean", payload });
@@ -388,6 +389,7 @@ describe("handing out", () => {
       kind: "execution",
       queue: "q",
       sessionId: "",
+      org: "",
       payload: new Uint8Array(),
       createdAt: given.clock.now(),
     });

@@ -36,6 +36,8 @@ export interface EmbeddedEngineOptions {
   readonly maxAttempts?: number;
   /** How long a task waits after its first failed attempt, in milliseconds; doubled with each further one, up to 30 s. Default 500. */
   readonly retryDelayMs?: number;
+  /** How many runs of an organization are in work at once; others wait. Default: any number. */
+  readonly maxRunsPerOrg?: number | undefined;
   readonly clock?: Clock;
 }
 

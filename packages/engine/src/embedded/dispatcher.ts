@@ -26,6 +26,7 @@ export interface DispatcherOptions {
   readonly leaseMs: number;
   readonly recoverMs: number;
   readonly maxAttempts: number;
+  readonly maxRunsPerOrg?: number | undefined;
   readonly loadExecution: (executionId: string) => Promise<AgentExecution | undefined>;
   readonly onFinished: (execution: FinishedExecution) => Promise<void>;
   readonly onExhausted: (executionId: string, message: string) => Promise<void>;
@@ -170,7 +171,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Answers whether there was a task. */
   async function serveOne(runner: RunnerConnection): Promise<boolean> {
     const { runnerId, taskQueue } = runner;
-    const task = await queue.lease({ queue: taskQueue, runnerId, now: clock.now(), leaseMs, maxAttempts });
+    const task = await queue.lease({
+      queue: taskQueue,
+      runnerId,
+      now: clock.now(),
+      leaseMs,
+      maxAttempts,
+      maxPerOrg: options.maxRunsPerOrg,
+    });
     if (!task) return false;
     const { id: taskId, fence, attempt } = task;
     resumed.delete(taskId);

@@ -59,23 +59,29 @@ export function createMemoryQueueStore(): MemoryQueueStore {
       return row && taskOf(row);
     },
 
-    lease: async ({ queue, runnerId, now, leaseMs, maxAttempts }) => {
+    lease: async ({ queue, runnerId, now, leaseMs, maxAttempts, maxPerOrg = Number.POSITIVE_INFINITY }) => {
       const busySessions = new Set<string>();
+      const live = new Map<string, number>();
+      for (const { org } of leased()) live.set(org, (live.get(org) ?? 0) + 1);
+      const liveOf = ({ org }: Row): number => live.get(org) ?? 0;
+      let chosen: Row | undefined;
       for (const row of open()) {
         const first = row.sessionId === "" || !busySessions.has(row.sessionId);
         busySessions.add(row.sessionId);
         const deliverable = row.state === "waiting" && row.availableAt <= now && row.attempt < maxAttempts;
         const held = row.cancelReason !== undefined || row.pauseReason !== undefined;
-        if (!first || !deliverable || held || row.queue !== queue) continue;
-        row.state = "leased";
-        row.fence += 1;
-        row.attempt += 1;
-        row.runnerId = runnerId;
-        row.expiresAt = now + leaseMs;
-        row.claimId = "";
-        return taskOf(row);
+        const allowed = row.org === "" || liveOf(row) < maxPerOrg;
+        if (!first || !deliverable || held || !allowed || row.queue !== queue) continue;
+        if (!chosen || liveOf(row) < liveOf(chosen)) chosen = row;
       }
-      return undefined;
+      if (!chosen) return undefined;
+      chosen.state = "leased";
+      chosen.fence += 1;
+      chosen.attempt += 1;
+      chosen.runnerId = runnerId;
+      chosen.expiresAt = now + leaseMs;
+      chosen.claimId = "";
+      return taskOf(chosen);
     },
 
     renew: async ({ runnerId, leases, expiresAt }) =>

@@ -24,11 +24,14 @@
  */
 export interface QueueStore {
   /**
-   * Leases the oldest (by order of enqueueing) task of the queue that is deliverable, and answers it as it is then, with
-   * fence and attempt raised and `expires_at = now + leaseMs`.
+   * Leases a task of the queue that is deliverable, and answers it as it is then, with fence and attempt raised and
+   * `expires_at = now + leaseMs`: of the organization that has the fewest leased tasks among those that have a deliverable one,
+   * the oldest by order of enqueueing; of organizations that have the same number, the oldest of all. So one that enqueues much
+   * does not keep others waiting.
    *
    * Deliverable: waiting, available (`available_at <= now`), not asked to cancel, not paused, fewer than `maxAttempts`
-   * attempts, first of its session. Concurrent calls never answer the same task.
+   * attempts, first of its session, and of an organization with fewer than `maxPerOrg` leased tasks (the empty one has no
+   * limit). Concurrent calls never answer the same task, nor do they exceed that number together.
    */
   lease(options: LeaseOptions): Promise<QueuedTask | undefined>;
 
@@ -154,6 +157,8 @@ export interface NewTask {
   readonly queue: string;
   /** Tasks of one session run one after the other; those of the empty session are independent. */
   readonly sessionId: string;
+  /** Whose it is: organizations share runners fairly. Empty: the server's own. */
+  readonly org: string;
   /** For `cleanup-sandbox` a serialized `CleanupSandboxTask`; empty for a run. */
   readonly payload: Uint8Array;
   readonly createdAt: number;
@@ -207,6 +212,8 @@ export interface LeaseOptions {
   readonly now: number;
   readonly leaseMs: number;
   readonly maxAttempts: number;
+  /** How many tasks of an organization may be leased at once, over all queues. Undefined: any number. */
+  readonly maxPerOrg?: number | undefined;
 }
 
 export interface ReleaseOptions {

@@ -51,6 +51,8 @@ export interface TemporalEngineOptions {
   readonly maxAttempts?: number;
   /** How long a run waits after its first failed attempt, in milliseconds; doubled with each further one, up to 30 s. Default 500. */
   readonly retryDelayMs?: number;
+  /** How many runs of an organization are given to Temporal at once, by all engines that share the queue; others wait. Default: any number. */
+  readonly maxRunsPerOrg?: number | undefined;
   readonly clock?: Clock;
 }
 
@@ -100,4 +102,5 @@ export async function createTemporalEngine(options: TemporalEngineOptions): Prom
 }
 
 /** The options with their defaults. */
-export type TemporalEngineSettings = Required<TemporalEngineOptions>;
+export type TemporalEngineSettings = Required<Omit<TemporalEngineOptions, "maxRunsPerOrg">> &
+  Pick<TemporalEngineOptions, "maxRunsPerOrg">;

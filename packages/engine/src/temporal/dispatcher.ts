@@ -32,6 +32,7 @@ export interface DispatcherOptions extends Omit<RunOptions, "task" | "recovered"
   readonly watch: ConnectionWatch;
   readonly runnerTaskQueue: string;
   readonly maxAttempts: number;
+  readonly maxRunsPerOrg?: number | undefined;
   /** Other servers lease from the queue as well. */
   readonly shared: boolean;
   /** How long a server that shares the queue may be silent before others follow its runs, in milliseconds. */
@@ -160,6 +161,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       now,
       leaseMs: NEVER - now,
       maxAttempts,
+      maxPerOrg: options.maxRunsPerOrg,
     });
     return task && follow(task, { recovered: false });
   }

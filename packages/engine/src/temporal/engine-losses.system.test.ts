@@ -275,7 +275,7 @@ describe("a run", () => {
     await system.submit({ id: "aex-1", sessionId: "ses-1" });
     const input = { sandboxId: "sbx-1", sessionId: "ses-1", workspaceDir: "/tmp/of-the-user" };
     const payload = toBinary(CleanupSandboxTaskSchema, create(CleanupSandboxTaskSchema, input));
-    const place = { queue: DEFAULT_ACTIVITY_QUEUE, sessionId: "ses-1", payload, createdAt: Date.now() };
+    const place = { queue: DEFAULT_ACTIVITY_QUEUE, sessionId: "ses-1", org: "", payload, createdAt: Date.now() };
     await system.queue.enqueue({ id: "cleanup-ses-1", kind: "cleanup-sandbox", ...place });
     await system.engine.start("aex-1");
     await done.promise;

@@ -146,7 +146,7 @@ async function startRunner(activities: Activities, alive: () => readonly Side[])
 
 async function submit(id: string): Promise<void> {
   const place = { queue: DEFAULT_ACTIVITY_QUEUE, payload: new Uint8Array(), createdAt: Date.now() };
-  await queue.enqueue({ id, kind: "execution", sessionId: `ses-${id}`, ...place });
+  await queue.enqueue({ id, kind: "execution", sessionId: `ses-${id}`, org: "", ...place });
 }
 
 const until = (condition: () => boolean | Promise<boolean>): Promise<void> =>

@@ -46,6 +46,7 @@ export async function insertRun(
     kind: "execution",
     queue: taskQueue,
     sessionId,
+    org,
     payload: new Uint8Array(),
     createdAt,
   });

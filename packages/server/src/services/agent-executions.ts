@@ -77,6 +77,8 @@ export interface AgentExecutionsOptions {
   readonly access: Access;
   /** Where the work of runs goes. */
   readonly taskQueue: string;
+  /** How many runs of an organization may wait for it. */
+  readonly maxWaitingRunsPerOrg: number | undefined;
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
@@ -136,8 +138,19 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     return stored;
   }
 
+  /** Looked at before the run is stored, so those that come at one moment may together be some more. */
+  async function refuseBacklog({ org }: Principal): Promise<void> {
+    const { maxWaitingRunsPerOrg: upTo } = options;
+    if (upTo === undefined || (await store.tasks.countWaiting({ queue: taskQueue, org, upTo })) < upTo) return;
+    throw new ConnectError(
+      `organization ${org} has ${upTo} runs that wait, which is as many as may: wait until some have begun, or cancel some`,
+      Code.ResourceExhausted,
+    );
+  }
+
   /** Answered when it is stored, and when the end of those that it interrupts is. */
   async function createRun(given: AgentExecution, principal: Principal): Promise<AgentExecution> {
+    await refuseBacklog(principal);
     const { execution, before } = await transact(store, async (tx) => {
       const execution = await createIn(tx, given, principal);
       const interrupts = given.spec?.whenBusy === WhenBusy.INTERRUPT;

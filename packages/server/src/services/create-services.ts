@@ -37,6 +37,8 @@ export interface ServicesOptions {
   readonly logger: Logger;
   /** Where runners take tasks from. Default `agent_execution_runner`. */
   readonly taskQueue?: string;
+  /** How many runs of an organization may wait; more are refused. Default: any number. */
+  readonly maxWaitingRunsPerOrg?: number | undefined;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly clock?: () => number;
 }
@@ -76,6 +78,7 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     secrets,
     access,
     taskQueue,
+    maxWaitingRunsPerOrg: options.maxWaitingRunsPerOrg,
     logger,
     clock,
   });

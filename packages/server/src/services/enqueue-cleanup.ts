@@ -14,6 +14,7 @@ export async function enqueueCleanup(
   const id = `cleanup-${sessionId}`;
   const cleanup = create(CleanupSandboxTaskSchema, { sandboxId, workspaceDir, sessionId });
   const payload = toBinary(CleanupSandboxTaskSchema, cleanup);
-  await tx.tasks.enqueue({ id, kind: "cleanup-sandbox", queue: taskQueue, sessionId, payload, createdAt });
+  // It is no run: it waits for no turn of an organization.
+  await tx.tasks.enqueue({ id, kind: "cleanup-sandbox", queue: taskQueue, sessionId, org: "", payload, createdAt });
   return id;
 }

@@ -12,5 +12,7 @@ export interface TaskState {
 export interface TaskOutbox {
   /** Stores the task at the end of its queue. A task id that is there already changes nothing. */
   enqueue(task: NewTask): Promise<void>;
+  /** How many runnable tasks of an organization wait in a queue; counts no further than `upTo`. */
+  countWaiting(of: { readonly queue: string; readonly org: string; readonly upTo: number }): Promise<number>;
   state(id: string): Promise<TaskState | undefined>;
 }

@@ -64,7 +64,7 @@ export function createFixtureServer(options: Partial<EmbeddedEngineOptions> = {}
     submit: async ({ id, sessionId }) => {
       executions.set(id, { id, sessionId });
       const place = { queue: "agent_execution_runner", payload: new Uint8Array(), createdAt: 0 };
-      await queue.enqueue({ id, kind: "execution", sessionId, ...place });
+      await queue.enqueue({ id, kind: "execution", sessionId, org: "", ...place });
     },
     restart: async () => {
       await current.engine.close();

@@ -132,7 +132,7 @@ export async function startTemporalSystem(
       const spec = create(AgentExecutionSpecSchema, { message: "Hello", ...more, sessionId });
       executions.set(id, create(AgentExecutionSchema, { metadata: { id }, spec }));
       const place = { queue: name, payload: new Uint8Array(), createdAt: Date.now() };
-      await queue.enqueue({ id, kind: "execution", sessionId, ...place });
+      await queue.enqueue({ id, kind: "execution", sessionId, org: "", ...place });
     },
     startRunner: async ({ activities, maxConcurrency = 1, checkMs = 100, wakeUps }) => {
       const wire = createWire(transport);

@@ -51,7 +51,7 @@ export function openRuns(options: Partial<RunStatusesOptions> = {}): OpenRuns {
       await store.transaction(async (tx) => {
         await tx.executions.insert({ id, ...text, labels: {}, tags: [], phase, createdAt: 1, body, snapshot });
         const payload = new Uint8Array();
-        await tx.tasks.enqueue({ id, kind: "execution", queue: "q", sessionId: "", payload, createdAt: 1 });
+        await tx.tasks.enqueue({ id, kind: "execution", queue: "q", sessionId: "", org: "", payload, createdAt: 1 });
       });
     },
     lease: async () => {

@@ -7,6 +7,7 @@ import { openDatabase, type PostgresOptions } from "./open.ts";
 import { createQueueStore } from "./queue.ts";
 import { createResourceStore } from "./resources.ts";
 import { createRetentionStore } from "./retention.ts";
+import { lockOf } from "./migrate.ts";
 import { createSettingStore } from "./settings.ts";
 import { createSkillVersionStore } from "./skill-versions.ts";
 import type { Session } from "./sql.ts";
@@ -22,7 +23,12 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
   const session: Session = { read: connections.each, write: connections.each };
   return {
     ...createRoles(session),
-    queue: createQueueStore(session),
+    queue: createQueueStore(session, (work) =>
+      connections.transaction("read committed", async (sql) => {
+        await sql.run(`SELECT pg_advisory_xact_lock(${lockOf("lease")})`);
+        return work(sql);
+      }),
+    ),
     settings: createSettingStore(session),
     retention: createRetentionStore(session),
     artifacts: createArtifactStore(connections),

@@ -41,6 +41,7 @@ const leftover = {
   kind: "execution",
   queue: "q",
   sessionId: "ses-0",
+  org: "",
   payload: new Uint8Array(),
   createdAt: 1,
 } as const;

@@ -253,4 +253,25 @@ export const MIGRATIONS: readonly Migration[] = [
     // Found by retention, which forgets them.
     indexes: { tasks_cleaned_up: "ON tasks (created_at) WHERE kind = 'cleanup-sandbox' AND state = 'done'" },
   },
+  {
+    worksWith: 1,
+    // Organizations share runners: what each has waiting and in work is found by an index, whatever others have.
+    sql: `
+  ALTER TABLE tasks ADD COLUMN org TEXT COLLATE "C" NOT NULL DEFAULT '';
+  UPDATE tasks SET org = coalesce((SELECT executions.org FROM executions WHERE executions.id = tasks.id), '')
+    WHERE state <> 'done' AND kind = 'execution';
+  `,
+  },
+  {
+    worksWith: 1,
+    indexes: {
+      tasks_runnable:
+        "ON tasks (queue, org, position) WHERE state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL",
+      tasks_live_by_org: "ON tasks (org) WHERE state = 'leased'",
+      // What few of those that wait are, however many do.
+      tasks_to_cancel: "ON tasks (position) WHERE state = 'waiting' AND cancel_reason IS NOT NULL",
+      tasks_tried: "ON tasks (attempt) WHERE state = 'waiting' AND attempt > 0",
+      tasks_later: "ON tasks (available_at) WHERE state = 'waiting' AND available_at > 0 AND pause_reason IS NULL",
+    },
+  },
 ];

@@ -7,6 +7,7 @@ interface Row {
   kind: TaskKind;
   queue: string;
   session_id: string;
+  org: string;
   payload: Uint8Array;
   created_at: number;
   fence: number;
@@ -29,6 +30,7 @@ const COLUMN_NAMES = [
   "kind",
   "queue",
   "session_id",
+  "org",
   "payload",
   "created_at",
   "fence",
@@ -41,28 +43,51 @@ const COLUMN_NAMES = [
 ];
 const COLUMNS = COLUMN_NAMES.map((name) => `tasks.${name}`).join(", ");
 
+/** What `tasks_runnable` has: the words are the index's, so that it is used. */
+const RUNNABLE = "state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL";
+
 /**
+ * The first few of each organization that may have more in work, from organization to organization by the index, however many
+ * tasks each of them has. Few and not one, so that who leases at the same moment finds others.
+ *
  * What is done stays done, and nothing comes before what is there: what a session's earlier tasks were when the statement
  * began still decides when the row is locked.
  */
-const DELIVERABLE = `
-  SELECT position FROM tasks AS candidate
-  WHERE queue = :queue AND state = 'waiting' AND available_at <= :now AND cancel_reason IS NULL AND pause_reason IS NULL
-    AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
-      SELECT 1 FROM tasks AS earlier
-      WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position AND earlier.state <> 'done'
-    ))`;
+const FIRST = `
+  waiting (org) AS (
+    SELECT min(org) FROM tasks WHERE queue = :queue AND ${RUNNABLE}
+    UNION ALL
+    SELECT (SELECT min(tasks.org) FROM tasks WHERE queue = :queue AND ${RUNNABLE} AND tasks.org > waiting.org)
+    FROM waiting WHERE waiting.org IS NOT NULL
+  ), standing AS MATERIALIZED (
+    SELECT org, (SELECT count(*) FROM tasks WHERE tasks.org = waiting.org AND state = 'leased') AS live
+    FROM waiting WHERE org IS NOT NULL
+  ), first AS MATERIALIZED (
+    SELECT live, head.position FROM standing CROSS JOIN LATERAL (
+      SELECT position FROM tasks AS candidate
+      WHERE queue = :queue AND candidate.org = standing.org AND ${RUNNABLE} AND available_at <= :now
+        AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
+          SELECT 1 FROM tasks AS earlier
+          WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position
+            AND earlier.state <> 'done'
+        ))
+      ORDER BY position LIMIT 8
+    ) AS head
+    WHERE org = '' OR :max_per_org::bigint IS NULL OR live < :max_per_org::bigint
+  )`;
 
 /** Answers a row without an id when there was no task, and whether there was one that somebody else had locked. */
 const leasing = (others: "SKIP LOCKED" | ""): string => `
-  WITH chosen AS (
-    ${DELIVERABLE} ORDER BY position LIMIT 1 FOR NO KEY UPDATE OF candidate ${others}
+  WITH RECURSIVE ${FIRST}, chosen AS (
+    SELECT candidate.position FROM first JOIN tasks AS candidate ON candidate.position = first.position
+    WHERE ${RUNNABLE} AND available_at <= :now AND attempt < :max_attempts
+    ORDER BY live, candidate.position LIMIT 1 FOR NO KEY UPDATE OF candidate ${others}
   ), leased AS (
     UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
       expires_at = :expires_at, claim_id = ''
     FROM chosen WHERE tasks.position = chosen.position RETURNING ${COLUMNS}
   )
-  SELECT leased.*, EXISTS (${DELIVERABLE}) AS more FROM (SELECT 1) AS one LEFT JOIN leased ON TRUE`;
+  SELECT leased.*, EXISTS (SELECT 1 FROM first) AS more FROM (SELECT 1) AS one LEFT JOIN leased ON TRUE`;
 
 const LEASE_FREE = leasing("SKIP LOCKED");
 const LEASE_WAITING = leasing("");
@@ -153,21 +178,39 @@ const CLAIM = `
 const NEXT_DUE = `
   SELECT least(
     (SELECT min(expires_at) FROM tasks WHERE state = 'leased'),
-    (SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now AND pause_reason IS NULL)
+    (SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now AND available_at > 0 AND pause_reason IS NULL)
   ) AS due`;
+
+/** Each half by an index of what few tasks are, however many wait. */
+const UNDELIVERABLE = `
+  SELECT ${COLUMNS} FROM tasks WHERE state = 'waiting' AND cancel_reason IS NOT NULL
+  UNION SELECT ${COLUMNS} FROM tasks WHERE state = 'waiting' AND attempt > 0 AND attempt >= :max
+  ORDER BY position`;
 
 const COUNTS = `
   SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(pause_reason) AS paused,
     count(*) - count(pause_reason) AS waiting, min(created_at) FILTER (WHERE pause_reason IS NULL) AS oldest
   FROM tasks WHERE state = 'waiting'`;
 
+/** Runs work in a transaction that sees what those before it stored, one at a time in the whole database. */
+type InTurn = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
+
 /** The engine's queue as rows of the server's database, so that a run and its place in the queue are written together. */
-export function createQueueStore(session: Session): QueueStore {
+export function createQueueStore(session: Session, inTurn: InTurn): QueueStore {
   return {
-    lease: ({ queue, runnerId, now, leaseMs, maxAttempts }) =>
-      session.write((sql) =>
-        lease(sql, { queue, now, runner_id: runnerId, expires_at: now + leaseMs, max_attempts: maxAttempts }),
-      ),
+    lease: ({ queue, runnerId, now, leaseMs, maxAttempts, maxPerOrg }) => {
+      const work = (sql: Sql): Promise<QueuedTask | undefined> =>
+        lease(sql, {
+          queue,
+          now,
+          runner_id: runnerId,
+          expires_at: now + leaseMs,
+          max_attempts: maxAttempts,
+          max_per_org: maxPerOrg ?? null,
+        });
+      // Two that count at the same moment would together take one too many.
+      return maxPerOrg === undefined ? session.write(work) : inTurn(work);
+    },
     renew: ({ runnerId, leases, expiresAt }) =>
       session.write(async (sql) => {
         const rows = await sql.all<Row>(RENEW, {
@@ -247,9 +290,7 @@ export function createQueueStore(session: Session): QueueStore {
       ),
     undeliverable: ({ maxAttempts }) =>
       session.read(async (sql) => {
-        const text = `SELECT ${COLUMNS} FROM tasks
-          WHERE state = 'waiting' AND (cancel_reason IS NOT NULL OR attempt >= :max) ORDER BY position`;
-        return (await sql.all<Row>(text, { max: maxAttempts })).map(toTask);
+        return (await sql.all<Row>(UNDELIVERABLE, { max: maxAttempts })).map(toTask);
       }),
     discard: ({ taskId, fence }) =>
       session.write(async (sql) => {
@@ -308,6 +349,7 @@ function toTask(row: Row): QueuedTask {
     kind: row.kind,
     queue: row.queue,
     sessionId: row.session_id,
+    org: row.org,
     payload: row.payload,
     createdAt: row.created_at,
     fence: row.fence,

@@ -255,6 +255,19 @@ export const MIGRATIONS: readonly string[] = [
   -- Found by retention, which forgets them.
   CREATE INDEX tasks_cleaned_up ON tasks (created_at) WHERE kind = 'cleanup-sandbox' AND state = 'done';
   `,
+  `
+  -- Organizations share runners: what each has waiting and in work is found by an index, whatever others have.
+  ALTER TABLE tasks ADD COLUMN org TEXT NOT NULL DEFAULT '';
+  UPDATE tasks SET org = coalesce((SELECT executions.org FROM executions WHERE executions.id = tasks.id), '')
+    WHERE state <> 'done' AND kind = 'execution';
+  CREATE INDEX tasks_runnable ON tasks (queue, org, position)
+    WHERE state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL;
+  CREATE INDEX tasks_live_by_org ON tasks (org) WHERE state = 'leased';
+  -- What few of those that wait are, however many do.
+  CREATE INDEX tasks_to_cancel ON tasks (position) WHERE state = 'waiting' AND cancel_reason IS NOT NULL;
+  CREATE INDEX tasks_tried ON tasks (attempt) WHERE state = 'waiting' AND attempt > 0;
+  CREATE INDEX tasks_later ON tasks (available_at) WHERE state = 'waiting' AND available_at > 0 AND pause_reason IS NULL;
+  `,
 ];
 
 /** The version of the schema that this program makes and knows. */

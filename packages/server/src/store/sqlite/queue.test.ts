@@ -31,7 +31,7 @@ describe("the queue, after its database was closed and opened again", () => {
     const lease = { queue: "q", now: 0, leaseMs: 1_000, maxAttempts: 5 };
     try {
       const before = openSqliteStore({ dataDir });
-      const rest = { kind: "execution", queue: "q", sessionId: "", payload: bytes, createdAt: 0 } as const;
+      const rest = { kind: "execution", queue: "q", sessionId: "", org: "", payload: bytes, createdAt: 0 } as const;
       for (const id of ["a", "b"]) await before.tasks.enqueue({ id, ...rest });
       await before.queue.lease({ ...lease, runnerId: "r1" });
       await before.queue.claim({ taskId: "a", claimId: "c1" });

@@ -6,6 +6,7 @@ interface Row {
   kind: TaskKind;
   queue: string;
   session_id: string;
+  org: string;
   payload: Uint8Array;
   created_at: number;
   fence: number;
@@ -17,18 +18,35 @@ interface Row {
   orders: number;
 }
 
+/** What `tasks_runnable` has: the words are the index's, so that it is used. */
+const RUNNABLE = "state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL";
+
+/** From organization to organization by the index, however many tasks each of them has. */
 const LEASE = `
-  UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id, expires_at = :expires_at,
-    claim_id = ''
-  WHERE position = (
-    SELECT position FROM tasks AS candidate
-    WHERE queue = :queue AND state = 'waiting' AND available_at <= :now AND cancel_reason IS NULL AND pause_reason IS NULL
-      AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
-        SELECT 1 FROM tasks AS earlier
-        WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position AND earlier.state <> 'done'
-      ))
-    ORDER BY position LIMIT 1
-  ) RETURNING *`;
+  WITH RECURSIVE waiting (org) AS (
+    SELECT min(org) FROM tasks WHERE queue = :queue AND ${RUNNABLE}
+    UNION ALL
+    SELECT (SELECT min(org) FROM tasks WHERE queue = :queue AND ${RUNNABLE} AND org > waiting.org)
+    FROM waiting WHERE waiting.org IS NOT NULL
+  ), standing (org, live) AS MATERIALIZED (
+    SELECT org, (SELECT count(*) FROM tasks WHERE tasks.org = waiting.org AND state = 'leased')
+    FROM waiting WHERE org IS NOT NULL
+  ), first (live, position) AS MATERIALIZED (
+    SELECT live, (
+      SELECT position FROM tasks AS candidate
+      WHERE queue = :queue AND candidate.org = standing.org AND ${RUNNABLE} AND available_at <= :now
+        AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
+          SELECT 1 FROM tasks AS earlier
+          WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position
+            AND earlier.state <> 'done'
+        ))
+      ORDER BY position LIMIT 1
+    ) FROM standing WHERE org = '' OR :max_per_org IS NULL OR live < :max_per_org
+  )
+  UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
+    expires_at = :expires_at, claim_id = ''
+  WHERE position = (SELECT position FROM first WHERE position IS NOT NULL ORDER BY live, position LIMIT 1)
+  RETURNING *`;
 
 /** The lease is current: named, and held by this runner. */
 const CURRENT = "id = :id AND fence = :fence AND state = 'leased' AND runner_id = :runner_id";
@@ -58,8 +76,14 @@ const asking = (change: string): string =>
 const NEXT_DUE = `
   SELECT min(due) AS due FROM (
     SELECT min(expires_at) AS due FROM tasks WHERE state = 'leased'
-    UNION ALL SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now AND pause_reason IS NULL
+    UNION ALL SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now AND available_at > 0 AND pause_reason IS NULL
   )`;
+
+/** Each half by an index of what few tasks are, however many wait. */
+const UNDELIVERABLE = `
+  SELECT * FROM tasks WHERE state = 'waiting' AND cancel_reason IS NOT NULL
+  UNION SELECT * FROM tasks WHERE state = 'waiting' AND attempt > 0 AND attempt >= :max
+  ORDER BY position`;
 
 const COUNTS = `
   SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(pause_reason) AS paused,
@@ -79,10 +103,16 @@ const CLAIM = `
 /** The engine's queue as rows of the server's database, so that a run and its place in the queue are written together. */
 export function createQueueStore(session: Session): QueueStore {
   return {
-    lease: ({ queue, runnerId, now, leaseMs, maxAttempts }) =>
+    lease: ({ queue, runnerId, now, leaseMs, maxAttempts, maxPerOrg }) =>
       session.write((sql) => {
-        const parameters = { queue, now, runner_id: runnerId, expires_at: now + leaseMs, max_attempts: maxAttempts };
-        const row = sql.get<Row>(LEASE, parameters);
+        const row = sql.get<Row>(LEASE, {
+          queue,
+          now,
+          runner_id: runnerId,
+          expires_at: now + leaseMs,
+          max_attempts: maxAttempts,
+          max_per_org: maxPerOrg ?? null,
+        });
         return row && toTask(row);
       }),
     renew: ({ runnerId, leases, expiresAt }) =>
@@ -176,8 +206,7 @@ export function createQueueStore(session: Session): QueueStore {
       ),
     undeliverable: ({ maxAttempts }) =>
       session.read((sql) => {
-        const text = `SELECT * FROM tasks WHERE state = 'waiting' AND (cancel_reason IS NOT NULL OR attempt >= :max) ORDER BY position`;
-        return sql.all<Row>(text, { max: maxAttempts }).map(toTask);
+        return sql.all<Row>(UNDELIVERABLE, { max: maxAttempts }).map(toTask);
       }),
     discard: ({ taskId, fence }) =>
       session.write((sql) => {
@@ -228,6 +257,7 @@ function toTask(row: Row): QueuedTask {
     kind: row.kind,
     queue: row.queue,
     sessionId: row.session_id,
+    org: row.org,
     payload: row.payload,
     createdAt: row.created_at,
     fence: row.fence,

@@ -25,7 +25,7 @@ export function execution(change: Partial<NewExecution> & Pick<NewExecution, "id
 }
 
 export function task(id: string, change: Partial<NewTask> = {}): NewTask {
-  return { id, kind: "execution", queue: "q", sessionId: "ses-1", payload: bytes(), createdAt: 1_000, ...change };
+  return { id, kind: "execution", queue: "q", sessionId: "ses-1", org: "", payload: bytes(), createdAt: 1_000, ...change };
 }
 
 const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
@@ -187,7 +187,7 @@ export function executionCases(subject: Subject): void {
         ["aex-7", WAITING_FOR_APPROVAL],
       ] as const) {
         await executions.insert(execution({ id, phase }));
-        await tasks.enqueue(task(id, { sessionId: "" }));
+        await tasks.enqueue(task(id, { sessionId: "", org: "" }));
       }
       expect(await executions.misplaced(resting)).toEqual(["aex-2", "aex-4", "aex-5", "aex-6", "aex-7"]);
       for (const id of ["aex-1", "aex-2", "aex-3", "aex-6"]) await queue.pause(id, "");
