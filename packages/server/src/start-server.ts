@@ -365,10 +365,12 @@ async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Pro
     },
     onFinished: async ({ executionId, fence, status }) => {
       await runs.finish(executionId, fence, status);
+      logger.info({ executionId, fence, phase: ExecutionPhase[status.phase] }, "run ended");
       await followUnheard(executionId, following);
     },
     onExhausted: async (executionId, message) => {
       await runs.fail(executionId, message);
+      logger.info({ executionId, phase: "EXECUTION_FAILED", reason: "all attempts were lost" }, "run ended");
       await followUnheard(executionId, following);
     },
     maxRunsPerOrg: options.limits?.maxRuns,

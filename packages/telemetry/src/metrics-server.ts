@@ -59,9 +59,10 @@ export async function openMetrics({ host, port }: MetricsEndpoint): Promise<Metr
       const options = { name, help, labelNames: [...labels], registers: [registry] };
       const metric = counts ? new Counter({ ...options, collect }) : new Gauge({ ...options, collect });
       async function collect(): Promise<void> {
-        const readings = await Promise.resolve(read()).catch((): Readings => []);
+        const readings = await (async () => read())().catch((): Readings => []);
         metric.reset();
-        if (readings.length === 0) metric.remove();
+        // One without labels reads 0 after that, which is not what is known of it.
+        if (readings.length === 0 && labels.length === 0) metric.remove();
         for (const { value, labels: by = {} } of readings) metric.inc(by, value);
       }
     },

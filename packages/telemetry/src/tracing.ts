@@ -16,7 +16,7 @@ export interface TracingOptions {
 }
 
 export interface Tracing {
-  /** Hands on what has been recorded, and ends tracing. Never throws; takes two seconds at most. */
+  /** Hands on what has been recorded, and ends tracing. Never throws; takes two seconds at most. Safe to call twice. */
   close(): Promise<void>;
 }
 
@@ -64,13 +64,13 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
   trace.setGlobalTracerProvider(provider);
-  return {
-    async close() {
-      const { promise: late, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, closeWithinMs);
-      await Promise.race([provider.shutdown().catch(onError), late]);
-      clearTimeout(timer);
-      for (const api of [trace, context, propagation]) api.disable();
-    },
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, closeWithinMs);
+    await Promise.race([provider.shutdown().catch(onError), late]);
+    clearTimeout(timer);
+    for (const api of [trace, context, propagation]) api.disable();
   };
+  return { close: () => (closing ??= close()) };
 }

@@ -158,6 +158,8 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
       return { execution, before };
     });
     const id = execution.metadata?.id ?? "";
+    const { sessionId, agentId } = execution.spec ?? {};
+    logger.info({ executionId: id, sessionId, agentId, org: execution.metadata?.org, by: principal.id }, "run created");
     for (const open of before) if (open.id !== id) await engine.cancel(open.id, `Interrupted by ${id}.`);
     await announceTask(engine, id, logger);
     return execution;
