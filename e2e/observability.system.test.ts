@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -111,7 +112,7 @@ describe.each(["embedded", "temporal"] as const)("under the %s engine", (engine)
       return name === "invoke_agent worker" && attributes["stigmer.phase"] === "EXECUTION_COMPLETED";
     });
     const root = only(spans, "stigmer run");
-    expect(root).toMatchObject({ service: "stigmer", parentSpanId: undefined });
+    expect([root.service, root.parentSpanId ?? ""]).toEqual(["stigmer", ""]);
     const trace = spans.filter(({ traceId }) => traceId === root.traceId);
     const chain = (leaf: Span | undefined): string[] => {
       const names: string[] = [];
@@ -183,15 +184,12 @@ describe.each(["embedded", "temporal"] as const)("under the %s engine", (engine)
     const workspace = await mkdtemp(join(directory, "workspace-"));
     const started = await platform.stigmer(["run", "worker", "Take your time.", "--workspace", workspace, "--detach"]);
     const id = started.stdout.trim();
-    await until(
-      () =>
-        readFile(join(workspace, "begun")).then(
-          () => true,
-          () => false,
-        ),
-      60,
-    );
+    await until(async () => existsSync(join(workspace, "begun")), 60);
     expect(await platform.stigmer(["execution", "pause", id])).toMatchObject({ exitCode: 0 });
+    // The command goes on until the runner has heard of it: with Temporal it asks once a second.
+    const log = join(platform.home, "logs/agent-runner.log");
+    const isHeard = (line: string): boolean => line.includes(id) && line.includes("run was asked to pause");
+    await until(async () => (await readFile(log, "utf8")).split("\n").some(isHeard), 60);
     await writeFile(join(workspace, "go"), "");
     await until(async () => (await statusOf(id)).phase === "EXECUTION_PAUSED", 60);
     expect(await platform.stigmer(["execution", "resume", id])).toMatchObject({ exitCode: 0 });
