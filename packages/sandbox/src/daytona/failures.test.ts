@@ -204,6 +204,29 @@ describe("opening a sandbox by its id", () => {
     expect(server.sandboxes.has(id)).toBe(false);
   });
 
+  test("opens and removes one for its owner alone", async () => {
+    const { id } = await open({ owner: "ses-1" });
+    await expect(open({ id, owner: "ses-2" })).rejects.toMatchObject({ code: "sandbox-gone" });
+    await removeDaytonaSandbox({ apiKey, apiUrl: server.apiUrl, target: "local", owner: "ses-2" }, id);
+    expect(server.sandboxes.has(id)).toBe(true);
+    expect((await open({ id, owner: "ses-1" })).id).toBe(id);
+    await removeDaytonaSandbox({ apiKey, apiUrl: server.apiUrl, target: "local", owner: "ses-1" }, id);
+    expect(server.sandboxes.has(id)).toBe(false);
+  });
+
+  test("starts one that has been archived, with its files", async () => {
+    const rootDir = join(directory, "archived");
+    const sandbox = await open({ rootDir, owner: "ses-1", keepRunning: true });
+    await sandbox.files.write("kept", "x");
+    await sandbox.dispose();
+    const archived = server.sandboxes.get(sandbox.id);
+    if (archived === undefined) throw new Error("There is nothing to archive.");
+    archived.state = "archived";
+    const again = await open({ id: sandbox.id, rootDir, owner: "ses-1" });
+    expect(await again.files.readText("kept")).toBe("x");
+    expect(archived.state).toBe("started");
+  });
+
   test("starts one that has stopped, leaves it running, and removes it when asked to", async () => {
     const first = await open();
     await first.files.write("kept", "x");

@@ -54,7 +54,7 @@ export interface DaytonaServer {
 
 export interface LocalSandbox {
   readonly dto: Record<string, unknown>;
-  state: "starting" | "started" | "stopped" | "error";
+  state: "starting" | "started" | "stopped" | "archived" | "error";
 }
 
 export async function startDaytonaServer(): Promise<DaytonaServer> {
