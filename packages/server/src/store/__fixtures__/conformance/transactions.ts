@@ -21,7 +21,7 @@ export function transactionCases(subject: Subject): void {
       });
       const store = await subject.reopen();
       expect(await store.executions.get("aex-1")).toBeDefined();
-      expect(await store.tasks.state("aex-1")).toEqual({ state: "waiting", fence: 0 });
+      expect(await store.tasks.state("aex-1")).toEqual({ state: "waiting", fence: 0, claimId: "" });
     });
 
     it("keeps what happens at the same time apart: one fails, the others are stored", async () => {
