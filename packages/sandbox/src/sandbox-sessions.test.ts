@@ -194,3 +194,61 @@ test("a released sandbox is gone, with what runs in it", async () => {
   await release("unknown");
   expect((await getOrCreateSandbox({ id: "a" })).id).toBe(sandbox.id);
 });
+
+describe("sessions that other processes work on too", () => {
+  const granted: string[] = [];
+  const asked = new Map<string, () => void>();
+  const holds = {
+    acquire: async (sessionId: string, letGo: () => void) => {
+      granted.push(`holds ${sessionId}`);
+      asked.set(sessionId, letGo);
+      return { release: async () => void granted.push(`frees ${sessionId}`) };
+    },
+  };
+  beforeEach(() => {
+    granted.splice(0);
+    asked.clear();
+  });
+
+  test("are let go of when another comes, once their sandbox is closed, and held again later", async () => {
+    const { getOrCreateSandbox } = start({ holds });
+    const first = await getOrCreateSandbox({ id: "a" });
+    asked.get("a")?.();
+    await eventually(() => granted.length === 2);
+    expect(granted).toEqual(["holds a", "frees a"]);
+    expect(await isGone(first)).toBe(true);
+    const again = await getOrCreateSandbox({ id: "a", sandboxId: first.id });
+    expect(again.id).toBe(first.id);
+    expect(granted).toEqual(["holds a", "frees a", "holds a"]);
+  });
+
+  test("are not held when no sandbox could be had", async () => {
+    const store = async (): Promise<void> => {
+      throw new Error("the server is away");
+    };
+    await expect(start({ holds, store }).getOrCreateSandbox({ id: "a" })).rejects.toThrow("the server is away");
+    expect(granted).toEqual(["holds a", "frees a"]);
+  });
+
+  test("have the sandbox of whoever was first to store it, and no other", async () => {
+    const theirs = await createSandbox({ type: "filesystem", rootDir: join(directory, "theirs") });
+    const { getOrCreateSandbox } = start({ holds, store: async () => theirs.id });
+    expect((await getOrCreateSandbox({ id: "a" })).id).toBe(theirs.id);
+    expect(await isGone(made[0])).toBe(true);
+  });
+
+  test("are given up when nobody's sandbox can be kept", async () => {
+    const { getOrCreateSandbox } = start({ holds, store: async () => "filesystem:/elsewhere" });
+    await expect(getOrCreateSandbox({ id: "a" })).rejects.toMatchObject({ code: "backend-error" });
+    for (const sandbox of made) expect(await isGone(sandbox)).toBe(true);
+    expect(granted).toEqual(["holds a", "frees a"]);
+  });
+
+  test("get the sandbox that another has stored meanwhile, rather than the one that is open here", async () => {
+    const { getOrCreateSandbox } = start({ holds });
+    const mine = await getOrCreateSandbox({ id: "a" });
+    const theirs = await createSandbox({ type: "filesystem", rootDir: join(directory, "theirs") });
+    expect((await getOrCreateSandbox({ id: "a", sandboxId: theirs.id })).id).toBe(theirs.id);
+    expect(await isGone(mine)).toBe(true);
+  });
+});
