@@ -7,6 +7,7 @@ type Parts = Readonly<Record<string, () => Promise<Figure | readonly Figure[]>>>
 const suites: Readonly<Record<string, () => Promise<Parts>>> = {
   recovery: async () => (await import("./recovery/recovery.ts")).recovery(),
   server: async () => (await import("./server/server.ts")).server(),
+  scaling: async () => (await import("./scaling/scaling.ts")).scaling(),
   sandbox: async () => (await import("./sandbox/sandbox.ts")).sandbox(),
 };
 

@@ -52,6 +52,9 @@ export interface PlatformOptions {
   readonly modelUrl: string;
   /** Path of Temporal's command line; without it the engine is the embedded one. */
   readonly temporal?: string;
+  /** Of the server alone, and of runners alone, beside what they need. */
+  readonly serverEnv?: Readonly<Record<string, string>>;
+  readonly runnerEnv?: Readonly<Record<string, string>>;
 }
 
 /** A home and ports for a platform; nothing runs in it yet. Everything that was started is killed at its end. */
@@ -75,9 +78,18 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
   return {
     home,
     endpoint,
-    server: () => start([...node, CLI, "server", "run", "--port", String(port)], {}, "stigmer-server is ready"),
+    server: () =>
+      start(
+        [...node, CLI, "server", "run", "--port", String(port)],
+        { ...options.serverEnv },
+        "stigmer-server is ready",
+      ),
     runner: () => {
-      const model = { ANTHROPIC_API_KEY: "scripted-model-key", ANTHROPIC_BASE_URL: options.modelUrl };
+      const model = {
+        ...options.runnerEnv,
+        ANTHROPIC_API_KEY: "scripted-model-key",
+        ANTHROPIC_BASE_URL: options.modelUrl,
+      };
       return start([...node, RUNNER], { ...model, STIGMER_BACKEND_ENDPOINT: endpoint }, "Worker ready");
     },
     temporal: () => {
@@ -126,7 +138,7 @@ async function startProcess(
   return { child, kill: end("SIGKILL"), stop: end("SIGTERM") };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
