@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Figure } from "../report.ts";
-import { postgresUrl } from "./scaling.ts";
+import { postgresUrl } from "./postgres-url.ts";
 
 const [FULL, SMALL] = [
   { runs: 1_000_000, waiting: 100_000 },

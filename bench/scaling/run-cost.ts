@@ -12,7 +12,7 @@ import { Client } from "pg";
 import { freePort, openModel, openPlatform } from "../recovery/processes.ts";
 import type { Figure } from "../report.ts";
 import { meterOf } from "../server/process-meter.ts";
-import { postgresUrl } from "./scaling.ts";
+import { postgresUrl } from "./postgres-url.ts";
 
 const WARM_UP = 10;
 const RUNS = 20;
