@@ -40,7 +40,7 @@ export const fuzzAuthenticator: Authenticator = async (token) => {
 };
 
 /** `vault` never calls: nothing of it may come out, and nothing of it may change. */
-export const ORGS = ["acme", "globex", "vault"] as const;
+const ORGS = ["acme", "globex", "vault"] as const;
 type Org = (typeof ORGS)[number];
 const CALLING: readonly Org[] = ["acme", "globex"];
 const ROLES: readonly PrincipalRole[] = ["owner", "owner", "member", "member", "viewer", "runner"];
