@@ -40,7 +40,9 @@ it("refuses an organization's calls beyond its burst, in whichever role, and say
   const transport = createGrpcTransport({ baseUrl: await start({ callsPerSecond: 1, callBurst: 3 }, asked) });
   const agents = createClient(AgentQueryController, transport);
   for (const role of ["owner", "member", "viewer"]) await agents.list({}, as(`acme/${role}`));
-  const error = ConnectError.from(await agents.list({}, as("acme/member")).catch((error: unknown) => error));
+  // A slow machine takes so long for a call that there is room for another one.
+  const further = Array.from({ length: 20 }, () => agents.list({}, as("acme/member")).catch(ConnectError.from));
+  const error = ConnectError.from((await Promise.all(further)).find((answer) => answer instanceof ConnectError));
   expect(error.code).toBe(Code.ResourceExhausted);
   expect(error.rawMessage).toBe(
     "organization acme makes more than 1 calls a second: slow down, and try again in a moment",
@@ -53,7 +55,11 @@ it("refuses an organization's calls beyond its burst, in whichever role, and say
 
   // Others are not concerned, nor are runners, nor who asks for health.
   await agents.list({}, as("other/member"));
-  for (let calls = 0; calls < 10; calls++) await agents.list({}, as("/runner"));
+  const runners = Array.from({ length: 10 }, () => agents.list({}, as("/runner")).catch(ConnectError.from));
+  const codes = (await Promise.all(runners)).map((answer) =>
+    answer instanceof ConnectError ? answer.code : undefined,
+  );
+  expect(codes).not.toContain(Code.ResourceExhausted);
   for (let calls = 0; calls < 10; calls++) await createClient(Health, transport).check({}, as("acme/member"));
 });
 
