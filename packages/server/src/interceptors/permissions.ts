@@ -41,6 +41,8 @@ function kindOf(kind: string, read: Permission): Readonly<Record<string, Permiss
 /**
  * The whole of who may do what: the least role of every method. What is not in here nobody may call; a test fails for a method
  * without an entry. To whom the things belong that a call names is another question, answered by `Access`.
+ *
+ * @internal
  */
 export const PERMISSIONS: Readonly<Record<string, Permission>> = {
   ...kindOf("Agent", READ_FOR_RUN),

@@ -81,7 +81,11 @@ export function bearerOf(header: Headers): string | undefined {
   return /^bearer (.+)$/i.exec(header.get("authorization") ?? "")?.[1];
 }
 
-/** From now on the call is this caller's. */
+/**
+ * From now on the call is this caller's.
+ *
+ * @internal
+ */
 export function authenticated(values: ContextValues, caller: Principal): void {
   values.set(principalKey, caller);
 }
