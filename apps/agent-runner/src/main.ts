@@ -5,16 +5,19 @@ import { dirname } from "node:path";
 import { loadDotEnv, readSecretsPipe, secretNames } from "@stigmer/config";
 import { parentChannel } from "./process/parent-channel.ts";
 import { listenForShutdown } from "./process/shutdown.ts";
+import { listenToStandardInput } from "./process/standard-input.ts";
 import { FatalError, start } from "./start.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 const parent = parentChannel(process);
-const shutdown = listenForShutdown(process, parent.onGone);
+// Of a runner in a container: its daemon holds the other end.
+const input = process.env["STIGMER_SECRETS_FD"] === "0" ? listenToStandardInput(process.stdin) : undefined;
+const shutdown = listenForShutdown(process, input?.onGone ?? parent.onGone);
 try {
   loadDotEnv({ cwd: process.cwd(), entryDir: dirname(import.meta.dirname), env: process.env });
-  const secrets = await readSecretsPipe(process.env);
+  const secrets = await (input?.secrets ?? readSecretsPipe(process.env));
   await start({
     env: { ...process.env, ...secrets },
     version,
@@ -34,4 +37,5 @@ try {
 } finally {
   shutdown.dispose();
   parent.close();
+  input?.close();
 }

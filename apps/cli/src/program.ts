@@ -2,6 +2,7 @@
 import { Argument, Command as Program, InvalidArgumentError, Option } from "commander";
 import type { Command, CommandIo } from "./command-io.ts";
 import { addApprovalCommands } from "./program-approvals.ts";
+import { addRunnerOptions } from "./program-runner.ts";
 import { readVersion } from "./version.ts";
 
 export interface ProgramOptions {
@@ -156,7 +157,7 @@ type Run = <Options>(load: Promise<Command<Options>>, options: Options) => Promi
 
 function addDaemonCommands(group: Program, run: Run): void {
   const add = (name: string, description: string): Program => group.command(name).description(description);
-  add("start", "start the server and the runner in the background")
+  addRunnerOptions(add("start", "start the server and the runner in the background"))
     .addOption(portOption())
     .option("--foreground", "stay, and stop them with Ctrl-C")
     .option("--json", "print the state as JSON")
@@ -180,7 +181,7 @@ function addDaemonCommands(group: Program, run: Run): void {
       options,
     ),
   );
-  add("restart", "stop, then start")
+  addRunnerOptions(add("restart", "stop, then start"))
     .addOption(portOption())
     .action((options) =>
       run(
@@ -230,9 +231,17 @@ function addBackupCommands(server: Program, run: Run): void {
 }
 
 function addSupervisor(program: Program, run: Run): void {
-  program
-    .command("internal", { hidden: true })
-    .command("supervise")
+  const internal = program.command("internal", { hidden: true });
+  internal
+    .command("run-container")
+    .argument("<args...>")
+    .action((args) =>
+      run(
+        import("./commands/local/run-container.ts").then((m) => m.runContainer),
+        { args },
+      ),
+    );
+  addRunnerOptions(internal.command("supervise"))
     .addOption(portOption())
     .action((options) =>
       run(

@@ -2,7 +2,7 @@
 export { loadConfig, readConfig } from "./read-config.ts";
 export type { CloudConfig, Config, ConfigResult, LocalConfig, LogLevel, ReadConfigOptions } from "./read-config.ts";
 export { describeConfig } from "./describe-config.ts";
-export { readSecretsPipe } from "./read-secrets-pipe.ts";
+export { parseSecrets, readSecretsPipe } from "./read-secrets-pipe.ts";
 export { loadDotEnv } from "./load-dot-env.ts";
 export type { LoadDotEnvOptions } from "./load-dot-env.ts";
 

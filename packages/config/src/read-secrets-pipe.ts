@@ -14,7 +14,11 @@ export async function readSecretsPipe(env: Environment): Promise<Record<string, 
   const fd = env["STIGMER_SECRETS_FD"];
   if (fd === undefined || fd === "") return {};
   if (!/^\d+$/.test(fd)) throw new Error(`STIGMER_SECRETS_FD must be a file descriptor's number, not "${fd}"`);
-  const json = await text(createReadStream("", { fd: Number(fd) }));
+  return parseSecrets(await text(createReadStream("", { fd: Number(fd) })));
+}
+
+/** Reads the JSON object that secrets are handed over in. Throws without quoting any of it. */
+export function parseSecrets(json: string): Record<string, string> {
   if (json.trim() === "") return {};
   try {
     return secretsSchema.parse(JSON.parse(json));

@@ -41,6 +41,8 @@ export interface LocalServerConfig extends SharedServerConfig {
   readonly engine: Engine;
   readonly database: DatabaseLocation;
   readonly encryption: EncryptionKeySource;
+  /** By which names it is called besides those of the loopback interface. */
+  readonly allowedHosts: readonly string[];
 }
 
 /** What one organization may take of a server that others use too. */
@@ -111,6 +113,10 @@ function readLocal(env: Environment, homes: Homes, home: string | undefined): Se
       ...metricsOf("127.0.0.1", values.STIGMER_METRICS_PORT),
       engine: localEngine(values),
       database: values.STIGMER_DATABASE_URL ?? { type: "sqlite", file: join(homes.dataDir, "stigmer.db") },
+      allowedHosts: (values.STIGMER_ALLOWED_HOSTS ?? "")
+        .split(",")
+        .map((name) => name.trim().toLowerCase())
+        .filter(Boolean),
       encryption: key ? { type: "key", key } : { type: "file", path: join(homes.dataDir, "encryption.key") },
     },
   };

@@ -91,6 +91,8 @@ export interface StartServerOptions {
    * The origins whose web pages may call, as `https://app.example.com`: exactly these, and with a key as everyone. Default none.
    */
   readonly allowedOrigins?: readonly string[];
+  /** Names, in lower case, that it is called by in local mode besides those of the loopback interface. Default none. */
+  readonly allowedHosts?: readonly string[];
   /** The queue that runners take runs from. Default `agent_execution_runner`. */
   readonly taskQueue?: string;
   /** What keeps runs going over crashes. Default: the embedded engine. */
@@ -263,7 +265,10 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   try {
     const shared = shareWithOrigins(handler, origins);
     // Names of a service are its own; there a key alone opens anything, and no browser sends one by itself.
-    const guarded = mode === "local" ? refuseForeign(shared, { allowedOrigins: origins }) : shared;
+    const guarded =
+      mode === "local"
+        ? refuseForeign(shared, { allowedOrigins: origins, allowedHosts: new Set(options.allowedHosts) })
+        : shared;
     const host = mode === "cloud" && options.host !== undefined ? options.host : LOOPBACK;
     listener = await listen({ host, port, handler: guarded, certificate: certificate?.present });
     certificate?.keepFresh((next) => listener.renew(next));

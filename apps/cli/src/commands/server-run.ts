@@ -126,7 +126,7 @@ function optionsOf(config: ServerConfig): StartServerOptions {
   }
   const store = storeOf(config);
   for (const directory of [homes.home, homes.dataDir]) makeUsable(directory);
-  return { ...shared, ...encryptionKey, store };
+  return { ...shared, ...encryptionKey, store, allowedHosts: config.allowedHosts };
 }
 
 function storeOf({ database, homes }: LocalServerConfig): StoreChoice {

@@ -1,8 +1,12 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { type Homes, secretNames } from "@stigmer/config";
 import { withAbsolutePaths } from "./absolute-paths.ts";
 import type { ChildCommand } from "./child-process.ts";
+import { containerArguments, HOST_NAME } from "./container-arguments.ts";
+import { makeDirectory } from "./make-directory.ts";
+import type { RunnerChoice } from "./runner-choice.ts";
 
 export interface ChildCommandsOptions {
   readonly homes: Homes;
@@ -10,6 +14,8 @@ export interface ChildCommandsOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** For the runner, besides those of the environment. */
   readonly secrets: Readonly<Record<string, string>>;
+  /** Default: a process. */
+  readonly runner?: RunnerChoice;
 }
 
 /** How the daemon starts its two children. */
@@ -27,33 +33,58 @@ const SERVER_SECRETS = new Set(["STIGMER_ENCRYPTION_KEY", "STIGMER_DATABASE_URL"
 // What both show to whoever collects their spans.
 const SHARED_SECRETS = new Set(["OTEL_EXPORTER_OTLP_HEADERS"]);
 
-export function childCommands({ homes, secrets, ...options }: ChildCommandsOptions): ChildCommands {
+export function childCommands({ homes, secrets, runner, ...options }: ChildCommandsOptions): ChildCommands {
   const env = withAbsolutePaths(options.env);
   const open = Object.fromEntries(Object.entries(env).filter(([name]) => !FOREIGN.test(name) && !isSecret(name)));
   const hidden = secretsOf(env);
   const shared = { ...open, MODE: "local", STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir };
   // The daemon is started by `stigmer` itself, from source or from a build alike.
   const stigmer = [...process.execArgv, process.argv[1] ?? ""];
+  const runnerSecrets = {
+    ...Object.fromEntries(Object.entries(hidden).filter(([name]) => !SERVER_SECRETS.has(name))),
+    ...secrets,
+  };
+  const container = (port: number, choice: RunnerChoice & { type: "docker" }): ChildCommand => {
+    // Docker would make them as root.
+    makeDirectory(homes.dataDir);
+    makeDirectory(homes.workspacesDir);
+    const user = process.getuid && process.getgid && { uid: process.getuid(), gid: process.getgid() };
+    const { platform } = process;
+    return {
+      command: process.execPath,
+      args: [
+        ...stigmer,
+        "internal",
+        "run-container",
+        "--",
+        ...containerArguments({ homes, choice, env: { ...shared, ...metricsOfRunner(env) }, port, platform, user }),
+      ],
+      env: shared,
+      // In there the file of the key is not to be had. The server, which runs by now, has made it.
+      secrets: { ...runnerSecrets, STIGMER_API_KEY: readFileSync(homes.localKeyFile, "utf8").trim() },
+      logFile: join(homes.logsDir, "agent-runner.log"),
+    };
+  };
+  const hosts = runner?.type === "docker" && process.platform !== "linux" ? [HOST_NAME] : [];
+  const allowedHosts = [env["STIGMER_ALLOWED_HOSTS"], ...hosts].filter(Boolean).join(",");
   return {
     server: (port) => ({
       command: process.execPath,
       args: [...stigmer, "server", "run", "--port", String(port)],
-      env: shared,
-      secrets: Object.fromEntries(
-        Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name) || SHARED_SECRETS.has(name)),
-      ),
+      env: { ...shared, ...(allowedHosts && { STIGMER_ALLOWED_HOSTS: allowedHosts }) },
+      secrets: Object.fromEntries(Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name) || SHARED_SECRETS.has(name))),
       logFile: join(homes.logsDir, "stigmer-server.log"),
     }),
-    runner: (port) => ({
-      command: process.execPath,
-      args: [...process.execArgv, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
-      env: { ...shared, ...metricsOfRunner(env), STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}` },
-      secrets: {
-        ...Object.fromEntries(Object.entries(hidden).filter(([name]) => !SERVER_SECRETS.has(name))),
-        ...secrets,
-      },
-      logFile: join(homes.logsDir, "agent-runner.log"),
-    }),
+    runner: (port) =>
+      runner?.type === "docker"
+        ? container(port, runner)
+        : {
+            command: process.execPath,
+            args: [...process.execArgv, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
+            env: { ...shared, ...metricsOfRunner(env), STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}` },
+            secrets: runnerSecrets,
+            logFile: join(homes.logsDir, "agent-runner.log"),
+          },
   };
 }
 

@@ -2,6 +2,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { makeDirectory } from "./make-directory.ts";
+import { runnerChoice, type RunnerChoice } from "./runner-choice.ts";
 
 export type ProcessName = "stigmer-server" | "agent-runner";
 
@@ -27,6 +28,8 @@ export interface DaemonState {
   /** `127.0.0.1:<port>`; empty until the server has one. */
   readonly endpoint: string;
   readonly engine: "embedded" | "temporal";
+  /** Undefined in the state of an older daemon: a process. */
+  readonly runner?: RunnerChoice | undefined;
   readonly processes: readonly ProcessState[];
 }
 
@@ -38,6 +41,7 @@ const daemonState: z.ZodType<DaemonState> = z.object({
   logsDir: z.string(),
   endpoint: z.string(),
   engine: z.enum(["embedded", "temporal"]),
+  runner: runnerChoice.optional(),
   processes: z.array(
     z.object({
       name: z.enum(["stigmer-server", "agent-runner"]),

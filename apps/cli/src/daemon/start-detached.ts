@@ -10,6 +10,7 @@ import { secretsOf, withoutSecrets } from "./child-commands.ts";
 import type { DaemonState } from "./daemon-state.ts";
 import { findDaemon } from "./find-daemon.ts";
 import { openLogFile } from "./log-file.ts";
+import { runnerArguments, type RunnerChoice } from "./runner-choice.ts";
 import { unwritableHome } from "./unwritable-home.ts";
 
 export interface StartDetachedOptions {
@@ -18,6 +19,8 @@ export interface StartDetachedOptions {
   /** For the runner, besides the secrets of `env`. */
   readonly secrets: Readonly<Record<string, string>>;
   readonly port?: number;
+  /** Where the runner runs. Default: a process. */
+  readonly runner?: RunnerChoice;
   /** Gives up; a daemon that this call is starting is stopped. */
   readonly signal?: AbortSignal;
   /** The supervisor's program and first arguments. Default: this `stigmer internal supervise`. */
@@ -77,6 +80,7 @@ async function launch({
   env,
   secrets,
   port,
+  runner = { type: "process" },
   signal,
   program,
 }: StartDetachedOptions): Promise<SupervisorMessage> {
@@ -88,13 +92,17 @@ async function launch({
     "internal",
     "supervise",
   ];
-  const child = spawn(command, [...args, ...(port === undefined ? [] : ["--port", String(port)])], {
-    detached: true,
-    // Not in the caller's directory: it may be on a disk that someone wants to unmount.
-    cwd: "/",
-    env: { ...withAbsolutePaths(withoutSecrets(env)), STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir },
-    stdio: ["pipe", log, log, "ipc"],
-  });
+  const child = spawn(
+    command,
+    [...args, ...(port === undefined ? [] : ["--port", String(port)]), ...runnerArguments(runner)],
+    {
+      detached: true,
+      // Not in the caller's directory: it may be on a disk that someone wants to unmount.
+      cwd: "/",
+      env: { ...withAbsolutePaths(withoutSecrets(env)), STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir },
+      stdio: ["pipe", log, log, "ipc"],
+    },
+  );
   closeSync(log);
   const stop = (): void => void child.kill("SIGTERM");
   signal?.addEventListener("abort", stop, { once: true });

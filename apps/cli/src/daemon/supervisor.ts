@@ -5,6 +5,7 @@ import { type ChildCommands, childCommands } from "./child-commands.ts";
 import { type DaemonState, type ProcessName, removeState, writeState } from "./daemon-state.ts";
 import { daemonFiles } from "./find-daemon.ts";
 import { acquireLock, type Lock } from "./lock.ts";
+import type { RunnerChoice } from "./runner-choice.ts";
 import { type RestartPolicy, restartPolicy, superviseChild, type SupervisedChild } from "./supervise-child.ts";
 import { unwritableHome } from "./unwritable-home.ts";
 
@@ -13,6 +14,8 @@ export interface SupervisorOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** For the runner alone, besides the secrets of `env`. */
   readonly secrets?: Readonly<Record<string, string>>;
+  /** Where the runner runs. Default: a process. */
+  readonly runner?: RunnerChoice;
   /** 0 takes any free port; a restarted server keeps the one it had. Default 50051. */
   readonly port?: number;
   /** Gives up starting; what has started is stopped. */
@@ -58,7 +61,9 @@ export class AlreadyRunningError extends CliError {
  */
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { homes, signal, logger = silent, restarts = restartPolicy } = options;
-  const commands = options.children ?? childCommands({ homes, env: options.env, secrets: options.secrets ?? {} });
+  const commands =
+    options.children ??
+    childCommands({ homes, env: options.env, secrets: options.secrets ?? {}, runner: options.runner });
   const { stateFile } = daemonFiles(homes);
   const lock = takeLock(homes);
 
@@ -78,6 +83,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     state: phase,
     dataDir: homes.dataDir,
     logsDir: homes.logsDir,
+    ...(options.runner && { runner: options.runner }),
     endpoint,
     engine,
     processes: children.map((child) => child.snapshot()),

@@ -77,6 +77,16 @@ export const serverVariables = {
     cloud: { use: "optional", unset: "no web page may" },
     secret: false,
   },
+  STIGMER_ALLOWED_HOSTS: {
+    group: "Server",
+    meaning:
+      "Names, separated by commas, that a local server is called by besides those of the loopback interface. `stigmer local start --runner docker` sets `host.docker.internal` where a container calls it so.",
+    readers: ["server"],
+    format: { type: "text" },
+    local: { use: "optional", unset: "`localhost` and loopback addresses alone" },
+    cloud: { use: "ignored" },
+    secret: false,
+  },
   STIGMER_OIDC_ISSUER: {
     group: "Server",
     meaning: "Issuer of the tokens that the server accepts beside API keys. Set together with the audience.",

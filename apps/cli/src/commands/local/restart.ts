@@ -1,10 +1,19 @@
+import { resolveHome } from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
+import { findDaemon } from "../../daemon/find-daemon.ts";
 import { stopDaemon } from "../../daemon/stop-daemon.ts";
+import { checkRunner, type RunnerOptions } from "./choose-runner.ts";
 import { planStart, startPlanned, type LocalStartOptions } from "./start.ts";
 
-/** Stops what runs and starts it anew, on the port it had unless another is given. What can't start stops nothing. */
-export async function localRestart(options: Pick<LocalStartOptions, "port">, io: CommandIo): Promise<void> {
-  const plan = await planStart(options, io);
+/** Stops what runs and starts it anew, on the port it had and with the runner it had unless others are given. What can't start stops nothing. */
+export async function localRestart(
+  options: Pick<LocalStartOptions, "port"> & RunnerOptions,
+  io: CommandIo,
+): Promise<void> {
+  const had = options.runner === undefined ? (await findDaemon(resolveHome(io.env)))?.runner : undefined;
+  const planned = await planStart(options, io);
+  const plan = { ...planned, runner: had ?? planned.runner };
+  if (had) await checkRunner(had, io);
   const before = await stopDaemon(plan.homes);
   const port = options.port ?? (Number(before?.state.endpoint.split(":").at(-1)) || plan.port);
   await startPlanned({ ...plan, port }, { port }, io);

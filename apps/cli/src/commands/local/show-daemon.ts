@@ -1,20 +1,24 @@
 import type { DaemonState } from "../../daemon/daemon-state.ts";
+import { RUNNER_CONTAINER } from "../../daemon/runner-choice.ts";
 import { createPaint } from "../../output/colors.ts";
 import type { CommandIo } from "../../command-io.ts";
 import { formatTable } from "../../output/table.ts";
 
-/** The shape of `local status --json`, which scripts rely on. `lastError` is there once a process has crashed. */
-export function toStatusJson(state: DaemonState): object {
+/** The shape of `local status --json`, which scripts rely on. `lastError` is there once a process has crashed, `container` and `image`
+ * where the runner is in a container. */
+export function toStatusJson(daemon: DaemonState): object {
   return {
     running: true,
-    dataDir: state.dataDir,
-    endpoint: state.endpoint,
-    engine: state.engine,
-    processes: state.processes.map(({ name, pid, state, restarts, lastError }) => ({
+    dataDir: daemon.dataDir,
+    endpoint: daemon.endpoint,
+    engine: daemon.engine,
+    processes: daemon.processes.map(({ name, pid, state, restarts, lastError }) => ({
       name,
       pid,
       state,
       restarts,
+      ...(name === "agent-runner" &&
+        daemon.runner?.type === "docker" && { container: RUNNER_CONTAINER, image: daemon.runner.image }),
       ...(lastError && { lastError }),
     })),
   };
@@ -35,6 +39,7 @@ export function showDaemon(state: DaemonState, io: CommandIo): string {
     `Engine:         ${state.engine}`,
     `Data directory: ${state.dataDir}`,
     `Logs:           ${state.logsDir}`,
+    ...(state.runner?.type === "docker" ? [`Container:      ${RUNNER_CONTAINER} (${state.runner.image})`] : []),
     "",
     formatTable(["PROCESS", "PID", "STATE", "RESTARTS"], rows),
     ...state.processes

@@ -3,12 +3,14 @@ import type { CommandIo } from "../../command-io.ts";
 import type { DaemonState } from "../../daemon/daemon-state.ts";
 import { findDaemon } from "../../daemon/find-daemon.ts";
 import { startDetached, type StartedDaemon } from "../../daemon/start-detached.ts";
+import type { RunnerChoice } from "../../daemon/runner-choice.ts";
 import { CliError } from "../../errors.ts";
 import { writeLine } from "../../output/write.ts";
+import { checkRunner, type RunnerOptions, runnerOf } from "./choose-runner.ts";
 import { findModelKey } from "./model-key.ts";
 import { showDaemon, toStatusJson } from "./show-daemon.ts";
 
-export interface LocalStartOptions {
+export interface LocalStartOptions extends RunnerOptions {
   /** 0 takes any free one. Default: `STIGMER_PORT`, else 50051. */
   readonly port?: number;
   readonly foreground?: boolean;
@@ -32,6 +34,7 @@ export async function localStart(options: LocalStartOptions, io: CommandIo): Pro
 export interface StartPlan {
   readonly homes: Homes;
   readonly port: number;
+  readonly runner: RunnerChoice;
   /** For the runner alone. */
   readonly secrets: Readonly<Record<string, string>>;
   /** About the model. Said after the start: one that fails says only why. */
@@ -39,11 +42,13 @@ export interface StartPlan {
 }
 
 /** Finds what can be wrong, and asks what has to be asked, before anything is started or stopped. */
-export async function planStart({ port }: Pick<LocalStartOptions, "port">, io: CommandIo): Promise<StartPlan> {
+export async function planStart({ port, ...options }: LocalStartOptions, io: CommandIo): Promise<StartPlan> {
   const homes = resolveHome(io.env);
   const server = readServerConfig({ ...io.env, MODE: "local" });
   if (!server.ok) throw new ConfigError(server.problems);
-  return { homes, port: port ?? server.config.port, ...(await findModelKey(homes, io)) };
+  const runner = runnerOf(options, io.cwd);
+  await checkRunner(runner, io);
+  return { homes, port: port ?? server.config.port, runner, ...(await findModelKey(homes, io)) };
 }
 
 /** Ctrl-C while the daemon is starting stops it. */

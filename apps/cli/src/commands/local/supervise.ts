@@ -5,16 +5,20 @@ import type { CommandIo } from "../../command-io.ts";
 import { createLogStream } from "../../daemon/log-stream.ts";
 import type { SupervisorMessage } from "../../daemon/start-detached.ts";
 import { AlreadyRunningError, startSupervisor, type SupervisorOptions } from "../../daemon/supervisor.ts";
+import { type RunnerOptions, runnerOf } from "./choose-runner.ts";
 import { tellParent } from "../../daemon/tell-parent.ts";
 import { exitCodes } from "../../errors.ts";
 import { createJsonLogger } from "../../output/json-logger.ts";
 
-export type SuperviseOptions = Pick<SupervisorOptions, "port" | "children" | "restarts">;
+export type SuperviseOptions = Pick<SupervisorOptions, "port" | "children" | "restarts"> & RunnerOptions;
 
 const secretsSchema = z.record(z.string(), z.string());
 
 /** The daemon itself: started detached by `local start`, which gives it the secrets by standard input. */
-export async function supervise(options: SuperviseOptions, io: CommandIo): Promise<number> {
+export async function supervise(
+  { port, children, restarts, ...runner }: SuperviseOptions,
+  io: CommandIo,
+): Promise<number> {
   // The command that started this may be gone: that stops nothing.
   const tell = (message: SupervisorMessage): Promise<void> => tellParent(message);
   const logger = createJsonLogger(createLogStream(1), "INFO");
@@ -27,7 +31,10 @@ export async function supervise(options: SuperviseOptions, io: CommandIo): Promi
   });
   try {
     const supervisor = await startSupervisor({
-      ...options,
+      port,
+      children,
+      restarts,
+      runner: runnerOf(runner, io.cwd),
       homes: resolveHome(io.env),
       // In this process's memory, not in its environment: each goes to the child that it is for.
       env: { ...io.env, ...(await readSecrets(io)) },

@@ -1,0 +1,45 @@
+# stigmer-server, and `stigmer` to look after it. From the repository's root:
+#   docker build -f deploy/docker/server.Dockerfile -t stigmer/server .
+# Without a registry: a BASE_IMAGE that has Node and tini, and a BUILD_IMAGE that has pnpm and its store besides. What an
+# image has already is not fetched.
+ARG BASE_IMAGE=node:24-bookworm-slim
+ARG BUILD_IMAGE=${BASE_IMAGE}
+
+# The same in both Dockerfiles up to the next empty line, so that whoever builds both builds this once.
+FROM ${BUILD_IMAGE} AS build
+ARG PNPM_VERSION=12.21.0
+ENV CI=1 pnpm_config_verify_deps_before_run=false
+RUN command -v pnpm || npm install --global pnpm@${PNPM_VERSION}
+WORKDIR /build
+COPY . .
+# By the lockfile alone, and no package runs a script of its own. The server starts no runner here: its packages stay out.
+# One step, which takes away what it needed on its way: a layer of two gigabytes is slow to keep.
+RUN deploy() { pnpm --filter "$1" --prod deploy --ignore-scripts --config.inject-workspace-packages=true "$2"; } \
+  && pnpm install --frozen-lockfile --ignore-scripts --filter stigmer-monorepo --filter @stigmer/cli... \
+  && pnpm --filter @stigmer/cli... run build \
+  && deploy @stigmer/cli /deploy/server && node deploy/docker/slim-down.ts /deploy/server @stigmer/agent-runner \
+  && deploy @stigmer/agent-runner /deploy/runner && node deploy/docker/slim-down.ts /deploy/runner \
+  && rm -rf node_modules
+
+FROM ${BASE_IMAGE}
+RUN command -v tini || { apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*; }
+COPY --from=build /deploy/server /opt/stigmer
+COPY deploy/docker/server-health.ts /opt/stigmer/health.ts
+RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/stigmer
+# All that is written: this, and /tmp.
+VOLUME /var/lib/stigmer
+ENV NODE_ENV=production MODE=cloud HOME=/var/lib/stigmer STIGMER_HOME=/var/lib/stigmer
+USER 10001:10001
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["node", "/opt/stigmer/health.ts"]
+ENTRYPOINT ["tini", "--", "node", "/opt/stigmer/dist/main.js"]
+CMD ["server", "run"]
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="stigmer-server" \
+  org.opencontainers.image.description="The Stigmer API server: runs AI agents as durable executions." \
+  org.opencontainers.image.source="https://github.com/stigmer/stigmer" \
+  org.opencontainers.image.licenses="Apache-2.0" \
+  org.opencontainers.image.version="${VERSION}" \
+  org.opencontainers.image.revision="${REVISION}"
