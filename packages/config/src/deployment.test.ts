@@ -87,7 +87,9 @@ describe("compose.yaml", () => {
     Object.fromEntries(
       Object.entries(services[name]?.environment ?? {}).map(([name, value]) => [
         name,
-        String(value).replaceAll(/\$\{\w+(?::(-|\?)([^}]*))?\}/g, (_all, kind, rest: string) => (kind === "-" ? rest : "x")),
+        String(value).replaceAll(/\$\{\w+(?::(-|\?)([^}]*))?\}/g, (_all, kind, rest: string) =>
+          kind === "-" ? rest : "x",
+        ),
       ]),
     );
 
@@ -129,7 +131,8 @@ describe("kubernetes", () => {
       return document.toJS() as Manifest;
     }),
   );
-  const find = (kind: string, name: string): Manifest => manifests.find((m) => m.kind === kind && m.metadata.name === name)!;
+  const find = (kind: string, name: string): Manifest =>
+    manifests.find((m) => m.kind === kind && m.metadata.name === name)!;
   const podOf = (name: string): Pod => find("Deployment", name).spec.template.spec;
 
   test.each(readers)("the %s's variables are all known, and none is missing", (reader) => {
@@ -181,7 +184,10 @@ describe("kubernetes", () => {
     expect(find("PodDisruptionBudget", name).spec.selector.matchLabels).toEqual(labels);
     expect(find("NetworkPolicy", name).spec.podSelector.matchLabels).toEqual(labels);
     expect(find("HorizontalPodAutoscaler", name).spec.scaleTargetRef.name).toBe(name);
-    if (reader === "server") expect(find("Service", name).spec.selector).toEqual(labels);
+  });
+
+  test("the service leads to the servers", () => {
+    expect(find("Service", "stigmer-server").spec.selector).toEqual({ "app.kubernetes.io/name": "stigmer-server" });
   });
 
   test("the template of the secrets has none", () => {
@@ -192,7 +198,9 @@ describe("kubernetes", () => {
 });
 
 describe("the Dockerfiles", () => {
-  const stages = ["server", "runner"].map((name) => /^# The same in both[\s\S]*?\n\n/m.exec(read(`docker/${name}.Dockerfile`))?.[0]);
+  const stages = ["server", "runner"].map(
+    (name) => /^# The same in both[\s\S]*?\n\n/m.exec(read(`docker/${name}.Dockerfile`))?.[0],
+  );
 
   test("build once for both: their first stage is the same", () => {
     expect(stages[0]).toMatch(/pnpm install --frozen-lockfile/);
@@ -200,7 +208,9 @@ describe("the Dockerfiles", () => {
   });
 
   test("take the repository's own pnpm", () => {
-    const { packageManager } = JSON.parse(readFileSync(join(folder, "../package.json"), "utf8")) as { packageManager: string };
+    const { packageManager } = JSON.parse(readFileSync(join(folder, "../package.json"), "utf8")) as {
+      packageManager: string;
+    };
     expect(stages[0]).toContain(`ARG PNPM_VERSION=${packageManager.replace("pnpm@", "")}\n`);
   });
 });

@@ -72,7 +72,9 @@ export function childCommands({ homes, secrets, runner, ...options }: ChildComma
       command: process.execPath,
       args: [...stigmer, "server", "run", "--port", String(port)],
       env: { ...shared, ...(allowedHosts && { STIGMER_ALLOWED_HOSTS: allowedHosts }) },
-      secrets: Object.fromEntries(Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name) || SHARED_SECRETS.has(name))),
+      secrets: Object.fromEntries(
+        Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name) || SHARED_SECRETS.has(name)),
+      ),
       logFile: join(homes.logsDir, "stigmer-server.log"),
     }),
     runner: (port) =>

@@ -91,7 +91,8 @@ function containerEnvironment({ homes, env, port, platform }: ContainerOptions):
 function fromInside(name: VariableName, value: string): string {
   switch (variables[name]?.format.type) {
     case "address":
-      return isLoopback(value) ? value.replace(/^.*:/, `${HOST_NAME}:`) : value;
+    case "endpoint":
+      return isLoopback(value) ? value.replace(/(?:\[[^\]]*\]|[^/:[\]]+)(?=:\d+$)/, HOST_NAME) : value;
     case "url": {
       if (!URL.canParse(value)) return value;
       const url = new URL(value);
