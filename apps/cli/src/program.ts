@@ -3,6 +3,7 @@ import { Argument, Command as Program, InvalidArgumentError, Option } from "comm
 import type { Command, CommandIo } from "./command-io.ts";
 import { addApprovalCommands } from "./program-approvals.ts";
 import { addRunnerOptions } from "./program-runner.ts";
+import { addKeyCommands } from "./program-keys.ts";
 import { readVersion } from "./version.ts";
 
 export interface ProgramOptions {
@@ -43,6 +44,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
       ),
     );
   addBackupCommands(server, run);
+  addKeyCommands(program, server, run);
   addSupervisor(program, run);
 
   program

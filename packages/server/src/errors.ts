@@ -11,6 +11,7 @@ export type ServerErrorCode =
   | "bad-origin"
   | "bad-limit"
   | "bad-certificate"
+  | "bad-key-request"
   | "engine-unavailable"
   | "fanout-unavailable";
 

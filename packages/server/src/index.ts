@@ -16,6 +16,9 @@ export type { OrganizationLimits } from "./limits/organization-limits.ts";
 export { ServerError, type ServerErrorCode } from "./errors.ts";
 export type { Logger } from "./logger.ts";
 
+// To let the first callers in.
+export { createApiKey, type CreateApiKeyOptions, type MadeApiKey } from "./create-api-key.ts";
+
 // To keep what a server has.
 export { createBackup, type CreateBackupOptions, type CreatedBackup } from "./backup/create-backup.ts";
 export { restoreBackup, type RestoreBackupOptions, type RestoredBackup } from "./backup/restore-backup.ts";

@@ -129,7 +129,7 @@ function optionsOf(config: ServerConfig): StartServerOptions {
   return { ...shared, ...encryptionKey, store, allowedHosts: config.allowedHosts };
 }
 
-function storeOf({ database, homes }: LocalServerConfig): StoreChoice {
+export function storeOf({ database, homes }: LocalServerConfig): StoreChoice {
   if (database.type === "postgres") return database;
   // The database is where the data directory is.
   if (database.file === join(homes.dataDir, "stigmer.db")) return {};

@@ -8,16 +8,43 @@ export function explain(error: unknown, endpoint: string): unknown {
   switch (error.code) {
     case "unavailable": {
       if (wasAnswered(error)) return new CliError("failed", error.message, cause);
+      if (isOfTls(error)) return explainTls(error, endpoint);
       const advice = "run `stigmer local start`, or name another server in STIGMER_BACKEND_ENDPOINT";
       return new CliError("failed", `Cannot reach stigmer-server at ${endpoint}: ${advice}`, cause);
     }
     case "unauthenticated": {
       const advice = "set STIGMER_API_KEY to a key of that server";
-      return new CliError("failed", `stigmer-server at ${endpoint} refuses the key that was shown: ${advice}`, cause);
+      const text = `stigmer-server at ${endpoint} refuses the key that was shown (${reasonOf(error)}): ${advice}`;
+      return new CliError("failed", text, cause);
     }
     default:
+      if (isOfTls(error)) return explainTls(error, endpoint);
       return new CliError("failed", error.message, cause);
   }
+}
+
+function explainTls(error: ClientError, endpoint: string): CliError {
+  const advice =
+    "STIGMER_TLS_CA_FILE names who vouches for a certificate, https:// in STIGMER_BACKEND_ENDPOINT asks for TLS";
+  const text = `Cannot speak to stigmer-server at ${endpoint}: ${reasonOf(error)}; ${advice}`;
+  return new CliError("failed", text, { cause: error });
+}
+
+/** What happened, without what the call was about. */
+function reasonOf({ cause, message }: ClientError): string {
+  const { rawMessage = message } = (cause ?? {}) as { rawMessage?: string };
+  return rawMessage;
+}
+
+/** Whether the two ends did not come to speak the same protocol, or did not believe each other. */
+function isOfTls(error: ClientError): boolean {
+  let cause: unknown = error;
+  while (cause instanceof Error) {
+    const { code } = cause as { code?: unknown };
+    if (typeof code === "string" && /CERT|^ERR_(SSL|TLS)|^EPROTO$|ISSUER/.test(code)) return true;
+    ({ cause } = cause);
+  }
+  return false;
 }
 
 /** Whether a server said so itself, such as one whose disk is full: what it answers has headers. */

@@ -15,3 +15,11 @@ const ROLES: Readonly<Record<Role, PrincipalRole | undefined>> = {
 export function roleNameOf(role: Role): PrincipalRole | undefined {
   return role in ROLES ? ROLES[role] : "viewer";
 }
+
+/** How a role is stored. */
+export function roleOf(name: PrincipalRole): Role {
+  const [role = Role.UNSPECIFIED] = Object.entries(ROLES).flatMap(([role, known]) =>
+    known === name ? [Number(role)] : [],
+  );
+  return role;
+}

@@ -131,8 +131,8 @@ export function registerApiKeys(router: ConnectRouter, { keys, mode, callOf }: A
     create: async (given, context) => {
       const { principal } = await callOf(context);
       requireGrantable(given, principal);
-      const key = API_KEY_PREFIX + randomBytes(KEY_BYTES).toString("base64url");
-      const stored = await keys.create(keyToStore(given, key), principal);
+      const { key, toStore } = makeKey(given);
+      const stored = await keys.create(toStore, principal);
       const shown = clone(schema, stored);
       if (shown.spec) shown.spec.keyHash = key;
       return shown;
@@ -164,6 +164,12 @@ export function registerApiKeys(router: ConnectRouter, { keys, mode, callOf }: A
     findAll: async (_request, context) =>
       create(ApiKeysSchema, { entries: await allOwn((await callOf(context)).principal) }),
   });
+}
+
+/** A new key, and what is kept of it. */
+export function makeKey(given: ApiKey): { readonly key: string; readonly toStore: ApiKey } {
+  const key = API_KEY_PREFIX + randomBytes(KEY_BYTES).toString("base64url");
+  return { key, toStore: keyToStore(given, key) };
 }
 
 /** What is kept of a new key. Names may be shared, which slugs may not: those that are made get a part of the id. */

@@ -1,0 +1,84 @@
+import { randomBytes } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate, timestampDate } from "@bufbuild/protobuf/wkt";
+import { createId, isSlug, kinds } from "@stigmer/protos";
+import { ApiKeySchema } from "@stigmer/protos/apikey/v1";
+import { ServerError } from "./errors.ts";
+import { type PrincipalRole, roleOf } from "./interceptors/role.ts";
+import { type Logger, silentLogger } from "./logger.ts";
+import { openStore, type StoreChoice } from "./open-store.ts";
+import { createSecrets } from "./secrets/create-secrets.ts";
+import { createAccess } from "./services/access.ts";
+import { apiKeyDefinition, makeKey } from "./services/api-keys.ts";
+import { createResources } from "./services/resources.ts";
+
+export interface CreateApiKeyOptions {
+  /** Where the servers keep everything. Default: SQLite, in `dataDir`; no server may run there then. */
+  readonly store?: StoreChoice;
+  readonly dataDir: string;
+  /** The slug of the organisation that the key opens. A runner's key opens none, and works for all. */
+  readonly org?: string;
+  readonly role: PrincipalRole;
+  /** For people, to tell keys apart. Default: the role. */
+  readonly name?: string;
+  /** When it ends. Default: in 30 days. */
+  readonly expires?: Date | "never";
+  /** Default: says nothing. */
+  readonly logger?: Logger;
+}
+
+export interface MadeApiKey {
+  /** The key itself. It is never shown again: keep it now. */
+  readonly key: string;
+  readonly id: string;
+  /** Its last characters, as lists show it. */
+  readonly fingerprint: string;
+  readonly expiresAt: Date | undefined;
+}
+
+/**
+ * Makes a key in the database itself: the first of an installation, where nobody has one to call the server with. Servers that
+ * share a Postgres may run meanwhile, and take it at once. Throws `ServerError`.
+ */
+export async function createApiKey(options: CreateApiKeyOptions): Promise<MadeApiKey> {
+  const { org = "", role, name = role, expires, dataDir, logger = silentLogger } = options;
+  if (role !== "runner" && !isSlug(org)) {
+    const text = `The organization of a key is a slug (lower-case letters, digits, hyphens): ${JSON.stringify(org)} is none.`;
+    throw new ServerError("bad-key-request", text);
+  }
+  if (role === "runner" && org !== "") {
+    throw new ServerError("bad-key-request", "A runner works for all organizations: its key is made without one.");
+  }
+  if (expires instanceof Date && expires.getTime() <= Date.now()) {
+    throw new ServerError("bad-key-request", "A key must be good for a while: its end is past.");
+  }
+  const store = await openStore(options.store ?? {}, { dataDir, logger, alone: false, onLost: () => {} });
+  try {
+    const keys = createResources(apiKeyDefinition(Date.now), {
+      store,
+      // A key has no secret fields: what is kept of it is a hash.
+      secrets: createSecrets(randomBytes(32)),
+      access: createAccess("local"),
+      onDeleted: async () => {},
+      clock: Date.now,
+    });
+    const id = createId("ApiKey");
+    const given = create(ApiKeySchema, {
+      apiVersion: kinds.ApiKey.apiVersion,
+      kind: "ApiKey",
+      metadata: { id, name, org },
+      spec: {
+        role: roleOf(role),
+        neverExpires: expires === "never",
+        expiresAt: expires instanceof Date ? timestampFromDate(expires) : undefined,
+      },
+    });
+    const { key, toStore } = makeKey(given);
+    // Nobody made it: it calls in its own name.
+    const { spec } = await keys.create(toStore, { id: `key:${id}`, org, role });
+    const expiresAt = spec?.expiresAt && timestampDate(spec.expiresAt);
+    return { key, id, fingerprint: spec?.fingerprint ?? "", expiresAt };
+  } finally {
+    await store.close();
+  }
+}
