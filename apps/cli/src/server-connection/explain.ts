@@ -41,7 +41,8 @@ function isOfTls(error: ClientError): boolean {
   let cause: unknown = error;
   while (cause instanceof Error) {
     const { code } = cause as { code?: unknown };
-    if (typeof code === "string" && /CERT|^ERR_(SSL|TLS)|^EPROTO$|ISSUER/.test(code)) return true;
+    if (typeof code === "string" && /CERT|ISSUER|VERIFY|^ERR_(SSL|TLS)|^EPROTO$/.test(code)) return true;
+    if (/(certificate|SSL|TLS)/.test(cause.message)) return true;
     ({ cause } = cause);
   }
   return false;
