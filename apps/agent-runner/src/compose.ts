@@ -147,9 +147,17 @@ function createWorker(
   const { engine, taskQueue, maxConcurrency } = config;
   const shared = { taskQueue, maxConcurrency, version, runnerId, logger, activities };
   if (engine.type === "temporal") {
-    const { address, namespace } = engine;
+    const { address, namespace, tls, apiKey } = engine;
     const wakeUps = redis && createWakeUps(redis);
-    const worker = createTemporalWorker({ ...shared, address, namespace, transport: client.transport, wakeUps });
+    const worker = createTemporalWorker({
+      ...shared,
+      address,
+      namespace,
+      tls,
+      apiKey,
+      transport: client.transport,
+      wakeUps,
+    });
     return { worker, isConnected: () => worker.connected };
   }
   const leases = watchLeases(client.transport);

@@ -41,7 +41,7 @@ test("cloud mode, where no secret shows", () => {
   expect(lines(env)).toEqual([
     "Mode:       cloud",
     "Task queue: agent_execution_runner",
-    "Engine:     Temporal at temporal:7233, namespace agents",
+    "Engine:     Temporal at temporal:7233, namespace agents, over TLS",
     "Backend:    api.example.com:443 (TLS)",
     "Sandbox:    daytona",
     "Redis:      redis:6379",

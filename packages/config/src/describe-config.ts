@@ -13,7 +13,9 @@ export function describeConfig(config: Config): string[] {
     ["Task queue", config.taskQueue],
     [
       "Engine",
-      engine.type === "embedded" ? "embedded" : `Temporal at ${engine.address}, namespace ${engine.namespace}`,
+      engine.type === "embedded"
+        ? "embedded"
+        : `Temporal at ${engine.address}, namespace ${engine.namespace}${engine.tls ? ", over TLS" : ""}`,
     ],
     [
       "Backend",

@@ -23,6 +23,27 @@ const rules: readonly Rule[] = [
         : undefined,
   },
   {
+    readers: ["runner", "server"],
+    mode: "both",
+    check: (text) => together(text, "TEMPORAL_TLS_CERT_FILE", "TEMPORAL_TLS_KEY_FILE"),
+  },
+  {
+    readers: ["runner", "server"],
+    mode: "both",
+    check: (text) => together(text, "TEMPORAL_TLS_KEY_FILE", "TEMPORAL_TLS_CERT_FILE"),
+  },
+  {
+    readers: ["runner", "server"],
+    mode: "both",
+    check: (text) => {
+      const value = text("TEMPORAL_TLS");
+      const names = ["TEMPORAL_TLS_CA_FILE", "TEMPORAL_TLS_CERT_FILE", "TEMPORAL_API_KEY"] as const;
+      const other = names.find((name) => text(name) !== undefined);
+      if (value !== "false" || other === undefined) return undefined;
+      return wrongValue("TEMPORAL_TLS", { value, secret: false, expected: `true, since ${other} is set` });
+    },
+  },
+  {
     readers: ["runner"],
     mode: "cloud",
     check: (text) =>

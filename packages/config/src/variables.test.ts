@@ -19,6 +19,7 @@ test("the secrets", () => {
     "STIGMER_DATABASE_URL",
     "STIGMER_ENCRYPTION_KEY",
     "STIGMER_LLM_API_KEY",
+    "TEMPORAL_API_KEY",
   ]);
 });
 

@@ -23,6 +23,10 @@ export interface TemporalEngineChoice {
   /** `host:port` of Temporal's frontend. */
   readonly address: string;
   readonly namespace: string;
+  /** Paths of PEM files; `{}` for TLS as this machine trusts it. Default: in clear. */
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  /** Sent with every call, over TLS alone. A secret. */
+  readonly apiKey?: string;
   /** Where this server's workflow worker listens. Default `agent_execution_stigmer`. */
   readonly workflowTaskQueue?: string;
   /** How long a silent runner keeps its run, in milliseconds. Default 15 000. */

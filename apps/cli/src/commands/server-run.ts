@@ -141,8 +141,7 @@ export function storeOf({ database, homes }: LocalServerConfig): StoreChoice {
 
 function engineOf({ engine, workflowTaskQueue }: ServerConfig): EngineChoice | undefined {
   if (engine.type === "embedded") return undefined;
-  const { type, address, namespace } = engine;
-  return { type, address, namespace, workflowTaskQueue };
+  return { ...engine, workflowTaskQueue };
 }
 
 function makeUsable(directory: string): void {

@@ -5,12 +5,16 @@ import type { FinishedExecution } from "../embedded/create-engine.ts";
 import type { QueueCounts, QueueStore } from "../embedded/queue-store.ts";
 import type { Engine, EngineRunnerService, Logger } from "../engine.ts";
 import { EngineError } from "../errors.ts";
+import type { TemporalTls } from "./connect.ts";
 import { loadTemporal } from "./load-temporal.ts";
 
 export interface TemporalEngineOptions {
   /** `host:port` of Temporal's frontend. */
   readonly address: string;
   readonly namespace: string;
+  /** How Temporal is reached where it is not in clear, and without a key. */
+  readonly tls?: TemporalTls;
+  readonly apiKey?: string;
   /**
    * Where the tasks are: what was created is here before Temporal knows of it, and what people want of a run is here before its
    * workflow is told. It is not closed with the engine.
@@ -102,5 +106,7 @@ export async function createTemporalEngine(options: TemporalEngineOptions): Prom
 }
 
 /** The options with their defaults. */
-export type TemporalEngineSettings = Required<Omit<TemporalEngineOptions, "maxRunsPerOrg">> &
-  Pick<TemporalEngineOptions, "maxRunsPerOrg">;
+export type TemporalEngineSettings = Required<Omit<TemporalEngineOptions, Absent>> &
+  Pick<TemporalEngineOptions, Absent>;
+
+type Absent = "tls" | "apiKey" | "maxRunsPerOrg";

@@ -4,6 +4,7 @@ import { type Activities, DEFAULT_ACTIVITY_QUEUE } from "../contract.ts";
 import type { Logger } from "../engine.ts";
 import { EngineError } from "../errors.ts";
 import type { WakeUps } from "../wake-ups.ts";
+import type { TemporalTls } from "./connect.ts";
 import { loadTemporal } from "./load-temporal.ts";
 import type { WorkerSession } from "./open-worker.ts";
 
@@ -11,6 +12,9 @@ export interface TemporalWorkerOptions {
   /** `host:port` of Temporal's frontend. */
   readonly address: string;
   readonly namespace: string;
+  /** How Temporal is reached where it is not in clear, and without a key. */
+  readonly tls?: TemporalTls;
+  readonly apiKey?: string;
   /** Default `agent_execution_runner`. */
   readonly taskQueue?: string;
   readonly activities: Activities;
@@ -111,4 +115,7 @@ export function createTemporalWorker(options: TemporalWorkerOptions): TemporalWo
 }
 
 /** The options with their defaults. */
-export type TemporalWorkerSettings = Required<TemporalWorkerOptions>;
+export type TemporalWorkerSettings = Required<Omit<TemporalWorkerOptions, Access>> &
+  Pick<TemporalWorkerOptions, Access>;
+
+type Access = "tls" | "apiKey";

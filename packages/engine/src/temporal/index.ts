@@ -8,3 +8,6 @@ export type { TemporalEngine, TemporalEngineMetrics, TemporalEngineOptions } fro
 export { checkTemporal } from "./check-temporal.ts";
 export { createTemporalWorker } from "./create-temporal-worker.ts";
 export type { TemporalWorker, TemporalWorkerOptions } from "./create-temporal-worker.ts";
+
+// For both.
+export type { TemporalTls } from "./connect.ts";

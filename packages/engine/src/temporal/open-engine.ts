@@ -5,7 +5,7 @@ import { Worker } from "@temporalio/worker";
 import { sleep } from "../clock.ts";
 import type { Standing } from "../engine.ts";
 import { EngineError } from "../errors.ts";
-import { connect } from "./connect.ts";
+import { accessOf, connect } from "./connect.ts";
 import { createConnectionWatch } from "./connection-watch.ts";
 import type { TemporalEngine, TemporalEngineSettings } from "./create-temporal-engine.ts";
 import { dataConverter } from "./data-converter.ts";
@@ -30,9 +30,10 @@ const STANDINGS = { waiting: "waiting", leased: "running", done: "over", unknown
 export async function openEngine(settings: TemporalEngineSettings): Promise<TemporalEngine> {
   const { address, namespace, queue, workflowTaskQueue, runnerTaskQueue, loadExecution, logger, clock } = settings;
   const { heartbeatTimeoutMs, maxAttempts, retryDelayMs, onOrder } = settings;
-  const native = await connect({ address, namespace }, logger);
+  const native = await connect(settings, logger);
   const connection = Connection.lazy({
     address,
+    ...(await accessOf(settings)),
     // The engine repeats calls by itself, and knows better when.
     interceptors: [],
     channelArgs: { "grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000 },

@@ -30,7 +30,7 @@ export interface WorkerSession {
 export async function openWorker(settings: TemporalWorkerSettings): Promise<WorkerSession> {
   const { address, namespace, taskQueue, transport, runnerId, maxConcurrency, version, heartbeatMs } = settings;
   const { logger, clock } = settings;
-  const connection = await connect({ address, namespace }, logger);
+  const connection = await connect(settings, logger);
   const resting = new AbortController();
   const leaving = new AbortController();
   const calls = createActivityCalls({
