@@ -22,7 +22,7 @@ import { createEnsureThread } from "./activities/ensure-thread.ts";
 import { createExecuteGraphton } from "./activities/execute-graphton.ts";
 import { createSandboxHolds } from "./connections/sandbox-holds.ts";
 import { watchLeases } from "./health/watch-leases.ts";
-import type { Logger } from "./logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { RunnerMetrics } from "./metrics.ts";
 import { modelsOf } from "./run/models-of.ts";
 import { createPrepareAgent } from "./run/prepare-agent.ts";

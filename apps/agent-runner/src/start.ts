@@ -8,7 +8,7 @@ import { type MetricsServer, openMetrics, startTracing, type Tracing } from "@st
 import { compose, type Runner } from "./compose.ts";
 import { greetServer } from "./connections/greet-server.ts";
 import { type Condition, startHealthServer, type HealthServer, type NotReady } from "./health/health-server.ts";
-import { createLogger, type Logger } from "./logger.ts";
+import { createJsonLogger, type JsonLogger as Logger } from "@stigmer/telemetry";
 import { createRunnerMetrics, type RunnerMetrics, watchProcess } from "./metrics.ts";
 import type { ParentChannel } from "./process/parent-channel.ts";
 
@@ -45,7 +45,7 @@ export async function start(options: StartOptions): Promise<void> {
   const { env, shutdown, print } = options;
   const config = readConfig(env);
   const secrets = [...secretNames].map((name) => env[name]).filter((value) => value !== undefined);
-  const logger = createLogger({ level: config.logLevel, secrets: [...secrets, config.backend.apiKey] });
+  const logger = createJsonLogger({ level: config.logLevel, secrets: [...secrets, config.backend.apiKey] });
   printBanner(config, options);
 
   const life: Life = { runner: undefined, started: false };

@@ -1,3 +1,4 @@
+export { createJsonLogger, type JsonLogger, type JsonLoggerOptions } from "./json-logger.ts";
 export { type MetricsEndpoint, type MetricsServer, openMetrics } from "./metrics-server.ts";
 export type { Count, Gauge, Meter, Meters, Labels, Readings } from "./meters.ts";
 export {

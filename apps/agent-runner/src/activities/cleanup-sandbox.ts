@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { McpConnections } from "@stigmer/agent";
 import type { Activities } from "@stigmer/engine";
-import type { Logger } from "../logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { SessionWorkspaces } from "../run/session-workspaces.ts";
 import { threadOf } from "./ensure-thread.ts";
 

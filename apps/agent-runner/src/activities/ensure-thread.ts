@@ -1,6 +1,6 @@
 import { ClientError, type StigmerClient } from "@stigmer/client";
 import type { Activities } from "@stigmer/engine";
-import type { Logger } from "../logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 
 /**
  * The session's conversation thread. Its id follows from the session's, so that two runners which ask at once, or one that

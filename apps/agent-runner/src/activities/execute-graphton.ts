@@ -12,7 +12,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { createReducer, isTerminal, type ModelPrices, type RunOutcome } from "@stigmer/status";
 import { contextFrom, failureOf, inSpan, type SpanChoice, traceparentHere } from "@stigmer/telemetry";
-import type { Logger } from "../logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import { bothObservers, noRunnerMetrics, type RunEnd, type RunnerMetrics } from "../metrics.ts";
 import type { PrepareAgent, PreparedRun } from "../run/prepare-agent.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { KEY_PREFIX, type RedisConnection } from "@stigmer/engine/redis";
 import type { SandboxHold, SandboxHolds } from "@stigmer/sandbox";
-import type { Logger } from "../logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 
 export interface SandboxHoldsOptions {
   readonly redis: RedisConnection;

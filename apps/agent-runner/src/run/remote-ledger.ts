@@ -4,7 +4,7 @@ import type { ToolCallIntent, ToolCallLedger, ToolCallStart } from "@stigmer/age
 import { ClientError, type RunnerClient } from "@stigmer/client";
 import { ActivityStop } from "@stigmer/engine";
 import { ToolCallClass } from "@stigmer/protos/runner/v1";
-import type { Logger } from "../logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import { RunError } from "./run-error.ts";
 
 export interface RemoteLedgerOptions {

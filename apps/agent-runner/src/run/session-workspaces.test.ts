@@ -5,7 +5,7 @@ import { create } from "@bufbuild/protobuf";
 import { createSandbox, type DisposeOptions } from "@stigmer/sandbox";
 import { SessionSchema, type Session } from "@stigmer/protos/session/v1";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Logger } from "../logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { Sandboxes } from "../sandboxes.ts";
 import { RunError } from "./run-error.ts";
 import { createSessionWorkspaces, type SessionWorkspaces } from "./session-workspaces.ts";

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createSandboxSessions, type Sandbox, type SandboxHolds, type SandboxSession } from "@stigmer/sandbox";
 import type { Session } from "@stigmer/protos/session/v1";
-import type { Logger } from "../logger.ts";
+import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { Sandboxes } from "../sandboxes.ts";
 import { RunError } from "./run-error.ts";
 

@@ -5,6 +5,7 @@ import {
   readSecretsPipe,
   readServerConfig,
   type ServerConfig,
+  secretNames,
 } from "@stigmer/config";
 import {
   type EngineChoice,
@@ -21,7 +22,7 @@ import { createLogStream } from "../daemon/log-stream.ts";
 import { makeDirectory } from "../daemon/make-directory.ts";
 import { tellParent } from "../daemon/tell-parent.ts";
 import { CliError } from "../errors.ts";
-import { createJsonLogger } from "../output/json-logger.ts";
+import { createJsonLogger } from "@stigmer/telemetry";
 import { writeLine } from "../output/write.ts";
 import { readVersion } from "../version.ts";
 
@@ -86,7 +87,7 @@ async function start(
     throw new CliError("usage", text);
   }
   const { serviceName = "stigmer-server", ...where } = config.traces;
-  const logger = createJsonLogger(io.stderr, config.logLevel);
+  const logger = createJsonLogger({ level: config.logLevel, secrets: secretsOf(env), destination: io.stderr });
   const onError = (err: unknown): void => logger.warn({ err }, "spans were lost");
   const tracing = await startTracing({ serviceName, version: readVersion(), ...where, onError });
   closers.push(() => tracing.close());
@@ -103,6 +104,11 @@ async function start(
       throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
     },
   );
+}
+
+/** What no line of the log may show. */
+function secretsOf(env: Readonly<Record<string, string | undefined>>): string[] {
+  return secretNames.flatMap((name) => env[name] ?? []);
 }
 
 /** A flag goes before its variable, and is checked as it. */

@@ -1,4 +1,4 @@
-import type { JsonLogger } from "../output/json-logger.ts";
+import type { JsonLogger } from "@stigmer/telemetry";
 import { type Child, type ChildCommand, type ChildMessage, startChild } from "./child-process.ts";
 import type { ProcessName, ProcessState } from "./daemon-state.ts";
 

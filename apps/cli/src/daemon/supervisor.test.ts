@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CliError } from "../errors.ts";
-import type { JsonLogger } from "../output/json-logger.ts";
+import type { JsonLogger } from "@stigmer/telemetry";
 import { type FakeDaemon, fakeDaemon, restarts } from "./__fixtures__/fake-daemon.ts";
 import type { ProcessState } from "./daemon-state.ts";
 import { daemonFiles, findDaemon } from "./find-daemon.ts";

@@ -1,6 +1,6 @@
 import { type Homes, readServerConfig } from "@stigmer/config";
 import { CliError } from "../errors.ts";
-import type { JsonLogger } from "../output/json-logger.ts";
+import type { JsonLogger } from "@stigmer/telemetry";
 import { type ChildCommands, childCommands } from "./child-commands.ts";
 import { type DaemonState, type ProcessName, removeState, writeState } from "./daemon-state.ts";
 import { daemonFiles } from "./find-daemon.ts";

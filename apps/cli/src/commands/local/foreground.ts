@@ -2,7 +2,7 @@ import type { CommandIo } from "../../command-io.ts";
 import type { DaemonState } from "../../daemon/daemon-state.ts";
 import { startSupervisor, type Supervisor, type SupervisorOptions } from "../../daemon/supervisor.ts";
 import { exitCodes } from "../../errors.ts";
-import type { JsonLogger } from "../../output/json-logger.ts";
+import type { JsonLogger } from "@stigmer/telemetry";
 import { writeLine } from "../../output/write.ts";
 
 export interface ForegroundOptions extends Omit<SupervisorOptions, "signal" | "logger"> {

@@ -8,7 +8,7 @@ import { AlreadyRunningError, startSupervisor, type SupervisorOptions } from "..
 import { type RunnerOptions, runnerOf } from "./choose-runner.ts";
 import { tellParent } from "../../daemon/tell-parent.ts";
 import { exitCodes } from "../../errors.ts";
-import { createJsonLogger } from "../../output/json-logger.ts";
+import { createJsonLogger } from "@stigmer/telemetry";
 
 export type SuperviseOptions = Pick<SupervisorOptions, "port" | "children" | "restarts"> & RunnerOptions;
 
@@ -21,7 +21,7 @@ export async function supervise(
 ): Promise<number> {
   // The command that started this may be gone: that stops nothing.
   const tell = (message: SupervisorMessage): Promise<void> => tellParent(message);
-  const logger = createJsonLogger(createLogStream(1), "INFO");
+  const logger = createJsonLogger({ level: "INFO", destination: createLogStream(1) });
   const stop = new AbortController();
   const asked = Promise.withResolvers<void>();
   const stopListening = io.onSignal((signal) => {

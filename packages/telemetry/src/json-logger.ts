@@ -1,18 +1,19 @@
-import { activeTrace } from "@stigmer/telemetry";
 import { pino, type DestinationStream } from "pino";
+import { activeTrace } from "./spans.ts";
 
-/** Where the runner and its libraries report: fields first, then the message. */
-export interface Logger {
+/** Where a process and its libraries report: fields first, then the message. */
+export interface JsonLogger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
 
-export interface LoggerOptions {
+export interface JsonLoggerOptions {
   readonly level: "DEBUG" | "INFO" | "WARN" | "ERROR";
-  /** Values that no line may show, whatever library wrote it. */
-  readonly secrets: readonly string[];
+  /** Values that no line may show, whatever library wrote it. Default none. */
+  readonly secrets?: readonly string[];
+  /** Default: stderr, written at once. */
   readonly destination?: DestinationStream;
 }
 
@@ -20,8 +21,11 @@ const MASK = "********";
 // A shorter value would mask half the log, and protects nothing.
 const SHORTEST_SECRET = 6;
 
-/** JSON lines on stderr, one an event, with the ids of the span under way when it is traced. Secrets are struck out of the finished line, wherever they stand in it. */
-export function createLogger({ level, secrets, destination }: LoggerOptions): Logger {
+/**
+ * JSON lines, one an event, with the ids of the span under way when it is traced. Secrets are struck out of the finished line,
+ * wherever they stand in it.
+ */
+export function createJsonLogger({ level, secrets = [], destination }: JsonLoggerOptions): JsonLogger {
   const out = destination ?? pino.destination({ dest: 2, sync: true });
   const hidden = secrets
     .filter((secret) => secret.length >= SHORTEST_SECRET)
