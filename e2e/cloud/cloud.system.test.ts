@@ -71,8 +71,8 @@ it("holds, lets go on, and cancels on one server what was started on the other",
   await until("in-progress");
   await b().executions.cancel(run.id, "enough");
   expect(await run.result()).toMatchObject({ phase: "cancelled", error: "enough" });
-  for (const [entry, count] of effects.counts)
-    if (entry.startsWith("held/")) expect([entry, count]).toEqual([entry, 1]);
+  const held = [...effects.counts].filter(([entry]) => entry.startsWith("held/"));
+  expect(held.filter(([, count]) => count !== 1)).toEqual([]);
 });
 
 it("keeps a session's sandbox for its next run, whichever runner has that", async () => {

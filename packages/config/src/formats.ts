@@ -151,7 +151,7 @@ export function schemaOf(format: Format, context: FormatContext): z.ZodType<unkn
 }
 
 /** Host and port of an address, or undefined when it is none. An IPv6 host comes without its brackets. */
-export function splitAddress(address: string): { host: string; port: number } | undefined {
+function splitAddress(address: string): { host: string; port: number } | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+)):(\d{1,5})$/i.exec(address);
   if (match === null) return undefined;
   const [, v6, name, digits] = match;

@@ -42,7 +42,7 @@ function isOfTls(error: ClientError): boolean {
   while (cause instanceof Error) {
     const { code } = cause as { code?: unknown };
     if (typeof code === "string" && /CERT|ISSUER|VERIFY|^ERR_(SSL|TLS)|^EPROTO$/.test(code)) return true;
-    if (/(certificate|SSL|TLS)/.test(cause.message)) return true;
+    if (/\b(certificate|SSL|TLS)\b/.test(cause.message)) return true;
     ({ cause } = cause);
   }
   return false;

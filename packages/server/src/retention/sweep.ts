@@ -29,6 +29,7 @@ export interface Swept {
   readonly sessions: number;
 }
 
+/** @internal */
 export const DAY_MS: number = 24 * 60 * 60 * 1_000;
 
 /** Others wait for a transaction, and for the machine: so each is small, and four times as long as it took nothing happens. */
