@@ -150,8 +150,8 @@ export function schemaOf(format: Format, context: FormatContext): z.ZodType<unkn
   }
 }
 
-/** Host and port of an address, or undefined when it is none. An IPv6 host comes without its brackets. */
-function splitAddress(address: string): { host: string; port: number } | undefined {
+/** Host and port of an address, or undefined when it is none. An IPv6 host comes without its brackets. @internal */
+export function splitAddress(address: string): { host: string; port: number } | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+)):(\d{1,5})$/i.exec(address);
   if (match === null) return undefined;
   const [, v6, name, digits] = match;
