@@ -19,8 +19,28 @@ export function addKeyCommands(program: Program, server: Program, run: Run): voi
     .addHelpText("after", "\nThe key alone goes to standard output. It is shown this once, and kept as a hash.")
     .action((options) =>
       run(
-        import("./commands/keys/server-create-key.ts").then((m) => m.serverCreateKey),
+        import("./commands/keys/server-keys.ts").then((m) => m.serverCreateKey),
         options,
+      ),
+    );
+  server
+    .command("list-keys")
+    .description("show all API keys in the database that the environment names, the runners' too")
+    .addOption(outputOption(["table", "json"], "table"))
+    .action((options) =>
+      run(
+        import("./commands/keys/server-keys.ts").then((m) => m.serverListKeys),
+        options,
+      ),
+    );
+  server
+    .command("revoke-key")
+    .description("delete an API key in the database that the environment names, such as a runner's")
+    .argument("<id>", "its id, as list-keys shows it")
+    .action((id) =>
+      run(
+        import("./commands/keys/server-keys.ts").then((m) => m.serverRevokeKey),
+        { id },
       ),
     );
   const group = program.command("key").description("API keys of the server");

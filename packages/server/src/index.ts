@@ -17,7 +17,14 @@ export { ServerError, type ServerErrorCode } from "./errors.ts";
 export type { Logger } from "./logger.ts";
 
 // To let the first callers in.
-export { createApiKey, type CreateApiKeyOptions, type MadeApiKey } from "./create-api-key.ts";
+export {
+  type ApiKeyPlace,
+  createApiKey,
+  type CreateApiKeyOptions,
+  deleteApiKey,
+  listApiKeys,
+  type MadeApiKey,
+} from "./installation-keys.ts";
 
 // To keep what a server has.
 export { createBackup, type CreateBackupOptions, type CreatedBackup } from "./backup/create-backup.ts";

@@ -81,6 +81,20 @@ it("makes a runner's key without an organization", async () => {
   expect(await run(["server", "create-key", "--role", "runner", "--org", "acme"])).toMatchObject({ code: 1, out: "" });
 });
 
+it("shows every key of the installation, and takes a runner's back, which no organization could", async () => {
+  await makeFirst("owner");
+  await run(["server", "create-key", "--role", "runner", "--name", "rack 1"]);
+  const listed = await run(["server", "list-keys"]);
+  expect(listed.out).toMatch(/^NAME +ID +ORG +ROLE +KEY +EXPIRES +LAST USED\n/);
+  expect(listed.out).toMatch(/^first owner +\S+ +acme +owner /m);
+  const id = /^rack 1 +(\S+) +- +runner /m.exec(listed.out)?.[1] ?? "";
+  expect(await run(["server", "revoke-key", id])).toMatchObject({ code: 0, out: `API key ${id} revoked\n` });
+  const left = JSON.parse((await run(["server", "list-keys", "-o", "json"])).out) as { metadata: { name: string } }[];
+  expect(left.map(({ metadata }) => metadata.name)).toEqual(["first owner"]);
+  const gone = await run(["server", "revoke-key", id]);
+  expect([gone.code, gone.err]).toEqual([1, `There is no API key ${id}.\n`]);
+});
+
 it.each([
   [["--role", "owner"], 2, "--org"],
   [["--role", "king", "--org", "acme"], 2, "owner, member, viewer, runner"],

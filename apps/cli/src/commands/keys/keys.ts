@@ -1,13 +1,13 @@
 import { toJson } from "@bufbuild/protobuf";
-import { type Timestamp, timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { StigmerClient } from "@stigmer/client";
 import { type ApiKey, ApiKeySchema } from "@stigmer/protos/apikey/v1";
 import { Role } from "@stigmer/protos/iam/v1";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
-import { formatTable } from "../../output/table.ts";
 import { writeLine } from "../../output/write.ts";
 import { withClient } from "../../server-connection/with-client.ts";
+import { endOf, roleNameOf, showKeys } from "./show-keys.ts";
 
 export interface CreateKeyOptions {
   readonly name: string;
@@ -37,37 +37,17 @@ export async function createKey(
     }
     writeLine(io.stdout, key);
     const { id } = apiKey.metadata ?? {};
-    writeLine(io.stderr, `Made ${id} (${nameOf(apiKey)}, ${endOf(apiKey)}). Keep the key now: it is not shown again.`);
+    writeLine(
+      io.stderr,
+      `Made ${id} (${roleNameOf(apiKey)}, ${endOf(apiKey)}). Keep the key now: it is not shown again.`,
+    );
   });
 }
 
 export async function listKeys({ output }: { readonly output: "table" | "json" }, io: CommandIo): Promise<void> {
   await withClient(io, async ({ client }) => {
     const keys = await allKeys(client);
-    if (output === "json") {
-      writeLine(
-        io.stdout,
-        JSON.stringify(
-          keys.map((key) => toJson(ApiKeySchema, key)),
-          null,
-          2,
-        ),
-      );
-      return;
-    }
-    if (keys.length === 0) {
-      writeLine(io.stderr, "There is no API key of yours yet.");
-      return;
-    }
-    const rows = keys.map((key) => [
-      key.metadata?.name ?? "",
-      key.metadata?.id ?? "",
-      nameOf(key),
-      `…${key.spec?.fingerprint}`,
-      key.spec?.neverExpires ? "never" : timeOf(key.spec?.expiresAt),
-      timeOf(key.status?.lastUsedAt) || "never",
-    ]);
-    io.stdout.write(formatTable(["NAME", "ID", "ROLE", "KEY", "EXPIRES", "LAST USED"], rows));
+    showKeys(keys, { output, empty: "There is no API key of yours yet." }, io);
   });
 }
 
@@ -96,21 +76,4 @@ export async function revokeKey({ key: wanted }: { readonly key: string }, io: C
 
 async function allKeys(client: StigmerClient): Promise<readonly ApiKey[]> {
   return Array.fromAsync(client.apiKeys.list());
-}
-
-/** What a key says of its role; one that says nothing is a member's. */
-function nameOf({ spec }: ApiKey): string {
-  return Role[spec?.role || Role.MEMBER].toLowerCase();
-}
-
-function endOf({ spec }: ApiKey): string {
-  return spec?.neverExpires ? "good until it is revoked" : `good until ${timeOf(spec?.expiresAt)}`;
-}
-
-function timeOf(time: Timestamp | undefined): string {
-  return time
-    ? timestampDate(time)
-        .toISOString()
-        .replace(/\.\d+Z$/, "Z")
-    : "";
 }

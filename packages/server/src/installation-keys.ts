@@ -1,21 +1,29 @@
 import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampDate } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { createId, isSlug, kinds } from "@stigmer/protos";
-import { ApiKeySchema } from "@stigmer/protos/apikey/v1";
+import { type ApiKey, ApiKeySchema } from "@stigmer/protos/apikey/v1";
 import { ServerError } from "./errors.ts";
+import type { Principal } from "./interceptors/principal.ts";
 import { type PrincipalRole, roleOf } from "./interceptors/role.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { openStore, type StoreChoice } from "./open-store.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import { createAccess } from "./services/access.ts";
 import { apiKeyDefinition, makeKey } from "./services/api-keys.ts";
-import { createResources } from "./services/resources.ts";
+import { createResources, type Resources } from "./services/resources.ts";
 
-export interface CreateApiKeyOptions {
+/** Where the keys are. */
+export interface ApiKeyPlace {
   /** Where the servers keep everything. Default: SQLite, in `dataDir`; no server may run there then. */
   readonly store?: StoreChoice;
   readonly dataDir: string;
+  /** Default: says nothing. */
+  readonly logger?: Logger;
+}
+
+export interface CreateApiKeyOptions extends ApiKeyPlace {
   /** The slug of the organisation that the key opens. A runner's key opens none, and works for all. */
   readonly org?: string;
   readonly role: PrincipalRole;
@@ -23,8 +31,6 @@ export interface CreateApiKeyOptions {
   readonly name?: string;
   /** When it ends. Default: in 30 days. */
   readonly expires?: Date | "never";
-  /** Default: says nothing. */
-  readonly logger?: Logger;
 }
 
 export interface MadeApiKey {
@@ -41,7 +47,7 @@ export interface MadeApiKey {
  * share a Postgres may run meanwhile, and take it at once. Throws `ServerError`.
  */
 export async function createApiKey(options: CreateApiKeyOptions): Promise<MadeApiKey> {
-  const { org = "", role, name = role, expires, dataDir, logger = silentLogger } = options;
+  const { org = "", role, name = role, expires } = options;
   if (role !== "runner" && !isSlug(org)) {
     const text = `The organization of a key is a slug (lower-case letters, digits, hyphens): ${JSON.stringify(org)} is none.`;
     throw new ServerError("bad-key-request", text);
@@ -52,16 +58,7 @@ export async function createApiKey(options: CreateApiKeyOptions): Promise<MadeAp
   if (expires instanceof Date && expires.getTime() <= Date.now()) {
     throw new ServerError("bad-key-request", "A key must be good for a while: its end is past.");
   }
-  const store = await openStore(options.store ?? {}, { dataDir, logger, alone: false, onLost: () => {} });
-  try {
-    const keys = createResources(apiKeyDefinition(Date.now), {
-      store,
-      // A key has no secret fields: what is kept of it is a hash.
-      secrets: createSecrets(randomBytes(32)),
-      access: createAccess("local"),
-      onDeleted: async () => {},
-      clock: Date.now,
-    });
+  return withKeys(options, async (keys) => {
     const id = createId("ApiKey");
     const given = create(ApiKeySchema, {
       apiVersion: kinds.ApiKey.apiVersion,
@@ -78,6 +75,55 @@ export async function createApiKey(options: CreateApiKeyOptions): Promise<MadeAp
     const { spec } = await keys.create(toStore, { id: `key:${id}`, org, role });
     const expiresAt = spec?.expiresAt && timestampDate(spec.expiresAt);
     return { key, id, fingerprint: spec?.fingerprint ?? "", expiresAt };
+  });
+}
+
+/** Every key of the installation, of all organisations and the runners', without what they could be used by. Throws `ServerError`. */
+export async function listApiKeys(place: ApiKeyPlace): Promise<readonly ApiKey[]> {
+  return withKeys(place, async (keys) => {
+    const all: ApiKey[] = [];
+    let pageToken = "";
+    do {
+      const { items, nextPageToken } = await keys.select({}, { pageSize: 1000, pageToken }, ADMINISTRATOR);
+      all.push(...items);
+      pageToken = nextPageToken;
+    } while (pageToken !== "");
+    return all;
+  });
+}
+
+/**
+ * Deletes a key in the database itself, such as a runner's, which no organisation has in its hands. Running servers refuse it from
+ * the next call on. Throws `ServerError`.
+ */
+export async function deleteApiKey(place: ApiKeyPlace, id: string): Promise<ApiKey> {
+  return withKeys(place, async (keys) => {
+    try {
+      return await keys.delete(id, ADMINISTRATOR);
+    } catch (error) {
+      if (ConnectError.from(error).code !== Code.NotFound) throw error;
+      throw new ServerError("bad-key-request", `There is no API key ${id}.`, { cause: error });
+    }
+  });
+}
+
+/** Whoever has the database: no organisation's. */
+const ADMINISTRATOR: Principal = { id: "administrator", org: "", role: "owner" };
+
+async function withKeys<T>(place: ApiKeyPlace, work: (keys: Resources<ApiKey>) => Promise<T>): Promise<T> {
+  const { dataDir, logger = silentLogger } = place;
+  const store = await openStore(place.store ?? {}, { dataDir, logger, alone: false, onLost: () => {} });
+  try {
+    return await work(
+      createResources(apiKeyDefinition(Date.now), {
+        store,
+        // A key has no secret fields: what is kept of it is a hash.
+        secrets: createSecrets(randomBytes(32)),
+        access: createAccess("local"),
+        onDeleted: async () => {},
+        clock: Date.now,
+      }),
+    );
   } finally {
     await store.close();
   }
