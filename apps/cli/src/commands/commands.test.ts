@@ -373,6 +373,6 @@ test("a wrong key is one clear line", async () => {
   const { code, err } = await server.start(["list", "agents"], { env: { STIGMER_API_KEY: "wrong" } }).done;
   expect(code).toBe(1);
   expect(err).toBe(
-    `stigmer-server at ${server.endpoint} refuses the key that was shown: set STIGMER_API_KEY to a key of that server\n`,
+    `stigmer-server at ${server.endpoint} refuses the key that was shown (the API key is not valid for this server): set STIGMER_API_KEY to a key of that server\n`,
   );
 });
