@@ -9,6 +9,9 @@ export interface DescribeServerOptions {
   readonly executions: Pick<Store["executions"], "count">;
 }
 
+/** Milliseconds within which gauges are taken to be asked for by the same scrape. */
+const SCRAPE_MS = 500;
+
 /** The phases that runs stand in before their end. */
 const LIVE = [
   ExecutionPhase.EXECUTION_PENDING,
@@ -20,6 +23,7 @@ const LIVE = [
 /** What shows how a server stands, asked for when somebody looks. Answers the function that ends it. */
 export function describeServer(meters: Meters, { metrics, executions }: DescribeServerOptions): () => void {
   const states = { live: 1, polling: 0 } as const;
+  const read = onceAWhile(metrics);
   meters.gauge({
     name: "stigmer_server_runs",
     help: "Runs that have not ended, by phase. Servers of one database tell the same.",
@@ -37,7 +41,7 @@ export function describeServer(meters: Meters, { metrics, executions }: Describe
     help: "Tasks that wait for a runner, or for their turn or time, and those that are in work.",
     labels: ["state"],
     read: async () => {
-      const { waiting, leased } = await metrics();
+      const { waiting, leased } = await read();
       return [
         { value: waiting, labels: { state: "waiting" } },
         { value: leased, labels: { state: "leased" } },
@@ -47,34 +51,34 @@ export function describeServer(meters: Meters, { metrics, executions }: Describe
   meters.gauge({
     name: "stigmer_server_oldest_waiting_seconds",
     help: "How long the oldest waiting task has waited; 0 when none waits.",
-    read: async () => [{ value: (await metrics()).oldestWaitingMs / 1_000 }],
+    read: async () => [{ value: (await read()).oldestWaitingMs / 1_000 }],
   });
   meters.gauge({
     name: "stigmer_server_runners",
     help: "Runners that take tasks from this server. Temporal knows its own.",
-    read: async () => [{ value: (await metrics()).runners.length }],
+    read: async () => [{ value: (await read()).runners.length }],
   });
   meters.gauge({
     name: "stigmer_server_fanout_live",
     help: "1 while other servers are heard, or there are none; 0 while what they do is looked up in the store.",
-    read: async () => [{ value: states[(await metrics()).fanout.state] }],
+    read: async () => [{ value: states[(await read()).fanout.state] }],
   });
   meters.gauge({
     name: "stigmer_server_watched",
     help: "Runs, sessions and lists that this server listens to.",
-    read: async () => [{ value: (await metrics()).fanout.subscriptions }],
+    read: async () => [{ value: (await read()).fanout.subscriptions }],
   });
   meters.gauge({
     name: "stigmer_server_fanout_polls_total",
     help: "How often the store was looked into for what other servers did.",
     counts: true,
-    read: async () => [{ value: (await metrics()).fanout.pollsTotal }],
+    read: async () => [{ value: (await read()).fanout.pollsTotal }],
   });
   meters.gauge({
     name: "stigmer_server_fanout_dropped_total",
     help: "Notices to other servers that could not be sent.",
     counts: true,
-    read: async () => [{ value: (await metrics()).fanout.droppedTotal }],
+    read: async () => [{ value: (await read()).fanout.droppedTotal }],
   });
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
@@ -88,4 +92,17 @@ export function describeServer(meters: Meters, { metrics, executions }: Describe
     },
   });
   return () => delay.disable();
+}
+
+/** One look serves all gauges of a scrape: counting a long queue takes the database a while. */
+function onceAWhile<T>(look: () => Promise<T>): () => Promise<T> {
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  let latest: Promise<T> | undefined;
+  return () => {
+    if (latest === undefined || performance.now() - lookedAt > SCRAPE_MS) {
+      lookedAt = performance.now();
+      latest = look();
+    }
+    return latest;
+  };
 }

@@ -29,6 +29,7 @@ const sweepNow = (signal = new AbortController().signal): Promise<Swept> =>
     logger: silentLogger,
     clock: () => now,
     signal,
+    batch: 4,
   });
 
 async function session(name: string): Promise<string> {
@@ -103,7 +104,7 @@ it("leaves a session that somebody has made for later, or is using", async () =>
 
 it("goes through more than one batch, tells who watches, and may be done by several at once", async () => {
   const id = await session("s");
-  for (let count = 0; count < 130; count++) await endedRun(id);
+  for (let count = 0; count < 10; count++) await endedRun(id);
   const stop = new AbortController();
   const deleted: string[] = [];
   const watching = (async () => {
@@ -113,13 +114,13 @@ it("goes through more than one batch, tells who watches, and may be done by seve
   })().catch(() => {});
   now += 31 * DAY_MS;
   const swept = await Promise.all([sweepNow(), sweepNow(), sweepNow()]);
-  expect(swept.reduce((sum, { runs }) => sum + runs, 0)).toBe(130);
+  expect(swept.reduce((sum, { runs }) => sum + runs, 0)).toBe(10);
   expect(swept.reduce((sum, { sessions }) => sum + sessions, 0)).toBe(1);
   expect(await server.store.executions.count({ agentId })).toBe(0);
-  while (deleted.length < 130) await sleep(5);
+  while (deleted.length < 10) await sleep(5);
   stop.abort();
   await watching;
-  expect(new Set(deleted).size).toBe(130);
+  expect(new Set(deleted).size).toBe(10);
 });
 
 it("ends between two steps when it is told to", async () => {

@@ -21,6 +21,8 @@ export interface SweepOptions {
   readonly clock: () => number;
   /** Ends it between two transactions. */
   readonly signal: AbortSignal;
+  /** How much is deleted in one transaction. Default 100. */
+  readonly batch?: number;
 }
 
 /** What one sweep has deleted. */
@@ -41,12 +43,12 @@ const REST = 4;
  * any more, with what they left in sandboxes and checkpoints. Safe beside other writers, and beside itself.
  */
 export async function sweep(options: SweepOptions): Promise<Swept> {
-  const { store, days, clock, signal } = options;
+  const { store, days, clock, signal, batch = BATCH } = options;
   const before = clock() - days * DAY_MS;
   let runs = 0;
   let after: PagePosition | undefined;
   while (!signal.aborted) {
-    const page = await store.retention.finished({ before, after, limit: BATCH });
+    const page = await store.retention.finished({ before, after, limit: batch });
     after = page.at(-1);
     if (after === undefined) break;
     // A run may have waited for a person for months, and ended yesterday.
@@ -55,14 +57,14 @@ export async function sweep(options: SweepOptions): Promise<Swept> {
   }
   let sessions = 0;
   while (!signal.aborted) {
-    const ids = await store.retention.emptySessions({ before, limit: BATCH });
+    const ids = await store.retention.emptySessions({ before, limit: batch });
     const deleted = await restAfter(signal, () => deleteSessions(options, ids, before));
     sessions += deleted;
     // Those that stay are in use again.
     if (deleted === 0) break;
   }
   while (!signal.aborted) {
-    if ((await restAfter(signal, () => store.retention.forgetCleanups({ before, limit: BATCH }))) < BATCH) break;
+    if ((await restAfter(signal, () => store.retention.forgetCleanups({ before, limit: batch }))) < batch) break;
   }
   return { runs, sessions };
 }
