@@ -43,6 +43,7 @@ import { validateRequests } from "./interceptors/validate.ts";
 import { createCallAllowance } from "./limits/call-allowance.ts";
 import { limitCalls } from "./limits/limit-calls.ts";
 import { type OrganizationLimits, requireLimits } from "./limits/organization-limits.ts";
+import { takeTurns } from "./limits/take-turns.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
 import { createCallCounts } from "./metrics/count-calls.ts";
@@ -129,6 +130,9 @@ export interface RunningServer {
 
 // Beyond the largest skill (100 MB zipped) and its framing.
 const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
+
+// Of one organisation in cloud mode. Fewer than the connections to the database, and enough for hundreds of calls a second.
+const CALLS_AT_A_TIME = 3;
 
 const LOOPBACK = "127.0.0.1";
 
@@ -256,6 +260,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
       ...(counts ? [counts.interceptor] : []),
       traceCalls(),
       reportErrors(logger),
+      ...(mode === "cloud" ? [takeTurns({ most: CALLS_AT_A_TIME })] : []),
       recheckStreams({ authenticator, clock: Date.now }),
       validateRequests(),
     ],
