@@ -2,9 +2,15 @@
 import type { Figure } from "../report.ts";
 import { eventCost } from "./event-cost.ts";
 import { listCost } from "./list-cost.ts";
+import { neighbours } from "./neighbours.ts";
 import { watchDelay } from "./watch-delay.ts";
 
-/** Needs nothing but Node, and Linux's /proc. */
+/** Needs Node and Linux's /proc, and for `neighbours` a Postgres, because organisations share no laptop. */
 export function server(): Readonly<Record<string, () => Promise<readonly Figure[]>>> {
-  return { watch: watchDelay, events: eventCost, lists: listCost };
+  const withPostgres: Readonly<Record<string, () => Promise<readonly Figure[]>>> = process.env[
+    "STIGMER_TEST_POSTGRES_URL"
+  ]
+    ? { neighbours }
+    : {};
+  return { watch: watchDelay, events: eventCost, lists: listCost, ...withPostgres };
 }
