@@ -67,6 +67,8 @@ test("what every start loads is the declaration of the commands alone", async ()
       "node:fs",
       "node:path",
       "program-approvals.ts",
+      "program-keys.ts",
+      "program-runner.ts",
       "program.ts",
       "run-cli.ts",
       "version.ts",

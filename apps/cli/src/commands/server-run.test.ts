@@ -102,9 +102,11 @@ test.each([
       TEMPORAL_SERVICE_ADDRESS: "127.0.0.1:1",
       TEMPORAL_NAMESPACE: "default",
       REDIS_HOST: "127.0.0.1",
+      REDIS_PORT: "1",
     },
-    "Postgres can't be reached at 127.0.0.1:1/x",
+    "Failed to connect to Redis: 127.0.0.1:1: ",
   ],
+  [{ STIGMER_DATABASE_URL: "postgres://127.0.0.1:1/x" }, "Postgres can't be reached at 127.0.0.1:1/x"],
   [{ STIGMER_ENGINE: "temporal" }, "Missing required environment variable: TEMPORAL_SERVICE_ADDRESS"],
   [
     { TEMPORAL_SERVICE_ADDRESS: "127.0.0.1:1" },

@@ -38,11 +38,11 @@ it("begins repeatable calls while the graph is on its way to its tools, and othe
   ]);
   const ledger = watchedLedger();
   const step = Promise.withResolvers<void>();
-  const putWrites = bench.checkpointer.putWrites.bind(bench.checkpointer);
+  const put = bench.checkpointer.put.bind(bench.checkpointer);
   // The step of the model is not over before what came of it is written.
-  vi.spyOn(bench.checkpointer, "putWrites").mockImplementation(async (...args) => {
+  vi.spyOn(bench.checkpointer, "put").mockImplementation(async (...args) => {
     if (bench.model.requests.length > 0) await step.promise;
-    return putWrites(...args);
+    return put(...args);
   });
   const events = collect(await open(ledger));
   await vi.waitUntil(() => ledger.intents.length >= 2, { timeout: 20_000 });
