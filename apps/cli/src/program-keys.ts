@@ -1,5 +1,6 @@
 import { type Command as Program, InvalidArgumentError, Option } from "commander";
 import type { Command } from "./command-io.ts";
+import { parseSpan } from "./parse-span.ts";
 
 type Run = <Options>(load: Promise<Command<Options>>, options: Options) => Promise<void>;
 
@@ -89,13 +90,10 @@ function expiresOption(): Option {
   return new Option("--expires <time>", "30d, 12h, 90m or never (default: 30d)").argParser(parseExpiry);
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 /** Milliseconds from now. */
 function parseExpiry(text: string): number | "never" {
   if (text === "never") return text;
-  const [, digits, unit = ""] = /^([1-9]\d{0,4})([mhd])$/.exec(text) ?? [];
-  const ms = Number(digits) * (UNITS_MS[unit] ?? Number.NaN);
-  if (!Number.isNaN(ms)) return ms;
+  const ms = parseSpan(text);
+  if (ms !== undefined) return ms;
   throw new InvalidArgumentError("It must be a number of days, hours or minutes, as 30d, 12h or 90m, or never.");
 }

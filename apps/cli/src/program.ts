@@ -2,6 +2,8 @@
 import { Argument, Command as Program, InvalidArgumentError, Option } from "commander";
 import type { Command, CommandIo } from "./command-io.ts";
 import { addApprovalCommands } from "./program-approvals.ts";
+import { addAuditCommands } from "./program-audit.ts";
+import { addBackupCommands } from "./program-backup.ts";
 import { addRunnerOptions } from "./program-runner.ts";
 import { addKeyCommands } from "./program-keys.ts";
 import { readVersion } from "./version.ts";
@@ -45,6 +47,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
     );
   addBackupCommands(server, run);
   addKeyCommands(program, server, run);
+  addAuditCommands(program, run);
   addSupervisor(program, run);
 
   program
@@ -198,36 +201,6 @@ function addDaemonCommands(group: Program, run: Run): void {
       run(
         import("./commands/local/logs.ts").then((m) => m.localLogs),
         { component, ...options },
-      ),
-    );
-}
-
-function addBackupCommands(server: Program, run: Run): void {
-  server
-    .command("backup")
-    .description("make one file of what the server keeps, also while it runs")
-    .argument("<file>", "the file to make; it is for your eyes only")
-    .option("--force", "replace a file that is there")
-    .addHelpText(
-      "after",
-      "\nIn it: all resources, runs, skills and conversations, as they are at one moment. Not in it: the key of the secrets" +
-        "\n(<data directory>/encryption.key), workspaces, long outputs of tools that were set aside, logs, config.yaml.",
-    )
-    .action((file, options) =>
-      run(
-        import("./commands/server-backup.ts").then((m) => m.serverBackup),
-        { file, ...options },
-      ),
-    );
-  server
-    .command("restore")
-    .description("make the data directory what it was when a backup was made; nothing may run in it")
-    .argument("<file>", "what `stigmer server backup` made")
-    .option("--force", "move what is in the data directory aside")
-    .action((file, options) =>
-      run(
-        import("./commands/server-restore.ts").then((m) => m.serverRestore),
-        { file, ...options },
       ),
     );
 }

@@ -117,4 +117,11 @@ export const ownerCases: Cases = {
     const answer = await client.call(`${KEYS}QueryController/findAll`, {});
     expect((answer["entries"] as Answer[]).map(idOf)).toContain(idOf(made));
   },
+  "ai.stigmer.iam.audit.v1.AuditQueryController/list": async (client, world) => {
+    const made = await makeKey(world);
+    const answer = await client.call("ai.stigmer.iam.audit.v1.AuditQueryController/list", { resourceId: idOf(made) });
+    expect(answer["items"]).toMatchObject([
+      { method: `${KEYS}CommandController/create`, resourceKind: "ApiKey", resourceId: idOf(made), code: "OK" },
+    ]);
+  },
 };

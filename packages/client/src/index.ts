@@ -24,6 +24,7 @@ export type {
   SessionInput,
   SkillClient,
 } from "./resources.ts";
+export type { AuditClient, AuditListInput } from "./audit.ts";
 export type { ApiKeyClient, ApiKeyInput, CreatedApiKey, OrganizationClient, OrganizationInput } from "./tenancy.ts";
 export type {
   AgentChoice,

@@ -1,3 +1,4 @@
+import { type AuditClient, createAuditClient } from "./audit.ts";
 import type { Transport } from "@connectrpc/connect";
 import { createExecutionClient, type ExecutionClient } from "./executions.ts";
 import type { Defaults } from "./resource-client.ts";
@@ -31,6 +32,7 @@ export interface ResourceClients {
   readonly mcpServers: McpServerClient;
   readonly organizations: OrganizationClient;
   readonly apiKeys: ApiKeyClient;
+  readonly audit: AuditClient;
   /** For services that have no typed client here. */
   readonly transport: Transport;
 }
@@ -63,6 +65,7 @@ export function createResourceClients(transport: Transport, defaults: Defaults):
     mcpServers: createMcpServerClient(transport, defaults),
     organizations: createOrganizationClient(transport, defaults),
     apiKeys: createApiKeyClient(transport, defaults),
+    audit: createAuditClient(transport, defaults),
     transport,
   };
 }

@@ -23,6 +23,7 @@ interface SharedServerConfig {
   readonly traces: TracesConfig;
   /** Unset: for ever. */
   readonly retentionDays?: number;
+  readonly auditDays: number;
   /** The queue that workflows are taken from. */
   readonly workflowTaskQueue: string;
   /** The queue that runners take activities from; named in each workflow's start arguments. */
@@ -167,6 +168,7 @@ function sharedBy(values: Values<"local", "server"> | Values<"cloud", "server">,
     allowedOrigins: values.STIGMER_ALLOWED_ORIGINS ?? [],
     traces: tracesOf(values),
     ...(values.STIGMER_RETENTION_DAYS !== undefined && { retentionDays: values.STIGMER_RETENTION_DAYS }),
+    auditDays: values.STIGMER_AUDIT_DAYS,
     workflowTaskQueue: values.TEMPORAL_AGENT_EXECUTION_STIGMER_TASK_QUEUE,
     runnerTaskQueue: values.TEMPORAL_AGENT_EXECUTION_RUNNER_TASK_QUEUE,
   };

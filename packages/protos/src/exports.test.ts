@@ -16,7 +16,7 @@ test("every proto package is exported, with code and declarations that exist", (
     .filter((target) => target.default.startsWith("./src/gen/"));
 
   expect(exported.map((target) => target.default).sort()).toEqual(generated.sort());
-  expect(generated).toHaveLength(18);
+  expect(generated).toHaveLength(19);
   for (const { types, default: code } of exported) {
     expect(types).toBe(code.replace(/\.js$/, ".d.ts"));
     expect(existsSync(join(packageDir, types))).toBe(true);

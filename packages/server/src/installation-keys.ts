@@ -1,13 +1,15 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createId, isSlug, kinds } from "@stigmer/protos";
-import { type ApiKey, ApiKeySchema } from "@stigmer/protos/apikey/v1";
+import { type ApiKey, ApiKeyCommandController, ApiKeySchema } from "@stigmer/protos/apikey/v1";
 import { ServerError } from "./errors.ts";
 import type { Principal } from "./interceptors/principal.ts";
 import { type PrincipalRole, roleOf } from "./interceptors/role.ts";
 import { type Logger, silentLogger } from "./logger.ts";
+import type { AuditRecord } from "./store/audit-store.ts";
+import type { Store } from "./store/store.ts";
 import { openStore, type StoreChoice } from "./open-store.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import { createAccess } from "./services/access.ts";
@@ -58,7 +60,7 @@ export async function createApiKey(options: CreateApiKeyOptions): Promise<MadeAp
   if (expires instanceof Date && expires.getTime() <= Date.now()) {
     throw new ServerError("bad-key-request", "A key must be good for a while: its end is past.");
   }
-  return withKeys(options, async (keys) => {
+  return withKeys(options, async (keys, tell) => {
     const id = createId("ApiKey");
     const given = create(ApiKeySchema, {
       apiVersion: kinds.ApiKey.apiVersion,
@@ -72,6 +74,7 @@ export async function createApiKey(options: CreateApiKeyOptions): Promise<MadeAp
     });
     const { key, toStore } = makeKey(given);
     // Nobody made it: it calls in its own name.
+    tell(entryOf("create", { id, org }));
     const { spec } = await keys.create(toStore, { id: `key:${id}`, org, role });
     const expiresAt = spec?.expiresAt && timestampDate(spec.expiresAt);
     return { key, id, fingerprint: spec?.fingerprint ?? "", expiresAt };
@@ -97,8 +100,10 @@ export async function listApiKeys(place: ApiKeyPlace): Promise<readonly ApiKey[]
  * the next call on. Throws `ServerError`.
  */
 export async function deleteApiKey(place: ApiKeyPlace, id: string): Promise<ApiKey> {
-  return withKeys(place, async (keys) => {
+  return withKeys(place, async (keys, tell) => {
     try {
+      const { metadata } = await keys.get(id, ADMINISTRATOR);
+      tell(entryOf("delete", { id, org: metadata?.org ?? "" }));
       return await keys.delete(id, ADMINISTRATOR);
     } catch (error) {
       if (ConnectError.from(error).code !== Code.NotFound) throw error;
@@ -110,21 +115,53 @@ export async function deleteApiKey(place: ApiKeyPlace, id: string): Promise<ApiK
 /** Whoever has the database: no organisation's. */
 const ADMINISTRATOR: Principal = { id: "administrator", org: "", role: "owner" };
 
-async function withKeys<T>(place: ApiKeyPlace, work: (keys: Resources<ApiKey>) => Promise<T>): Promise<T> {
+/** `tell` gives the next change its entry in the audit log: both are stored, or neither. */
+async function withKeys<T>(
+  place: ApiKeyPlace,
+  work: (keys: Resources<ApiKey>, tell: (entry: AuditRecord) => void) => Promise<T>,
+): Promise<T> {
   const { dataDir, logger = silentLogger } = place;
   const store = await openStore(place.store ?? {}, { dataDir, logger, alone: false, onLost: () => {} });
+  let next: AuditRecord | undefined;
+  const transaction: Store["transaction"] = async (doing) => {
+    const result = await store.transaction(async (tx) => {
+      const done = await doing(tx);
+      if (next) await tx.audit.append(next);
+      return done;
+    });
+    next = undefined;
+    return result;
+  };
   try {
     return await work(
       createResources(apiKeyDefinition(Date.now), {
-        store,
+        store: { ...store, transaction },
         // A key has no secret fields: what is kept of it is a hash.
         secrets: createSecrets(randomBytes(32)),
         access: createAccess("local"),
         onDeleted: async () => {},
         clock: Date.now,
       }),
+      (entry) => (next = entry),
     );
   } finally {
     await store.close();
   }
+}
+
+/** The entry of what no call did. */
+function entryOf(method: "create" | "delete", key: { readonly id: string; readonly org: string }): AuditRecord {
+  return {
+    id: randomUUID(),
+    createdAt: Date.now(),
+    principalId: ADMINISTRATOR.id,
+    org: key.org,
+    role: "administrator",
+    method: `${ApiKeyCommandController.typeName}/${ApiKeyCommandController.method[method].name}`,
+    resourceKind: "ApiKey",
+    resourceId: key.id,
+    code: "OK",
+    clientAddress: "",
+    traceId: "",
+  };
 }

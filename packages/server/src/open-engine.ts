@@ -60,7 +60,7 @@ export interface ServerMetrics {
   /** How what happens comes to those who follow runs. */
   readonly fanout: FanoutMetrics;
   /** What was deleted because it was old; undefined where everything is kept. */
-  readonly retention: RetentionMetrics | undefined;
+  readonly retention: RetentionMetrics;
 }
 
 export interface OpenEngine {

@@ -7,6 +7,7 @@ import { Health } from "@stigmer/protos/grpc/health/v1";
 import { ServerReflection } from "@stigmer/protos/grpc/reflection/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
 import { join } from "node:path";
+import { createAudit } from "./audit/create-audit.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { createHealth } from "./discovery/health.ts";
 import { createReflection } from "./discovery/reflection.ts";
@@ -107,6 +108,8 @@ export interface StartServerOptions {
   readonly limits?: OrganizationLimits;
   /** How long runs are kept after their end, and sessions after their last use, in days. Default: for ever. */
   readonly retentionDays?: number;
+  /** How long entries of the audit log are kept, in days. Default 90. */
+  readonly auditDays?: number;
   /** Default: says nothing. */
   readonly logger?: Logger;
   /** Where it counts what it does. Default: nothing is counted. */
@@ -217,12 +220,13 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const { meters } = options;
   const measured = meters ? measureStore(options.store, meters) : options.store;
   const runs = createRunStatuses({ store: measured, logger, fanout });
-  const store = announceRuns(measured, runs);
+  const audit = createAudit({ store: announceRuns(measured, runs), logger, clock: Date.now });
+  const { store } = audit;
   const opened = await openEngineOf(options, { store, runs, secrets, logger });
   const engine = announceOrders(opened.engine, fanout);
-  const { retentionDays: days } = options;
+  const { retentionDays: days, auditDays = 90 } = options;
   const kept = { store, engine, taskQueue: taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
-  const retention = days === undefined ? undefined : createRetention({ ...kept, days });
+  const retention = createRetention({ ...kept, days, auditDays });
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
   const registerServices = createServices({
     store,
@@ -249,7 +253,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   );
   const services = new Set(API_SERVICES.map(({ typeName }) => typeName));
   const known = limited(authenticate(authenticator), options.limits);
-  const gate = reportGateErrors(inOrder(known, authorize({ store, mode, services })), logger);
+  const gate = reportGateErrors(inOrder(known, audit.gated(authorize({ store, mode, services }))), logger);
   const counts = meters && createCallCounts(meters);
   const handler = connectHandler({
     routes,
@@ -259,6 +263,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     interceptors: [
       ...(counts ? [counts.interceptor] : []),
       traceCalls(),
+      audit.interceptor,
       reportErrors(logger),
       ...(mode === "cloud" ? [takeTurns({ most: CALLS_AT_A_TIME })] : []),
       recheckStreams({ authenticator, clock: Date.now }),
@@ -284,7 +289,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
       );
     }
   } catch (error) {
-    await retention?.close();
+    await retention.close();
     await engine.close();
     throw error;
   }
@@ -305,7 +310,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
       ...(await opened.metrics()),
       paused: await paused,
       fanout: runs.metrics(),
-      retention: retention?.metrics(),
+      retention: retention.metrics(),
     };
   }
 
@@ -314,7 +319,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     health.drain();
     certificate?.[Symbol.dispose]();
     runs.close();
-    await retention?.close();
+    await retention.close();
     await engine.close();
     await listener.close();
     await fanout.close();

@@ -121,9 +121,10 @@ function flagsAsVariables({ host, tlsCert, tlsKey }: ServerRunOptions, cwd: stri
 }
 
 function optionsOf(config: ServerConfig): StartServerOptions {
-  const { homes, mode, allowedOrigins, retentionDays, runnerTaskQueue: taskQueue } = config;
+  const { homes, mode, allowedOrigins, retentionDays, auditDays, runnerTaskQueue: taskQueue } = config;
   const engine = engineOf(config);
-  const shared = { mode, home: homes.home, dataDir: homes.dataDir, engine, allowedOrigins, taskQueue, retentionDays };
+  const { home, dataDir } = homes;
+  const shared = { mode, home, dataDir, engine, allowedOrigins, taskQueue, retentionDays, auditDays };
   const encryptionKey = config.encryption.type === "key" ? { encryptionKey: config.encryption.key } : {};
   if (!config.isLocalMode) {
     // Nothing of it is on this machine: servers come and go.

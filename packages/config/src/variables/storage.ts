@@ -36,4 +36,13 @@ export const storageVariables = {
     cloud: { use: "optional", unset: "for ever" },
     secret: false,
   },
+  STIGMER_AUDIT_DAYS: {
+    group: "Storage",
+    meaning: "How many days entries of the audit log are kept.",
+    readers: ["server"],
+    format: { type: "integer", min: 1, max: 36_500 },
+    local: { use: "default", value: "90" },
+    cloud: { use: "default", value: "90" },
+    secret: false,
+  },
 } as const;

@@ -20,6 +20,7 @@ import {
   ToolCallStatus,
 } from "@stigmer/protos/agentexecution/v1";
 import { ApiKeyCommandController } from "@stigmer/protos/apikey/v1";
+import { AuditQueryController } from "@stigmer/protos/audit/v1";
 import { EnvironmentCommandController } from "@stigmer/protos/environment/v1";
 import { Role } from "@stigmer/protos/iam/v1";
 import { McpServerCommandController } from "@stigmer/protos/mcpserver/v1";
@@ -87,6 +88,8 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
   /** Whose an id is. What is made later is its maker's. */
   const owners = new Map<string, Org>();
   for (const [org, { ids }] of planted) for (const id of [...ids.values()].flat()) owners.set(id, org);
+  /** What an organisation has asked for. Its audit log tells that again, also what was refused. */
+  const named = new Map<Org, Set<string>>(ORGS.map((org) => [org, new Set()]));
 
   function ofOrg(org: Org): Planted {
     const found = planted.get(org);
@@ -136,8 +139,10 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
     // A guessed fence is good for nothing in the hands of others than runners.
     if (role === "runner" || random() < 0.3) header["stigmer-fence"] = ofOrg(role === "runner" ? caller : target).fence;
     const asked = `${toJsonString(method.input, request)} ${header["stigmer-fence"] ?? ""}`;
+    for (const [id] of asked.matchAll(ID)) named.get(caller)?.add(id);
     const answer = await ask(transport, method, { request, header });
-    const leaks = leaksIn(`${answer.text}\n${answer.headers}`, caller, asked);
+    const told = service.typeName === AuditQueryController.typeName ? [...(named.get(caller) ?? [])].join(" ") : "";
+    const leaks = leaksIn(`${answer.text}\n${answer.headers}`, caller, `${asked} ${told}`);
     note({ name: `${service.name}/${method.localName}`, code: answer.code, leaks, context: `${caller}.${role} asked ${asked}` });
   }
 

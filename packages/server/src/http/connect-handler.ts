@@ -1,5 +1,6 @@
 import {
   ConnectError,
+  createContextValues,
   type ConnectRouter,
   createConnectRouter,
   type HandlerContext,
@@ -13,6 +14,7 @@ import {
 } from "@connectrpc/connect-node";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import type { Logger } from "../logger.ts";
+import { noteClientAddress } from "./client-address.ts";
 import type { NodeHandlerFn, NodeRequest, NodeResponse } from "./node-handler.ts";
 import { plainGrpcMessage } from "./plain-grpc-message.ts";
 import { leaveBodyUnread } from "./unread-body.ts";
@@ -55,7 +57,8 @@ export function connectHandler({ routes, logger, ...options }: ConnectHandlerOpt
 }
 
 async function answer(handler: UniversalHandler, request: NodeRequest, response: NodeResponse): Promise<void> {
-  const universal = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
+  const values = noteClientAddress(createContextValues(), request);
+  const universal = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
   if (universal.trailer) plainGrpcMessage(universal.trailer);
   leaveBodyUnread(request, response);
   await universalResponseToNodeResponse(universal, response);

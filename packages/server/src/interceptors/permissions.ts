@@ -108,6 +108,8 @@ export const PERMISSIONS: Readonly<Record<string, Permission>> = {
   "ApiKeyQueryController/getByKeyHash": READ,
   "ApiKeyQueryController/findAll": READ,
 
+  "AuditQueryController/list": MANAGE,
+
   "RunnerController/hello": RUNNER,
   "RunnerController/takeLeases": RUNNER,
   "RunnerController/heartbeat": RUNNER,

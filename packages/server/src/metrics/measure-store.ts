@@ -9,6 +9,7 @@ const ROLES = [
   "skillVersions",
   "tasks",
   "ledger",
+  "audit",
   "artifacts",
   "settings",
   "queue",

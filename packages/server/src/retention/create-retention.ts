@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { type AuditSweepOptions, sweepAudit } from "./sweep-audit.ts";
 import { sweep, type SweepOptions } from "./sweep.ts";
 
 export interface Retention {
@@ -11,9 +12,12 @@ export interface Retention {
 export interface RetentionMetrics {
   readonly runsDeletedTotal: number;
   readonly sessionsDeletedTotal: number;
+  readonly auditEntriesDeletedTotal: number;
 }
 
-export interface RetentionOptions extends Omit<SweepOptions, "signal"> {
+export interface RetentionOptions extends Omit<SweepOptions & AuditSweepOptions, "signal" | "days"> {
+  /** How long what has ended is kept. Undefined: for ever. */
+  readonly days: number | undefined;
   /** From one sweep to the next, whichever server does it, in milliseconds. Default an hour. */
   readonly everyMs?: number;
   /** How often a server asks whether it is time, in milliseconds. Default a minute. */
@@ -22,15 +26,20 @@ export interface RetentionOptions extends Omit<SweepOptions, "signal"> {
 
 /** Deletes what is older than it is to be kept, from now on: of several servers one at a time, in small steps. */
 export function createRetention(options: RetentionOptions): Retention {
-  const { store, days, logger, clock, everyMs = 3_600_000, askEveryMs = 60_000 } = options;
+  const { store, days, auditDays, logger, clock, everyMs = 3_600_000, askEveryMs = 60_000 } = options;
   const stop = new AbortController();
   const { signal } = stop;
-  let [runsDeletedTotal, sessionsDeletedTotal] = [0, 0];
+  let [runsDeletedTotal, sessionsDeletedTotal, auditEntriesDeletedTotal] = [0, 0, 0];
 
   async function sweepInTurn(): Promise<void> {
     const now = clock();
     if (!(await store.settings.takeTurn("retention", { now, until: now + everyMs }))) return;
-    const { runs, sessions } = await sweep({ ...options, signal });
+    const entries = await sweepAudit({ store, auditDays, clock, signal });
+    auditEntriesDeletedTotal += entries;
+    if (entries > 0)
+      logger.info({ entries, auditDays }, "deleted entries of the audit log that are older than it is kept");
+    if (days === undefined) return;
+    const { runs, sessions } = await sweep({ ...options, days, signal });
     runsDeletedTotal += runs;
     sessionsDeletedTotal += sessions;
     if (runs + sessions > 0) logger.info({ runs, sessions, days }, "deleted what is older than it is kept");
@@ -46,7 +55,7 @@ export function createRetention(options: RetentionOptions): Retention {
   })();
 
   return {
-    metrics: () => ({ runsDeletedTotal, sessionsDeletedTotal }),
+    metrics: () => ({ runsDeletedTotal, sessionsDeletedTotal, auditEntriesDeletedTotal }),
     close: () => {
       stop.abort();
       return over;

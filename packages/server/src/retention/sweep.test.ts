@@ -146,6 +146,7 @@ it("is done by one of several servers at a time, again after a while, and goes o
     engine: { start: async () => {} },
     taskQueue: "q",
     days: DAYS,
+    auditDays: 90,
     clock: () => now,
     askEveryMs: 1,
     logger: { ...logger, warn: (_: object, message: string) => void warned.push(message) },
@@ -159,6 +160,40 @@ it("is done by one of several servers at a time, again after a while, and goes o
   expect(warned).toHaveLength(1);
   expect(logged).toEqual(["deleted what is older than it is kept"]);
   const totals = both.map((each) => each.metrics());
-  expect(totals).toContainEqual({ runsDeletedTotal: 0, sessionsDeletedTotal: 0 });
-  expect(totals).toContainEqual({ runsDeletedTotal: 1, sessionsDeletedTotal: 1 });
+  expect(totals).toContainEqual({ runsDeletedTotal: 0, sessionsDeletedTotal: 0, auditEntriesDeletedTotal: 0 });
+  expect(totals).toContainEqual({ runsDeletedTotal: 1, sessionsDeletedTotal: 1, auditEntriesDeletedTotal: 0 });
+});
+
+it("keeps the audit log for a time of its own, also where all else is kept for ever", async () => {
+  const record = {
+    principalId: "anna",
+    org: "acme",
+    role: "owner",
+    method: "Agent/create",
+    resourceKind: "Agent",
+    resourceId: "",
+    code: "OK",
+    clientAddress: "",
+    traceId: "",
+  };
+  const run = await endedRun(await session("s"));
+  for (let count = 0; count < 230; count++) {
+    await server.store.audit.append({ ...record, id: `e-${count}`, createdAt: now + count });
+  }
+  now += 7 * DAY_MS + 225;
+  const retention = createRetention({
+    store: server.store,
+    engine: { start: async () => {} },
+    taskQueue: "q",
+    days: undefined,
+    auditDays: 7,
+    clock: () => now,
+    logger: silentLogger,
+  });
+  while (retention.metrics().auditEntriesDeletedTotal === 0) await sleep(1);
+  await retention.close();
+  expect(retention.metrics()).toMatchObject({ auditEntriesDeletedTotal: 225, runsDeletedTotal: 0 });
+  const left = await server.store.audit.list({}, { limit: 9 });
+  expect(left.map(({ id }) => id)).toEqual(["e-229", "e-228", "e-227", "e-226", "e-225"]);
+  expect(await exists(run)).toBe(true);
 });

@@ -35,7 +35,7 @@ export interface Swept {
 export const DAY_MS: number = 24 * 60 * 60 * 1_000;
 
 /** Others wait for a transaction, and for the machine: so each is small, and four times as long as it took nothing happens. */
-const BATCH = 100;
+export const BATCH = 100;
 const REST = 4;
 
 /**
@@ -105,7 +105,8 @@ async function deleteSessions(
   return count;
 }
 
-async function restAfter<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+/** Does a step, and then nothing for four times as long. */
+export async function restAfter<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   const begun = performance.now();
   const result = await work();
   await sleep((performance.now() - begun) * REST, undefined, { signal }).catch(() => {});

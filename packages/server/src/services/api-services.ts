@@ -3,6 +3,7 @@ import { AgentCommandController, AgentQueryController } from "@stigmer/protos/ag
 import { AgentExecutionCommandController, AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
 import { AgentInstanceCommandController, AgentInstanceQueryController } from "@stigmer/protos/agentinstance/v1";
 import { ApiKeyCommandController, ApiKeyQueryController } from "@stigmer/protos/apikey/v1";
+import { AuditQueryController } from "@stigmer/protos/audit/v1";
 import { EnvironmentCommandController, EnvironmentQueryController } from "@stigmer/protos/environment/v1";
 import {
   ExecutionContextCommandController,
@@ -36,5 +37,6 @@ export const API_SERVICES: readonly DescService[] = [
   OrganizationQueryController,
   ApiKeyCommandController,
   ApiKeyQueryController,
+  AuditQueryController,
   RunnerController,
 ];

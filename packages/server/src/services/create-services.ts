@@ -12,6 +12,7 @@ import { registerAgentExecutions } from "./agent-execution-services.ts";
 import { agentDefinition, registerAgents } from "./agents.ts";
 import { announceTask } from "./announce-task.ts";
 import { apiKeyDefinition, registerApiKeys } from "./api-keys.ts";
+import { registerAudit } from "./audit.ts";
 import { createCallOf } from "./call.ts";
 import { environmentDefinition, registerEnvironments } from "./environments.ts";
 import { executionContextDefinition, registerExecutionContexts } from "./execution-contexts.ts";
@@ -97,5 +98,6 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     registerAgentExecutions(router, { executions, store, runs, access, callOf, counts, claim });
     registerOrganizations(router, { organizations, store, mode, callOf });
     registerApiKeys(router, { keys, mode, callOf });
+    registerAudit(router, { entries: store.audit, access, callOf });
   };
 }

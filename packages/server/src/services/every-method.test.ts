@@ -157,6 +157,8 @@ const CASES: Readonly<Record<string, Case>> = {
   "ApiKeyQueryController/getByKeyHash": { lacks: "value", unknown: { value: "0".repeat(64) } },
   "ApiKeyQueryController/findAll": answered,
 
+  "AuditQueryController/list": list,
+
   "RunnerController/hello": {
     lacks: "runner_id",
     unknown: { runnerId: "r1", protocol: 999 },

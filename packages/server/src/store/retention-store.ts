@@ -18,4 +18,6 @@ export interface RetentionStore {
   emptySessions(query: { readonly before: number; readonly limit: number }): Promise<string[]>;
   /** Forgets the tasks that have cleaned up after sessions, when they were made before a time. Answers how many. */
   forgetCleanups(query: { readonly before: number; readonly limit: number }): Promise<number>;
+  /** Forgets entries of the audit log that were made before a time, oldest first. Answers how many. */
+  forgetAudit(query: { readonly before: number; readonly limit: number }): Promise<number>;
 }

@@ -1,4 +1,5 @@
 import type { QueueStore } from "@stigmer/engine/embedded";
+import type { AuditStore } from "./audit-store.ts";
 import type { ExecutionStore } from "./execution-store.ts";
 import type { LedgerStore } from "./ledger-store.ts";
 import type { ResourceStore } from "./resource-store.ts";
@@ -14,6 +15,7 @@ export interface StoreTransaction {
   readonly skillVersions: SkillVersionStore;
   readonly tasks: TaskOutbox;
   readonly ledger: LedgerStore;
+  readonly audit: AuditStore;
 }
 
 /**

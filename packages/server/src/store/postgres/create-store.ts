@@ -1,4 +1,5 @@
 import type { Store, StoreTransaction } from "../store.ts";
+import { createAuditStore } from "./audit.ts";
 import { createArtifactStore } from "./artifacts.ts";
 import { createConnections } from "./connections.ts";
 import { createExecutionStore } from "./executions.ts";
@@ -51,5 +52,6 @@ function createRoles(session: Session): StoreTransaction {
     skillVersions: createSkillVersionStore(session),
     tasks: createTaskOutbox(session),
     ledger: createLedgerStore(session),
+    audit: createAuditStore(session),
   };
 }

@@ -274,4 +274,28 @@ export const MIGRATIONS: readonly Migration[] = [
       tasks_later: "ON tasks (available_at) WHERE state = 'waiting' AND available_at > 0 AND pause_reason IS NULL",
     },
   },
+  {
+    worksWith: 1,
+    // Who did what. Each way to narrow the list has an index in its order.
+    sql: `
+  CREATE TABLE audit_entries (
+    created_at BIGINT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    principal_id TEXT COLLATE "C" NOT NULL,
+    org TEXT COLLATE "C" NOT NULL,
+    role TEXT COLLATE "C" NOT NULL,
+    method TEXT COLLATE "C" NOT NULL,
+    resource_kind TEXT COLLATE "C" NOT NULL,
+    resource_id TEXT COLLATE "C" NOT NULL,
+    code TEXT COLLATE "C" NOT NULL,
+    client_address TEXT COLLATE "C" NOT NULL,
+    trace_id TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (created_at, id)
+  );
+  CREATE INDEX audit_entries_by_org ON audit_entries (org, created_at, id);
+  CREATE INDEX audit_entries_by_principal ON audit_entries (principal_id, org, created_at, id);
+  CREATE INDEX audit_entries_by_kind ON audit_entries (resource_kind, org, created_at, id);
+  CREATE INDEX audit_entries_by_resource ON audit_entries (resource_id, created_at, id) WHERE resource_id <> '';
+  `,
+  },
 ];

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { StoreError } from "../errors.ts";
 import type { Store, StoreTransaction } from "../store.ts";
+import { createAuditStore } from "./audit.ts";
 import { createArtifactStore } from "./artifacts.ts";
 import { createExecutionStore } from "./executions.ts";
 import { createLedgerStore } from "./ledger.ts";
@@ -83,5 +84,6 @@ function createRoles(session: Session): StoreTransaction {
     skillVersions: createSkillVersionStore(session),
     tasks: createTaskOutbox(session),
     ledger: createLedgerStore(session),
+    audit: createAuditStore(session),
   };
 }

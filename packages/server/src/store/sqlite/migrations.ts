@@ -268,6 +268,27 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX tasks_tried ON tasks (attempt) WHERE state = 'waiting' AND attempt > 0;
   CREATE INDEX tasks_later ON tasks (available_at) WHERE state = 'waiting' AND available_at > 0 AND pause_reason IS NULL;
   `,
+  `
+  -- Who did what. Each way to narrow the list has an index in its order.
+  CREATE TABLE audit_entries (
+    created_at INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    principal_id TEXT NOT NULL,
+    org TEXT NOT NULL,
+    role TEXT NOT NULL,
+    method TEXT NOT NULL,
+    resource_kind TEXT NOT NULL,
+    resource_id TEXT NOT NULL,
+    code TEXT NOT NULL,
+    client_address TEXT NOT NULL,
+    trace_id TEXT NOT NULL,
+    PRIMARY KEY (created_at, id)
+  ) STRICT;
+  CREATE INDEX audit_entries_by_org ON audit_entries (org, created_at, id);
+  CREATE INDEX audit_entries_by_principal ON audit_entries (principal_id, org, created_at, id);
+  CREATE INDEX audit_entries_by_kind ON audit_entries (resource_kind, org, created_at, id);
+  CREATE INDEX audit_entries_by_resource ON audit_entries (resource_id, created_at, id) WHERE resource_id <> '';
+  `,
 ];
 
 /** The version of the schema that this program makes and knows. */

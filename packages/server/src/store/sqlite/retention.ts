@@ -19,6 +19,11 @@ const FORGET_CLEANUPS = `
     ORDER BY created_at LIMIT :limit
   )`;
 
+const FORGET_AUDIT = `
+  DELETE FROM audit_entries WHERE (created_at, id) IN (
+    SELECT created_at, id FROM audit_entries WHERE created_at < :before ORDER BY created_at, id LIMIT :limit
+  )`;
+
 export function createRetentionStore(session: Session): RetentionStore {
   return {
     finished: ({ before, after, limit }) =>
@@ -33,5 +38,6 @@ export function createRetentionStore(session: Session): RetentionStore {
     emptySessions: ({ before, limit }) =>
       session.read((sql) => sql.all<{ id: string }>(EMPTY_SESSIONS, { before, limit }).map(({ id }) => id)),
     forgetCleanups: ({ before, limit }) => session.write((sql) => sql.run(FORGET_CLEANUPS, { before, limit })),
+    forgetAudit: ({ before, limit }) => session.write((sql) => sql.run(FORGET_AUDIT, { before, limit })),
   };
 }

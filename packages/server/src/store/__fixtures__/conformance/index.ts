@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe } from "vitest";
 import type { Store } from "../../store.ts";
+import { auditCases } from "./audit.ts";
 import { executionCases } from "./executions.ts";
 import { ledgerCases } from "./ledger.ts";
 import { resourceCases } from "./resources.ts";
@@ -52,6 +53,7 @@ export function storeConformance(options: StoreConformanceOptions): void {
     resourceCases(subject);
     executionCases(subject);
     ledgerCases(subject);
+    auditCases(subject);
     settingCases(subject);
     retentionCases(subject);
     skillCases(subject);
