@@ -87,6 +87,16 @@ export const runnerCases: Cases = {
     expect(next.fence).toBeGreaterThan(fence);
     await leases.return();
   },
+  [`${RUNNER}/ensureThread`]: async (client, world) => {
+    const { run } = await world.leased();
+    const { sessionId } = run["spec"] as { sessionId: string };
+    const answer = await client.call(`${RUNNER}/ensureThread`, { sessionId });
+    expect(answer).toEqual({ threadId: expect.stringMatching(/./) as string });
+    expect(await client.call(`${RUNNER}/ensureThread`, { sessionId })).toEqual(answer);
+    await expect(client.call(`${RUNNER}/ensureThread`, { sessionId: "ses-none" })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+    });
+  },
   [`${RUNNER}/beginToolCall`]: async (client, world) => {
     const { id, fence } = await world.leased();
     const begin = (requestId: string): Promise<Answer> =>
