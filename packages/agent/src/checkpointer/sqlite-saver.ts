@@ -157,8 +157,10 @@ export class SqliteSaver extends BaseCheckpointSaver {
       this.#lists.forget(threadPrefix(threadId));
       return this.put(config, checkpoint, metadata, newVersions);
     }
-    newValues.forEach(({ channel, base, value }, index) => {
-      this.#lists.stored(key(channel), values[channel], { id: rows[index] ?? 0, base, bytes: value.byteLength });
+    newValues.forEach(({ channel, base, type, value }, index) => {
+      // A list that is put together when it is read is none to append to.
+      const list = type.startsWith(sharedSendsPrefix) ? undefined : values[channel];
+      this.#lists.stored(key(channel), list, { id: rows[index] ?? 0, base, bytes: value.byteLength });
     });
     return { configurable: { thread_id: threadId, checkpoint_ns: namespace, checkpoint_id: checkpoint.id } };
   }
