@@ -1,7 +1,5 @@
 import type { Command as Program } from "commander";
-import type { Command } from "./command-io.ts";
-
-type Run = <Options>(load: Promise<Command<Options>>, options: Options) => Promise<void>;
+import type { Run } from "./program-options.ts";
 
 /** Declares how tool calls that wait for a person are decided. */
 export function addApprovalCommands(group: Program, run: Run): void {

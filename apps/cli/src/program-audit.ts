@@ -1,8 +1,6 @@
 import { type Command as Program, InvalidArgumentError, Option } from "commander";
-import type { Command } from "./command-io.ts";
 import { parseSpan } from "./parse-span.ts";
-
-type Run = <Options>(load: Promise<Command<Options>>, options: Options) => Promise<void>;
+import type { Run } from "./program-options.ts";
 
 /** `stigmer audit`: who did what. */
 export function addAuditCommands(program: Program, run: Run): void {

@@ -1,8 +1,6 @@
 import { type Command as Program, InvalidArgumentError, Option } from "commander";
-import type { Command } from "./command-io.ts";
 import { parseSpan } from "./parse-span.ts";
-
-type Run = <Options>(load: Promise<Command<Options>>, options: Options) => Promise<void>;
+import type { Run } from "./program-options.ts";
 
 /** Declares how API keys are made and taken back: by who may call the server, and the first of them by who has its database. */
 export function addKeyCommands(program: Program, server: Program, run: Run): void {

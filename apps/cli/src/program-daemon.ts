@@ -1,0 +1,91 @@
+import type { Command as Program } from "commander";
+import { portOption, type Run } from "./program-options.ts";
+import { addRunnerOptions } from "./program-runner.ts";
+
+/** Declares how the platform is run on this machine, and the server by itself. */
+export function addLocalCommands(program: Program, run: Run): { readonly server: Program } {
+  const local = program.command("local").description("the server and the runner on this machine");
+  const server = program.command("server").description("the same as `local`, and the server in the foreground");
+  for (const group of [local, server]) addDaemonCommands(group, run);
+  server
+    .command("run")
+    .description("run stigmer-server in the foreground, until it is told to stop")
+    .addOption(portOption())
+    .option("--host <address>", "the address to listen on, with MODE=cloud (default: all of them)")
+    .option("--tls-cert <file>", "the server's certificate chain (PEM), with MODE=cloud; read again when it changes")
+    .option("--tls-key <file>", "the private key of that certificate (PEM)")
+    .action((options) =>
+      run(
+        import("./commands/server-run.ts").then((m) => m.serverRun),
+        options,
+      ),
+    );
+  return { server };
+}
+
+function addDaemonCommands(group: Program, run: Run): void {
+  const add = (name: string, description: string): Program => group.command(name).description(description);
+  addRunnerOptions(add("start", "start the server and the runner in the background"))
+    .addOption(portOption())
+    .option("--foreground", "stay, and stop them with Ctrl-C")
+    .option("--json", "print the state as JSON")
+    .action((options) =>
+      run(
+        import("./commands/local/start.ts").then((m) => m.localStart),
+        options,
+      ),
+    );
+  add("status", "show what runs; exit code 1 when nothing does")
+    .option("--json", "as JSON")
+    .action((options) =>
+      run(
+        import("./commands/local/status.ts").then((m) => m.localStatus),
+        options,
+      ),
+    );
+  add("stop", "stop everything").action((options) =>
+    run(
+      import("./commands/local/stop.ts").then((m) => m.localStop),
+      options,
+    ),
+  );
+  addRunnerOptions(add("restart", "stop, then start"))
+    .addOption(portOption())
+    .action((options) =>
+      run(
+        import("./commands/local/restart.ts").then((m) => m.localRestart),
+        options,
+      ),
+    );
+  add("logs", "show what the processes logged")
+    .argument("[component]", "stigmer-server, agent-runner or daemon; all of them without")
+    .option("-f, --follow", "go on with what comes")
+    .action((component, options) =>
+      run(
+        import("./commands/local/logs.ts").then((m) => m.localLogs),
+        { component, ...options },
+      ),
+    );
+}
+
+/** Declares what the daemon starts itself with. */
+export function addSupervisor(program: Program, run: Run): void {
+  const internal = program.command("internal", { hidden: true });
+  internal
+    .command("run-container")
+    .argument("<args...>")
+    .action((args) =>
+      run(
+        import("./commands/local/run-container.ts").then((m) => m.runContainer),
+        { args },
+      ),
+    );
+  addRunnerOptions(internal.command("supervise"))
+    .addOption(portOption())
+    .action((options) =>
+      run(
+        import("./commands/local/supervise.ts").then((m) => m.supervise),
+        options,
+      ),
+    );
+}
