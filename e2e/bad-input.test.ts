@@ -233,7 +233,7 @@ describe("without a daemon", () => {
 
   it.concurrent.each([
     ["that is no YAML", "llm: [\n  provider: : anthropic\n", ["config.yaml:2:13: "]],
-    ["with an unknown field", "llm:\n  modle: x\n", ["config.yaml:2:3: ", "llm.modle", "provider, model"]],
+    ["with an unknown field", "llm:\n  modle: x\n", ["config.yaml:2:3: ", "llm.modle", "did you mean model?"]],
     ["with a wrong value", "llm:\n  provider: bedrock\n", ["config.yaml:2:3: ", '"anthropic"|"openai"|"ollama"']],
     ["with a key in it", "llm:\n  apiKey: hush\n", ["config.yaml:2:3: ", "remove it", "ANTHROPIC_API_KEY"]],
   ])("a config.yaml %s", async (_, text, says) => {

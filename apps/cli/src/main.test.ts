@@ -71,6 +71,7 @@ test("what every start loads is the declaration of the commands alone", async ()
       "program-audit.ts",
       "program-backup.ts",
       "program-chaos.ts",
+      "program-config.ts",
       "program-daemon.ts",
       "program-keys.ts",
       "program-options.ts",

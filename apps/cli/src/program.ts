@@ -4,6 +4,7 @@ import type { CommandIo } from "./command-io.ts";
 import { addAuditCommands } from "./program-audit.ts";
 import { addBackupCommands } from "./program-backup.ts";
 import { addChaosCommands } from "./program-chaos.ts";
+import { addConfigCommands } from "./program-config.ts";
 import { addLocalCommands, addSupervisor } from "./program-daemon.ts";
 import { addKeyCommands } from "./program-keys.ts";
 import type { Run } from "./program-options.ts";
@@ -34,6 +35,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
     .addHelpText("after", "\nFirst steps: stigmer demo, then stigmer local start.");
 
   const { server } = addLocalCommands(program, run);
+  addConfigCommands(program, run);
   addBackupCommands(server, run);
   addKeyCommands(program, server, run);
   addAuditCommands(program, run);

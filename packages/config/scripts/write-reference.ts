@@ -20,7 +20,8 @@ entry point. It never overrides what is set, and is not read with \`ENV=producti
 const outro = `## config.yaml
 
 \`config.yaml\` in \`STIGMER_HOME\` names the default model. \`STIGMER_LLM_*\` variables go before it, the providers' own variables after
-it. A key that one provider was given is never sent to another. Keys don't belong in this file.
+it. A key that one provider was given is never sent to another. Keys don't belong in this file. \`stigmer config set llm.model NAME\`
+changes it and leaves comments alone; \`stigmer config list\` shows what there is.
 
 \`\`\`yaml
 llm:
@@ -36,7 +37,7 @@ llm:
 A price is for all models whose names are its own or begin with it: \`gpt-5\` is also that of \`gpt-5-2025-08-07\`, the longest name
 wins. Models without a price cost nothing in the estimate. \`cached_input\` and \`cache_write\` default to \`input\`.
 
-Its JSON Schema is \`@stigmer/config/config.schema.json\`.
+Editors check the file by its JSON Schema, \`https://unpkg.com/@stigmer/config/config.schema.json\`, which is \`@stigmer/config/config.schema.json\`.
 `;
 
 /** The text of docs/reference/configuration.md. */

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { z } from "zod";
-import { configFileSchema } from "../src/config-file.ts";
+import { configFileSchema } from "../src/config-schema.ts";
 
 // Writes config.schema.json, for editors that check config.yaml.
 

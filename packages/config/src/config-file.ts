@@ -1,85 +1,11 @@
 import { readFileSync, statSync } from "node:fs";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
-import { z } from "zod";
-import { modelProviders, type ModelProvider, parseModelName, providerOfModel } from "./model-name.ts";
+import { camelCase, type ConfigFile, configFileSchema, unknownField } from "./config-schema.ts";
 import type { ConfigProblem } from "./problems.ts";
-import { variables } from "./variables.ts";
-
-/** The default model, for when no `STIGMER_LLM_*` variable says otherwise. Keys stay in the environment. */
-export interface LlmSection {
-  readonly provider?: ModelProvider;
-  readonly model?: string;
-  readonly baseUrl?: string;
-  readonly maxTokens?: number;
-  readonly temperature?: number;
-  /** What models cost, by the beginning of their names; for the estimated cost of runs. */
-  readonly prices?: Readonly<Record<string, ModelPrice>>;
-}
-
-/** US dollars for a million tokens. */
-export interface ModelPrice {
-  readonly input: number;
-  readonly output: number;
-  /** Input that the provider had cached. Default: as `input`. */
-  readonly cachedInput?: number;
-  /** Input that the provider puts into its cache. Default: as `input`. */
-  readonly cacheWrite?: number;
-}
-
-/** `<STIGMER_HOME>/config.yaml`. */
-export interface ConfigFile {
-  readonly llm?: LlmSection;
-}
 
 export type ConfigFileResult =
   | { readonly ok: true; readonly file: ConfigFile }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
-
-const { min: coolest, max: hottest } = variables.STIGMER_LLM_TEMPERATURE.format;
-
-// A number past which it is surely meant otherwise, such as for a single token.
-const dollars = z.number().min(0).max(100_000);
-
-const modelPrice = z.strictObject({
-  input: dollars.describe("For a million tokens of input, in US dollars."),
-  output: dollars.describe("For a million tokens of output."),
-  cachedInput: dollars
-    .describe("For a million tokens of input that the provider had cached. Default: as input.")
-    .optional(),
-  cacheWrite: dollars
-    .describe("For a million tokens that the provider puts into its cache. Default: as input.")
-    .optional(),
-});
-
-const llmSection = z
-  .strictObject({
-    provider: z.enum(modelProviders).describe("The provider of the default model.").optional(),
-    model: z.string().min(1).describe("The default model: `model`, or `provider:model`.").optional(),
-    baseUrl: z
-      .url({ protocol: /^https?$/ })
-      .describe("Where the provider's API is reached.")
-      .optional(),
-    maxTokens: z
-      .int()
-      .min(variables.STIGMER_LLM_MAX_TOKENS.format.min)
-      .describe("Most tokens that a model may answer with in one turn.")
-      .optional(),
-    temperature: z.number().min(coolest).max(hottest).describe("Sampling temperature.").optional(),
-    prices: z
-      .record(z.string().min(1), modelPrice)
-      .describe("What models cost, by the beginning of their names, before the list prices that are built in.")
-      .optional(),
-  })
-  .refine((llm) => llm.baseUrl === undefined || providerIn(llm) !== undefined, {
-    path: ["baseUrl"],
-    error: "a base URL is one provider's: name it in provider",
-  })
-  .describe("The default model, for when no STIGMER_LLM_* variable says otherwise.");
-
-/** What `config.yaml` may hold. Its JSON Schema is `config.schema.json`. */
-export const configFileSchema: z.ZodType<ConfigFile> = z
-  .strictObject({ llm: llmSection.optional() })
-  .describe("Stigmer's config.yaml");
 
 const maxBytes = 256 * 1024;
 
@@ -129,22 +55,6 @@ export function parseConfigFile(text: string, path: string): ConfigFileResult {
   };
 }
 
-function providerIn(llm: LlmSection): ModelProvider | undefined {
-  if (llm.provider !== undefined) return llm.provider;
-  const { provider, model } = parseModelName(llm.model ?? "");
-  return provider ?? providerOfModel(model ?? "");
-}
-
-function unknownField(path: readonly PropertyKey[]): string {
-  const isSecret = /key|token|secret|password/i.test(String(path.at(-1))) && path.at(-1) !== "maxTokens";
-  const fields = path.length === 2 ? llmSection.shape : modelPrice.shape;
-  const known = path.length === 1 ? ["llm"] : Object.keys(fields);
-  const advice = isSecret
-    ? "secrets don't belong in this file: remove it, and set ANTHROPIC_API_KEY, OPENAI_API_KEY or STIGMER_LLM_API_KEY"
-    : `there is no such field: there ${known.length === 1 ? "is" : "are"} ${known.join(", ")}`;
-  return `${path.join(".")}: ${advice}`;
-}
-
 /** Where the value at a path stands or, for the last step, its key. Ends at the deepest part of the path that is there. */
 function locate(
   document: Document,
@@ -180,10 +90,6 @@ function camelCased(value: unknown, names = false): unknown {
     });
   }
   return result;
-}
-
-function camelCase(key: string): string {
-  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function problemAt(path: string, position: { line: number; col: number } | undefined, message: string): ConfigProblem {

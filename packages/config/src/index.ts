@@ -23,8 +23,12 @@ export { dummyLocalKey, isLoopback, readBackend } from "./backend.ts";
 export type { Backend, BackendResult, ReadLocalKey } from "./backend.ts";
 export { resolveHome } from "./home.ts";
 export type { Homes } from "./home.ts";
-export { configFileSchema, parseConfigFile, readConfigFile } from "./config-file.ts";
-export type { ConfigFile, ConfigFileResult, LlmSection, ModelPrice } from "./config-file.ts";
+export { parseConfigFile, readConfigFile } from "./config-file.ts";
+export type { ConfigFileResult } from "./config-file.ts";
+export { configFileSchema } from "./config-schema.ts";
+export type { ConfigFile, LlmSection, ModelPrice } from "./config-schema.ts";
+export { configSettings, problemOfKey, readSetting, setSetting, unsetSetting } from "./edit-config-file.ts";
+export type { ConfigEdit, ConfigSetting } from "./edit-config-file.ts";
 
 // Models.
 export { resolveModel } from "./resolve-model.ts";

@@ -1,4 +1,4 @@
-import type { LlmSection } from "./config-file.ts";
+import type { LlmSection } from "./config-schema.ts";
 import type { Environment } from "./environment.ts";
 import {
   defaultModels,
