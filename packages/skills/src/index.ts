@@ -7,6 +7,8 @@ export type { AvailableSkill } from "./prompt-section.ts";
 // For who takes skills in.
 export { parseSkill } from "./parse-skill.ts";
 export type { ParsedSkill, SkillFrontmatter } from "./parse-skill.ts";
+export { readRequirements, REQUIRES_KEY } from "./requirements.ts";
+export type { SkillRequirement } from "./requirements.ts";
 
 export { openSkillArchive } from "./archive/open-archive.ts";
 export type { ArchiveFile, OpenArchiveOptions, SkillArchive } from "./archive/open-archive.ts";

@@ -49,7 +49,16 @@ export function parseSkill(markdown: string): ParsedSkill {
   return { frontmatter: { ...rest, ...(allowedTools && { allowedTools }) }, body };
 }
 
-function splitFrontmatter(markdown: string): { yaml: string; body: string } {
+export interface SplitSkill {
+  /** Begins with a blank line in the place of the first `---`, so that lines are counted as in the file. */
+  readonly yaml: string;
+  readonly body: string;
+  /** Where the body begins, counted from 1. */
+  readonly bodyLine: number;
+}
+
+/** Throws `SkillError` where there is no frontmatter that begins and ends. */
+export function splitFrontmatter(markdown: string): SplitSkill {
   const text = markdown.replace(/^\uFEFF/, "").replaceAll("\r\n", "\n");
   if (!/^---[ \t]*\n/.test(text)) {
     throw invalid([{ field: "frontmatter", message: "is missing: the file must begin with a line `---`", line: 1 }]);
@@ -62,14 +71,17 @@ function splitFrontmatter(markdown: string): { yaml: string; body: string } {
   if (end.index > mostFrontmatterCharacters) {
     throw invalid([{ field: "frontmatter", message: `is longer than ${mostFrontmatterCharacters} characters` }]);
   }
+  const rest = start + end.index + end[0].length;
+  const body = text.slice(rest).trim();
   return {
-    // The blank line stands for the first `---`, so that lines are counted as in the file.
     yaml: `\n${text.slice(start, start + end.index)}`,
-    body: text.slice(start + end.index + end[0].length).trim(),
+    body,
+    bodyLine: text.slice(0, text.indexOf(body, rest)).split("\n").length,
   };
 }
 
-function readYaml(yaml: string, lines: LineCounter): Document {
+/** Reads what `splitFrontmatter` found as YAML. Throws `SkillError` for what is none. */
+export function readYaml(yaml: string, lines: LineCounter): Document {
   let document: Document;
   try {
     document = parseDocument(yaml, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });

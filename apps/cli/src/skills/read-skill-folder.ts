@@ -51,5 +51,5 @@ export async function readSkillFolder(folder: string): Promise<SkillFolder> {
 }
 
 function refuse(path: string, problem: string): CliError {
-  return new CliError("failed", `${path} ${problem}. Nothing was pushed.`);
+  return new CliError("failed", `${path} ${problem}.`);
 }

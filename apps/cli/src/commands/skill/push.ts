@@ -1,13 +1,14 @@
 import { readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { openSkillArchive, type SkillArchive, SkillError } from "@stigmer/skills";
-import type { CommandIo } from "../command-io.ts";
-import { CliError } from "../errors.ts";
-import { showBytes } from "../output/bytes.ts";
-import { writeLine } from "../output/write.ts";
-import { withClient } from "../server-connection/with-client.ts";
-import { readSkillFolder } from "../skills/read-skill-folder.ts";
-import { zipFiles } from "../skills/zip-files.ts";
+import type { CommandIo } from "../../command-io.ts";
+import { CliError } from "../../errors.ts";
+import { showBytes } from "../../output/bytes.ts";
+import { withProgress } from "../../output/progress.ts";
+import { writeLine } from "../../output/write.ts";
+import { withClient } from "../../server-connection/with-client.ts";
+import { readSkillFolder } from "../../skills/read-skill-folder.ts";
+import { zipFiles } from "../../skills/zip-files.ts";
 
 export interface SkillPushOptions {
   /** A folder with SKILL.md in it, a Markdown file, or a zip. */
@@ -25,12 +26,17 @@ interface Packed {
 
 /** Makes a version of a skill. What a server would refuse is refused before anything is sent. */
 export async function skillPush({ path, tag, org, json }: SkillPushOptions, io: CommandIo): Promise<void> {
-  const { artifact, leftOut } = await pack(path, resolve(io.cwd, path));
-  const { frontmatter, files, hash } = await check(artifact, path);
+  const { artifact, leftOut, archive } = await withProgress(io, `Packing ${path}`, async () => {
+    const packed = await pack(path, resolve(io.cwd, path));
+    return { ...packed, archive: await check(packed.artifact, path) };
+  });
+  const { frontmatter, files, hash } = archive;
   const { name } = frontmatter;
   if (leftOut.length > 0) writeLine(io.stderr, `Left out: ${leftOut.join(", ")}`);
   await withClient(io, async ({ client }) => {
-    const { metadata } = await client.skills.push({ name, artifact, tag, org });
+    const { metadata } = await withProgress(io, `Pushing ${name}, ${showBytes(artifact.length)}`, () =>
+      client.skills.push({ name, artifact, tag, org }),
+    );
     const id = metadata?.id ?? "";
     const bytes = artifact.length;
     const count = files.length;
@@ -55,7 +61,7 @@ async function pack(shown: string, path: string): Promise<Packed> {
     if (path.toLowerCase().endsWith(".zip")) return { artifact: content, leftOut: [] };
     return { artifact: zipFiles([{ path: "SKILL.md", content, isExecutable: false }]), leftOut: [] };
   } catch (error) {
-    if (CliError.is(error)) throw error;
+    if (CliError.is(error)) throw new CliError("failed", `${error.message} Nothing was pushed.`, { cause: error });
     const { code, path: failed } = error as NodeJS.ErrnoException;
     const isMissing = code === "ENOENT" && basename(failed ?? "") === "SKILL.md" && failed !== path;
     const reason = isMissing

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { buildZip, hostileArchives } from "@stigmer/skills/hostile-archives";
 import { openSkillArchive } from "@stigmer/skills";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type LocalServer, startLocalServer } from "../__fixtures__/local-server.ts";
+import { type LocalServer, startLocalServer } from "../../__fixtures__/local-server.ts";
 
 let server: LocalServer;
 beforeAll(async () => {

@@ -1,0 +1,54 @@
+import type { CommandIo } from "../command-io.ts";
+
+const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+const FRAME_MS = 80;
+/** What is done sooner needs no progress, and loads nothing for it. */
+const PATIENCE_MS = 250;
+
+/** Changes what is said to be under way. */
+export type Tell = (text: string) => void;
+
+/**
+ * Does `work`, and shows on a terminal's stderr that it is under way, as one line that is gone when it ends. In a pipe
+ * nothing is shown. What `work` writes meanwhile it writes through `above`, so that the two don't run into each other.
+ */
+export async function withProgress<T>(
+  { stderr, env }: Pick<CommandIo, "stderr" | "env">,
+  text: string,
+  work: (tell: Tell, above: (write: () => void) => void) => Promise<T>,
+): Promise<T> {
+  let said = text;
+  if (stderr.isTTY !== true || env["TERM"] === "dumb" || env["CI"])
+    return work(
+      () => {},
+      (write) => write(),
+    );
+  let line: { (text: string): void; clear(): void; done(): void } | undefined;
+  let frames: NodeJS.Timeout | undefined;
+  let ended = false;
+  const show = async (): Promise<void> => {
+    const { createLogUpdate } = await import("log-update");
+    if (ended) return;
+    const update = (line = createLogUpdate(stderr as NodeJS.WriteStream));
+    let frame = 0;
+    const draw = (): void => update(`${FRAMES[frame++ % FRAMES.length]} ${said}`);
+    draw();
+    frames = setInterval(draw, FRAME_MS);
+  };
+  const patience = setTimeout(() => void show(), PATIENCE_MS);
+  try {
+    return await work(
+      (next) => void (said = next),
+      (write) => {
+        line?.clear();
+        write();
+      },
+    );
+  } finally {
+    ended = true;
+    clearTimeout(patience);
+    clearInterval(frames);
+    line?.clear();
+    line?.done();
+  }
+}
