@@ -74,6 +74,7 @@ test("what every start loads is the declaration of the commands alone", async ()
       "program-config.ts",
       "program-daemon.ts",
       "program-keys.ts",
+      "program-models.ts",
       "program-options.ts",
       "program-resources.ts",
       "program-runner.ts",

@@ -7,6 +7,7 @@ import { addChaosCommands } from "./program-chaos.ts";
 import { addConfigCommands } from "./program-config.ts";
 import { addLocalCommands, addSupervisor } from "./program-daemon.ts";
 import { addKeyCommands } from "./program-keys.ts";
+import { addModelCommands } from "./program-models.ts";
 import type { Run } from "./program-options.ts";
 import { addResourceCommands } from "./program-resources.ts";
 import { addRunCommands } from "./program-runs.ts";
@@ -36,6 +37,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
 
   const { server } = addLocalCommands(program, run);
   addConfigCommands(program, run);
+  addModelCommands(program, run);
   addBackupCommands(server, run);
   addKeyCommands(program, server, run);
   addAuditCommands(program, run);

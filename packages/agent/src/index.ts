@@ -19,6 +19,9 @@ export type {
   OpenAiModelConfig,
 } from "./models/model-config.ts";
 
+// To know whether a model answers.
+export { testModel, type TestedModel } from "./models/test-model.ts";
+
 // To measure what it does.
 export type { BegunModelCall, BegunToolCall, CallObserver, EndedModelCall, EndedToolCall } from "./call-observer.ts";
 

@@ -31,10 +31,11 @@ export { configSettings, problemOfKey, readSetting, setSetting, unsetSetting } f
 export type { ConfigEdit, ConfigSetting } from "./edit-config-file.ts";
 
 // Models.
-export { resolveModel } from "./resolve-model.ts";
+export { originOfModel, resolveModel } from "./resolve-model.ts";
 export type {
   ChooseModelOptions,
   HostedModel,
+  ModelOrigin,
   OllamaModel,
   ResolvedModel,
   ResolveModelOptions,

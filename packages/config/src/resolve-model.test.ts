@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
+import type { LlmSection } from "./config-schema.ts";
+import type { Environment } from "./environment.ts";
 import { ConfigError } from "./problems.ts";
-import { resolveModel, type ResolveModelOptions } from "./resolve-model.ts";
+import { originOfModel, resolveModel, type ResolveModelOptions } from "./resolve-model.ts";
 
 const resolve = (
   env: Record<string, string>,
@@ -141,4 +143,31 @@ test("wrong values throw, those of other matters don't", () => {
   expect(() => resolve({ STIGMER_LLM_TEMPERATURE: "hot" })).toThrow(ConfigError);
   expect(() => resolve({ STIGMER_LLM_PROVIDER: "openai", STIGMER_LLM_MODEL: "ollama:x" })).toThrow("STIGMER_LLM_MODEL");
   expect(resolve({ ...keys, STIGMER_BACKEND_ENDPOINT: "nonsense" }).provider).toBe("anthropic");
+});
+
+test.each<[Environment, LlmSection, boolean, ReturnType<typeof originOfModel>]>([
+  [{}, {}, false, undefined],
+  [{}, {}, true, { provider: "OLLAMA_BASE_URL", model: "default" }],
+  [{ OPENAI_API_KEY: "k" }, {}, true, { provider: "OPENAI_API_KEY", model: "default" }],
+  [{ OPENAI_API_KEY: "k" }, { model: "house" }, false, { provider: "OPENAI_API_KEY", model: "llm.model" }],
+  [{ OPENAI_API_KEY: "k" }, { provider: "anthropic" }, false, { provider: "llm.provider", model: "default" }],
+  [{}, { model: "claude-x" }, false, { provider: "llm.model", model: "llm.model" }],
+  [
+    { STIGMER_LLM_MODEL: "gpt-5" },
+    { model: "claude-x" },
+    false,
+    { provider: "STIGMER_LLM_MODEL", model: "STIGMER_LLM_MODEL" },
+  ],
+  // A model that the file names for one provider is none of another's.
+  [
+    { STIGMER_LLM_PROVIDER: "openai" },
+    { model: "claude-x" },
+    false,
+    { provider: "STIGMER_LLM_PROVIDER", model: "default" },
+  ],
+])("with %j and %j it was decided by what is said", (env, file, ollamaReachable, origin) => {
+  expect(originOfModel({ env, file, ollamaReachable })).toEqual(origin);
+  const resolved = resolveModel({ env, file, ollamaReachable });
+  // What is decided is decided by something.
+  expect(origin === undefined).toBe(resolved.provider === "none" && resolved.hint.startsWith("No model is configured"));
 });

@@ -69,11 +69,63 @@ export function resolveModel({ env, ...options }: ResolveModelOptions): Resolved
   return chooseModel(result.values, options);
 }
 
+/** What names the provider and the model: a variable, a setting of `config.yaml`, `modelName`, or `default`. */
+export interface ModelOrigin {
+  readonly provider: string;
+  readonly model: string;
+}
+
+/** Where a decision of `resolveModel` comes from; undefined where nothing names a provider. */
+export function originOfModel({ env, ...options }: ResolveModelOptions): ModelOrigin | undefined {
+  const result = readVariables(onlyModels(env), { mode: "local", reader: "client" });
+  if (!result.ok) throw new ConfigError(result.problems);
+  const { values } = result;
+  const { ofExecution, ofEnv, ofFile } = layersOf(values, options);
+  const named = [
+    { name: ofExecution, provider: "modelName", model: "modelName" },
+    {
+      name: ofEnv,
+      provider: values.STIGMER_LLM_PROVIDER ? "STIGMER_LLM_PROVIDER" : "STIGMER_LLM_MODEL",
+      model: "STIGMER_LLM_MODEL",
+    },
+    {
+      name: ofFile,
+      provider: options.file?.provider ? "llm.provider" : "llm.model",
+      model: "llm.model",
+    },
+  ];
+  const first = named.find(({ name }) => name.provider !== undefined);
+  const found = available(values, options.ollamaReachable);
+  const provider = first?.name.provider ?? found;
+  if (provider === undefined) return undefined;
+  const model = named.find(({ name }) => name.model !== undefined && [undefined, provider].includes(name.provider));
+  return { provider: first?.provider ?? availableBy[provider], model: model?.model ?? "default" };
+}
+
+const availableBy: Readonly<Record<ModelProvider, string>> = {
+  anthropic: "ANTHROPIC_API_KEY",
+  openai: "OPENAI_API_KEY",
+  ollama: "OLLAMA_BASE_URL",
+};
+
+interface Layers {
+  readonly ofExecution: ModelName;
+  readonly ofEnv: ModelName;
+  readonly ofFile: ModelName;
+}
+
+/** Who may name a model, the first before the others. */
+function layersOf(values: ModelValues, { file = {}, modelName }: ChooseModelOptions): Layers {
+  return {
+    ofExecution: layer(modelName),
+    ofEnv: layer(values.STIGMER_LLM_MODEL, values.STIGMER_LLM_PROVIDER),
+    ofFile: layer(file.model, file.provider),
+  };
+}
+
 export function chooseModel(values: ModelValues, options: ChooseModelOptions): ResolvedModel {
   const { file = {} } = options;
-  const ofExecution = layer(options.modelName);
-  const ofEnv = layer(values.STIGMER_LLM_MODEL, values.STIGMER_LLM_PROVIDER);
-  const ofFile = layer(file.model, file.provider);
+  const { ofExecution, ofEnv, ofFile } = layersOf(values, options);
 
   const unknown = [ofExecution, ofEnv, ofFile].find((name) => name.model !== undefined)?.unknownProvider;
   if (unknown !== undefined) {

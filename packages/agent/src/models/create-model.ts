@@ -13,14 +13,14 @@ import type { AnthropicModelConfig, ModelConfig, OllamaModelConfig, OpenAiModelC
 const clientRetries = 2;
 
 /** Loads the provider's client, and no other. Base URLs are always given: the clients would read the environment. */
-export async function createModel(config: ModelConfig): Promise<BaseChatModel> {
+export async function createModel(config: ModelConfig, maxRetries: number = clientRetries): Promise<BaseChatModel> {
   switch (config.provider) {
     case "anthropic":
-      return createAnthropic(config);
+      return createAnthropic(config, maxRetries);
     case "openai":
-      return createOpenAi(config);
+      return createOpenAi(config, maxRetries);
     case "ollama":
-      return createOllama(config);
+      return createOllama(config, maxRetries);
   }
 }
 
@@ -47,7 +47,7 @@ interface StreamedChunk {
 
 type NewToken = Parameters<NonNullable<CallbackHandlerMethods["handleLLMNewToken"]>>;
 
-async function createAnthropic(config: AnthropicModelConfig): Promise<BaseChatModel> {
+async function createAnthropic(config: AnthropicModelConfig, maxRetries: number): Promise<BaseChatModel> {
   const { ChatAnthropic } = await import("@langchain/anthropic");
   return new ChatAnthropic({
     model: config.model,
@@ -56,12 +56,12 @@ async function createAnthropic(config: AnthropicModelConfig): Promise<BaseChatMo
     clientOptions: { fetch: createModelFetch("anthropic") },
     maxTokens: config.maxTokens,
     temperature: config.temperature,
-    maxRetries: clientRetries,
+    maxRetries,
     callbacks: [noteAnswer],
   });
 }
 
-async function createOpenAi(config: OpenAiModelConfig): Promise<BaseChatModel> {
+async function createOpenAi(config: OpenAiModelConfig, maxRetries: number): Promise<BaseChatModel> {
   const { ChatOpenAI, ChatOpenAICompletions } = await import("@langchain/openai");
   /** Keeps a streamed refusal, which the client drops: the answer would be an empty one. */
   class Completions extends ChatOpenAICompletions {
@@ -85,13 +85,13 @@ async function createOpenAi(config: OpenAiModelConfig): Promise<BaseChatModel> {
     configuration: { baseURL: config.baseUrl ?? "https://api.openai.com/v1", fetch: createModelFetch("openai") },
     maxTokens: config.maxTokens,
     temperature: config.temperature,
-    maxRetries: clientRetries,
+    maxRetries,
     callbacks: [noteAnswer],
   };
   return new ChatOpenAI({ ...fields, completions: new Completions(fields) });
 }
 
-async function createOllama(config: OllamaModelConfig): Promise<BaseChatModel> {
+async function createOllama(config: OllamaModelConfig, maxRetries: number): Promise<BaseChatModel> {
   const { ChatOllama } = await import("@langchain/ollama");
   return new ChatOllama({
     model: config.model,
@@ -99,7 +99,7 @@ async function createOllama(config: OllamaModelConfig): Promise<BaseChatModel> {
     fetch: createModelFetch("ollama"),
     numPredict: config.maxTokens,
     temperature: config.temperature,
-    maxRetries: clientRetries,
+    maxRetries,
     callbacks: [noteAnswer],
   });
 }

@@ -87,24 +87,22 @@ test("a daemon that runs is shown, found by a start, and why a process ended is 
 });
 
 describe("the model's key", () => {
-  const io = (env: Record<string, string>): Parameters<typeof findModelKey>[1] => ({
+  const io = (env: Record<string, string>): Parameters<typeof findModelKey>[0] => ({
     stdin: Readable.from([]),
     stdout: process.stdout,
     stderr: process.stderr,
-    env: { OLLAMA_BASE_URL: "http://127.0.0.1:9", ...env },
+    env: { STIGMER_HOME: home, OLLAMA_BASE_URL: "http://127.0.0.1:9", ...env },
     cwd: home,
     onSignal: () => () => {},
   });
-  const homes = (): Parameters<typeof findModelKey>[0] =>
-    ({ configFile: join(home, "config.yaml") }) as Parameters<typeof findModelKey>[0];
 
   test("of the environment is enough, and is not repeated", async () => {
-    const found = await findModelKey(homes(), io({ ANTHROPIC_API_KEY: "hush" }));
+    const found = await findModelKey(io({ ANTHROPIC_API_KEY: "hush" }));
     expect(found).toEqual({ secrets: {}, note: expect.stringMatching(/^Model: anthropic:claude/) });
   });
 
   test("that is missing is nothing to wait for without a terminal", async () => {
-    const { secrets, note } = await findModelKey(homes(), io({}));
+    const { secrets, note } = await findModelKey(io({}));
     expect(secrets).toEqual({});
     expect(note).toMatch(
       /^Runs will fail until there is a model\. .*set ANTHROPIC_API_KEY.* `stigmer local restart`\.$/,
@@ -113,7 +111,7 @@ describe("the model's key", () => {
 
   test("in a config.yaml that can't be read is an error with its place", async () => {
     writeFileSync(join(home, "config.yaml"), "llm:\n  modle: x\n");
-    await expect(findModelKey(homes(), io({}))).rejects.toThrow(/config\.yaml:2:3: .*modle/);
+    await expect(findModelKey(io({}))).rejects.toThrow(/config\.yaml:2:3: .*modle/);
   });
 });
 

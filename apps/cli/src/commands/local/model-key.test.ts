@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { PassThrough } from "node:stream";
-import { resolveHome } from "@stigmer/config";
 import { expect, onTestFinished, test } from "vitest";
 import { findModelKey, type ModelKey } from "./model-key.ts";
 
@@ -29,12 +28,12 @@ function ask(): Terminal {
       new PassThrough().on("data", (chunk) => (written += String(chunk))),
       { isTTY: true, columns: 80, rows: 24 },
     );
-  const result = findModelKey(resolveHome({ STIGMER_HOME: home }), {
+  const result = findModelKey({
     stdin,
     stdout: screen(),
     stderr: screen(),
     // The discard port: no Ollama is there.
-    env: { OLLAMA_BASE_URL: "http://127.0.0.1:9" },
+    env: { STIGMER_HOME: home, OLLAMA_BASE_URL: "http://127.0.0.1:9" },
     cwd: "/",
     onSignal: () => () => {},
   });
@@ -74,6 +73,18 @@ test("no key is an answer too", async () => {
     secrets: {},
     note: expect.stringMatching(/^Runs will fail until there is a model\./),
   });
+});
+
+test("Ollama is offered, with what to do for it", async () => {
+  const terminal = ask();
+  await terminal.shows("Whose API key");
+  terminal.type(down);
+  terminal.type(down);
+  await expect.poll(terminal.screen).toMatch(/● Ollama/);
+  terminal.type(enter);
+  const { secrets, note } = await terminal.result;
+  expect(secrets).toEqual({});
+  expect(note).toMatch(/ollama\.com.*`ollama pull qwen2\.5-coder:7b`.*without a restart\.$/);
 });
 
 test("Ctrl-C at either question starts nothing", async () => {

@@ -1,6 +1,7 @@
-import { type Homes, probeOllama, readConfigFile, resolveModel } from "@stigmer/config";
+import { defaultModels } from "@stigmer/config";
 import { CliError } from "../../errors.ts";
 import type { CommandIo } from "../../command-io.ts";
+import { faultOf, modelOf, nameOf, OLLAMA_STEPS, readModelSettings } from "../model/model-settings.ts";
 
 export interface ModelKey {
   /** For the runner, in memory alone. */
@@ -13,17 +14,16 @@ export interface ModelKey {
  * Finds the model that agents will use. When there is none, asks for a key on a terminal; elsewhere it says how to give
  * one, and things start without: everything but runs works.
  */
-export async function findModelKey(homes: Homes, io: CommandIo): Promise<ModelKey> {
-  const file = readConfigFile(homes.configFile);
-  if (!file.ok) throw new CliError("failed", file.problems.map(({ message }) => message).join("\n"));
-  const resolve = (ollamaReachable: boolean): ReturnType<typeof resolveModel> =>
-    resolveModel({ env: io.env, file: file.file.llm, ollamaReachable });
-  let model = resolve(false);
-  if (model.provider === "none" && (await probeOllama(io.env["OLLAMA_BASE_URL"] || "http://localhost:11434")))
-    model = resolve(true);
-  if (model.provider !== "none") return { secrets: {}, note: `Model: ${model.provider}:${model.model}` };
-  if (!io.stdin.isTTY || !io.stderr.isTTY) return { secrets: {}, note: withoutModel(model.hint) };
-  return askForKey(model.hint, io);
+export async function findModelKey(io: CommandIo): Promise<ModelKey> {
+  const settings = await readModelSettings(io.env, { forModel: undefined });
+  const model = modelOf(settings);
+  if (model.provider === "none") {
+    if (!io.stdin.isTTY || !io.stderr.isTTY) return { secrets: {}, note: withoutModel(model.hint) };
+    return askForKey(model.hint, io);
+  }
+  const fault = faultOf(model, settings);
+  // Ollama is asked anew by each run.
+  return { secrets: {}, note: `Model: ${nameOf(model)}${fault === undefined ? "" : `. Runs will fail: ${fault}`}` };
 }
 
 async function askForKey(hint: string, io: CommandIo): Promise<ModelKey> {
@@ -35,10 +35,14 @@ async function askForKey(hint: string, io: CommandIo): Promise<ModelKey> {
     options: [
       { value: "ANTHROPIC_API_KEY", label: "Anthropic" },
       { value: "OPENAI_API_KEY", label: "OpenAI" },
+      { value: "ollama", label: `Ollama, without a key: ${defaultModels.ollama} on this machine` },
       { value: "", label: "None, go on without" },
     ],
   });
   if (isCancel(name)) throw new CliError("interrupted", "Nothing was started.");
+  if (name === "ollama") {
+    return { secrets: {}, note: `${OLLAMA_STEPS}: runs use it as soon as it answers, without a restart.` };
+  }
   if (name === "") return { secrets: {}, note: withoutModel(hint) };
   const key = await password({ ...prompt, message: `${name}:`, mask: "*" });
   if (isCancel(key)) throw new CliError("interrupted", "Nothing was started.");

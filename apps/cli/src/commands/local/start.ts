@@ -48,7 +48,7 @@ export async function planStart({ port, ...options }: LocalStartOptions, io: Com
   if (!server.ok) throw new ConfigError(server.problems);
   const runner = runnerOf(options, io.cwd);
   await checkRunner(runner, io);
-  return { homes, port: port ?? server.config.port, runner, ...(await findModelKey(homes, io)) };
+  return { homes, port: port ?? server.config.port, runner, ...(await findModelKey(io)) };
 }
 
 /** Ctrl-C while the daemon is starting stops it. */
