@@ -156,7 +156,7 @@ beforeAll(async () => {
     stdin: MANIFESTS.replace("WORKSPACE", workspace).replaceAll("TELLER", teller),
   });
   expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
-  const session = /Session \S+ applied \((\S+)\)/.exec(applied.stdout)?.[1] ?? "";
+  const session = /Session \S+ created \((\S+)\)/.exec(applied.stdout)?.[1] ?? "";
   run = platform.start(["run", "worker", "Go.", "--session", session, "--secret", "FROM_RUN"], {
     env: { FROM_RUN: secrets["a run's secret"] },
   });

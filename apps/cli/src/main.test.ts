@@ -75,6 +75,7 @@ test("what every start loads is the declaration of the commands alone", async ()
       "program-daemon.ts",
       "program-keys.ts",
       "program-models.ts",
+      "program-new.ts",
       "program-options.ts",
       "program-resources.ts",
       "program-runner.ts",

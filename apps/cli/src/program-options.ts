@@ -10,7 +10,9 @@ export function kindArgument(): Argument {
 }
 
 export function outputOption(): Option {
-  return new Option("-o, --output <format>", "how to show it").choices(["table", "yaml", "json"]).default("table");
+  return new Option("-o, --output <format>", "how to show it")
+    .choices(["table", "yaml", "json", "name"])
+    .default("table");
 }
 
 export function portOption(): Option {

@@ -13,7 +13,7 @@ export interface ManifestProblem {
 }
 
 /** `agent.yaml:7:3: spec.instructions: must be at least 10 characters`. */
-function describeProblem({ file, line, column, path, message }: ManifestProblem): string {
+export function describeProblem({ file, line, column, path, message }: ManifestProblem): string {
   const place = line === undefined ? file : `${file}:${line}:${column}`;
   return [place, path, message].filter((part) => part !== "").join(": ");
 }

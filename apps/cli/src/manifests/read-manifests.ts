@@ -13,6 +13,13 @@ export interface Manifests {
 
 /** Checks every document of every file. Throws a `CliError` with all problems when there is one: then nothing is sent. */
 export function readManifests(files: readonly ManifestFile[]): Manifests {
+  const { problems, ...rest } = checkManifests(files);
+  if (problems.length > 0) throw refuse(problems);
+  return rest;
+}
+
+/** As `readManifests`, with the problems beside what is right. */
+export function checkManifests(files: readonly ManifestFile[]): Manifests & { readonly problems: ManifestProblem[] } {
   const problems: ManifestProblem[] = [];
   const manifests: Manifest[] = [];
   const ignored: string[] = [];
@@ -36,9 +43,8 @@ export function readManifests(files: readonly ManifestFile[]): Manifests {
     }
   }
   problems.push(...duplicates(manifests));
-  if (problems.length > 0) throw refuse(problems);
   const rank = ({ kind }: Manifest): number => manifestKinds.indexOf(kind);
-  return { manifests: manifests.sort((a, b) => rank(a) - rank(b)), ignored };
+  return { manifests: manifests.sort((a, b) => rank(a) - rank(b)), ignored, problems };
 }
 
 /** Two manifests of one resource: the second would silently undo the first. */

@@ -1,11 +1,10 @@
 import { toJson } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { stringify } from "yaml";
-import type { CliKind, Resource } from "../resources/kinds.ts";
+import { type CliKind, nameOf, type Resource } from "../resources/kinds.ts";
 import { formatTable } from "./table.ts";
+import { toYaml } from "./yaml.ts";
 
-export const outputFormats = ["table", "yaml", "json"] as const;
-export type OutputFormat = (typeof outputFormats)[number];
+export type OutputFormat = "table" | "yaml" | "json" | "name";
 
 export interface ShowOptions {
   readonly format: OutputFormat;
@@ -13,7 +12,7 @@ export interface ShowOptions {
   readonly now: number;
 }
 
-/** One resource: as JSON an object, as YAML a document that can be applied again. */
+/** One resource: as JSON an object, as YAML a document that can be applied again, as name what `KIND/NAME` calls it. */
 export function showResource(kind: CliKind, resource: Resource, options: ShowOptions): string {
   if (options.format === "json") return `${JSON.stringify(toJson(kind.schema, resource), null, 2)}\n`;
   return showResources(kind, [resource], options);
@@ -29,7 +28,9 @@ export function showResources(kind: CliKind, resources: readonly Resource[], { f
         2,
       )}\n`;
     case "yaml":
-      return resources.map((resource) => stringify(toJson(kind.schema, resource))).join("---\n");
+      return resources.map((resource) => toYaml(kind.schema, resource)).join("---\n");
+    case "name":
+      return resources.map((resource) => `${kind.names[0]}/${nameOf(kind, resource)}\n`).join("");
     case "table": {
       const columns = Object.entries(kind.columns);
       const head = [...(kind.named ? ["NAME"] : []), "ID", ...columns.map(([name]) => name), "AGE"];
@@ -37,7 +38,7 @@ export function showResources(kind: CliKind, resources: readonly Resource[], { f
         ...(kind.named ? [resource.metadata?.slug ?? ""] : []),
         resource.metadata?.id ?? "",
         ...columns.map(([, cell]) => shorten(cell(resource))),
-        age(resource, now),
+        showAge(createdAt(resource), now),
       ]);
       return formatTable(head, rows);
     }
@@ -49,10 +50,16 @@ function shorten(text: string): string {
   return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }
 
-function age({ status }: Resource, now: number): string {
+/** When a resource was made, in milliseconds since 1970. */
+export function createdAt({ status }: Resource): number | undefined {
   const created = status?.audit?.specAudit?.createdAt;
-  if (created === undefined) return "";
-  const seconds = Math.max(0, Math.floor((now - timestampMs(created)) / 1000));
+  return created === undefined ? undefined : timestampMs(created);
+}
+
+/** `90s`, `5m`, `3h`, `12d`; nothing where the time is not known. */
+export function showAge(since: number | undefined, now: number): string {
+  if (since === undefined) return "";
+  const seconds = Math.max(0, Math.floor((now - since) / 1000));
   if (seconds < 120) return `${seconds}s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
   return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`;

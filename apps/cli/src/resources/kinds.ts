@@ -1,5 +1,5 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
-import { ClientError, type Page, type StigmerClient } from "@stigmer/client";
+import { ClientError, type DeleteOptions, type Page, type StigmerClient } from "@stigmer/client";
 import { isId, type ResourceKind, slugify } from "@stigmer/protos";
 import { type Agent, AgentSchema } from "@stigmer/protos/agent/v1";
 import { type AgentExecution, AgentExecutionSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
@@ -18,10 +18,14 @@ export type Resource = Message & {
   readonly status?: { readonly audit?: ApiResourceAudit };
 };
 
+/** Labels with their values. */
+export type Labels = Readonly<Record<string, string>>;
+
 interface Calls<T> {
   get(id: string): Promise<T>;
-  delete(id: string): Promise<T>;
-  list(input: { pageSize: number; pageToken: string }): Promise<Page<T>>;
+  /** `force` takes along what depends on the resource, where the server would refuse else. */
+  delete(id: string, options?: DeleteOptions): Promise<T>;
+  list(input: { pageSize: number; pageToken: string; labels: Labels }): Promise<Page<T>>;
   /** Absent for kinds whose names mean nothing to people: those are found by id alone. */
   getByReference?(reference: { slug: string }): Promise<T>;
 }
@@ -103,6 +107,11 @@ const cliKinds: readonly CliKind[] = [
   }),
 ];
 
+/** How a resource of the kind is told from others: by its slug where it has one that means something. */
+export function nameOf({ named }: CliKind, { metadata }: Resource): string {
+  return (named ? metadata?.slug : undefined) || (metadata?.id ?? "");
+}
+
 /** `EXECUTION_IN_PROGRESS` → `in progress`. */
 export function showPhase(phase: ExecutionPhase): string {
   return (ExecutionPhase[phase] ?? "")
@@ -129,6 +138,11 @@ export function findKind(text: string): CliKind {
   throw new CliError("usage", `unknown kind '${text}': ${advice}`);
 }
 
+/** Whether an error says that what was asked for is not there. */
+export function isMissing(error: unknown): boolean {
+  return (ClientError.is(error) && error.code === "not-found") || (CliError.is(error) && isMissing(error.cause));
+}
+
 /** Finds a resource by its id, or by its name where resources of that kind have names. */
 export async function findResource(client: StigmerClient, kind: CliKind, nameOrId: string): Promise<Resource> {
   const [noun] = kind.names;
@@ -146,13 +160,13 @@ export async function findResource(client: StigmerClient, kind: CliKind, nameOrI
   throw new CliError("failed", `"${nameOrId}" is ${expected}: ${advice}`);
 }
 
-/** All resources of a kind, page after page. */
-export async function listResources(client: StigmerClient, kind: CliKind): Promise<Resource[]> {
+/** All resources of a kind that carry all of the labels, page after page. */
+export async function listResources(client: StigmerClient, kind: CliKind, labels: Labels = {}): Promise<Resource[]> {
   const calls = kind.calls(client);
   const resources: Resource[] = [];
   let pageToken = "";
   do {
-    const page = await calls.list({ pageSize: 200, pageToken });
+    const page = await calls.list({ pageSize: 200, pageToken, labels });
     resources.push(...page.items);
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
