@@ -1,5 +1,5 @@
-import type { Command as Program } from "commander";
-import { portOption, type Run } from "./program-options.ts";
+import { type Command as Program, Option } from "commander";
+import { parseCount, portOption, type Run } from "./program-options.ts";
 import { addRunnerOptions } from "./program-runner.ts";
 
 /** Declares how the platform is run on this machine, and the server by itself. */
@@ -58,8 +58,9 @@ function addDaemonCommands(group: Program, run: Run): void {
       ),
     );
   add("logs", "show what the processes logged")
-    .argument("[component]", "stigmer-server, agent-runner or daemon; all of them without")
+    .argument("[component]", "stigmer-server, agent-runner, temporal or daemon; all of them without")
     .option("-f, --follow", "go on with what comes")
+    .addOption(new Option("-n, --tail <lines>", "only the last so many lines").argParser(parseCount))
     .action((component, options) =>
       run(
         import("./commands/local/logs.ts").then((m) => m.localLogs),

@@ -25,6 +25,12 @@ function parsePort(text: string): number {
   throw new InvalidArgumentError("It must be a number from 0 to 65535.");
 }
 
+/** Of an option that is a whole number, from 0. */
+export function parseCount(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number.");
+}
+
 /** Of an option that may be repeated. */
 export function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];

@@ -4,7 +4,10 @@ import { z } from "zod";
 import { makeDirectory } from "./make-directory.ts";
 import { runnerChoice, type RunnerChoice } from "./runner-choice.ts";
 
-export type ProcessName = "stigmer-server" | "agent-runner";
+const processNames = ["temporal", "stigmer-server", "agent-runner"] as const;
+
+/** In the order in which they are started. */
+export type ProcessName = (typeof processNames)[number];
 
 /** One of the daemon's children. */
 export interface ProcessState {
@@ -12,6 +15,8 @@ export interface ProcessState {
   /** 0 while it has no process. */
   readonly pid: number;
   readonly state: "starting" | "running" | "restarting" | "failed" | "stopping" | "stopped";
+  /** When this process of it was started; undefined while it has none. */
+  readonly startedAt?: string | undefined;
   /** How often it was started again. */
   readonly restarts: number;
   /** Why it ended last; empty when it never did. */
@@ -31,6 +36,10 @@ export interface DaemonState {
   /** Undefined in the state of an older daemon: a process. */
   readonly runner?: RunnerChoice | undefined;
   readonly processes: readonly ProcessState[];
+  /** Of the stigmer that runs; undefined in the state of an older one. */
+  readonly version?: string | undefined;
+  /** The variables about models that the runner was started with. Secrets are only said to be set. */
+  readonly modelEnvironment?: Readonly<Record<string, string>> | undefined;
 }
 
 const daemonState: z.ZodType<DaemonState> = z.object({
@@ -44,13 +53,16 @@ const daemonState: z.ZodType<DaemonState> = z.object({
   runner: runnerChoice.optional(),
   processes: z.array(
     z.object({
-      name: z.enum(["stigmer-server", "agent-runner"]),
+      name: z.enum(processNames),
       pid: z.number(),
       state: z.enum(["starting", "running", "restarting", "failed", "stopping", "stopped"]),
+      startedAt: z.string().optional(),
       restarts: z.number(),
       lastError: z.string(),
     }),
   ),
+  version: z.string().optional(),
+  modelEnvironment: z.record(z.string(), z.string()).optional(),
 });
 
 /** Replaces the file in one step: a reader sees the old state or the new one, never half of it. */

@@ -46,7 +46,8 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
   const { name, restarts: policy, logger, onChange } = options;
   let state: ProcessState["state"] = "starting";
   let child: Child | undefined;
-  let startedAt = 0;
+  let began = 0;
+  let startedAt = "";
   let restarts = 0;
   let crashes = 0;
   let lastError = "";
@@ -67,7 +68,8 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
 
   function start(): void {
     said = undefined;
-    startedAt = performance.now();
+    began = performance.now();
+    startedAt = new Date().toISOString();
     let logFile: string;
     try {
       const command = options.command();
@@ -115,7 +117,7 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
       ready.reject(new Error(lastError));
       return;
     }
-    crashes = performance.now() - startedAt >= policy.healthyAfterMs ? 1 : crashes + 1;
+    crashes = performance.now() - began >= policy.healthyAfterMs ? 1 : crashes + 1;
     if (crashes >= policy.maxCrashes) {
       logger.error({ crashes }, `${lastError}; it is left alone after ${crashes} crashes in a row`);
       become("failed");
@@ -133,7 +135,7 @@ export function superviseChild(options: SuperviseOptions): SupervisedChild {
   start();
   return {
     ready: ready.promise,
-    snapshot: () => ({ name, pid: child?.pid ?? 0, state, restarts, lastError }),
+    snapshot: () => ({ name, pid: child?.pid ?? 0, state, ...(child && { startedAt }), restarts, lastError }),
     async stop(graceMs) {
       clearTimeout(timer);
       if (!child) {

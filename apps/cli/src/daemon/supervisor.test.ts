@@ -96,6 +96,7 @@ describe("a child that dies", () => {
       expect(childOf(supervisor, full)).toEqual({
         name: full,
         pid: daemon.starts(name)[1]?.pid,
+        startedAt: expect.any(String),
         state: "running",
         restarts: 1,
         lastError: `${full} was ended by SIGKILL`,

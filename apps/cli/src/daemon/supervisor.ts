@@ -5,9 +5,12 @@ import { type ChildCommands, childCommands } from "./child-commands.ts";
 import { type DaemonState, type ProcessName, removeState, writeState } from "./daemon-state.ts";
 import { daemonFiles } from "./find-daemon.ts";
 import { acquireLock, type Lock } from "./lock.ts";
+import { limitLogs } from "./log-file.ts";
 import type { RunnerChoice } from "./runner-choice.ts";
 import { type RestartPolicy, restartPolicy, superviseChild, type SupervisedChild } from "./supervise-child.ts";
 import { unwritableHome } from "./unwritable-home.ts";
+import { readVersion } from "../version.ts";
+import { modelVariables } from "./model-variables.ts";
 
 export interface SupervisorOptions {
   readonly homes: Homes;
@@ -38,6 +41,7 @@ export interface Supervisor {
   kill(): Promise<void>;
 }
 
+const LIMIT_LOGS_EVERY_MS = 15_000;
 // The runner hands back what it can't finish within 8 s; the server ends its calls within 2.
 const RUNNER_GRACE_MS = 12_000;
 const SERVER_GRACE_MS = 5_000;
@@ -70,9 +74,17 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   // A configuration that can't be read is told by the server, which doesn't start then.
   const config = readServerConfig({ ...options.env, MODE: "local" });
   const engine = config.ok ? config.config.engine.type : "embedded";
+  const modelEnvironment = modelVariables({ ...options.env, ...options.secrets });
   const startedAt = new Date().toISOString();
   // Also with no child left to wait for: why there is none stays to be seen until somebody stops it.
-  const staying = setInterval(() => {}, 2 ** 31 - 1);
+  const staying = setInterval(keepLogsSmall, LIMIT_LOGS_EVERY_MS);
+  function keepLogsSmall(): void {
+    try {
+      limitLogs(homes.logsDir);
+    } catch (error) {
+      logger.error({ err: error }, `the logs in ${homes.logsDir} can't be put aside`);
+    }
+  }
   let phase: DaemonState["state"] = "starting";
   let port = options.port ?? 50_051;
   let endpoint = "";
@@ -87,6 +99,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     endpoint,
     engine,
     processes: children.map((child) => child.snapshot()),
+    version: readVersion(),
+    modelEnvironment,
   });
   const publish = (): void => {
     try {

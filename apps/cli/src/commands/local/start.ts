@@ -72,7 +72,7 @@ function show(
   io: CommandIo,
 ): void {
   if (json) {
-    writeLine(io.stdout, JSON.stringify({ ...toStatusJson(state), pid: state.pid }));
+    writeLine(io.stdout, JSON.stringify(toStatusJson(state)));
   } else {
     writeLine(
       io.stdout,

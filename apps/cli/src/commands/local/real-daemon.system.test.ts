@@ -51,24 +51,28 @@ async function start(port: string): Promise<Status> {
 
 const pidsOf = ({ pid, processes }: Status): number[] => [pid, ...processes.map((each) => each.pid)];
 
-test("secrets reach whom they are for, and stand in no environment and no arguments", { timeout: 60_000 }, async () => {
-  const pids = pidsOf(await start("0"));
-  expect(new Set(pids).size).toBe(3);
-  // What stands there can only be read on Linux.
-  for (const pid of process.platform === "linux" ? pids : []) {
-    const seen = await Promise.all(["environ", "cmdline"].map((file) => readFile(`/proc/${pid}/${file}`, "utf8")));
-    expect(seen[0]).toContain(`STIGMER_HOME=${home}`);
-    for (const secret of Object.values(planted)) expect(seen.join("\0")).not.toContain(secret);
-  }
-  // The server would have made one, had it been given none.
-  expect(existsSync(join(home, "data/encryption.key"))).toBe(false);
+test(
+  "secrets reach whom they are for, and stand in no environment and no arguments",
+  { timeout: 120_000 },
+  async () => {
+    const pids = pidsOf(await start("0"));
+    expect(new Set(pids).size).toBe(3);
+    // What stands there can only be read on Linux.
+    for (const pid of process.platform === "linux" ? pids : []) {
+      const seen = await Promise.all(["environ", "cmdline"].map((file) => readFile(`/proc/${pid}/${file}`, "utf8")));
+      expect(seen[0]).toContain(`STIGMER_HOME=${home}`);
+      for (const secret of Object.values(planted)) expect(seen.join("\0")).not.toContain(secret);
+    }
+    // The server would have made one, had it been given none.
+    expect(existsSync(join(home, "data/encryption.key"))).toBe(false);
 
-  expect(await stigmer("stop")).toMatchObject({ code: 0, stdout: `Stopped (PID ${pids[0]}).\n` });
-  expect(pids.filter(isAlive)).toEqual([]);
-  expect(existsSync(join(home, "run/daemon.json"))).toBe(false);
-});
+    expect(await stigmer("stop")).toMatchObject({ code: 0, stdout: `Stopped (PID ${pids[0]}).\n` });
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(existsSync(join(home, "run/daemon.json"))).toBe(false);
+  },
+);
 
-test("after kill -9 of the daemon, a start on the same port succeeds at once", { timeout: 60_000 }, async () => {
+test("after kill -9 of the daemon, a start on the same port succeeds at once", { timeout: 120_000 }, async () => {
   const before = await start("0");
   process.kill(before.pid, "SIGKILL");
   const after = await start(before.endpoint.split(":")[1] ?? "");
