@@ -1,4 +1,4 @@
-// Generates packages/protos/src/gen from proto/.
+// Generates packages/protos/src/gen from proto/, and packages/protos/schemas from both.
 //
 //   pnpm generate             write the generated code
 //   pnpm generate --check     write nothing; fail when the committed code or the recorded contract is not that of proto/
@@ -162,6 +162,7 @@ function main(): void {
       return;
     }
     replaceCommitted(generated);
+    run(process.execPath, [join(root, "packages/protos/scripts/write-schemas.ts")]);
     if (values.record) {
       const contract = buildContract(workDir);
       refuseBreakingChange(contract);

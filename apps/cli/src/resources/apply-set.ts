@@ -5,7 +5,7 @@ import { type Manifest, manifestKinds } from "../manifests/manifest.ts";
 import { type CliKind, findKind, listResources, type Resource } from "./kinds.ts";
 
 /** The label by which `apply --set NAME` marks what it makes, and by which `--prune` finds it again. */
-export const APPLY_SET_LABEL = "stigmer.ai/apply-set";
+const APPLY_SET_LABEL = "stigmer.ai/apply-set";
 
 /** A resource of a set that none of its manifests describes any more. */
 export interface Leftover {

@@ -17,8 +17,3 @@ export function secretValues(resource: Message | undefined): Map<string, Environ
   visit(resource, "");
   return found;
 }
-
-/** Hides the secrets of a resource that did not come from the server. Changes it. */
-export function hideSecrets(resource: Message): void {
-  for (const variable of secretValues(resource).values()) if (variable.value !== "") variable.value = SECRET_MASK;
-}

@@ -36,7 +36,7 @@ export function commonSection(kind: CliKind, { metadata, status }: Resource, now
   };
 }
 
-export function showMap(map: Readonly<Record<string, string>>): string {
+function showMap(map: Readonly<Record<string, string>>): string {
   return Object.entries(map)
     .map(([key, value]) => `${key}=${value}`)
     .toSorted()
