@@ -128,6 +128,7 @@ function serverLedger(
   client: StigmerClient,
   { executionId, fence, prefix }: { readonly executionId: string; readonly fence: number; readonly prefix: string },
 ): NonNullable<AgentOptions["ledger"]> {
+  const record = client.runner.recordToolCalls();
   const classes = { repeatable: ToolCallClass.REPEATABLE, once: ToolCallClass.ONCE };
   return {
     async begin({ callKey, toolName, toolClass }) {
@@ -137,12 +138,12 @@ function serverLedger(
         toolClass: classes[toolClass],
         requestId: randomUUID(),
       };
-      const outcome = await client.runner.beginToolCall({ executionId, fence, ...intent });
+      const outcome = await record.beginToolCall({ executionId, fence, ...intent });
       if (outcome.case !== "started") throw new Error(`${callKey} was made before.`);
       return { kind: "started" };
     },
     async finish(callKey, result) {
-      await client.runner.finishToolCall({ executionId, fence, callKey: `${prefix}/${callKey}`, result });
+      await record.finishToolCall({ executionId, fence, callKey: `${prefix}/${callKey}`, result });
     },
   };
 }

@@ -106,6 +106,15 @@ export const runnerCases: Cases = {
     expect(await begin("q1")).toEqual({ started: {} });
     expect(await begin("q2")).toMatchObject({ unknown: { begunAt: expect.stringMatching(/^\d{4}-/) as string } });
   },
+  [`${RUNNER}/recordToolCalls`]: async (client, world) => {
+    const { id, fence } = await world.leased();
+    const entries = client.stream(`${RUNNER}/recordToolCalls`, { number: 3, begin: beginning(id, fence, "q1") });
+    expect(await Array.fromAsync(entries)).toEqual([{ number: 3, begun: { started: {} } }]);
+    const refused = client.stream(`${RUNNER}/recordToolCalls`, { number: 4, begin: beginning(id, fence + 7, "q2") });
+    expect(await Array.fromAsync(refused)).toEqual([
+      { number: 4, refused: { code: 9, message: expect.stringContaining("is not current") as string } },
+    ]);
+  },
   [`${RUNNER}/finishToolCall`]: async (client, world) => {
     const { id, fence } = await world.leased();
     await world.own.call(`${RUNNER}/beginToolCall`, beginning(id, fence, "q1"));

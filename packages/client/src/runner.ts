@@ -7,6 +7,7 @@ import {
 } from "@stigmer/protos/runner/v1";
 import { requireId } from "./require-id.ts";
 import { call } from "./call.ts";
+import { createEntryStream } from "./entry-stream.ts";
 import type { Fence } from "./with-fence.ts";
 
 export interface HelloInput {
@@ -44,33 +45,57 @@ export interface RunnerClient {
   beginToolCall(input: BeginToolCallInput, signal?: AbortSignal): Promise<BeginToolCallResponse["outcome"]>;
   /** Writes the result of a call that was begun. Throws `failed-precondition` when the fence is not the present one. */
   finishToolCall(input: FinishToolCallInput, signal?: AbortSignal): Promise<void>;
+  /** Both for one run, over a stream where the server has one: for a runner that makes many. */
+  recordToolCalls(): ToolCallRecord;
   /** The conversation thread of a session that has a run in work, made on first use. Throws `not-found` for any other. */
   ensureThread(sessionId: string, signal?: AbortSignal): Promise<string>;
 }
 
+/** How the ledger of one run is written. */
+export interface ToolCallRecord extends Pick<RunnerClient, "beginToolCall" | "finishToolCall"> {
+  /** Ends its stream, when what is under way has been answered. What comes later is a call of its own. */
+  close(): void;
+}
+
 export function createRunnerClient(transport: Transport): RunnerClient {
   const runner = createConnectClient(RunnerController, transport);
+  const begin = async (request: BeginToolCallInput, signal?: AbortSignal): Promise<BeginToolCallResponse["outcome"]> =>
+    (await runner.beginToolCall(request, { signal })).outcome;
+  const finish = async (request: FinishToolCallInput, signal?: AbortSignal): Promise<void> =>
+    void (await runner.finishToolCall(request, { signal }));
   return {
     hello: (input, signal) =>
       call(`runner ${input.runnerId}`, () =>
         runner.hello({ ...input, runnerId: requireId("runner_id", input.runnerId) }, { signal }),
       ),
-    beginToolCall: (input, signal) =>
-      call(describeCall(input), async () => {
-        const request = { ...input, executionId: requireId("execution_id", input.executionId) };
-        return (await runner.beginToolCall(request, { signal })).outcome;
-      }),
-    finishToolCall: (input, signal) =>
-      call(describeCall(input), async () => {
-        const request = { ...input, executionId: requireId("execution_id", input.executionId) };
-        await runner.finishToolCall(request, { signal });
-      }),
+    beginToolCall: (input, signal) => call(describeCall(input), () => begin(checked(input), signal)),
+    finishToolCall: (input, signal) => call(describeCall(input), () => finish(checked(input), signal)),
+    recordToolCalls() {
+      const stream = createEntryStream({ controller: runner });
+      return {
+        beginToolCall: (input, signal) =>
+          call(describeCall(input), async () => {
+            const answer = await stream.send({ case: "begin", value: checked(input) }, signal);
+            return answer?.case === "begun" ? answer.value.outcome : begin(input, signal);
+          }),
+        finishToolCall: (input, signal) =>
+          call(describeCall(input), async () => {
+            const answer = await stream.send({ case: "finish", value: checked(input) }, signal);
+            if (answer?.case !== "finished") await finish(input, signal);
+          }),
+        close: () => stream.close(),
+      };
+    },
     ensureThread: (sessionId, signal) =>
       call(`session ${sessionId}`, async () => {
         const request = { sessionId: requireId("session_id", sessionId) };
         return (await runner.ensureThread(request, { signal })).threadId;
       }),
   };
+}
+
+function checked<Input extends Fence>(input: Input): Input {
+  return { ...input, executionId: requireId("execution_id", input.executionId) };
 }
 
 function describeCall({ executionId, callKey }: { executionId: string; callKey: string }): string {

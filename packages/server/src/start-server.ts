@@ -26,6 +26,7 @@ import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
 import { shareWithOrigins } from "./http/share-with-origins.ts";
+import { createClosing, shuttingDown } from "./executions/closing.ts";
 import { authorize } from "./interceptors/authorize.ts";
 import {
   apiKeyAuthenticator,
@@ -239,9 +240,10 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     taskQueue,
     maxWaitingRunsPerOrg: options.limits?.maxWaitingRuns,
   });
+  const closing = createClosing();
   const routes = (router: ConnectRouter): void => {
     registerServices(router);
-    router.service(RunnerController, createRunnerService({ store, engine, version, logger }));
+    router.service(RunnerController, createRunnerService({ store, engine, version, logger, closing }));
     router.service(Health, health.service, { readMaxBytes: MAX_PUBLIC_BYTES });
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };
@@ -319,6 +321,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     health.drain();
     certificate?.[Symbol.dispose]();
     runs.close();
+    closing.close(shuttingDown());
     await retention.close();
     await engine.close();
     await listener.close();

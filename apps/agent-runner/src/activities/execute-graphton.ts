@@ -186,8 +186,9 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   });
   const push = (changes: StatusChange[]): void => sender.push(changes);
 
+  const toolCalls = run.client.runner.recordToolCalls();
   let prepared: PreparedRun | undefined;
-  const outcome = await attempt();
+  const outcome = await attempt().finally(() => toolCalls.close());
   push(lastWords(outcome));
   await acknowledged();
   if ("stop" in outcome) {
@@ -283,7 +284,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       observer: bothObservers(timer.observer, metrics.observer),
       createLedger: (mask) =>
         createRemoteLedger({
-          runner: run.client.runner,
+          record: toolCalls,
           executionId,
           fence,
           signal,

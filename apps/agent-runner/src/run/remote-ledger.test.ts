@@ -30,7 +30,7 @@ function world(
   const made: Omit<World, "ledger"> = { begins: [], finishes: [], local: [], stops: [], run: new AbortController() };
   const next = <T>(list: T[]): T => (list.length > 1 ? list.shift() : list[0]) as T;
   const ledger = createRemoteLedger({
-    runner: {
+    record: {
       beginToolCall: async ({ requestId, fence, toolClass, callKey }) => {
         made.begins.push({ requestId, fence, toolClass, callKey });
         const answer = next(begin);

@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ToolCallIntent, ToolCallLedger, ToolCallStart } from "@stigmer/agent";
-import { ClientError, type RunnerClient } from "@stigmer/client";
+import { ClientError, type ToolCallRecord } from "@stigmer/client";
 import { ActivityStop } from "@stigmer/engine";
 import { ToolCallClass } from "@stigmer/protos/runner/v1";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import { RunError } from "./run-error.ts";
 
 export interface RemoteLedgerOptions {
-  readonly runner: Pick<RunnerClient, "beginToolCall" | "finishToolCall">;
+  readonly record: Pick<ToolCallRecord, "beginToolCall" | "finishToolCall">;
   readonly executionId: string;
   /** 0: the server knows no fences, so it has no ledger either. */
   readonly fence: number;
@@ -34,7 +34,7 @@ const LAST_WORD_MS = 3_000;
  * reject with the `ActivityStop` of a lost lease when the fence is old, and with the signal's reason when it aborts the waiting.
  */
 export function createRemoteLedger(options: RemoteLedgerOptions): ToolCallLedger {
-  const { runner, executionId, fence, logger, retryMs = 100 } = options;
+  const { record, executionId, fence, logger, retryMs = 100 } = options;
   /** What was begun, to take it over when the server turns out to have no ledger (any more). */
   const intents = new Map<string, ToolCallIntent>();
   let local = fence === 0 ? options.local : undefined;
@@ -80,7 +80,7 @@ export function createRemoteLedger(options: RemoteLedgerOptions): ToolCallLedger
         toolClass: TOOL_CLASSES[toolClass],
         requestId: randomUUID(),
       };
-      const outcome = await ask((abort) => runner.beginToolCall(request, abort), either(options.signal, signal));
+      const outcome = await ask((abort) => record.beginToolCall(request, abort), either(options.signal, signal));
       if (!outcome) return useLocal().begin(intent, signal);
       const start = startOf(outcome, callKey);
       if (start.kind === "started") intents.set(callKey, intent);
@@ -95,7 +95,7 @@ export function createRemoteLedger(options: RemoteLedgerOptions): ToolCallLedger
         // The effect has happened, whatever was asked of the run since: there is time to say so.
         const done = await outlasting(either(options.signal, signal), (lasting) =>
           ask(async (abort) => {
-            await runner.finishToolCall(request, abort);
+            await record.finishToolCall(request, abort);
             return true;
           }, lasting),
         );
@@ -109,7 +109,7 @@ export function createRemoteLedger(options: RemoteLedgerOptions): ToolCallLedger
   };
 }
 
-type Outcome = NonNullable<Awaited<ReturnType<RunnerClient["beginToolCall"]>>>;
+type Outcome = NonNullable<Awaited<ReturnType<ToolCallRecord["beginToolCall"]>>>;
 
 function startOf(outcome: Outcome, callKey: string): ToolCallStart {
   switch (outcome.case) {

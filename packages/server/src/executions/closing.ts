@@ -1,3 +1,5 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+
 /**
  * The end of all who follow something, when the server closes. A set of its own: an `AbortSignal` walks through all its
  * listeners for each that comes or goes, and there are thousands.
@@ -30,4 +32,9 @@ export function createClosing(): Closing {
       for (const wake of wakes) wake();
     },
   };
+}
+
+/** What those are told who followed something. */
+export function shuttingDown(): ConnectError {
+  return new ConnectError("the server is shutting down: try again", Code.Unavailable);
 }

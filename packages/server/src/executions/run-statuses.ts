@@ -7,7 +7,7 @@ import type { Fanout, FanoutState, RunNotice } from "../fanout/fanout.ts";
 import { createInProcessFanout } from "../fanout/in-process.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
-import { createClosing } from "./closing.ts";
+import { createClosing, shuttingDown } from "./closing.ts";
 import { closingDelta, type Ending } from "./closing-delta.ts";
 import { followList, type FollowListOptions, type ListEvent } from "./follow-list.ts";
 import { followRun, type FollowOptions } from "./follow-run.ts";
@@ -244,8 +244,4 @@ function reported(status: AgentExecutionStatus): AgentExecutionStatus {
     revision: 0,
     callbackToken: new Uint8Array(),
   });
-}
-
-function shuttingDown(): ConnectError {
-  return new ConnectError("the server is shutting down: try again", Code.Unavailable);
 }

@@ -119,6 +119,7 @@ export const PERMISSIONS: Readonly<Record<string, Permission>> = {
   "RunnerController/checkExecution": RUNNER,
   "RunnerController/beginToolCall": RUNNER,
   "RunnerController/finishToolCall": RUNNER,
+  "RunnerController/recordToolCalls": RUNNER,
   "RunnerController/ensureThread": RUNNER,
 };
 

@@ -176,6 +176,8 @@ const CASES: Readonly<Record<string, Case>> = {
   "RunnerController/claimExecution": { ...byRun({ runnerId: "r1", claimId: "c1" }), code: Code.Unimplemented },
   "RunnerController/checkExecution": { ...byRun({ fence: 1 }), code: Code.Unimplemented },
   "RunnerController/beginToolCall": byRun({ fence: 1, callKey: "k", toolClass: 1, requestId: "q" }),
+  // What a call would be refused with is an answer here.
+  "RunnerController/recordToolCalls": { lacks: "entry" },
   "RunnerController/ensureThread": { lacks: "session_id", unknown: { sessionId: missing.session } },
   "RunnerController/finishToolCall": byRun({ fence: 1, callKey: "k" }),
 };

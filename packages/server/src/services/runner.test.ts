@@ -1,8 +1,10 @@
-import { Code } from "@connectrpc/connect";
-import { ToolCallClass } from "@stigmer/protos/runner/v1";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type BeginToolCallResponse, ToolCallClass, type ToolCallEntrySchema } from "@stigmer/protos/runner/v1";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
+import { shuttingDown } from "../executions/closing.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
 const QUEUE = "agent_execution_runner";
@@ -32,9 +34,12 @@ interface Begin {
   readonly requestId?: string;
   readonly executionId?: string;
 }
+/** How the ledger is asked: by a call for each entry, or by a stream of them. */
+let way: "calls" | "stream" = "calls";
+
 /** Answers the outcome by its name, a result or time after it. */
 async function begin(change: Begin = {}): Promise<readonly unknown[]> {
-  const { outcome } = await server.runner.beginToolCall({
+  const request = {
     executionId,
     fence,
     callKey: "m1/c1",
@@ -42,13 +47,34 @@ async function begin(change: Begin = {}): Promise<readonly unknown[]> {
     toolClass: ToolCallClass.ONCE,
     requestId: `q${++requests}`,
     ...change,
-  });
+  };
+  const { outcome } =
+    way === "calls" ? await server.runner.beginToolCall(request) : await streamed({ case: "begin", value: request });
   if (outcome.case === "recorded") return [outcome.case, outcome.value.result];
   return outcome.case === "unknown" ? [outcome.case, outcome.value.begunAt] : [outcome.case];
 }
 
-const finish = (result: Uint8Array, change: { fence?: number; callKey?: string } = {}): Promise<unknown> =>
-  server.runner.finishToolCall({ executionId, fence, callKey: "m1/c1", result, ...change });
+async function finish(result: Uint8Array, change: { fence?: number; callKey?: string } = {}): Promise<void> {
+  const request = { executionId, fence, callKey: "m1/c1", result, ...change };
+  if (way === "calls") await server.runner.finishToolCall(request);
+  else await streamed({ case: "finish", value: request });
+}
+
+type Entry = Exclude<MessageInitShape<typeof ToolCallEntrySchema>["entry"], undefined>;
+
+async function* only(entry: Entry): AsyncGenerator<MessageInitShape<typeof ToolCallEntrySchema>> {
+  yield { number: 7, entry };
+}
+
+/** What one entry comes to; of a result nothing is told. */
+async function streamed(entry: Entry): Promise<Pick<BeginToolCallResponse, "outcome">> {
+  const [said, ...more] = await Array.fromAsync(server.runner.recordToolCalls(only(entry)));
+  expect(more).toEqual([]);
+  expect(said?.number).toBe(7);
+  if (said?.answer.case === "refused") throw new ConnectError(said.answer.value.message, said.answer.value.code);
+  expect(said?.answer.case).toBe(entry.case === "begin" ? "begun" : "finished");
+  return said?.answer.case === "begun" ? said.answer.value : { outcome: { case: undefined } };
+}
 
 let sequence = 0;
 const patch = (under: number): Promise<unknown> => {
@@ -84,7 +110,10 @@ describe("hello", () => {
   });
 });
 
-describe("tool calls", () => {
+describe.each(["calls", "stream"] as const)("tool calls by %s", (theirs) => {
+  beforeEach(() => void (way = theirs));
+  afterEach(() => void (way = "calls"));
+
   it("are begun, recorded, and told to the next runner", async () => {
     expect(await begin()).toEqual(["started"]);
     await finish(bytes(1, 2));
@@ -137,7 +166,59 @@ describe("tool calls", () => {
   });
 });
 
-describe("an old fence", () => {
+describe("a stream of tool calls", () => {
+  const intent = (callKey: string): Entry => ({
+    case: "begin",
+    value: { executionId, fence, callKey, toolName: "execute", toolClass: ToolCallClass.ONCE, requestId: callKey },
+  });
+
+  it("answers each entry under its number, refuses one, and goes on", async () => {
+    const answers = await Array.fromAsync(
+      server.runner.recordToolCalls(
+        (async function* () {
+          yield { number: 1, entry: intent("a") };
+          yield { number: 2, entry: { case: "finish" as const, value: { executionId, fence: 99, callKey: "a" } } };
+          yield { number: 3, entry: intent("b") };
+        })(),
+      ),
+    );
+    const byNumber = new Map(answers.map(({ number, answer }) => [number, answer]));
+    expect(byNumber.get(1)).toMatchObject({ case: "begun", value: { outcome: { case: "started" } } });
+    expect(byNumber.get(2)).toMatchObject({
+      case: "refused",
+      value: { code: Code.FailedPrecondition, message: expect.stringContaining("fence 99") as string },
+    });
+    expect(byNumber.get(3)).toMatchObject({ case: "begun" });
+    expect(await server.store.ledger.count(executionId)).toBe(2);
+  });
+
+  it("ends when the server closes, after the last answer", async () => {
+    const entries = Promise.withResolvers<void>();
+    const answers = server.runner.recordToolCalls(
+      (async function* () {
+        yield { number: 1, entry: intent("a") };
+        await entries.promise;
+      })(),
+    );
+    const stream = answers[Symbol.asyncIterator]();
+    expect((await stream.next()).value).toMatchObject({ number: 1 });
+    const end = stream.next();
+    server.closing.close(shuttingDown());
+    await expect(end).rejects.toMatchObject({ code: Code.Unavailable });
+    entries.resolve();
+  });
+
+  it("ends with what is no refusal, which the caller finds out by a call", async () => {
+    vi.spyOn(server.store.ledger, "begin").mockRejectedValueOnce(new Error("the disk is gone"));
+    await expect(streamed(intent("a"))).rejects.toMatchObject({ code: Code.Internal });
+    expect(await begin({ callKey: "a" })).toEqual(["started"]);
+  });
+});
+
+describe.each(["calls", "stream"] as const)("an old fence, in %s,", (theirs) => {
+  beforeEach(() => void (way = theirs));
+  afterEach(() => void (way = "calls"));
+
   /** Nothing of a runner that lost the run counts any more: not its status, not its tools, and in the same words. */
   async function expectRefused(zombie: number): Promise<void> {
     const before = await server.executions.get({ value: executionId });

@@ -1,16 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { type Engine, OLDEST_RUNNER_PROTOCOL, RUNNER_PROTOCOL } from "@stigmer/engine";
-import {
-  BeginToolCallResponseSchema,
-  FinishToolCallResponseSchema,
-  HelloResponseSchema,
-  type RunnerController,
-  ToolCallClass,
-} from "@stigmer/protos/runner/v1";
-import { refusalError } from "../executions/refusals.ts";
+import { HelloResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
+import type { Closing } from "../executions/closing.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
+import { answerEntries, createToolCalls } from "./tool-calls.ts";
 import { createEnsureThread } from "./session-threads.ts";
 
 export interface RunnerServiceOptions {
@@ -19,15 +14,20 @@ export interface RunnerServiceOptions {
   /** The server's version, for people. */
   readonly version: string;
   readonly logger: Logger;
+  /** Ends the streams of runners that stay open. */
+  readonly closing: Closing;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly clock?: () => number;
 }
 
 /** What runners call: the engine's part, and what is the same under every engine. What neither has is UNIMPLEMENTED. */
 export function createRunnerService(options: RunnerServiceOptions): Partial<ServiceImpl<typeof RunnerController>> {
-  const { store, engine, version, logger, clock = Date.now } = options;
+  const { store, engine, version, logger, closing, clock = Date.now } = options;
+  const toolCalls = createToolCalls(options);
   return {
     ...engine.runnerService,
+    ...toolCalls,
+    recordToolCalls: (entries, { signal }) => answerEntries(entries, { calls: toolCalls, signal, closing }),
 
     ensureThread: createEnsureThread(store),
 
@@ -41,53 +41,6 @@ export function createRunnerService(options: RunnerServiceOptions): Partial<Serv
         time: new Date(clock()).toISOString(),
         engine: engine.type,
       });
-    },
-
-    beginToolCall: async ({ executionId, fence, callKey, toolName, toolClass, requestId }) => {
-      const answer = await store.ledger.begin({
-        executionId,
-        fence,
-        callKey,
-        toolName,
-        toolClass: toolClass === ToolCallClass.REPEATABLE ? "repeatable" : "once",
-        requestId,
-        now: clock(),
-      });
-      switch (answer.kind) {
-        case "started":
-          return create(BeginToolCallResponseSchema, { outcome: { case: "started", value: {} } });
-        case "recorded":
-          return create(BeginToolCallResponseSchema, {
-            outcome: { case: "recorded", value: { result: answer.result } },
-          });
-        case "unknown": {
-          logger.warn({ executionId, fence, callKey, toolName }, "nobody knows whether a tool call happened");
-          const begunAt = new Date(answer.begunAt).toISOString();
-          return create(BeginToolCallResponseSchema, { outcome: { case: "unknown", value: { begunAt } } });
-        }
-        default:
-          throw refusalError({ executionId, fence }, answer);
-      }
-    },
-
-    finishToolCall: async ({ executionId, fence, callKey, result }) => {
-      const answer = await store.ledger.finish({ executionId, fence, callKey, result });
-      switch (answer.kind) {
-        case "recorded":
-          return create(FinishToolCallResponseSchema);
-        case "not-begun":
-          throw new ConnectError(
-            `tool call ${callKey} of ${executionId} was not begun under fence ${fence}: begin it before it is run`,
-            Code.FailedPrecondition,
-          );
-        case "given-up":
-          throw new ConnectError(
-            `tool call ${callKey} of ${executionId} was told to be of unknown outcome: its result comes too late`,
-            Code.FailedPrecondition,
-          );
-        default:
-          throw refusalError({ executionId, fence }, answer);
-      }
     },
   };
 }

@@ -2,13 +2,17 @@ import { constants, createServer, type Http2Server, type ServerHttp2Stream } fro
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { fromBinary } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ClientError, createClient, type StigmerClient } from "@stigmer/client";
 import { AgentExecutionSchema } from "@stigmer/protos/agentexecution/v1";
-import { BeginToolCallRequestSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
+import { BeginToolCallRequestSchema, RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, test } from "vitest";
 import { startLocalServer } from "../../__fixtures__/local-server.ts";
 import { type Gatekeeper, type PassingCall, startForwardingProxy } from "./forwarding-proxy.ts";
+import { namePoint } from "./durable-points.ts";
 import { joinFrames } from "./grpc-frames.ts";
+import { createRecorder } from "./recorder.ts";
 
 const closers: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -213,4 +217,85 @@ test("an error that is told by headers alone stays one", async () => {
 
 function emptyExecution(): Parameters<StigmerClient["executions"]["create"]>[0] {
   return { $typeName: AgentExecutionSchema.typeName, apiVersion: "", kind: "", traceparent: "" };
+}
+
+test("calls that a stream carries are stopped each by itself, and told to the recorder as what they are", async () => {
+  const reached: string[] = [];
+  const { port } = await serveConnect((router) => {
+    router.service(RunnerController, {
+      async *recordToolCalls(entries) {
+        for await (const { number, entry } of entries) {
+          reached.push(`${entry.case} ${entry.value?.callKey}`);
+          const started = { outcome: { case: "started" as const, value: {} } };
+          if (entry.case === "begin") yield { number, answer: { case: "begun" as const, value: started } };
+          else yield { number, answer: { case: "finished" as const, value: {} } };
+        }
+      },
+    });
+  });
+  const gate = Promise.withResolvers<void>();
+  const recorder = createRecorder({
+    onToolCall: async (callKey, moment) => (callKey === "held" && moment === "begin" ? gate.promise : undefined),
+  });
+  const client = await connectThrough(port, recorder.gatekeeper("runner"));
+  const record = client.runner.recordToolCalls();
+  const held = record.beginToolCall({ ...intent, callKey: "held" });
+  expect(await record.beginToolCall({ ...intent, callKey: "free" })).toMatchObject({ case: "started" });
+  await record.finishToolCall({ executionId: "aex-1", fence: 1, callKey: "free", result: Uint8Array.of(1) });
+  expect(reached).toEqual(["begin free", "finish free"]);
+  gate.resolve();
+  expect(await held).toMatchObject({ case: "started" });
+  record.close();
+  expect(recorder.points.map(namePoint)).toEqual([
+    "before beginToolCall 1",
+    "after beginToolCall 1",
+    "before finishToolCall 1",
+    "after finishToolCall 1",
+    "before beginToolCall 2",
+    "after beginToolCall 2",
+  ]);
+  expect(recorder.toolCalls().get("free")).toMatchObject({ tool: "execute", starts: 1 });
+});
+
+test("a victim takes the calls with it that its stream carried", async () => {
+  const { port, server } = await serveConnect((router) => {
+    router.service(RunnerController, {
+      async *recordToolCalls(entries) {
+        for await (const { number, entry } of entries)
+          if (entry.case === "begin")
+            yield { number, answer: { case: "begun", value: { outcome: { case: "started", value: {} } } } };
+      },
+    });
+  });
+  const recorder = createRecorder({
+    strike: {
+      point: { kind: "beginToolCall", ordinal: 2, side: "after" },
+      victim: "server",
+      kill: async () => void server.closeAllSessions(),
+    },
+  });
+  const client = await connectThrough(port, recorder.gatekeeper("runner"));
+  const record = client.runner.recordToolCalls();
+  await record.beginToolCall({ ...intent, callKey: "first" });
+  // The stream broke with the server; the call that follows meets one that has no such method.
+  await expect(record.beginToolCall({ ...intent, callKey: "second" })).rejects.toMatchObject({ name: "ClientError" });
+  expect(recorder.struck).toBe(true);
+  expect(recorder.openAtStrike).toEqual(["first", "second"]);
+});
+
+async function serveConnect(routes: (router: ConnectRouter) => void): Promise<{
+  readonly port: number;
+  readonly server: { closeAllSessions(): void };
+}> {
+  const sessions = new Set<{ destroy(): void }>();
+  const server = createServer(connectNodeAdapter({ routes }));
+  server.on("session", (session) => sessions.add(session));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const closeAllSessions = (): void => sessions.forEach((session) => session.destroy());
+  closers.push(() => {
+    closeAllSessions();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, server: { closeAllSessions } };
 }

@@ -4,6 +4,7 @@ import {
   type ClientHttp2Stream,
   connect,
   constants,
+  type Http2Stream,
   type IncomingHttpHeaders,
   performServerHandshake,
   type ServerHttp2Stream,
@@ -35,6 +36,15 @@ export interface Gatekeeper {
   onAnswer(call: PassingCall, message: Uint8Array): Promise<Verdict>;
   /** Whether answers to the method are looked at. A stream that is not passes through as it comes. */
   reads(method: string): boolean;
+  /** Set for a method whose stream, open on both sides, carries calls: each of them is stopped by itself then. */
+  carries?(method: string): CarriedCalls | undefined;
+}
+
+/** How calls are found in the messages of a stream. */
+export interface CarriedCalls {
+  callOf(message: Uint8Array): { readonly number: number; readonly call: PassingCall };
+  /** `answer` is absent where the call was answered with an error. */
+  answerOf(message: Uint8Array): { readonly number: number; readonly answer?: Uint8Array };
 }
 
 export interface ForwardingProxy {
@@ -112,6 +122,8 @@ interface Forward {
 
 async function forward({ stream, headers, upstream, gatekeeper }: Forward): Promise<void> {
   const [, service = "", method = ""] = (headers[":path"] ?? "").split("/");
+  const carried = gatekeeper.carries?.(method);
+  if (carried) return forwardCarried({ stream, headers, upstream, gatekeeper }, carried);
   const body = await readAll(stream);
   const call: PassingCall = {
     service,
@@ -124,16 +136,59 @@ async function forward({ stream, headers, upstream, gatekeeper }: Forward): Prom
   if ((await gatekeeper.onRequest(call)) === "drop") return;
   // One of the two is gone, and its end resets the other.
   if (stream.destroyed || upstream.destroyed) return;
-  // Without this header answers come as they are, so that they can be looked at.
-  const { "grpc-accept-encoding": _, ...passed } = headers;
-  const request = upstream.request(passed, { endStream: body.length === 0 });
-  request.on("error", () => {});
+  const request = requestOf({ stream, headers, upstream }, { endStream: body.length === 0 });
   if (body.length > 0) request.end(body);
-  stream.once("close", () => request.close(constants.NGHTTP2_CANCEL));
   const onMessage = gatekeeper.reads(method)
     ? (message: Uint8Array): Promise<Verdict> => gatekeeper.onAnswer(call, message)
     : undefined;
   await answer({ stream, request, upstream, onMessage });
+}
+
+/** Calls of one stream are stopped each by itself, as if each had a stream of its own. */
+async function forwardCarried(
+  { stream, headers, upstream, gatekeeper }: Forward,
+  carried: CarriedCalls,
+): Promise<void> {
+  const request = requestOf({ stream, headers, upstream }, { endStream: false });
+  const calls = new Map<number, PassingCall>();
+  const pass = async (message: Uint8Array): Promise<void> => {
+    const { number, call } = carried.callOf(message);
+    calls.set(number, call);
+    if ((await gatekeeper.onRequest(call)) === "pass") await write(request, joinFrames(message));
+  };
+  const requests = async (): Promise<void> => {
+    const passing: Promise<void>[] = [];
+    let rest: Uint8Array = new Uint8Array();
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      const split = splitFrames(Buffer.concat([rest, chunk]));
+      rest = split.rest;
+      passing.push(...split.messages.map(pass));
+    }
+    await Promise.all(passing);
+    request.end();
+  };
+  const onMessage = async (message: Uint8Array): Promise<Verdict> => {
+    const { number, answer } = carried.answerOf(message);
+    const call = calls.get(number);
+    calls.delete(number);
+    return call && answer ? gatekeeper.onAnswer(call, answer) : "pass";
+  };
+  await Promise.all([
+    requests().catch(() => request.close(constants.NGHTTP2_CANCEL)),
+    answer({ stream, request, upstream, onMessage }),
+  ]);
+}
+
+function requestOf(
+  { stream, headers, upstream }: Pick<Forward, "stream" | "headers" | "upstream">,
+  options: { readonly endStream: boolean },
+): ClientHttp2Stream {
+  // Without this header answers come as they are, so that they can be looked at.
+  const { "grpc-accept-encoding": _, ...passed } = headers;
+  const request = upstream.request(passed, options);
+  request.on("error", () => {});
+  stream.once("close", () => request.close(constants.NGHTTP2_CANCEL));
+  return request;
 }
 
 interface Answer {
@@ -197,7 +252,7 @@ async function readAll(stream: ServerHttp2Stream): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-async function write(stream: ServerHttp2Stream, chunk: Uint8Array): Promise<void> {
+async function write(stream: Http2Stream, chunk: Uint8Array): Promise<void> {
   if (stream.destroyed || stream.write(chunk)) return;
   await Promise.race([once(stream, "drain"), once(stream, "close")]);
 }

@@ -1,9 +1,12 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   BeginToolCallRequestSchema,
   BeginToolCallResponseSchema,
   FinishToolCallRequestSchema,
+  RunnerController,
+  ToolCallAnswerSchema,
   ToolCallClass,
+  ToolCallEntrySchema,
 } from "@stigmer/protos/runner/v1";
 import {
   type DurablePoint,
@@ -15,7 +18,7 @@ import {
   namePoint,
 } from "./durable-points.ts";
 import type { Victim } from "./durable-points.ts";
-import type { Gatekeeper, PassingCall, Verdict } from "./forwarding-proxy.ts";
+import type { CarriedCalls, Gatekeeper, PassingCall, Verdict } from "./forwarding-proxy.ts";
 
 /** What the ledger said about one tool call, as the proxy heard it. */
 export interface RecordedToolCall {
@@ -55,6 +58,28 @@ interface LedgerEntry {
   isOpen: boolean;
   isUnknown: boolean;
 }
+
+/** The entries of a stream are the calls of their name. */
+const ledgerEntries: CarriedCalls = {
+  callOf(message) {
+    const { number, entry } = fromBinary(ToolCallEntrySchema, message);
+    const service = RunnerController.typeName;
+    if (entry.case === "begin") {
+      const request = toBinary(BeginToolCallRequestSchema, entry.value);
+      return { number, call: { service, method: "beginToolCall", request } };
+    }
+    if (entry.case === "finish") {
+      const request = toBinary(FinishToolCallRequestSchema, entry.value);
+      return { number, call: { service, method: "finishToolCall", request } };
+    }
+    throw new Error("an entry of the ledger that says nothing");
+  },
+  answerOf(message) {
+    const { number, answer } = fromBinary(ToolCallAnswerSchema, message);
+    if (answer.case === "begun") return { number, answer: toBinary(BeginToolCallResponseSchema, answer.value) };
+    return answer.case === "finished" ? { number, answer: new Uint8Array() } : { number };
+  },
+};
 
 export function createRecorder({ strike, onToolCall }: RecorderOptions): Recorder {
   const counts = new Map<string, number>();
@@ -98,6 +123,7 @@ export function createRecorder({ strike, onToolCall }: RecorderOptions): Recorde
     const ordinals = new WeakMap<PassingCall, readonly { kind: string; ordinal: number }[]>();
     return {
       reads: (method) => isLookedAt(link, method),
+      carries: (method) => (link === "runner" && method === "recordToolCalls" ? ledgerEntries : undefined),
       async onRequest(call) {
         if (link === "runner" && call.method === "beginToolCall") {
           await onToolCall?.(entryOf(call.request).callKey, "begin");

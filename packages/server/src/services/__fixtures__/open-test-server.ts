@@ -1,3 +1,4 @@
+import { type Closing, createClosing } from "../../executions/closing.ts";
 import { randomBytes } from "node:crypto";
 import { type DescService, toBinary } from "@bufbuild/protobuf";
 import {
@@ -61,6 +62,8 @@ export interface TestServer {
   readonly organizations: Both<typeof OrganizationCommandController, typeof OrganizationQueryController>;
   readonly apiKeys: Both<typeof ApiKeyCommandController, typeof ApiKeyQueryController>;
   readonly runner: Client<typeof RunnerController>;
+  /** Ends the streams of runners, as the server's close does. */
+  readonly closing: Closing;
   /** Leases the oldest waiting task, as a runner does. */
   lease(now?: number): Promise<{ id: string; fence: number }>;
   /** Closes, and opens the same data again. */
@@ -122,12 +125,13 @@ async function open(options: OpenOptions): Promise<TestServer> {
     logger: silentLogger,
     clock,
   });
+  const closing = createClosing();
   const routes = (router: ConnectRouter): void => {
     registerServices(router);
     const engine = { type: "embedded", runnerService: {} } as const;
     router.service(
       RunnerController,
-      createRunnerService({ store, engine, version: "9.8.7", logger: silentLogger, clock }),
+      createRunnerService({ store, engine, version: "9.8.7", logger: silentLogger, closing, clock }),
     );
   };
   const services = new Set(API_SERVICES.map(({ typeName }) => typeName));
@@ -165,6 +169,7 @@ async function open(options: OpenOptions): Promise<TestServer> {
     organizations: both(OrganizationCommandController, OrganizationQueryController),
     apiKeys: both(ApiKeyCommandController, ApiKeyQueryController),
     runner: createClient(RunnerController, transport),
+    closing,
     lease: async (now = Date.now()) => {
       const queue = "agent_execution_runner";
       const task = await store.queue.lease({ queue, runnerId: "r1", now, leaseMs: 10_000, maxAttempts: 5 });

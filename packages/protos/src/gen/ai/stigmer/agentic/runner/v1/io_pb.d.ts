@@ -735,6 +735,127 @@ export declare type FinishToolCallResponse = Message<"ai.stigmer.agentic.runner.
 export declare const FinishToolCallResponseSchema: GenMessage<FinishToolCallResponse>;
 
 /**
+ * ToolCallEntry is what is to be written down.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ToolCallEntry
+ */
+export declare type ToolCallEntry = Message<"ai.stigmer.agentic.runner.v1.ToolCallEntry"> & {
+  /**
+   * Names the entry in its stream.
+   *
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * What it says.
+   *
+   * @generated from oneof ai.stigmer.agentic.runner.v1.ToolCallEntry.entry
+   */
+  entry: {
+    /**
+     * A tool is about to be run.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.BeginToolCallRequest begin = 2;
+     */
+    value: BeginToolCallRequest;
+    case: "begin";
+  } | {
+    /**
+     * What came of it.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.FinishToolCallRequest finish = 3;
+     */
+    value: FinishToolCallRequest;
+    case: "finish";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallEntry.
+ * Use `create(ToolCallEntrySchema)` to create a new message.
+ */
+export declare const ToolCallEntrySchema: GenMessage<ToolCallEntry>;
+
+/**
+ * ToolCallAnswer answers an entry.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ToolCallAnswer
+ */
+export declare type ToolCallAnswer = Message<"ai.stigmer.agentic.runner.v1.ToolCallAnswer"> & {
+  /**
+   * The entry's.
+   *
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * What came of it.
+   *
+   * @generated from oneof ai.stigmer.agentic.runner.v1.ToolCallAnswer.answer
+   */
+  answer: {
+    /**
+     * Of `begin`.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.BeginToolCallResponse begun = 2;
+     */
+    value: BeginToolCallResponse;
+    case: "begun";
+  } | {
+    /**
+     * Of `finish`.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.FinishToolCallResponse finished = 3;
+     */
+    value: FinishToolCallResponse;
+    case: "finished";
+  } | {
+    /**
+     * The entry is refused, for the reasons that the call of its name has.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.ToolCallRefused refused = 4;
+     */
+    value: ToolCallRefused;
+    case: "refused";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallAnswer.
+ * Use `create(ToolCallAnswerSchema)` to create a new message.
+ */
+export declare const ToolCallAnswerSchema: GenMessage<ToolCallAnswer>;
+
+/**
+ * ToolCallRefused says why an entry was not written down.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ToolCallRefused
+ */
+export declare type ToolCallRefused = Message<"ai.stigmer.agentic.runner.v1.ToolCallRefused"> & {
+  /**
+   * The status code of gRPC that the call would have ended with.
+   *
+   * @generated from field: uint32 code = 1;
+   */
+  code: number;
+
+  /**
+   * For people.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ToolCallRefused.
+ * Use `create(ToolCallRefusedSchema)` to create a new message.
+ */
+export declare const ToolCallRefusedSchema: GenMessage<ToolCallRefused>;
+
+/**
  * EnsureThreadRequest asks for the thread of a session. It needs no fence: a workflow engine asks before a run is claimed.
  *
  * @generated from message ai.stigmer.agentic.runner.v1.EnsureThreadRequest

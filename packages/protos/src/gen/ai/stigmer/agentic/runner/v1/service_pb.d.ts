@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, EnsureThreadRequestSchema, EnsureThreadResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, TakeLeasesRequestSchema } from "./io_pb.js";
+import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, EnsureThreadRequestSchema, EnsureThreadResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, TakeLeasesRequestSchema, ToolCallAnswerSchema, ToolCallEntrySchema } from "./io_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/service.proto.
@@ -117,6 +117,17 @@ export declare const RunnerController: GenService<{
     methodKind: "unary";
     input: typeof FinishToolCallRequestSchema;
     output: typeof FinishToolCallResponseSchema;
+  },
+  /**
+   * Both of these for one run, over a stream that its runner keeps open: each entry is answered under its number, as soon as it
+   * is stored. What would be an error of the two calls is an answer here, and the stream goes on.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.recordToolCalls
+   */
+  recordToolCalls: {
+    methodKind: "bidi_streaming";
+    input: typeof ToolCallEntrySchema;
+    output: typeof ToolCallAnswerSchema;
   },
   /**
    * Answers the conversation thread of a session that has a run in work, and gives it one when it has none. NOT_FOUND when

@@ -1,0 +1,213 @@
+import { createServer as createHttp2, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { RunnerController, type ToolCallAnswerSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { createClient, type StigmerClient } from "./create-client.ts";
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  vi.useRealTimers();
+  closers.splice(0).forEach((close) => close());
+});
+
+const intent = (callKey: string) => ({
+  executionId: "aex-1",
+  fence: 3,
+  callKey,
+  toolName: "execute",
+  toolClass: ToolCallClass.ONCE,
+  requestId: `request of ${callKey}`,
+});
+const result = (callKey: string) => ({ executionId: "aex-1", fence: 3, callKey, result: Uint8Array.of(1) });
+
+interface World {
+  readonly client: StigmerClient;
+  /** What the server was asked, and how. */
+  readonly seen: string[];
+  /** Ends all connections, as a server that dies does. */
+  breakConnections(): void;
+}
+
+async function serve(recordToolCalls?: ServiceImpl<typeof RunnerController>["recordToolCalls"]): Promise<World> {
+  const seen: string[] = [];
+  const sessions = new Set<ServerHttp2Session>();
+  const record: ServiceImpl<typeof RunnerController>["recordToolCalls"] | undefined =
+    recordToolCalls &&
+    ((entries, context) => {
+      seen.push("stream");
+      return recordToolCalls(entries, context);
+    });
+  const server = createHttp2(
+    connectNodeAdapter({
+      routes: (router) => {
+        router.service(RunnerController, {
+          ...(record && { recordToolCalls: record }),
+          beginToolCall: ({ callKey, requestId }) => {
+            seen.push(`begin ${callKey}: ${requestId}`);
+            return { outcome: { case: "started", value: {} } };
+          },
+          finishToolCall: ({ callKey }) => {
+            seen.push(`finish ${callKey}`);
+            return {};
+          },
+        });
+      },
+    }),
+  );
+  server.on("session", (session) => sessions.add(session));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const client = createClient({ endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, apiKey: "k" });
+  closers.push(() => {
+    client.close();
+    server.close();
+  });
+  return { client, seen, breakConnections: () => sessions.forEach((session) => session.destroy()) };
+}
+
+type Entries = Parameters<ServiceImpl<typeof RunnerController>["recordToolCalls"]>[0];
+
+/** Answers each entry; what comes back tells that it came by the stream. */
+async function* answering(entries: Entries): AsyncGenerator<MessageInitShape<typeof ToolCallAnswerSchema>> {
+  for await (const { number, entry } of entries) {
+    if (entry.case === "begin") {
+      const outcome = { case: "recorded" as const, value: { result: new TextEncoder().encode(entry.value.requestId) } };
+      yield { number, answer: { case: "begun" as const, value: { outcome } } };
+    } else {
+      yield { number, answer: { case: "finished" as const, value: {} } };
+    }
+  }
+}
+
+const byStream = (callKey: string) => ({
+  case: "recorded",
+  value: { result: new TextEncoder().encode(`request of ${callKey}`) },
+});
+
+describe("the ledger of a run over a stream", () => {
+  it("writes all its entries over one stream, and matches answers that come in another order", async () => {
+    const { client, seen } = await serve(async function* (entries) {
+      const held = [];
+      for await (const answer of answering(entries)) if (held.push(answer) === 3) yield* held.splice(0).toReversed();
+    });
+    const record = client.runner.recordToolCalls();
+    const answers = await Promise.all([
+      record.beginToolCall(intent("a")),
+      record.beginToolCall(intent("b")),
+      record.finishToolCall(result("c")),
+    ]);
+    expect(answers).toMatchObject([byStream("a"), byStream("b"), undefined]);
+    expect(seen).toEqual(["stream"]);
+  });
+
+  it("tells a refusal as the call would, and goes on", async () => {
+    const { client, seen } = await serve(async function* (entries) {
+      let refuses = true;
+      for await (const { number } of entries) {
+        const refused = { code: Code.FailedPrecondition, message: "fence 3 of aex-1 is old" };
+        if (refuses) yield { number, answer: { case: "refused", value: refused } };
+        else yield { number, answer: { case: "finished", value: {} } };
+        refuses = false;
+      }
+    });
+    const record = client.runner.recordToolCalls();
+    await expect(record.beginToolCall(intent("a"))).rejects.toMatchObject({
+      code: "failed-precondition",
+      message: "tool call a of execution aex-1: fence 3 of aex-1 is old",
+    });
+    await record.finishToolCall(result("b"));
+    expect(seen).toEqual(["stream"]);
+  });
+
+  it("makes the calls on a server that knows no stream, and asks it for one but once", async () => {
+    const { client, seen } = await serve();
+    const record = client.runner.recordToolCalls();
+    expect(await record.beginToolCall(intent("a"))).toMatchObject({ case: "started" });
+    await record.finishToolCall(result("a"));
+    expect(seen).toEqual(["begin a: request of a", "finish a"]);
+
+    const refusing = await serve(() => {
+      throw new ConnectError("no such method", Code.Unimplemented);
+    });
+    const second = refusing.client.runner.recordToolCalls();
+    for (const callKey of ["a", "b", "c"]) await second.beginToolCall(intent(callKey));
+    expect(refusing.seen.filter((what) => what === "stream")).toHaveLength(1);
+  });
+
+  it("asks again by a call for what a broken stream left unanswered, under the same request id; then opens another", async () => {
+    let breaks = false;
+    const { client, seen } = await serve(async function* (entries) {
+      for await (const answer of answering(entries)) {
+        if (breaks) throw new ConnectError("the server is shutting down: try again", Code.Unavailable);
+        yield answer;
+      }
+    });
+    const record = client.runner.recordToolCalls();
+    await record.beginToolCall(intent("a"));
+    breaks = true;
+    expect(await record.beginToolCall(intent("b"))).toMatchObject({ case: "started" });
+    breaks = false;
+    expect(await record.beginToolCall(intent("c"))).toMatchObject(byStream("c"));
+    expect(seen).toEqual(["stream", "begin b: request of b", "stream"]);
+  });
+
+  it("goes on past a connection that breaks", async () => {
+    let silent = false;
+    const { client, seen, breakConnections } = await serve(async function* (entries) {
+      for await (const answer of answering(entries)) {
+        if (silent) breakConnections();
+        else yield answer;
+      }
+    });
+    const record = client.runner.recordToolCalls();
+    await record.beginToolCall(intent("a"));
+    silent = true;
+    expect(await record.beginToolCall(intent("b"))).toMatchObject({ case: "started" });
+    expect(seen).toEqual(["stream", "begin b: request of b"]);
+  });
+
+  it("leaves streams alone for a while when one broke before it answered", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { client, seen } = await serve(() => {
+      throw new ConnectError("a proxy allows no streams", Code.Unavailable);
+    });
+    const record = client.runner.recordToolCalls();
+    for (const callKey of ["a", "b"]) await record.finishToolCall(result(callKey));
+    vi.setSystemTime(Date.now() + 5_001);
+    await record.finishToolCall(result("c"));
+    expect(seen).toEqual(["stream", "finish a", "finish b", "stream", "finish c"]);
+  });
+
+  it("waits no longer than it is told to, and refuses an empty id", async () => {
+    const { client } = await serve(async function* (entries) {
+      for await (const _ of entries) yield* [];
+    });
+    const record = client.runner.recordToolCalls();
+    const stop = new AbortController();
+    const begun = record.beginToolCall(intent("a"), stop.signal);
+    stop.abort();
+    await expect(begun).rejects.toMatchObject({ name: "ClientError" });
+    await expect(record.beginToolCall(intent("a"), stop.signal)).rejects.toMatchObject({ name: "ClientError" });
+    await expect(record.finishToolCall({ ...result("a"), executionId: "" })).rejects.toMatchObject({
+      code: "invalid-argument",
+    });
+  });
+
+  it("ends its stream when it is closed, and makes calls from then on", async () => {
+    const ended = Promise.withResolvers<void>();
+    const { client, seen } = await serve(async function* (entries) {
+      yield* answering(entries);
+      ended.resolve();
+    });
+    const record = client.runner.recordToolCalls();
+    await record.beginToolCall(intent("a"));
+    const last = record.finishToolCall(result("a"));
+    record.close();
+    await last;
+    await ended.promise;
+    await record.finishToolCall(result("b"));
+    expect(seen).toEqual(["stream", "finish b"]);
+  });
+});
