@@ -73,7 +73,7 @@ function world({ execution: init, onWrite }: Options = {}): World {
   const activity = createExecuteGraphton({
     client: {
       ...clients(),
-      runner: {},
+      runner: { recordToolCalls: () => ({ close: () => {} }) },
       underFence: ({ fence }: { fence: number }) => clients(fence),
     } as unknown as StigmerClient,
     prepareAgent: async (): Promise<PreparedRun> => ({
