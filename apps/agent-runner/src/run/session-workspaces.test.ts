@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { createSandbox, type DisposeOptions } from "@stigmer/sandbox";
+import { createSandbox, type DisposeOptions, type SandboxHolds } from "@stigmer/sandbox";
 import { SessionSchema, type Session } from "@stigmer/protos/session/v1";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
@@ -29,8 +29,9 @@ afterEach(async () => {
 });
 
 /** Real sandboxes of this machine, which tell what is asked of their backend. */
-function start(changes: Partial<Sandboxes> = {}): void {
+function start(changes: Partial<Sandboxes> = {}, holds?: SandboxHolds): void {
   workspaces = createSessionWorkspaces({
+    holds,
     sandboxes: {
       type: "filesystem",
       takesDirectories: true,
@@ -115,6 +116,23 @@ describe("a session's sandbox", () => {
     await workspaces.remove({ sessionId: "ses-2", sandboxId: "" });
     expect(removed).toEqual([sandbox.id, "known-by-its-id-alone"]);
   });
+});
+
+it("asks the runner that has a session's sandbox open to let go of it before that is removed", async () => {
+  const events: string[] = [];
+  const holds = {
+    acquire: async (sessionId: string) => {
+      events.push(`hold ${sessionId}`);
+      return { release: async () => void events.push("let go") };
+    },
+  };
+  start({ remove: async (id) => void events.push(`remove ${id}`) }, holds);
+  await workspaces.remove({ sessionId: "ses-1", sandboxId: "box-1" });
+  await workspaces.remove({ sessionId: "", sandboxId: "box-2" });
+  expect(events).toEqual(["hold ses-1", "remove box-1", "let go", "remove box-2"]);
+  start({ remove: () => Promise.reject(new Error("the engine is away")) }, holds);
+  await expect(workspaces.remove({ sessionId: "ses-1", sandboxId: "box-1" })).rejects.toThrow("the engine is away");
+  expect(events.at(-1)).toBe("let go");
 });
 
 describe("a directory that a person named", () => {

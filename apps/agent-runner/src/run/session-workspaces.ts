@@ -117,8 +117,14 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
     },
     async remove({ sessionId, sandboxId }) {
       await sessions.release(sessionId, { remove: true });
-      // One that another runner had, or this one before it was started anew.
-      if (sandboxId !== "") await sandboxes.remove(sandboxId, sessionId);
+      // Another runner may have it open since its last turn: what is removed under it would be held until it falls idle.
+      const hold = sessionId === "" ? undefined : await options.holds?.acquire(sessionId, () => {});
+      try {
+        // One that another runner had, or this one before it was started anew.
+        if (sandboxId !== "") await sandboxes.remove(sandboxId, sessionId);
+      } finally {
+        await hold?.release();
+      }
     },
     dispose: () => sessions.dispose(),
   };

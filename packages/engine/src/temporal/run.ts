@@ -69,7 +69,7 @@ export function followRun(options: RunOptions): Run {
           isStarted = true;
           started.resolve();
         }
-        const reached = await workflows.end(taskId, closing);
+        const reached = await workflows.end(task, closing);
         if (reached) return reached;
         // Temporal has forgotten it, with its data or after the time that it keeps them: it goes on from its checkpoints.
         isStarted = false;

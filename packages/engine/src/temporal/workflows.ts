@@ -37,7 +37,7 @@ export interface Workflows {
    */
   start(task: QueuedTask, execution: AgentExecution | undefined): Promise<WorkflowEnd | undefined>;
   /** Waits for the end. Undefined when there is no such workflow. */
-  end(taskId: string, signal: AbortSignal): Promise<WorkflowEnd | undefined>;
+  end(task: Pick<QueuedTask, "id" | "kind">, signal: AbortSignal): Promise<WorkflowEnd | undefined>;
   /** Answers whether there was a workflow under way to be told. */
   tell(taskId: string, order: WorkflowOrder): Promise<boolean>;
   /** Whether the workflow rests, or will as soon as its attempt does. */
@@ -111,13 +111,15 @@ export function createWorkflows(options: WorkflowsOptions): Workflows {
       return undefined;
     },
 
-    end: (taskId, signal) =>
+    end: ({ id: taskId, kind }, signal) =>
       longPolls.take(signal, async (turn) => {
         try {
           const result: unknown = await connection.withAbortSignal(turn, () =>
             client.workflow.getHandle(taskId).result(),
           );
           if (isMessage(result, AgentExecutionStatusSchema)) return { kind: "status", status: result };
+          // A clean-up has nothing to tell but that it is done.
+          if (kind !== "execution") return statusEnd(ExecutionPhase.EXECUTION_COMPLETED, "");
           return failed("The workflow ended without a status.");
         } catch (error) {
           if (error instanceof WorkflowFailedError) return endOf(taskId, error);
