@@ -77,8 +77,12 @@ const unknownTo = (reader: "server" | "runner", env: Record<string, string>): st
 
 const images = { server: "stigmer/server", runner: "stigmer/agent-runner" } as const;
 const readers = ["server", "runner"] as const;
-// The runner hands back its work within 8 s of being asked to stop.
-const DRAIN_SECONDS = 8;
+// The runner hands back its work within 8 s of being asked to stop; a server serves on for a while, and then lets go of what it has.
+const CLOSE_SECONDS = 8;
+const drainSecondsOf = (reader: "server" | "runner", env: Record<string, string>): number =>
+  reader === "runner"
+    ? CLOSE_SECONDS
+    : CLOSE_SECONDS + Number(env["STIGMER_DRAIN_SECONDS"] ?? variables.STIGMER_DRAIN_SECONDS.cloud.value);
 
 describe("compose.yaml", () => {
   const { services } = parse(read("compose.yaml"), { merge: true }) as Compose;
@@ -104,7 +108,8 @@ describe("compose.yaml", () => {
     expect(service.image).toMatch(new RegExp(`^${images[name]}:`));
     expect(readFileSync(join(folder, "..", service.build!.dockerfile), "utf8")).toContain("USER 10001:10001");
     expect(service).toMatchObject({ read_only: true, cap_drop: ["ALL"] });
-    expect(Number.parseInt(service.stop_grace_period!, 10)).toBeGreaterThan(DRAIN_SECONDS);
+    const drain = drainSecondsOf(name, environmentOf(name));
+    expect(Number.parseInt(service.stop_grace_period!, 10)).toBeGreaterThan(drain);
     expect(service.deploy.replicas).toBe(name === "server" ? 2 : 3);
   });
 
@@ -156,8 +161,9 @@ describe("kubernetes", () => {
       automountServiceAccountToken: false,
       securityContext: { runAsNonRoot: true, runAsUser: 10_001, seccompProfile: { type: "RuntimeDefault" } },
     });
-    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(DRAIN_SECONDS);
     const [container] = pod.containers;
+    const own = Object.fromEntries(container!.env.map((each) => [each.name, each.value]));
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(drainSecondsOf(reader, own));
     expect(container).toMatchObject({
       resources: {
         requests: { cpu: expect.any(String), memory: expect.any(String) },

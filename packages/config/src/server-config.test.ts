@@ -157,7 +157,7 @@ test("wrong values", () => {
 });
 
 test("where a cloud server listens, and with which certificate; both files or none", () => {
-  expect(readServerConfig(cloudEnv, { home })).toMatchObject({ config: { host: "0.0.0.0" } });
+  expect(readServerConfig(cloudEnv, { home })).toMatchObject({ config: { host: "0.0.0.0", drainSeconds: 5 } });
   const tls = { STIGMER_TLS_CERT_FILE: "/etc/tls/tls.crt", STIGMER_TLS_KEY_FILE: "/etc/tls/tls.key" };
   expect(readServerConfig({ ...cloudEnv, ...tls, STIGMER_LISTEN_HOST: "::" }, { home })).toMatchObject({
     config: { host: "::", tls: { certFile: "/etc/tls/tls.crt", keyFile: "/etc/tls/tls.key" } },

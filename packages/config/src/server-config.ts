@@ -69,6 +69,8 @@ export interface CloudServerConfig extends SharedServerConfig {
   readonly limits: OrganizationLimits;
   /** The address to listen on. */
   readonly host: string;
+  /** How long it serves on after it was asked to stop, while its health says that it does not. */
+  readonly drainSeconds: number;
   /** Absent: the server speaks plain text. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   /** Whose tokens are accepted beside API keys. */
@@ -143,6 +145,7 @@ function readCloud(env: Environment, homes: Homes, home: string | undefined): Se
       redis: redisOf(values),
       limits: limitsOf(values),
       host: values.STIGMER_LISTEN_HOST,
+      drainSeconds: values.STIGMER_DRAIN_SECONDS,
       ...(certFile && keyFile && { tls: { certFile, keyFile } }),
       ...(issuer && audience && { oidc: { issuer, audience, orgClaim, roleClaim } }),
     },

@@ -22,6 +22,7 @@ import type { Fanout } from "./fanout/fanout.ts";
 import { type FanoutChoice, openFanout } from "./fanout/open-fanout.ts";
 import { connectHandler } from "./http/connect-handler.ts";
 import { openCertificate, type OpenCertificate, type TlsFiles } from "./http/certificate.ts";
+import { endpointOf, isLoopback } from "./http/endpoint-of.ts";
 import { listen, type Listener } from "./http/listen.ts";
 import { readOrigins } from "./http/origins.ts";
 import { refuseForeign } from "./http/refuse-foreign.ts";
@@ -126,6 +127,8 @@ export interface RunningServer {
   readonly apiKey: string;
   /** The queue, its runners and the fan-out right now. */
   metrics(): Promise<ServerMetrics>;
+  /** From now on its health says NOT_SERVING, so that load balancers look elsewhere; all calls are served as before, until `close`. */
+  drain(): void;
   /** Tells watchers and runners to come back later, ends calls in flight, closes the store. Safe to call twice. */
   close(): Promise<void>;
   /** Resolves when it is closed; with the reason when it closed itself, because another server has taken its store over. */
@@ -303,8 +306,14 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     endpoint: certificate ? `https://${endpointOf(listener)}` : endpointOf(listener),
     apiKey,
     metrics,
+    drain,
     close,
   };
+
+  function drain(): void {
+    health.drain();
+    logger.info({}, "stigmer-server drains: its health says NOT_SERVING, and calls are still served");
+  }
 
   async function metrics(): Promise<ServerMetrics> {
     const paused = store.executions.count({ phase: ExecutionPhase.EXECUTION_PAUSED, live: true });
@@ -337,16 +346,6 @@ function limited(authenticated: RequestGate, limits: OrganizationLimits = {}): R
   const clock = (): number => performance.now();
   const allowance = createCallAllowance({ callsPerSecond, callBurst, clock });
   return limitCalls({ authenticated, allowance, callsPerSecond, clock });
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host.startsWith("127.");
-}
-
-/** What listens on all addresses is called by one that every machine has. */
-function endpointOf({ host, port }: Listener): string {
-  const name = host === "0.0.0.0" || host === "::" ? LOOPBACK : host;
-  return name.includes(":") ? `[${name}]:${port}` : `${name}:${port}`;
 }
 
 /** Only who configured it has its package read. */

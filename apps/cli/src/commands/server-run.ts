@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   ConfigError,
   type LocalServerConfig,
@@ -36,7 +37,10 @@ export interface ServerRunOptions {
   readonly tlsKey?: string;
 }
 
-/** Runs stigmer-server in this process until SIGTERM, Ctrl-C, or the end of the daemon that started it. */
+/**
+ * Runs stigmer-server in this process until SIGTERM, Ctrl-C, or the end of the daemon that started it. A second signal does not wait for
+ * what is in flight.
+ */
 export async function serverRun(options: ServerRunOptions, io: CommandIo): Promise<void> {
   // A daemon's child prints into log files.
   const { stdout, stderr } = process.connected ? { stdout: createLogStream(1), stderr: createLogStream(2) } : io;
@@ -52,12 +56,16 @@ export async function serverRun(options: ServerRunOptions, io: CommandIo): Promi
   if (process.send && !process.connected) asked.resolve();
   const closers: (() => Promise<unknown>)[] = [];
   try {
-    const server = await start(options, { ...io, stderr }, closers);
+    const { server, drainMs } = await start(options, { ...io, stderr }, closers);
     writeLine(stdout, `stigmer-server is ready on ${server.endpoint}`);
     await tell({ type: "ready", port: server.port });
     const closed = await Promise.race([asked.promise, server.closed]);
     if (closed) throw new CliError("failed", closed);
     closers.push(() => server.close());
+    if (drainMs > 0) {
+      server.drain();
+      await Promise.race([sleep(drainMs), server.closed]);
+    }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     await tell({ type: "failed", message });
@@ -74,7 +82,7 @@ async function start(
   options: ServerRunOptions,
   io: CommandIo,
   closers: (() => Promise<unknown>)[],
-): Promise<RunningServer> {
+): Promise<{ readonly server: RunningServer; readonly drainMs: number }> {
   const env = { ...io.env, ...(await readSecretsPipe(io.env)) };
   // Cloud mode is the config's default; a server that a person starts by hand here is theirs.
   const result = readServerConfig({ ...env, ...flagsAsVariables(options, io.cwd), MODE: env["MODE"] || "local" });
@@ -96,14 +104,16 @@ async function start(
     closers.push(() => meters.close());
     logger.info({ url: meters.url }, "metrics are served");
   }
-  return startServer({ ...optionsOf(config), port: options.port ?? config.port, logger, meters }).catch(
-    (error: unknown) => {
-      if (!ServerError.is(error) || error.code !== "engine-unavailable") throw error;
-      const without = config.isLocalMode ? "; STIGMER_ENGINE=embedded does without" : "";
-      const advice = `TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it${without}.`;
-      throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
-    },
-  );
+  try {
+    const port = options.port ?? config.port;
+    const server = await startServer({ ...optionsOf(config), port, logger, meters });
+    return { server, drainMs: config.isLocalMode ? 0 : config.drainSeconds * 1_000 };
+  } catch (error) {
+    if (!ServerError.is(error) || error.code !== "engine-unavailable") throw error;
+    const without = config.isLocalMode ? "; STIGMER_ENGINE=embedded does without" : "";
+    const advice = `TEMPORAL_SERVICE_ADDRESS and TEMPORAL_NAMESPACE name it${without}.`;
+    throw new CliError("failed", `Failed to connect to Temporal: ${error.message} ${advice}`, { cause: error });
+  }
 }
 
 /** What no line of the log may show. */

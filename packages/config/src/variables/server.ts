@@ -68,6 +68,16 @@ export const serverVariables = {
     cloud: { use: "default", value: "50051" },
     secret: false,
   },
+  STIGMER_DRAIN_SECONDS: {
+    group: "Server",
+    meaning:
+      "How long a server that is asked to stop goes on serving while its health says `NOT_SERVING`: longer than load balancers and DNS take to send nobody there any more. Give it that much more time to end.",
+    readers: ["server"],
+    format: { type: "integer", min: 0, max: 600 },
+    local: { use: "ignored" },
+    cloud: { use: "default", value: "5" },
+    secret: false,
+  },
   STIGMER_ALLOWED_ORIGINS: {
     group: "Server",
     meaning: "The origins whose web pages may call the server. Their calls need a key as all others do.",

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Code, createClient, type Client } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "@stigmer/protos/grpc/health/v1";
+import { AgentExecutionQueryController as Runs } from "@stigmer/protos/agentexecution/v1";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { API_SERVICES } from "../services/api-services.ts";
 import { startServer, type RunningServer } from "../start-server.ts";
@@ -47,6 +48,17 @@ describe("watch", () => {
     }
     expect(seen).toEqual([ServingStatus.SERVING, ServingStatus.NOT_SERVING]);
     await server.close();
+  });
+
+  it("tells that the server drains, which serves on until it is closed", async () => {
+    const asUser = createClient(Runs, createGrpcTransport({ baseUrl: `http://${server.endpoint}` }));
+    const headers = { authorization: `Bearer ${server.apiKey}` };
+    const watching = health.watch({})[Symbol.asyncIterator]();
+    expect((await watching.next()).value?.status).toBe(ServingStatus.SERVING);
+    server.drain();
+    expect((await watching.next()).value?.status).toBe(ServingStatus.NOT_SERVING);
+    expect((await health.check({})).status).toBe(ServingStatus.NOT_SERVING);
+    expect((await asUser.list({}, { headers })).entries).toEqual([]);
   });
 
   it("tells that a service is unknown", async () => {
