@@ -1,27 +1,20 @@
 // A whole installation in cloud mode on one machine: what people deploy, each part a process that can be killed.
 import { execa } from "execa";
-import { createHash, randomBytes } from "node:crypto";
-import { chmod, chown, glob, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createClient, type StigmerClient } from "@stigmer/client";
 import { type ScriptedModel, startScriptedModel } from "@stigmer/scripted-model";
-import { startServer } from "@stigmer/server";
-import { ApiKeySchema } from "@stigmer/protos/apikey/v1";
-import { Role } from "@stigmer/protos/iam/v1";
-import { Client } from "pg";
 import { repository } from "../stigmer.ts";
 import { startBalancer } from "./balancer.ts";
 import { createPart, type Part } from "./part.ts";
+import { createPostgres, createRedis, createTemporal, findPort } from "./services.ts";
 
 const CLI = join(repository, "apps/cli/src/main.ts");
 const RUNNER = join(repository, "apps/agent-runner/src/main.ts");
 const FIRST_START_MS = 240_000;
-/** Debian's `nobody`: Postgres refuses to be root. */
-const NOBODY = 65_534;
 
 export interface Installation extends AsyncDisposable {
   /** Before the servers. */
@@ -38,10 +31,17 @@ export interface Installation extends AsyncDisposable {
   readonly model: ScriptedModel;
   readonly databaseUrl: string;
   readonly folder: string;
+  /** `<host>:<port>`. */
+  readonly temporalAddress: string;
+  readonly redis: { readonly port: number; readonly password: string };
+  /** The Docker engine's address. */
+  readonly dockerHost: string;
   /** A client of an organisation's member, of whichever server it comes to; of one server with its endpoint. */
   client(org: string, endpoint?: string): StigmerClient;
   /** Ends runners and servers in order, and leaves the rest up to be looked into. */
   stopWork(): Promise<void>;
+  /** Writes what each part printed into a folder that outlives the installation; answers the folder. */
+  keepLogs(): Promise<string>;
 }
 
 export interface InstallationOptions {
@@ -51,6 +51,8 @@ export interface InstallationOptions {
   readonly runners?: number;
   /** How many runs a runner works on at a time. */
   readonly concurrency?: number;
+  /** How long a server serves on when it is asked to stop. Default 0. */
+  readonly drainSeconds?: number;
 }
 
 export async function startInstallation(options: InstallationOptions): Promise<Installation> {
@@ -82,10 +84,9 @@ export async function startInstallation(options: InstallationOptions): Promise<I
 
   const encryptionKey = randomBytes(32);
   const databaseUrl = postgres.urlOf("stigmer");
-  const keys = await makeKeys({ orgs: options.orgs, databaseUrl, encryptionKey, home: join(folder, "keys") });
   const shared = {
     MODE: "cloud",
-    NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
+    NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? join(folder, "compile-cache"),
     TEMPORAL_SERVICE_ADDRESS: temporal.address,
     TEMPORAL_NAMESPACE: "default",
     REDIS_HOST: "127.0.0.1",
@@ -94,6 +95,12 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     LOG_LEVEL: "INFO",
   };
   const node = [process.execPath, "--conditions=@stigmer/source"] as const;
+  const serverEnv = {
+    ...shared,
+    STIGMER_DRAIN_SECONDS: String(options.drainSeconds ?? 0),
+    STIGMER_DATABASE_URL: databaseUrl,
+    STIGMER_ENCRYPTION_KEY: encryptionKey.toString("base64"),
+  };
   const ports = await Promise.all(Array.from({ length: options.servers ?? 2 }, findPort));
   const servers = ports.map((port, index) =>
     createPart({
@@ -101,15 +108,19 @@ export async function startInstallation(options: InstallationOptions): Promise<I
       command: [...node, CLI, "server", "run", "--port", String(port)],
       cwd: folder,
       env: {
-        ...shared,
+        ...serverEnv,
         STIGMER_HOME: join(folder, `server-${index + 1}`),
-        STIGMER_DATABASE_URL: databaseUrl,
-        STIGMER_ENCRYPTION_KEY: encryptionKey.toString("base64"),
       },
       ready: /stigmer-server is ready on/,
     }),
   );
   await Promise.all(servers.map(up));
+  const keys = await makeKeys({
+    orgs: options.orgs,
+    command: [...node, CLI],
+    env: { ...serverEnv, PATH: process.env["PATH"], STIGMER_HOME: join(folder, "keys") },
+    cwd: folder,
+  });
   const balancer = stack.use(await startBalancer(ports));
 
   const [dockerHost = "", image = ""] = (process.env["STIGMER_TEST_DOCKER"] ?? "").split(" ");
@@ -122,7 +133,8 @@ export async function startInstallation(options: InstallationOptions): Promise<I
       env: {
         ...shared,
         HOME: folder,
-        STIGMER_HOME: join(folder, `runner-${index + 1}`),
+        // As in deploy/compose.yaml: runners of one machine find each other's workspaces.
+        STIGMER_HOME: join(folder, "runners"),
         STIGMER_BACKEND_ENDPOINT: balancer.endpoint,
         STIGMER_API_KEY: keys.runner,
         STIGMER_CHECKPOINT_URL: postgres.urlOf("checkpoints"),
@@ -149,6 +161,9 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     model,
     databaseUrl,
     folder,
+    temporalAddress: temporal.address,
+    redis: { port: redis.port, password: redis.password },
+    dockerHost,
     client: (org, endpoint = balancer.endpoint) => {
       const client = createClient({ endpoint, apiKey: keys.members.get(org) ?? "", org });
       clients.push(client);
@@ -158,12 +173,23 @@ export async function startInstallation(options: InstallationOptions): Promise<I
       await Promise.all(runners.map((part) => part.stop()));
       await Promise.all(servers.map((part) => part.stop()));
     },
+    keepLogs: async () => {
+      const kept = await mkdtemp(join(tmpdir(), "stigmer-cloud-logs-"));
+      for (const part of [...servers, ...runners, postgres.part, redis.part, temporal.part])
+        await writeFile(join(kept, `${part.name}.log`), part.printed());
+      return kept;
+    },
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.close();
       await Promise.all(runners.map((part) => part.stop()));
       await done.disposeAsync();
     },
   };
+}
+
+/** Everything that may die. */
+export function partsOf({ parts }: Installation): Part[] {
+  return [...parts.servers, ...parts.runners, parts.postgres, parts.redis, parts.temporal];
 }
 
 interface Keys {
@@ -174,118 +200,17 @@ interface Keys {
 /** The first keys, by somebody who has the database. */
 async function makeKeys(options: {
   readonly orgs: readonly string[];
-  readonly databaseUrl: string;
-  readonly encryptionKey: Uint8Array;
-  readonly home: string;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
 }): Promise<Keys> {
-  const { orgs, databaseUrl: url, encryptionKey, home } = options;
-  const server = await startServer({ home, port: 0, encryptionKey, store: { type: "postgres", url } });
-  using client = createClient({ endpoint: server.endpoint, apiKey: server.apiKey });
-  const make = async (org: string, role: Role): Promise<string> =>
-    (await client.apiKeys.create({ metadata: { name: `${org}-${role}`, org }, spec: { role } })).key;
-  const members = new Map<string, string>();
-  for (const org of orgs) members.set(org, await make(org, Role.OWNER));
-  const runner = await make(orgs[0] ?? "", Role.MEMBER);
-  // Whom the API lets nobody make: who has the database may.
-  await turnIntoRunner(url, runner);
-  await server.close();
-  return { members, runner };
-}
-
-async function turnIntoRunner(url: string, key: string): Promise<void> {
-  const database = new Client({ connectionString: url });
-  await database.connect();
-  try {
-    const text = "SELECT id, body FROM resources WHERE kind = 'ApiKey'";
-    const { rows } = await database.query<{ id: string; body: Buffer }>(text);
-    const hash = createHash("sha256").update(key).digest("hex");
-    for (const { id, body } of rows) {
-      const stored = fromBinary(ApiKeySchema, body);
-      if (stored.spec?.keyHash !== hash) continue;
-      stored.spec.role = Role.RUNNER;
-      await database.query("UPDATE resources SET body = $2 WHERE kind = 'ApiKey' AND id = $1", [
-        id,
-        Buffer.from(toBinary(ApiKeySchema, stored)),
-      ]);
-      return;
-    }
-    throw new Error("The key is not in the database.");
-  } finally {
-    await database.end();
-  }
-}
-
-async function createPostgres(folder: string): Promise<{
-  part: Part;
-  urlOf(database: string): string;
-  createDatabases(...names: string[]): Promise<void>;
-}> {
-  const found = await Array.fromAsync(glob("/usr/lib/postgresql/*/bin/initdb"));
-  const programs = dirname(found.toSorted((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1) ?? "");
-  if (programs === ".") throw new Error("Postgres is not installed: pnpm test:system does it.");
-  const home = join(folder, "postgres");
-  await mkdir(home);
-  const isRoot = process.getuid?.() === 0;
-  if (isRoot) await chown(home, NOBODY, NOBODY);
-  const asOther = isRoot ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : ["env"];
-  const password = randomBytes(16).toString("hex");
-  const passwordFile = join(home, "password");
-  await writeFile(passwordFile, `${password}\n`);
-  const [first = "env", ...before] = asOther;
-  const run = (...command: string[]): Promise<unknown> => execa(first, [...before, ...command], { cwd: home });
-  const data = join(home, "data");
-  const how = ["--username=stigmer", `--pwfile=${passwordFile}`, "--auth=scram-sha-256", "--encoding=UTF8"];
-  await run(join(programs, "initdb"), `--pgdata=${data}`, ...how, "--locale=C.UTF-8", "--no-sync");
-  await rm(passwordFile);
-  const port = await findPort();
-  const settings = [`port=${port}`, "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
-  // What a killed server has written stays without it; only a power cut could take it.
-  const flags = [...settings, "fsync=off"].flatMap((setting) => ["-c", setting]);
-  const urlOf = (database: string): string => `postgres://stigmer:${password}@127.0.0.1:${port}/${database}`;
-  return {
-    part: createPart({
-      name: "postgres",
-      command: [first, ...before, join(programs, "postgres"), "-D", data, ...flags],
-      cwd: home,
-      ready: /database system is ready to accept connections/,
-      stopSignal: "SIGINT",
-    }),
-    urlOf,
-    createDatabases: async (...names) => {
-      for (const name of names) await run(join(programs, "psql"), urlOf("postgres"), "-c", `CREATE DATABASE ${name}`);
-    },
+  const { orgs, command, env, cwd } = options;
+  const [program = "", ...args] = command;
+  const make = async (...of: string[]): Promise<string> => {
+    const own = { cwd, env: { ...env }, extendEnv: false, stdin: "ignore" } as const;
+    return (await execa(program, [...args, "server", "create-key", ...of], own)).stdout.trim();
   };
-}
-
-async function createRedis(folder: string): Promise<{ part: Part; port: number; password: string }> {
-  const port = await findPort();
-  const password = randomBytes(16).toString("hex");
-  const stdin = [`bind 127.0.0.1`, `port ${port}`, `requirepass ${password}`, 'save ""', ""].join("\n");
-  const ready = /Ready to accept connections/;
-  const part = createPart({ name: "redis", command: ["redis-server", "-"], cwd: folder, stdin, ready });
-  return { part, port, password };
-}
-
-async function createTemporal(folder: string): Promise<{ part: Part; address: string }> {
-  const program = process.env["STIGMER_TEST_TEMPORAL"];
-  if (!program) throw new Error("STIGMER_TEST_TEMPORAL is not set: it names the Temporal CLI that this test starts.");
-  const port = await findPort();
-  const where = ["--headless", "--ip", "127.0.0.1", "--port", String(port), "--log-level", "never"];
-  const pragmas = ["journal_mode=WAL", "synchronous=OFF"].flatMap((pragma) => ["--sqlite-pragma", pragma]);
-  const part = createPart({
-    name: "temporal",
-    command: [program, "server", "start-dev", ...where, ...pragmas, "--db-filename", join(folder, "temporal.db")],
-    cwd: folder,
-    env: { HOME: folder },
-    ready: /^(Temporal )?Server:/m,
-  });
-  return { part, address: `127.0.0.1:${port}` };
-}
-
-async function findPort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise<void>((resolve) => probe.close(() => resolve()));
-  return port;
+  const members = new Map<string, string>();
+  for (const org of orgs) members.set(org, await make("--org", org, "--role", "owner"));
+  return { members, runner: await make("--role", "runner", "--expires", "never") };
 }

@@ -35,7 +35,7 @@ export interface PartOptions {
 const RETRY_MS = 500;
 const STOP_WITHIN_MS = 20_000;
 /** Of what it printed, for people. */
-const KEPT = 2_000_000;
+const KEPT = 20_000_000;
 
 export function createPart(options: PartOptions): Part {
   const { name, ready, stopSignal = "SIGTERM", readyWithinMs = 180_000 } = options;
