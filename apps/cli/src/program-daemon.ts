@@ -7,6 +7,7 @@ export function addLocalCommands(program: Program, run: Run): { readonly server:
   const local = program.command("local").description("the server and the runner on this machine");
   const server = program.command("server").description("the same as `local`, and the server in the foreground");
   for (const group of [local, server]) addDaemonCommands(group, run);
+  addMachineCommands(program, local, run);
   server
     .command("run")
     .description("run stigmer-server in the foreground, until it is told to stop")
@@ -65,6 +66,33 @@ function addDaemonCommands(group: Program, run: Run): void {
       run(
         import("./commands/local/logs.ts").then((m) => m.localLogs),
         { component, ...options },
+      ),
+    );
+}
+
+/** Declares what is only said of this machine. */
+function addMachineCommands(program: Program, local: Program, run: Run): void {
+  local
+    .command("reset")
+    .description("delete all resources, runs, logs and the workspaces that Stigmer made")
+    .option("--yes", "don't ask")
+    .option("--stop", "stop the daemon first, when one runs")
+    .option("--all", "also config.yaml and downloaded programs")
+    .action((options) =>
+      run(
+        import("./commands/reset/local-reset.ts").then((m) => m.localReset),
+        options,
+      ),
+    );
+  program
+    .command("doctor")
+    .description("check this machine, and say how to mend what is wrong; exit code 1 when something is")
+    .option("--json", "as JSON")
+    .option("--offline", "make no connection, and list those that would be made")
+    .action((options) =>
+      run(
+        import("./commands/doctor/doctor.ts").then((m) => m.doctor),
+        options,
       ),
     );
 }

@@ -25,7 +25,7 @@ export interface ModelSettings {
 }
 
 /** Ollama is asked always, or only when it decides about a model: a port that drops packets takes its time. */
-export type AskOllama = "always" | { readonly forModel: string | undefined };
+export type AskOllama = "always" | "never" | { readonly forModel: string | undefined };
 
 export async function readModelSettings(env: CommandIo["env"], ask: AskOllama): Promise<ModelSettings> {
   const read = readConfigFile(resolveHome(env).configFile);
@@ -35,7 +35,10 @@ export async function readModelSettings(env: CommandIo["env"], ask: AskOllama): 
   const ollamaUrl = ollama.provider === "ollama" ? ollama.baseUrl : "";
   const isNeeded =
     ask === "always" ||
-    ["none", "ollama"].includes(resolveModel({ env, file, ollamaReachable: false, modelName: ask.forModel }).provider);
+    (ask !== "never" &&
+      ["none", "ollama"].includes(
+        resolveModel({ env, file, ollamaReachable: false, modelName: ask.forModel }).provider,
+      ));
   return { env, file, ollamaUrl, ollamaModels: isNeeded ? await listOllamaModels(ollamaUrl) : undefined };
 }
 
