@@ -6,5 +6,7 @@ export async function confirm(question: string, advice: string, { stdin, stderr 
   if (stdin.isTTY !== true || stderr.isTTY !== true) throw new CliError("usage", advice);
   const { confirm: ask, isCancel } = await import("@clack/prompts");
   const answer = await ask({ message: question, initialValue: false, input: stdin, output: stderr });
-  if (isCancel(answer) || !answer) throw new CliError("interrupted", "Nothing was changed.");
+  if (isCancel(answer) || !answer) {
+    throw new CliError(isCancel(answer) ? "interrupted" : "failed", "Nothing was changed.");
+  }
 }
