@@ -53,6 +53,7 @@ export interface OrganizationLimits {
   /** Calls at once after a quiet while. */
   readonly callBurst: number;
   /** Runs in work at once; others wait. */
+  readonly maxCalls: number;
   readonly maxRuns: number;
   /** Runs that wait; no more are taken. */
   readonly maxWaitingRuns: number;
@@ -157,6 +158,7 @@ function limitsOf(values: Values<"cloud", "server">): OrganizationLimits {
   return {
     callsPerSecond,
     callBurst: values.STIGMER_RATE_LIMIT_BURST ?? 2 * callsPerSecond,
+    maxCalls: values.STIGMER_MAX_CALLS_PER_ORG,
     maxRuns: values.STIGMER_MAX_RUNS_PER_ORG,
     maxWaitingRuns: values.STIGMER_MAX_WAITING_RUNS_PER_ORG,
   };

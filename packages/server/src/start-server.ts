@@ -138,8 +138,8 @@ export interface RunningServer {
 // Beyond the largest skill (100 MB zipped) and its framing.
 const MAX_MESSAGE_BYTES = 110 * 1024 * 1024;
 
-// Of one organisation in cloud mode. Fewer than the connections to the database, and enough for hundreds of calls a second.
-const CALLS_AT_A_TIME = 3;
+/** See `OrganizationLimits.maxCalls`. */
+const MAX_CALLS = 3;
 
 const LOOPBACK = "127.0.0.1";
 
@@ -270,7 +270,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
       traceCalls(),
       audit.interceptor,
       reportErrors(logger),
-      ...(mode === "cloud" ? [takeTurns({ most: CALLS_AT_A_TIME })] : []),
+      ...(mode === "cloud" ? [takeTurns({ most: options.limits?.maxCalls ?? MAX_CALLS })] : []),
       recheckStreams({ authenticator, clock: Date.now }),
       validateRequests(),
     ],

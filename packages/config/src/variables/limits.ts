@@ -19,6 +19,16 @@ export const limitsVariables = {
     cloud: { use: "optional", unset: "twice `STIGMER_RATE_LIMIT_PER_SECOND`" },
     secret: false,
   },
+  STIGMER_MAX_CALLS_PER_ORG: {
+    group: "Limits",
+    meaning:
+      "How many calls of an organization each server works on at a time, streams aside. Others wait their turn, and none is refused for it.",
+    readers: ["server"],
+    format: { type: "integer", min: 1, max: 10_000 },
+    local: { use: "ignored" },
+    cloud: { use: "default", value: "3" },
+    secret: false,
+  },
   STIGMER_MAX_RUNS_PER_ORG: {
     group: "Limits",
     meaning:

@@ -6,6 +6,11 @@ export interface OrganizationLimits {
   readonly callsPerSecond?: number;
   /** Calls at once after a quiet while; at least `callsPerSecond`, which is the default. */
   readonly callBurst?: number;
+  /**
+   * Calls that a server works on at a time, those of runners and streams aside. Others wait their turn. Default 3 in cloud mode:
+   * fewer than the connections to the database, so that a burst leaves some to others, and enough for hundreds of calls a second.
+   */
+  readonly maxCalls?: number;
   /** Runs in work at once, over all servers of the database. Others wait. */
   readonly maxRuns?: number;
   /** Runs that wait, beyond which new ones are refused. */
