@@ -236,7 +236,7 @@ describe("run", () => {
     run.signal("SIGTERM");
     const { code, err } = await run.done;
     expect(code).toBe(130);
-    const id = /stigmer execution watch (aex-\S+)/.exec(err)?.[1] ?? "";
+    const id = /stigmer run --attach (aex-\S+)/.exec(err)?.[1] ?? "";
     const watch = server.start(["execution", "watch", id]);
     await watch.printed("I wait.");
     expect(await server.cli("execution", "cancel", id)).toMatchObject({

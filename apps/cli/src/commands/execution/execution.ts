@@ -15,7 +15,15 @@ export interface WatchOptions {
 export async function watchExecution({ id, json = false }: WatchOptions, io: CommandIo): Promise<number> {
   return await withClient(io, async ({ client }) => {
     await findResource(client, findKind("execution"), id);
-    return await attendRun({ client, executionId: id, json, secondChanceMs: 0 }, io);
+    return await attendRun({ client, executionId: id, json, onInterrupt: "leave" }, io);
+  });
+}
+
+/** As `watchExecution`; Ctrl-C twice cancels it, as it does where it was started. */
+export async function attachExecution({ id, json = false }: WatchOptions, io: CommandIo): Promise<number> {
+  return await withClient(io, async ({ client }) => {
+    await findResource(client, findKind("execution"), id);
+    return await attendRun({ client, executionId: id, json }, io);
   });
 }
 

@@ -11,8 +11,8 @@ export interface FollowOptions {
   readonly signal: AbortSignal;
   /** Whether somebody is there who could approve; else a run that waits for approval is left to wait. */
   readonly canApprove: boolean;
-  /** Asks about what waits, when the run has come to rest for it. */
-  readonly onWaiting?: (status: AgentExecutionStatus) => Promise<void>;
+  /** Told of each status, after it was shown. */
+  readonly onStatus?: (status: AgentExecutionStatus) => void;
   /** Told once for each time the server is lost. */
   readonly onLost?: () => void;
   /** Told each time the run has come to rest. It is followed on: somebody may let it go on. */
@@ -43,9 +43,8 @@ export async function followRun(options: FollowOptions): Promise<Followed> {
       phase = status.phase;
       printer.update(status, update.delta);
       if (phase === ExecutionPhase.EXECUTION_PAUSED && before !== phase) options.onPaused?.();
-      if (phase !== ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL) continue;
-      if (!canApprove) break;
-      if (before !== phase) await options.onWaiting?.(status);
+      options.onStatus?.(status);
+      if (phase === ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL && !canApprove) break;
     }
   } catch (error) {
     printer.close();

@@ -5,10 +5,24 @@ import { CliError } from "../../errors.ts";
 /** The limits that can be set, as manifests name them. */
 const names: readonly string[] = RunLimitsSchema.fields.map(({ jsonName }) => jsonName);
 
-/** Reads `name=value` pairs. Throws `CliError` `usage`. */
-export function readRunLimits(given: readonly string[]): MessageInitShape<typeof RunLimitsSchema> | undefined {
-  if (given.length === 0) return undefined;
-  return Object.fromEntries(given.map(readLimit));
+export interface RunLimitOptions {
+  /** `name=value` each. */
+  readonly limit: readonly string[];
+  /** US dollars. */
+  readonly budget?: number;
+}
+
+/** Reads `--limit` and `--budget`. Throws `CliError` `usage`. */
+export function readRunLimits({
+  limit,
+  budget,
+}: RunLimitOptions): MessageInitShape<typeof RunLimitsSchema> | undefined {
+  const limits: MessageInitShape<typeof RunLimitsSchema> = Object.fromEntries(limit.map(readLimit));
+  if (budget === undefined) return limit.length === 0 ? undefined : limits;
+  if (limits.maxCostUsd !== undefined) {
+    throw new CliError("usage", "--budget is --limit maxCostUsd: give one of them");
+  }
+  return { ...limits, maxCostUsd: budget };
 }
 
 function readLimit(text: string): [name: keyof RunLimits, value: number] {

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly session?: string;
   readonly whenBusy?: "queue" | "steer" | "interrupt" | "refuse";
   readonly limit: readonly string[];
+  /** US dollars. */
+  readonly budget?: number;
   readonly onUnknownOutcome?: "tell-agent" | "pause";
   /** What would be asked, runs. */
   readonly yes?: boolean;
@@ -46,7 +48,7 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
   if (message.trim() === "") throw new CliError("usage", "the message is empty: say what the agent is to do");
   const variables = await readRunEnvironment(options, io);
   const secrets = Object.values(variables).flatMap(({ value, isSecret }) => (isSecret ? [value] : []));
-  const limits = readRunLimits(options.limit);
+  const limits = readRunLimits(options);
   const start = async ({ client, endpoint }: Connection): Promise<number> => {
     const workspaceDir = workspace && (await checkWorkspace(workspace, { cwd: io.cwd, endpoint }));
     const execution = await startRun(client, {

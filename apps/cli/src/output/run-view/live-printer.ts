@@ -1,53 +1,112 @@
-import { createLogUpdate } from "log-update";
+import { type AgentExecutionStatus, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import { isTerminal } from "@stigmer/status";
 import { createPaint } from "../colors.ts";
-import { paintLine } from "./paint-line.ts";
+import { formatDuration } from "../durations.ts";
+import { wrapLines } from "../markdown/render-markdown.ts";
+import { createLiveRegion } from "./live-region.ts";
+import { createLiveView } from "./live-view.ts";
+import { frameMs, type LiveStyle, paintBlocks, paintLive, spin } from "./paint-live.ts";
 import { createRunReader } from "./run-events.ts";
-import { addEvent, emptyView, liveLines, type RunLine, type RunView } from "./run-lines.ts";
 import type { Mask, PrinterIo, RunPrinter } from "./run-printer.ts";
-import { summarize } from "./run-summary.ts";
+import { showUse, summarize } from "./run-summary.ts";
 
-/** How often running times are drawn anew. */
-const redrawMs = 200;
-
-/** Everything to the terminal: final lines scroll away, what still changes is drawn anew below them. */
+/** Everything to the terminal: what is final scrolls away, what still changes is drawn anew below it. */
 export function createLivePrinter({ stdout, env }: PrinterIo, mask: Mask): RunPrinter {
   const reader = createRunReader();
+  const view = createLiveView(mask);
+  const region = createLiveRegion(stdout);
   const paint = createPaint(stdout, env);
-  // The cursor stays: hiding it would put handlers on the process's signals, which are the command's to handle.
-  const region = createLogUpdate(stdout as NodeJS.WriteStream, { showCursor: true });
-  let view: RunView = emptyView;
-  let timer: NodeJS.Timeout | undefined;
+  const openedAt = Date.now();
+  let status: AgentExecutionStatus | undefined;
+  let last: Parameters<typeof paintBlocks>[2];
+  /** Who writes to the terminal now. */
+  let holders = 0;
+  let isOpen = false;
+  let next: NodeJS.Timeout | undefined;
 
-  const painted = (line: RunLine): string => mask(paintLine(line, { paint, now: Date.now() }));
-  const draw = (): void => {
-    const lines = liveLines(view);
-    if (lines.length === 0) region.clear();
-    else region(lines.map(painted).join("\n"));
-    if (view.running.size === 0) {
-      clearInterval(timer);
-      timer = undefined;
-    } else timer ??= setInterval(draw, redrawMs).unref();
+  const styleNow = (): LiveStyle => ({
+    paint,
+    width: stdout.columns ?? 80,
+    height: stdout.rows ?? 24,
+    now: Date.now(),
+  });
+
+  /** `withoutLive` leaves only what is final on the screen. */
+  function draw({ withoutLive = false } = {}): void {
+    clearTimeout(next);
+    next = undefined;
+    const style = styleNow();
+    const { blocks, live } = view.take();
+    const painted = paintBlocks(blocks, style, last);
+    last = painted.last;
+    const isOver = withoutLive || status === undefined || isTerminal(status.phase);
+    const statusLine = isOver || status === undefined ? "" : showStanding(status, { style, openedAt });
+    region.draw(painted.lines, isOver ? [] : paintLive(live, style, { status: statusLine, before: last }));
+    // Durations go on, and the spinner turns.
+    if (!isOver) next = setTimeout(draw, frameMs).unref();
+  }
+
+  const drawUnlessHeld = (): void => {
+    if (holders === 0 && isOpen) draw();
   };
-  const close = (): void => {
-    clearInterval(timer);
-    region.done();
-  };
+
+  function open(): void {
+    if (isOpen) return;
+    isOpen = true;
+    stdout.on("resize", drawUnlessHeld);
+  }
+
+  function close(): void {
+    if (!isOpen) return;
+    isOpen = false;
+    stdout.off("resize", drawUnlessHeld);
+    view.closeText();
+    draw({ withoutLive: true });
+  }
+
   return {
     begin: () => {},
-    update(status, delta) {
-      const lines: RunLine[] = [];
-      for (const event of reader.read(status, delta)) {
-        const step = addEvent(view, event);
-        view = step.view;
-        lines.push(...step.lines);
-      }
-      if (lines.length > 0) region.persist(lines.map(painted).join("\n"));
-      draw();
+    update(current, delta) {
+      open();
+      status = current;
+      for (const event of reader.read(current, delta)) view.add(event);
+      // Many updates share a frame.
+      if (holders === 0) next ??= setTimeout(draw, frameMs / 3);
     },
-    finish(status) {
+    hold() {
+      holders++;
+      draw({ withoutLive: true });
+    },
+    release() {
+      holders--;
+      last = "notice";
+      drawUnlessHeld();
+    },
+    finish(ended) {
       close();
-      stdout.write(`${mask(summarize(status, paint))}\n`);
+      const lines = summarize(ended, paint).split("\n");
+      const { width } = styleNow();
+      stdout.write(
+        `${[...(last === undefined ? [] : [""]), ...lines.flatMap((line) => wrapLines(mask(line), width))].join("\n")}\n`,
+      );
     },
     close,
   };
 }
+
+/** `⠋ Working · 12.3 s · 11,345 tokens · about $0.02`. */
+function showStanding(
+  { phase, startedAt, usage }: AgentExecutionStatus,
+  { style, openedAt }: { readonly style: LiveStyle; readonly openedAt: number },
+): string {
+  const begunAt = Date.parse(startedAt);
+  const elapsed = formatDuration(style.now - (Number.isNaN(begunAt) ? openedAt : begunAt));
+  const [word, sign] = standings[phase] ?? ["Working", spin(style)];
+  return `${style.paint("cyan", sign)} ${style.paint("dim", [word, elapsed, ...showUse(usage)].join(" · "))}`;
+}
+
+const standings: Readonly<Partial<Record<ExecutionPhase, readonly [word: string, sign: string]>>> = {
+  [ExecutionPhase.EXECUTION_PENDING]: ["Waits for its turn", "·"],
+  [ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL]: ["Waits for approval", "‖"],
+  [ExecutionPhase.EXECUTION_PAUSED]: ["Paused", "‖"],
+};

@@ -3,7 +3,7 @@ import { formatDuration } from "../durations.ts";
 import type { TodoState, ToolState } from "./run-events.ts";
 import type { RunLine } from "./run-lines.ts";
 
-const toolSigns: Readonly<Record<ToolState, readonly [Color, sign: string, word: string]>> = {
+export const toolSigns: Readonly<Record<ToolState, readonly [Color, sign: string, word: string]>> = {
   pending: ["dim", "·", ""],
   running: ["cyan", "▸", ""],
   completed: ["green", "✓", ""],
@@ -13,15 +13,15 @@ const toolSigns: Readonly<Record<ToolState, readonly [Color, sign: string, word:
   "waiting-for-approval": ["yellow", "‖", "waits for approval"],
 };
 
-const todoSigns: Readonly<Record<TodoState, readonly [Color, string]>> = {
+export const todoSigns: Readonly<Record<TodoState, readonly [Color, string]>> = {
   pending: ["dim", "☐"],
   "in-progress": ["cyan", "◐"],
   completed: ["green", "☑"],
   cancelled: ["dim", "☒"],
 };
 
-/** A line as it is written. `now` is in milliseconds since 1970, for what still runs. */
-export function paintLine(line: RunLine, { paint, now }: { paint: Paint; now: number }): string {
+/** A line as it is written. */
+export function paintLine(line: RunLine, paint: Paint): string {
   switch (line.kind) {
     case "text":
       return line.text;
@@ -33,10 +33,8 @@ export function paintLine(line: RunLine, { paint, now }: { paint: Paint; now: nu
     }
     case "tool": {
       const [color, sign, word] = toolSigns[line.state];
-      const startedMs = Date.parse(line.startedAt);
-      const elapsed = line.state === "running" && !Number.isNaN(startedMs) ? now - startedMs : undefined;
-      const durationMs = line.durationMs ?? elapsed;
-      const details = [word, durationMs === undefined ? "" : formatDuration(durationMs), line.error].filter(Boolean);
+      const { durationMs, error } = line;
+      const details = [word, durationMs === undefined ? "" : formatDuration(durationMs), error].filter(Boolean);
       return `  ${paint(color, sign)} ${line.title}${details.length > 0 ? paint("dim", `  ${details.join(" · ")}`) : ""}`;
     }
   }

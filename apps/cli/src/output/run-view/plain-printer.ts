@@ -12,7 +12,7 @@ export function createPlainPrinter({ stdout, stderr, env }: PrinterIo, mask: Mas
   let view: RunView = emptyView;
   const write = (line: RunLine): void => {
     const target = line.kind === "text" ? "stdout" : "stderr";
-    const text = mask(paintLine(line, { paint: paints[target], now: Date.now() }));
+    const text = mask(paintLine(line, paints[target]));
     (target === "stdout" ? stdout : stderr).write(`${text}\n`);
   };
   return {
@@ -24,6 +24,8 @@ export function createPlainPrinter({ stdout, stderr, env }: PrinterIo, mask: Mas
         step.lines.forEach(write);
       }
     },
+    hold: () => {},
+    release: () => {},
     finish: (status) => void stderr.write(`${mask(summarize(status, paints.stderr))}\n`),
     close() {
       const step = closeText(view);

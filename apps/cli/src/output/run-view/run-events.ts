@@ -4,6 +4,8 @@ import {
   ExecutionPhase,
   MessageType,
   type StatusDelta,
+  type SubAgentExecution,
+  SubAgentStatus,
   type ToolCall,
   ToolCallStatus,
   TodoStatus,
@@ -19,6 +21,8 @@ export type ToolState =
   | "cancelled"
   | "outcome-unknown"
   | "waiting-for-approval";
+
+export type SubAgentState = "pending" | "running" | "completed" | "failed" | "cancelled";
 
 export type TodoState = "pending" | "in-progress" | "completed" | "cancelled";
 
@@ -44,6 +48,23 @@ export type RunEvent =
       readonly error: string;
       /** The sub-agents that called it, the outermost first; empty for the agent itself. */
       readonly subAgents: readonly string[];
+      /** The innermost of them; empty for the agent itself. */
+      readonly subAgentId: string;
+    }
+  | {
+      readonly type: "sub-agent";
+      readonly subAgentId: string;
+      /** The sub-agent that it works for; empty for the agent itself. */
+      readonly parentId: string;
+      readonly name: string;
+      /** What it was told to do. */
+      readonly task: string;
+      readonly status: SubAgentState;
+      readonly startedAt: string;
+      readonly durationMs?: number;
+      readonly error: string;
+      /** The sub-agents that it works for, the outermost first; empty when that is the agent itself. */
+      readonly subAgents: readonly string[];
     }
   | { readonly type: "todos"; readonly todos: readonly Todo[] }
   | { readonly type: "phase"; readonly phase: ExecutionPhase; readonly error: string };
@@ -58,6 +79,7 @@ export function createRunReader(): RunReader {
   /** Characters of each message that were told. */
   const texts = new Map<string, number>();
   const tools = new Map<string, ToolState>();
+  const subAgents = new Map<string, SubAgentState>();
   let todos = "";
   let phase = ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
 
@@ -82,7 +104,19 @@ export function createRunReader(): RunReader {
     const durationMs = durationBetween(startedAt, completedAt);
     const subAgents = subAgentsOf(run, call.subAgentId);
     const seen = { toolCallId, name, display: displayOf(call), status, startedAt, error, subAgents };
-    yield { type: "tool", ...seen, ...(durationMs !== undefined && { durationMs }) };
+    const { subAgentId } = call;
+    yield { type: "tool", ...seen, subAgentId, ...(durationMs !== undefined && { durationMs }) };
+  }
+
+  function* readSubAgent(run: AgentExecutionStatus, task: SubAgentExecution | undefined): Generator<RunEvent> {
+    const status = task && subAgentStates[task.status];
+    if (task === undefined || status === undefined || subAgents.get(task.id) === status) return;
+    subAgents.set(task.id, status);
+    const { id: subAgentId, name, input, startedAt, completedAt, error, parentId } = task;
+    const durationMs = durationBetween(startedAt, completedAt);
+    const seen = { subAgentId, parentId, name, task: input, status, startedAt, error };
+    const above = subAgentsOf(run, parentId);
+    yield { type: "sub-agent", ...seen, subAgents: above, ...(durationMs !== undefined && { durationMs }) };
   }
 
   function* readTodos(status: AgentExecutionStatus): Generator<RunEvent> {
@@ -112,6 +146,7 @@ export function createRunReader(): RunReader {
       }
     }
     for (const call of status.toolCalls) if (!held.has(call.id)) yield* readTool(status, call);
+    for (const task of status.subAgentExecutions) yield* readSubAgent(status, task);
     yield* readTodos(status);
     yield* readPhase(status);
   }
@@ -143,6 +178,14 @@ export function createRunReader(): RunReader {
         case "toolCallRemoved":
           tools.delete(change.value.toolCallId);
           break;
+        case "subAgent": {
+          const id = change.value.subAgent?.id;
+          yield* readSubAgent(
+            status,
+            status.subAgentExecutions.findLast((task) => task.id === id),
+          );
+          break;
+        }
         case "todos":
           yield* readTodos(status);
           break;
@@ -201,6 +244,14 @@ const toolStates: Readonly<Partial<Record<ToolCallStatus, ToolState>>> = {
   [ToolCallStatus.TOOL_CALL_CANCELLED]: "cancelled",
   [ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN]: "outcome-unknown",
   [ToolCallStatus.TOOL_CALL_WAITING_FOR_APPROVAL]: "waiting-for-approval",
+};
+
+const subAgentStates: Readonly<Partial<Record<SubAgentStatus, SubAgentState>>> = {
+  [SubAgentStatus.SUB_AGENT_PENDING]: "pending",
+  [SubAgentStatus.SUB_AGENT_IN_PROGRESS]: "running",
+  [SubAgentStatus.SUB_AGENT_COMPLETED]: "completed",
+  [SubAgentStatus.SUB_AGENT_FAILED]: "failed",
+  [SubAgentStatus.SUB_AGENT_CANCELLED]: "cancelled",
 };
 
 const todoStates: Readonly<Partial<Record<TodoStatus, TodoState>>> = {

@@ -10,9 +10,7 @@ export type RunLine =
       readonly kind: "tool";
       readonly state: ToolState;
       readonly title: string;
-      /** Milliseconds; for a call that runs, counted from `startedAt` when it is drawn. */
       readonly durationMs?: number;
-      readonly startedAt: string;
       readonly error: string;
     }
   | { readonly kind: "todo"; readonly todo: Todo };
@@ -47,16 +45,14 @@ export function addEvent(view: RunView, event: RunEvent): Step {
       return addText(view, event);
     case "tool":
       return addTool(view, event);
+    case "sub-agent":
+      // Its calls name it.
+      return { view, lines: [] };
     case "todos":
       return addTodos(view, event.todos);
     case "phase":
       return addPhase(view, event.phase);
   }
-}
-
-/** The lines that may still change, for the live region at the bottom of a terminal. */
-export function liveLines({ open, running }: RunView): RunLine[] {
-  return [...[...open.values()].map((text): RunLine => ({ kind: "text", text: plainText(text) })), ...running.values()];
 }
 
 /** Makes all open text final: the speaker changes, a tool is used, the run ends, or nobody looks any more. */
@@ -83,10 +79,10 @@ function textLines({ notices }: RunView, messageId: string, text: string): RunLi
 }
 
 function addTool(view: RunView, event: Extract<RunEvent, { type: "tool" }>): Step {
-  const { toolCallId, status, durationMs, startedAt, error } = event;
+  const { toolCallId, status, durationMs, error } = event;
   const what = event.display === "" ? event.name : `${event.name} ${event.display}`;
   const title = oneLine([...event.subAgents, what].join(" › "));
-  const line = { kind: "tool", state: status, title, durationMs, startedAt, error: oneLine(error, 300) } as const;
+  const line = { kind: "tool", state: status, title, durationMs, error: oneLine(error, 300) } as const;
   const { view: closed, lines } = closeText(view);
   const running = new Map(closed.running);
   if (status === "pending" || status === "running" || status === "waiting-for-approval") {

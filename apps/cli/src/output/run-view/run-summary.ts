@@ -37,6 +37,13 @@ function timingOf({ timing }: AgentExecutionStatus): string {
   return `\n  ${[...told, `${formatDuration(timing.totalMs)} in all`].join(" · ")}`;
 }
 
+/** What a run has used so far, in few words: `11,345 tokens`, `about $0.05`. */
+export function showUse(usage: AgentExecutionStatus["usage"]): string[] {
+  if (usage === undefined || usage.inputTokens + usage.outputTokens === 0) return [];
+  const tokens = `${(usage.inputTokens + usage.outputTokens).toLocaleString("en-US")} tokens`;
+  return usage.costMicroUsd === 0 ? [tokens] : [tokens, `about ${formatCost(usage.costMicroUsd)}`];
+}
+
 function usageOf({ usage, subAgentExecutions }: AgentExecutionStatus): string {
   if (usage === undefined || usage.inputTokens + usage.outputTokens === 0) return "";
   const { inputTokens, outputTokens, modelCalls, costMicroUsd } = usage;
@@ -49,7 +56,7 @@ function usageOf({ usage, subAgentExecutions }: AgentExecutionStatus): string {
 }
 
 /** Cents, and for less than ten of them the two digits that count. */
-function formatCost(microUsd: number): string {
+export function formatCost(microUsd: number): string {
   const usd = microUsd / 1e6;
   if (usd >= 0.1) return `$${usd.toFixed(2)}`;
   return `$${Number(usd.toPrecision(2)).toFixed(Math.min(6, 1 - Math.floor(Math.log10(usd))))}`;
