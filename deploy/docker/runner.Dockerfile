@@ -27,7 +27,7 @@ RUN { command -v tini && command -v git; } || { apt-get update \
   && apt-get install -y --no-install-recommends tini git ca-certificates && rm -rf /var/lib/apt/lists/*; }
 COPY --from=build /deploy/runner /opt/stigmer
 COPY deploy/docker/runner-health.ts /opt/stigmer/health.ts
-RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/stigmer
+RUN mkdir -m 0700 /var/lib/stigmer && chown 10001:10001 /var/lib/stigmer
 # All that is written: this, and /tmp.
 VOLUME /var/lib/stigmer
 ENV NODE_ENV=production MODE=cloud HOME=/var/lib/stigmer STIGMER_HOME=/var/lib/stigmer STIGMER_RUNNER_HEALTH_PORT=8080

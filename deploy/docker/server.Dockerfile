@@ -25,7 +25,7 @@ FROM ${BASE_IMAGE}
 RUN command -v tini || { apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*; }
 COPY --from=build /deploy/server /opt/stigmer
 COPY deploy/docker/server-health.ts /opt/stigmer/health.ts
-RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/stigmer
+RUN mkdir -m 0700 /var/lib/stigmer && chown 10001:10001 /var/lib/stigmer
 # All that is written: this, and /tmp.
 VOLUME /var/lib/stigmer
 ENV NODE_ENV=production MODE=cloud HOME=/var/lib/stigmer STIGMER_HOME=/var/lib/stigmer

@@ -1,6 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { rootCertificates } from "node:tls";
+import { afterAll, describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { readConfig, readServerConfig, variables } from "./index.ts";
 
@@ -42,6 +44,7 @@ interface Pod {
   terminationGracePeriodSeconds: number;
   securityContext: Record<string, unknown>;
   containers: Container[];
+  volumes: { name: string; secret?: { secretName: string; items?: { key: string }[] } }[];
 }
 interface Container {
   image: string;
@@ -52,7 +55,12 @@ interface Container {
   readinessProbe: Record<string, unknown>;
   livenessProbe: object;
   startupProbe: object;
+  volumeMounts: { name: string; mountPath: string }[];
 }
+
+const scratch = mkdtempSync(join(tmpdir(), "stigmer-deployment-"));
+writeFileSync(join(scratch, "ca.crt"), rootCertificates[0]!);
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 // What an installation fills in: values of the right shape.
 const filled: Record<string, string> = {
@@ -61,6 +69,7 @@ const filled: Record<string, string> = {
   STIGMER_ENCRYPTION_KEY: "00".repeat(32),
   STIGMER_API_KEY: "stk_x",
   DAYTONA_API_KEY: "x",
+  STIGMER_TLS_CA_FILE: join(scratch, "ca.crt"),
 };
 const complete = (env: Record<string, string>): Record<string, string> => ({
   ...env,
@@ -178,7 +187,36 @@ describe("kubernetes", () => {
       startupProbe: expect.anything(),
     });
     expect(container!.image).toMatch(new RegExp(`^${images[reader]}:\\d`));
-    expect(Object.keys(container!.readinessProbe)).toContain(reader === "server" ? "grpc" : "httpGet");
+    expect(container!.readinessProbe).toMatchObject(
+      reader === "server"
+        ? { exec: { command: ["node", "/opt/stigmer/health.ts"] } }
+        : { httpGet: { path: "/readyz", port: "health" } },
+    );
+  });
+
+  test("the servers have a certificate, and the runners who vouches for it, each where it is mounted", () => {
+    const mounted = (reader: "server" | "runner"): Record<string, string[] | undefined> => {
+      const { containers, volumes } = podOf(`stigmer-${reader}`);
+      const tls = volumes.find(({ name }) => name === "tls")!.secret!;
+      expect(tls).toMatchObject({ secretName: "stigmer-server-tls", defaultMode: 0o440 });
+      const { mountPath } = containers[0]!.volumeMounts.find(({ name }) => name === "tls")!;
+      return { [mountPath]: tls.items?.map(({ key }) => key) };
+    };
+    const valueOf = (reader: "server" | "runner", name: string): string | undefined =>
+      podOf(`stigmer-${reader}`).containers[0]!.env.find((each) => each.name === name)?.value;
+    expect(mounted("server")).toEqual({ "/etc/stigmer/tls": undefined });
+    expect(valueOf("server", "STIGMER_TLS_CERT_FILE")).toBe("/etc/stigmer/tls/tls.crt");
+    expect(valueOf("server", "STIGMER_TLS_KEY_FILE")).toBe("/etc/stigmer/tls/tls.key");
+    expect(mounted("runner")).toEqual({ "/etc/stigmer/tls": ["ca.crt"] });
+    expect(valueOf("runner", "STIGMER_TLS_CA_FILE")).toBe("/etc/stigmer/tls/ca.crt");
+
+    const { hostname, protocol } = new URL(valueOf("runner", "STIGMER_BACKEND_ENDPOINT")!);
+    expect(protocol).toBe("https:");
+    const certificate = find("Certificate", "stigmer-server").spec;
+    expect(certificate).toMatchObject({
+      secretName: "stigmer-server-tls",
+      dnsNames: expect.arrayContaining([hostname]),
+    });
   });
 
   test.each(readers)("what goes with the %s is about the %s", (reader) => {
