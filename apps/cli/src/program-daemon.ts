@@ -28,6 +28,7 @@ function addDaemonCommands(group: Program, run: Run): void {
   const add = (name: string, description: string): Program => group.command(name).description(description);
   addRunnerOptions(add("start", "start the server and the runner in the background"))
     .addOption(portOption())
+    .addOption(engineOption())
     .option("--foreground", "stay, and stop them with Ctrl-C")
     .option("--json", "print the state as JSON")
     .action((options) =>
@@ -52,6 +53,7 @@ function addDaemonCommands(group: Program, run: Run): void {
   );
   addRunnerOptions(add("restart", "stop, then start"))
     .addOption(portOption())
+    .addOption(engineOption())
     .action((options) =>
       run(
         import("./commands/local/restart.ts").then((m) => m.localRestart),
@@ -68,6 +70,14 @@ function addDaemonCommands(group: Program, run: Run): void {
         { component, ...options },
       ),
     );
+}
+
+function engineOption(): Option {
+  const option = new Option(
+    "--engine <engine>",
+    "what keeps runs: the server itself, or a Temporal dev server of its own",
+  );
+  return option.choices(["embedded", "temporal"]);
 }
 
 /** Declares what is only said of this machine. */
@@ -109,7 +119,18 @@ export function addSupervisor(program: Program, run: Run): void {
         { args },
       ),
     );
+  internal
+    .command("run-temporal")
+    .argument("<program>")
+    .addOption(portOption())
+    .action((program, options) =>
+      run(
+        import("./commands/local/run-temporal.ts").then((m) => m.runTemporal),
+        { program, ...options },
+      ),
+    );
   addRunnerOptions(internal.command("supervise"))
+    .option("--temporal <program>")
     .addOption(portOption())
     .action((options) =>
       run(

@@ -16,14 +16,18 @@ export interface ChildCommandsOptions {
   readonly secrets: Readonly<Record<string, string>>;
   /** Default: a process. */
   readonly runner?: RunnerChoice;
+  /** Temporal's command line, whose dev server is to keep the runs. Default: the engine that the environment names. */
+  readonly temporal?: string;
 }
 
-/** How the daemon starts its two children. */
+/** How the daemon starts its children. */
 export interface ChildCommands {
+  /** Absent: no Temporal is the daemon's own. `port` as for the server. */
+  readonly temporal?: (port: number) => ChildCommand;
   /** `port` is the one asked for, after the first start the one it got. */
-  server(port: number): ChildCommand;
+  server(port: number, temporalPort?: number): ChildCommand;
   /** `port` is the server's. */
-  runner(port: number): ChildCommand;
+  runner(port: number, temporalPort?: number): ChildCommand;
 }
 
 // Of a server on this machine, whatever the user's environment says of another one.
@@ -33,7 +37,7 @@ const SERVER_SECRETS = new Set(["STIGMER_ENCRYPTION_KEY", "STIGMER_DATABASE_URL"
 // What both show to whoever collects their spans.
 const SHARED_SECRETS = new Set(["OTEL_EXPORTER_OTLP_HEADERS"]);
 
-export function childCommands({ homes, secrets, runner, ...options }: ChildCommandsOptions): ChildCommands {
+export function childCommands({ homes, secrets, runner, temporal, ...options }: ChildCommandsOptions): ChildCommands {
   const env = withAbsolutePaths(options.env);
   const open = Object.fromEntries(Object.entries(env).filter(([name]) => !FOREIGN.test(name) && !isSecret(name)));
   const hidden = secretsOf(env);
@@ -68,26 +72,46 @@ export function childCommands({ homes, secrets, runner, ...options }: ChildComma
   const hosts = runner?.type === "docker" && process.platform !== "linux" ? [HOST_NAME] : [];
   const allowedHosts = [env["STIGMER_ALLOWED_HOSTS"], ...hosts].filter(Boolean).join(",");
   return {
-    server: (port) => ({
+    ...(temporal !== undefined && {
+      temporal: (port: number) => ({
+        command: process.execPath,
+        args: [...stigmer, "internal", "run-temporal", "--port", String(port), temporal],
+        env: shared,
+        secrets: {},
+        logFile: join(homes.logsDir, "temporal.log"),
+      }),
+    }),
+    server: (port, temporalPort) => ({
       command: process.execPath,
       args: [...stigmer, "server", "run", "--port", String(port)],
-      env: { ...shared, ...(allowedHosts && { STIGMER_ALLOWED_HOSTS: allowedHosts }) },
+      env: { ...shared, ...(allowedHosts && { STIGMER_ALLOWED_HOSTS: allowedHosts }), ...ownTemporal(temporalPort) },
       secrets: Object.fromEntries(
         Object.entries(hidden).filter(([name]) => SERVER_SECRETS.has(name) || SHARED_SECRETS.has(name)),
       ),
       logFile: join(homes.logsDir, "stigmer-server.log"),
     }),
-    runner: (port) =>
+    runner: (port, temporalPort) =>
       runner?.type === "docker"
         ? container(port, runner)
         : {
             command: process.execPath,
             args: [...process.execArgv, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
-            env: { ...shared, ...metricsOfRunner(env), STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}` },
+            env: {
+              ...shared,
+              ...metricsOfRunner(env),
+              ...ownTemporal(temporalPort),
+              STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}`,
+            },
             secrets: runnerSecrets,
             logFile: join(homes.logsDir, "agent-runner.log"),
           },
   };
+}
+
+/** What names the daemon's own Temporal. */
+function ownTemporal(port: number | undefined): Record<string, string> {
+  if (port === undefined) return {};
+  return { STIGMER_ENGINE: "temporal", TEMPORAL_SERVICE_ADDRESS: `127.0.0.1:${port}`, TEMPORAL_NAMESPACE: "default" };
 }
 
 /** The port after the server's: one machine has both. */

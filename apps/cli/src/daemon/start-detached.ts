@@ -21,6 +21,8 @@ export interface StartDetachedOptions {
   readonly port?: number;
   /** Where the runner runs. Default: a process. */
   readonly runner?: RunnerChoice;
+  /** Temporal's command line, whose dev server is to keep the runs. */
+  readonly temporal?: string | undefined;
   /** Gives up; a daemon that this call is starting is stopped. */
   readonly signal?: AbortSignal;
   /** The supervisor's program and first arguments. Default: this `stigmer internal supervise`. */
@@ -45,8 +47,8 @@ const supervisorMessage: z.ZodType<SupervisorMessage> = z.discriminatedUnion("ty
   z.object({ type: z.literal("failed"), message: z.string() }),
 ]);
 
-// Its two children have a minute each to become ready.
-const READY_WITHIN_MS = 130_000;
+// Its children have a minute each to become ready.
+const READY_WITHIN_MS = 190_000;
 
 /**
  * Starts the daemon as a process of its own, which outlives this one. When several do so at once, one wins, and all
@@ -81,6 +83,7 @@ async function launch({
   secrets,
   port,
   runner = { type: "process" },
+  temporal,
   signal,
   program,
 }: StartDetachedOptions): Promise<SupervisorMessage> {
@@ -94,7 +97,12 @@ async function launch({
   ];
   const child = spawn(
     command,
-    [...args, ...(port === undefined ? [] : ["--port", String(port)]), ...runnerArguments(runner)],
+    [
+      ...args,
+      ...(port === undefined ? [] : ["--port", String(port)]),
+      ...runnerArguments(runner),
+      ...(temporal === undefined ? [] : ["--temporal", temporal]),
+    ],
     {
       detached: true,
       // Not in the caller's directory: it may be on a disk that someone wants to unmount.

@@ -19,6 +19,8 @@ export interface SupervisorOptions {
   readonly secrets?: Readonly<Record<string, string>>;
   /** Where the runner runs. Default: a process. */
   readonly runner?: RunnerChoice;
+  /** Temporal's command line, whose dev server keeps the runs. Default: the engine that the environment names. */
+  readonly temporal?: string;
   /** 0 takes any free port; a restarted server keeps the one it had. Default 50051. */
   readonly port?: number;
   /** Gives up starting; what has started is stopped. */
@@ -59,7 +61,7 @@ export class AlreadyRunningError extends CliError {
 }
 
 /**
- * Starts the server, then the runner, and starts each again when it crashes. Resolves when both are ready. Rejects, with
+ * Starts Temporal where it is asked for, the server, then the runner, and starts each again when it crashes. Resolves when all are ready. Rejects, with
  * nothing left running, with `AlreadyRunningError` or a `CliError` that says in one line what is in the way, or with the
  * reason of `signal`.
  */
@@ -67,13 +69,19 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const { homes, signal, logger = silent, restarts = restartPolicy } = options;
   const commands =
     options.children ??
-    childCommands({ homes, env: options.env, secrets: options.secrets ?? {}, runner: options.runner });
+    childCommands({
+      homes,
+      env: options.env,
+      secrets: options.secrets ?? {},
+      runner: options.runner,
+      temporal: options.temporal,
+    });
   const { stateFile } = daemonFiles(homes);
   const lock = takeLock(homes);
 
   // A configuration that can't be read is told by the server, which doesn't start then.
   const config = readServerConfig({ ...options.env, MODE: "local" });
-  const engine = config.ok ? config.config.engine.type : "embedded";
+  const engine = commands.temporal ? "temporal" : config.ok ? config.config.engine.type : "embedded";
   const modelEnvironment = modelVariables({ ...options.env, ...options.secrets });
   const startedAt = new Date().toISOString();
   // Also with no child left to wait for: why there is none stays to be seen until somebody stops it.
@@ -115,9 +123,10 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       phase = "stopping";
-      const [server, runner] = children;
-      await runner?.stop(RUNNER_GRACE_MS);
-      await server?.stop(SERVER_GRACE_MS);
+      // Who needs another goes before it.
+      for (const child of children.toReversed()) {
+        await child.stop(child.snapshot().name === "agent-runner" ? RUNNER_GRACE_MS : SERVER_GRACE_MS);
+      }
       try {
         removeState(stateFile);
       } catch (error) {
@@ -149,9 +158,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 
   try {
     publish();
-    port = (await startNext("stigmer-server", () => commands.server(port))) ?? port;
+    const { temporal } = commands;
+    let temporalPort: number | undefined;
+    if (temporal) temporalPort = await startNext("temporal", () => temporal(temporalPort ?? 0));
+    port = (await startNext("stigmer-server", () => commands.server(port, temporalPort))) ?? port;
     endpoint = `127.0.0.1:${port}`;
-    await startNext("agent-runner", () => commands.runner(port));
+    await startNext("agent-runner", () => commands.runner(port, temporalPort));
     phase = "running";
     publish();
   } catch (error) {

@@ -5,13 +5,15 @@ import { stopDaemon } from "../../daemon/stop-daemon.ts";
 import { checkRunner, type RunnerOptions } from "./choose-runner.ts";
 import { planStart, startPlanned, type LocalStartOptions } from "./start.ts";
 
-/** Stops what runs and starts it anew, on the port it had and with the runner it had unless others are given. What can't start stops nothing. */
+/** Stops what runs and starts it anew, on the port it had and with the runner and the engine it had unless others are given. What can't start stops nothing. */
 export async function localRestart(
-  options: Pick<LocalStartOptions, "port"> & RunnerOptions,
+  options: Pick<LocalStartOptions, "port" | "engine"> & RunnerOptions,
   io: CommandIo,
 ): Promise<void> {
-  const had = options.runner === undefined ? (await findDaemon(resolveHome(io.env)))?.runner : undefined;
-  const planned = await planStart(options, io);
+  const daemon = await findDaemon(resolveHome(io.env));
+  const had = options.runner === undefined ? daemon?.runner : undefined;
+  const hadTemporal = daemon?.processes.some(({ name }) => name === "temporal");
+  const planned = await planStart({ ...options, engine: options.engine ?? (hadTemporal ? "temporal" : undefined) }, io);
   const plan = { ...planned, runner: had ?? planned.runner };
   if (had) await checkRunner(had, io);
   const before = await stopDaemon(plan.homes);

@@ -7,12 +7,15 @@ import type { RunnerChoice } from "../../daemon/runner-choice.ts";
 import { CliError } from "../../errors.ts";
 import { writeLine } from "../../output/write.ts";
 import { checkRunner, type RunnerOptions, runnerOf } from "./choose-runner.ts";
+import { chooseTemporal } from "./choose-temporal.ts";
 import { findModelKey } from "./model-key.ts";
 import { showDaemon, toStatusJson } from "./show-daemon.ts";
 
 export interface LocalStartOptions extends RunnerOptions {
   /** 0 takes any free one. Default: `STIGMER_PORT`, else 50051. */
   readonly port?: number;
+  /** Default: what the environment names, or what the daemon had before its restart. */
+  readonly engine?: "embedded" | "temporal";
   readonly foreground?: boolean;
   readonly json?: boolean;
 }
@@ -35,6 +38,8 @@ export interface StartPlan {
   readonly homes: Homes;
   readonly port: number;
   readonly runner: RunnerChoice;
+  /** Temporal's command line, when its dev server is to keep the runs. */
+  readonly temporal?: string | undefined;
   /** For the runner alone. */
   readonly secrets: Readonly<Record<string, string>>;
   /** About the model. Said after the start: one that fails says only why. */
@@ -42,13 +47,14 @@ export interface StartPlan {
 }
 
 /** Finds what can be wrong, and asks what has to be asked, before anything is started or stopped. */
-export async function planStart({ port, ...options }: LocalStartOptions, io: CommandIo): Promise<StartPlan> {
+export async function planStart({ port, engine, ...options }: LocalStartOptions, io: CommandIo): Promise<StartPlan> {
   const homes = resolveHome(io.env);
   const server = readServerConfig({ ...io.env, MODE: "local" });
   if (!server.ok) throw new ConfigError(server.problems);
   const runner = runnerOf(options, io.cwd);
   await checkRunner(runner, io);
-  return { homes, port: port ?? server.config.port, runner, ...(await findModelKey(io)) };
+  const temporal = await chooseTemporal({ engine, runner, configured: server.config.engine.type }, homes, io);
+  return { homes, port: port ?? server.config.port, runner, temporal, ...(await findModelKey(io)) };
 }
 
 /** Ctrl-C while the daemon is starting stops it. */

@@ -10,13 +10,13 @@ import { tellParent } from "../../daemon/tell-parent.ts";
 import { exitCodes } from "../../errors.ts";
 import { createJsonLogger } from "@stigmer/telemetry";
 
-export type SuperviseOptions = Pick<SupervisorOptions, "port" | "children" | "restarts"> & RunnerOptions;
+export type SuperviseOptions = Pick<SupervisorOptions, "port" | "children" | "restarts" | "temporal"> & RunnerOptions;
 
 const secretsSchema = z.record(z.string(), z.string());
 
 /** The daemon itself: started detached by `local start`, which gives it the secrets by standard input. */
 export async function supervise(
-  { port, children, restarts, ...runner }: SuperviseOptions,
+  { port, children, restarts, temporal, ...runner }: SuperviseOptions,
   io: CommandIo,
 ): Promise<number> {
   // The command that started this may be gone: that stops nothing.
@@ -34,6 +34,7 @@ export async function supervise(
       port,
       children,
       restarts,
+      temporal,
       runner: runnerOf(runner, io.cwd),
       homes: resolveHome(io.env),
       // In this process's memory, not in its environment: each goes to the child that it is for.

@@ -24,7 +24,7 @@ const IN_DATA =
 const IN_LOGS = /^(daemon|stigmer-server|agent-runner|temporal)\.log(\.\d+)?$/;
 // A folder of a session that brought no directory of its own.
 const IN_WORKSPACES = /^ses-[0-7][0-9a-hjkmnp-tv-z]{25}$/;
-const IN_RUN = /^(daemon\.json(\.\d+)?|daemon\.lock(-journal)?|config\.lock(-journal)?)$/;
+const IN_RUN = /^(daemon\.json(\.\d+)?|daemon\.lock(-journal)?|config\.lock(-journal)?|temporal(\.pid)?)$/;
 const IN_BIN = /^temporal(-\d.*)?$/;
 
 /** Deletes what Stigmer keeps on this machine: resources, runs, logs and the workspaces that it made. */
@@ -69,7 +69,7 @@ function removeAll(homes: Homes, all: boolean): void {
     } finally {
       lock.release();
     }
-    for (const path of matching(homes.runDir, IN_RUN)) rmSync(path, { force: true });
+    for (const path of matching(homes.runDir, IN_RUN)) rmSync(path, { recursive: true, force: true });
   } catch (error) {
     throw CliError.is(error) ? error : unwritableHome(homes, error);
   }
