@@ -74,10 +74,20 @@ describe("one home", () => {
     expect(await follow.result).toMatchObject({ exitCode: 0, stderr: "" });
   });
 
-  it("keeps its port over a restart", { timeout: 60_000 }, async () => {
+  it("is brought up to date by a restart, which keeps its port", { timeout: 120_000 }, async () => {
+    const stateFile = join(home.home, "run/daemon.json");
+    // As one that an older stigmer had started.
+    await writeFile(
+      stateFile,
+      (await readFile(stateFile, "utf8")).replace(/"version": "[^"]+"/, '"version": "0.0.0-old"'),
+    );
+    const older =
+      /The daemon is of version 0\.0\.0-old, this stigmer of .*: bring it up to date with `stigmer local restart`\./;
+    expect((await home.stigmer(["local", "status"])).stdout).toMatch(older);
     const before = await home.status();
     const restarted = await home.stigmer(["local", "restart"]);
     expect(restarted, restarted.stderr).toMatchObject({ exitCode: 0 });
+    expect((await home.stigmer(["local", "status"])).stdout).not.toMatch(older);
     const after = await home.status();
     expect(after.endpoint).toBe(before.endpoint);
     for (const { pid } of after.processes) expect(before.processes.map((process) => process.pid)).not.toContain(pid);

@@ -73,6 +73,8 @@ it("says what is missing, and starts nothing", { timeout: 60_000 }, async () => 
     home.stigmer(["local", "start", "--engine", "temporal", ...args]);
   const missing = await start([]);
   expect(missing).toMatchObject({ exitCode: 1, stdout: "" });
-  expect(missing.stderr).toMatch(/^There is no `temporal` on PATH nor in [^\n]*docs\.temporal\.io\/cli[^\n]*\n$/);
+  expect(missing.stderr).toMatch(
+    /^There is no `temporal` on PATH nor in [^\n]*--yes[^\n]*docs\.temporal\.io\/cli[^\n]*\n$/,
+  );
   expect(await processesOf(home.home)).toEqual([]);
 });

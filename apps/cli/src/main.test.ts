@@ -33,7 +33,7 @@ const missing = {
   stderr: "bad.yaml: there is no such file or folder: name one that is there, or - for standard input\n",
 };
 
-test("paths are relative to where the user is, also through `pnpm stigmer`", async () => {
+test("paths are relative to where the user is, also through `pnpm stigmer`", { timeout: 120_000 }, async () => {
   const args = ["apply", "-f", "bad.yaml"];
   expect(await stigmer(args, { cwd: user })).toEqual(found);
   expect(await stigmer(args, { cwd: checkout, env: { INIT_CWD: user } })).toEqual(found);

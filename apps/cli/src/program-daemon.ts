@@ -29,6 +29,7 @@ function addDaemonCommands(group: Program, run: Run): void {
   addRunnerOptions(add("start", "start the server and the runner in the background"))
     .addOption(portOption())
     .addOption(engineOption())
+    .option("--yes", "fetch what --engine temporal lacks without asking")
     .option("--foreground", "stay, and stop them with Ctrl-C")
     .option("--json", "print the state as JSON")
     .action((options) =>

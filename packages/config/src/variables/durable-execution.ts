@@ -89,6 +89,15 @@ export const durableExecutionVariables = {
     cloud: { use: "default", value: "agent_execution_stigmer" },
     secret: false,
   },
+  STIGMER_TEMPORAL_DOWNLOAD_URL: {
+    group: "Durable execution",
+    meaning: "Where `local start --engine temporal` fetches Temporal's command line: a mirror of its releases.",
+    readers: ["client"],
+    format: { type: "url", example: "https://mirror.example.com/temporal" },
+    local: { use: "default", value: "https://github.com/temporalio/cli/releases/download" },
+    cloud: { use: "default", value: "https://github.com/temporalio/cli/releases/download" },
+    secret: false,
+  },
   TEMPORAL_MAX_CONCURRENCY: {
     group: "Durable execution",
     meaning: "How many activities one runner works on at a time. Used by both engines.",

@@ -16,6 +16,8 @@ export interface LocalStartOptions extends RunnerOptions {
   readonly port?: number;
   /** Default: what the environment names, or what the daemon had before its restart. */
   readonly engine?: "embedded" | "temporal";
+  /** Fetches a missing program without asking. */
+  readonly yes?: boolean;
   readonly foreground?: boolean;
   readonly json?: boolean;
 }
@@ -47,13 +49,16 @@ export interface StartPlan {
 }
 
 /** Finds what can be wrong, and asks what has to be asked, before anything is started or stopped. */
-export async function planStart({ port, engine, ...options }: LocalStartOptions, io: CommandIo): Promise<StartPlan> {
+export async function planStart(
+  { port, engine, yes, ...options }: LocalStartOptions,
+  io: CommandIo,
+): Promise<StartPlan> {
   const homes = resolveHome(io.env);
   const server = readServerConfig({ ...io.env, MODE: "local" });
   if (!server.ok) throw new ConfigError(server.problems);
   const runner = runnerOf(options, io.cwd);
   await checkRunner(runner, io);
-  const temporal = await chooseTemporal({ engine, runner, configured: server.config.engine.type }, homes, io);
+  const temporal = await chooseTemporal({ engine, runner, yes, configured: server.config.engine.type }, homes, io);
   return { homes, port: port ?? server.config.port, runner, temporal, ...(await findModelKey(io)) };
 }
 
