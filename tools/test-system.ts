@@ -10,6 +10,7 @@ import { postgres } from "./system/postgres.ts";
 import { redis } from "./system/redis.ts";
 import { provideAll } from "./system/requirement.ts";
 import { NOBODY } from "./system/service.ts";
+import { shells } from "./system/shells.ts";
 import { temporal } from "./system/temporal.ts";
 import { vitest } from "./vitest-gate.ts";
 
@@ -22,12 +23,12 @@ noticeInterruption();
 conclude(
   await runGates([
     {
-      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap, Docker)",
+      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap, Docker, shells)",
       atLeast: 500,
       run: async () => {
         await installed("go", "Go fetches buf/validate/validate.proto: apt-get install golang-go");
         await using environment = await provideAll(
-          [temporal, postgres, redis, grpcurl, bubblewrap, docker],
+          [temporal, postgres, redis, grpcurl, bubblewrap, docker, shells],
           interruption,
         );
         return await vitest(["--config", "tools/vitest.system.config.ts"], {

@@ -10,6 +10,16 @@ export const exitCodes: Readonly<Record<CliErrorCode, number>> = {
   interrupted: 130,
 };
 
+/** Every exit code, as help and documentation tell it. */
+export const exitCodeMeanings: readonly (readonly [code: number, meaning: string])[] = [
+  [0, "done; of a run: completed"],
+  [exitCodes.failed, "failed"],
+  [exitCodes.usage, "wrong usage"],
+  [exitCodes.cancelled, "the run was cancelled"],
+  [exitCodes["waiting-for-approval"], "the run waits for approval, and there is no terminal to ask on"],
+  [exitCodes.interrupted, "Ctrl-C"],
+];
+
 const brand: unique symbol = Symbol.for("@stigmer/cli.CliError") as never;
 
 /** The one error that reaches people as it is: `message` says in plain words what happened and what to do next. */

@@ -1,7 +1,9 @@
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const main = join(import.meta.dirname, "main.ts");
@@ -47,43 +49,44 @@ test("usage is exit code 2, and the version needs no configuration", async () =>
   expect(await stigmer(["--version"], { cwd: user, env })).toMatchObject({ code: 0, stderr: "" });
 });
 
-test("what every start loads is the declaration of the commands alone", async () => {
-  const loaded = new Set<string>();
-  const visit = async (file: string): Promise<void> => {
-    if (loaded.has(file)) return;
-    loaded.add(file);
-    const text = await readFile(join(import.meta.dirname, file), "utf8");
-    for (const [, specifier = ""] of text.matchAll(/^(?:import|export) (?!type ).*? from "([^"]+)";$/gms)) {
-      if (specifier.startsWith("./")) await visit(specifier.slice(2));
-      else loaded.add(specifier);
-    }
-  };
-  await visit("main.ts");
-  expect([...loaded].toSorted()).toEqual(
-    [
-      "commander",
-      "errors.ts",
-      "main.ts",
-      "node:fs",
-      "node:path",
-      "parse-span.ts",
-      "program-approvals.ts",
-      "program-audit.ts",
-      "program-backup.ts",
-      "program-chaos.ts",
-      "program-config.ts",
-      "program-daemon.ts",
-      "program-keys.ts",
-      "program-models.ts",
-      "program-new.ts",
-      "program-options.ts",
-      "program-resources.ts",
-      "program-runner.ts",
-      "program-runs.ts",
-      "program-skills.ts",
-      "program.ts",
-      "run-cli.ts",
-      "version.ts",
-    ].toSorted(),
+// Tells at the end which modules were loaded, those of Node itself left out.
+const recorder = `
+import { registerHooks } from "node:module";
+import { writeFileSync } from "node:fs";
+const loaded = new Set();
+registerHooks({
+  load(url, context, next) {
+    if (!url.startsWith("node:")) loaded.add(url);
+    return next(url, context);
+  },
+});
+process.on("exit", () => writeFileSync(process.env.LOADED, JSON.stringify([...loaded])));
+`;
+
+/** The modules that a start loads: files relative to this folder, packages by their names. */
+async function loadedBy(...args: string[]): Promise<string[]> {
+  const list = join(user, "loaded.json");
+  const preload = `data:text/javascript,${encodeURIComponent(recorder)}`;
+  const options = { cwd: user, env: { PATH: process.env["PATH"], LOADED: list } };
+  const flags = [`--import=${preload}`, "--conditions=@stigmer/source"];
+  await promisify(execFile)(process.execPath, [...flags, main, ...args], options);
+  const urls = JSON.parse(await readFile(list, "utf8")) as string[];
+  const names = urls.map((url) => {
+    const path = fileURLToPath(url);
+    const [, name] = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path) ?? [];
+    return name ?? relative(import.meta.dirname, path);
+  });
+  return [...new Set(names)].toSorted();
+}
+
+test("the version loads nothing but itself", async () => {
+  for (const arg of ["--version", "-V", "version"]) expect(await loadedBy(arg)).toEqual(["main.ts", "version.ts"]);
+});
+
+test("what every other start loads is the declaration of the commands alone", async () => {
+  const loaded = await loadedBy("--help");
+  expect(loaded).toContain("program-runs.ts");
+  expect(loaded.filter((name) => !/^program(-[a-z]+)?\.ts$/.test(name))).toEqual(
+    ["commander", "errors.ts", "main.ts", "parse-span.ts", "run-cli.ts", "version.ts"].toSorted(),
   );
 });

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { resolve } from "node:path";
 import type { CommandIo } from "./command-io.ts";
-import { runCli } from "./run-cli.ts";
+import { readVersion } from "./version.ts";
 
 // A reader that has seen enough (`stigmer list agents | head -1`) is no failure.
 for (const stream of [process.stdout, process.stderr]) {
@@ -28,10 +28,26 @@ const io: CommandIo = {
   },
 };
 
-const exitCode = await runCli(process.argv.slice(2), io);
+const args = process.argv.slice(2);
+const exitCode = isVersion(args) ? printVersion() : await run();
 // A pipe may still hold what was written last.
 await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done))));
 process.exit(exitCode);
+
+/** What installers and scripts ask first, and often: answered before anything is loaded. */
+function isVersion(words: readonly string[]): boolean {
+  return words.length === 1 && ["--version", "-V", "version"].includes(words[0] ?? "");
+}
+
+function printVersion(): number {
+  process.stdout.write(`${readVersion()}\n`);
+  return 0;
+}
+
+async function run(): Promise<number> {
+  const { runCli } = await import("./run-cli.ts");
+  return runCli(args, io);
+}
 
 /** `pnpm stigmer` runs in the root of the checkout, and says in INIT_CWD where its user is. */
 function userDirectory(): string {

@@ -4,8 +4,10 @@ import type { CommandIo } from "./command-io.ts";
 import { addAuditCommands } from "./program-audit.ts";
 import { addBackupCommands } from "./program-backup.ts";
 import { addChaosCommands } from "./program-chaos.ts";
+import { addCompletionCommands } from "./program-completion.ts";
 import { addConfigCommands } from "./program-config.ts";
 import { addLocalCommands, addSupervisor } from "./program-daemon.ts";
+import { addHelp } from "./program-help.ts";
 import { addKeyCommands } from "./program-keys.ts";
 import { addModelCommands } from "./program-models.ts";
 import type { Run } from "./program-options.ts";
@@ -13,6 +15,9 @@ import { addResourceCommands } from "./program-resources.ts";
 import { addRunCommands } from "./program-runs.ts";
 import { addSkillCommands } from "./program-skills.ts";
 import { readVersion } from "./version.ts";
+
+/** Of help that goes to no terminal. */
+const PAGE_WIDTH = 100;
 
 export interface ProgramOptions {
   readonly io: CommandIo;
@@ -30,10 +35,19 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
   const program = new Program("stigmer")
     .description("Runs AI agents durably, on your own machine or in your cloud.")
     .version(readVersion(), "-V, --version", "print the version")
-    .helpCommand("help [command]", "show help")
+    .helpCommand(false)
+    // Every command has flags: saying so of each tells nothing.
+    .configureHelp({
+      subcommandTerm: (command) =>
+        `${command.name()} ${command.usage().replace(/\[(options|command)\] ?/g, "")}`.trim(),
+    })
     .exitOverride()
-    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: () => {}, outputError: () => {} })
-    .addHelpText("after", "\nFirst steps: stigmer demo, then stigmer local start.");
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: () => {},
+      outputError: () => {},
+      getOutHelpWidth: () => (io.stdout.isTTY ? (io.stdout.columns ?? PAGE_WIDTH) : PAGE_WIDTH),
+    });
 
   const { server } = addLocalCommands(program, run);
   addConfigCommands(program, run);
@@ -59,5 +73,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
     .command("version")
     .description("print the version")
     .action(() => void io.stdout.write(`${readVersion()}\n`));
+  addCompletionCommands(program, run);
+  addHelp(program, run);
   return program;
 }

@@ -8,13 +8,28 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
   let exitCode = 0;
   const program = createProgram({ io, onExitCode: (code) => (exitCode = code) });
   try {
+    if (args[0] === "internal" && args[1] === "complete") {
+      const { complete } = await import("./commands/completion/complete.ts");
+      await complete({ program, words: args.slice(args[2] === "--" ? 3 : 2) }, io);
+      return 0;
+    }
     await program.parseAsync(args.length === 0 ? ["--help"] : args, { from: "user" });
     return exitCode;
   } catch (error) {
     const { code, message } = explainFailure(error, namedCommand(program, args));
     if (message !== "") io.stderr.write(`${message}\n`);
+    if (message !== "" && isVerbose(args)) {
+      const { showCauses } = await import("./output/show-causes.ts");
+      io.stderr.write(showCauses(error, io.env));
+    }
     return code;
   }
+}
+
+/** Asked of the words themselves: also a line that can't be parsed can be verbose. */
+function isVerbose(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return args.slice(0, end < 0 ? undefined : end).includes("--verbose");
 }
 
 function explainFailure(error: unknown, command: string): { code: number; message: string } {
@@ -24,7 +39,15 @@ function explainFailure(error: unknown, command: string): { code: number; messag
     if (error.exitCode === 0) return { code: 0, message: "" };
     return { code: exitCodes.usage, message: explainUsage(error, command) };
   }
-  return { code: exitCodes.failed, message: error instanceof Error ? error.message : String(error) };
+  const message = error instanceof Error ? error.message : String(error);
+  // A mistake of ours says nothing to who meets it.
+  if (!isProgrammingError(error)) return { code: exitCodes.failed, message };
+  const advice = "run it again with --verbose, and report what it prints";
+  return { code: exitCodes.failed, message: `stigmer itself failed (${message}): ${advice}` };
+}
+
+function isProgrammingError(error: unknown): boolean {
+  return [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
 }
 
 /** Commander's words on one line, with where to read on. */

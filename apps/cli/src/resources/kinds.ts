@@ -128,12 +128,15 @@ const kindsByName: ReadonlyMap<string, CliKind> = new Map(
   ),
 );
 
+/** How people call the kinds. */
+export const kindNames: readonly string[] = cliKinds.map(({ names }) => names[0]);
+
 /** Understands `agent`, `agents`, `Agent`, `agent-instance`, `env` …; throws a usage error that names what is near. */
 export function findKind(text: string): CliKind {
   const kind = kindsByName.get(normal(text));
   if (kind !== undefined) return kind;
   const near = closest(normal(text), [...kindsByName.keys()]);
-  const known = cliKinds.map(({ names }) => names[0]).join(", ");
+  const known = kindNames.join(", ");
   const advice = near === undefined ? `the kinds are ${known}` : `did you mean ${kindsByName.get(near)?.names[0]}?`;
   throw new CliError("usage", `unknown kind '${text}': ${advice}`);
 }
