@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { clone, type DescMessage, equals } from "@bufbuild/protobuf";
+import { clone, type DescMessage, equals, isMessage } from "@bufbuild/protobuf";
 import type { StigmerClient } from "@stigmer/client";
 import { kinds } from "@stigmer/protos";
-import type { AgentInstance } from "@stigmer/protos/agentinstance/v1";
-import type { Session } from "@stigmer/protos/session/v1";
+import { AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
+import { type Session, SessionSchema } from "@stigmer/protos/session/v1";
 import { type Skill, SkillSchema } from "@stigmer/protos/skill/v1";
 import type { Manifest } from "../manifests/manifest.ts";
 import { type ManifestProblem, refuse } from "../manifests/problems.ts";
@@ -105,22 +105,15 @@ function keepWhatStays(wanted: Exclude<Manifest["message"], Skill>, current: Res
     wanted.metadata.org ||= org;
     wanted.metadata.ownerScope ||= ownerScope;
   }
-  if (isKind<AgentInstance>(wanted, "AgentInstance")) {
+  if (isMessage(wanted, AgentInstanceSchema)) {
     // Older manifests say workflow execution (52) where they mean environment.
     for (const reference of wanted.spec?.environmentRefs ?? []) reference.kind = kinds.Environment.number;
   }
-  if (isKind<Session>(wanted, "Session") && wanted.spec !== undefined) {
+  if (isMessage(wanted, SessionSchema) && wanted.spec !== undefined) {
     const { spec } = current as Session;
     wanted.spec.threadId ||= spec?.threadId ?? "";
     wanted.spec.sandboxId ||= spec?.sandboxId ?? "";
   }
-}
-
-function isKind<T extends Resource & { kind: string }>(
-  resource: Resource & { kind: string },
-  kind: string,
-): resource is T {
-  return resource.kind === kind;
 }
 
 /** A skill is its archive: the same bytes are the same version. */
