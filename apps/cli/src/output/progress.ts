@@ -10,19 +10,15 @@ export type Tell = (text: string) => void;
 
 /**
  * Does `work`, and shows on a terminal's stderr that it is under way, as one line that is gone when it ends. In a pipe
- * nothing is shown. What `work` writes meanwhile it writes through `above`, so that the two don't run into each other.
+ * nothing is shown. `work` itself writes nothing to the terminal meanwhile.
  */
 export async function withProgress<T>(
   { stderr, env }: Pick<CommandIo, "stderr" | "env">,
   text: string,
-  work: (tell: Tell, above: (write: () => void) => void) => Promise<T>,
+  work: (tell: Tell) => Promise<T>,
 ): Promise<T> {
   let said = text;
-  if (stderr.isTTY !== true || env["TERM"] === "dumb" || env["CI"])
-    return work(
-      () => {},
-      (write) => write(),
-    );
+  if (stderr.isTTY !== true || env["TERM"] === "dumb" || env["CI"]) return work(() => {});
   let line: { (text: string): void; clear(): void; done(): void } | undefined;
   let frames: NodeJS.Timeout | undefined;
   let ended = false;
@@ -37,13 +33,7 @@ export async function withProgress<T>(
   };
   const patience = setTimeout(() => void show(), PATIENCE_MS);
   try {
-    return await work(
-      (next) => void (said = next),
-      (write) => {
-        line?.clear();
-        write();
-      },
-    );
+    return await work((next) => void (said = next));
   } finally {
     ended = true;
     clearTimeout(patience);

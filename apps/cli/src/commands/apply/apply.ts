@@ -2,6 +2,7 @@ import type { StigmerClient } from "@stigmer/client";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
 import { loadManifests } from "../../manifests/load-manifests.ts";
+import { withProgress } from "../../output/progress.ts";
 import { writeLine } from "../../output/write.ts";
 import { findLeftovers, parseSetName } from "../../resources/apply-set.ts";
 import { type Plan, planChanges, type PlannedChange } from "../../resources/plan-changes.ts";
@@ -32,7 +33,9 @@ export async function apply(options: ApplyOptions, io: CommandIo): Promise<numbe
   }
   const manifests = await loadManifests(options.file, io);
   return withClient(io, async ({ client }) => {
-    const plan = await planChanges(client, manifests, { set });
+    const plan = await withProgress(io, `Comparing ${manifests.length} resources`, () =>
+      planChanges(client, manifests, { set }),
+    );
     const leftovers = prunes && set !== undefined ? await findLeftovers(client, set, keptBy(plan)) : [];
     if (dryRun) {
       for (const change of plan.changes) writeLine(io.stdout, describeDryRun(change));

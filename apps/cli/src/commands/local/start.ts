@@ -5,6 +5,7 @@ import { findDaemon } from "../../daemon/find-daemon.ts";
 import { startDetached, type StartedDaemon } from "../../daemon/start-detached.ts";
 import type { RunnerChoice } from "../../daemon/runner-choice.ts";
 import { CliError } from "../../errors.ts";
+import { withProgress } from "../../output/progress.ts";
 import { writeLine } from "../../output/write.ts";
 import { checkRunner, type RunnerOptions, runnerOf } from "./choose-runner.ts";
 import { chooseTemporal } from "./choose-temporal.ts";
@@ -67,7 +68,9 @@ export async function startPlanned(plan: StartPlan, options: LocalStartOptions, 
   const stop = new AbortController();
   const stopListening = io.onSignal(() => stop.abort());
   try {
-    const daemon = await startDetached({ ...plan, env: io.env, signal: stop.signal });
+    const daemon = await withProgress(io, "Starting stigmer-server and agent-runner", () =>
+      startDetached({ ...plan, env: io.env, signal: stop.signal }),
+    );
     show({ ...daemon, note: plan.note }, options, io);
   } catch (error) {
     if (stop.signal.aborted) throw new CliError("interrupted", "Nothing was started.", { cause: error });
