@@ -9,7 +9,10 @@ import { makeFolder, startService } from "./service.ts";
 /** The one image that the engine has: busybox, and nothing that a registry would have to be asked for. */
 const image = "stigmer-test";
 
-/** A Docker engine of our own, in a folder of its own. Its value is the address of its socket, and the name of its image. */
+/**
+ * A Docker engine of our own, in a folder of its own. Its value is the address of its socket, the name of its image, and the
+ * file of the network that it and its containers are in, where that is not the machine's.
+ */
 export const docker: Requirement = {
   variable: "STIGMER_TEST_DOCKER",
   async provide(signal) {
@@ -21,6 +24,9 @@ export const docker: Requirement = {
     for (const [program, name] of [
       ["dockerd", "docker.io"],
       ["busybox", "busybox-static"],
+      // What images of our own are made of.
+      ["git", "git"],
+      ["tini", "tini"],
     ] as const) {
       if (!(await isInstalled(program))) await installPackage(name);
     }
@@ -32,6 +38,7 @@ export const docker: Requirement = {
       await folder.remove();
     };
     const settings = join(folder.path, "daemon.json");
+    const pidFile = join(folder.path, "pid");
     try {
       // In place of the machine's own.
       await writeFile(settings, "{}");
@@ -41,10 +48,15 @@ export const docker: Requirement = {
           // In a network of its own: it would remove or take over the bridge of the machine's own engine.
           "unshare",
           "--net",
+          "sh",
+          "-c",
+          // Containers that share the engine's network find each other by its loopback interface.
+          'busybox ip link set lo up && exec "$@"',
+          "sh",
           "dockerd",
           `--host=${host}`,
           "--group=root",
-          `--pidfile=${join(folder.path, "pid")}`,
+          `--pidfile=${pidFile}`,
           `--data-root=${join(folder.path, "data")}`,
           `--exec-root=${join(folder.path, "exec")}`,
           `--config-file=${settings}`,
@@ -64,7 +76,8 @@ export const docker: Requirement = {
       };
       try {
         await importImage(host, folder.path);
-        return { value: `${host} ${image}`, release };
+        const pid = (await readFile(pidFile, "utf8")).trim();
+        return { value: `${host} ${image} /proc/${pid}/ns/net`, release };
       } catch (error) {
         await stop();
         throw error;
