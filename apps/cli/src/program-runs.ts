@@ -1,6 +1,7 @@
-import { type Command as Program, InvalidArgumentError, Option } from "commander";
+import { type Command as Program, Option } from "commander";
 import { addApprovalCommands } from "./program-approvals.ts";
-import { collect, outputOption, type Run } from "./program-options.ts";
+import { outputOption, type Run } from "./program-options.ts";
+import { declareRun, isGiven, type RunFlags, start } from "./program-turns.ts";
 
 /** Declares how an agent is let to work, and what is done with its runs. */
 export function addRunCommands(program: Program, run: Run): void {
@@ -30,18 +31,6 @@ export function addRunCommands(program: Program, run: Run): void {
   addExecutionCommands(program, run);
 }
 
-/** The options of a run, as they are declared. */
-interface RunFlags {
-  readonly env: string[];
-  readonly secret: string[];
-  readonly limit: string[];
-  readonly budget?: number;
-  readonly session?: string;
-  readonly workspace?: string;
-  readonly attach?: string;
-  readonly json?: boolean;
-}
-
 /** `agent execute`, the same under the name by which some know it. */
 function addAgentExecute(program: Program, run: Run): void {
   const group = program.commands.find((command) => command.name() === "agent") ?? program.command("agent");
@@ -55,64 +44,6 @@ function addAgentExecute(program: Program, run: Run): void {
   );
 }
 
-function start(
-  command: Program,
-  run: Run,
-  options: RunFlags & { readonly agent: string; readonly message: string },
-): Promise<void> {
-  if (options.session !== undefined && options.workspace !== undefined) {
-    command.error("error: --workspace can't be used with --session, which has a workspace already");
-  }
-  return run(
-    import("./commands/run/run.ts").then((m) => m.run),
-    options,
-  );
-}
-
-function declareRun(command: Program): Program {
-  return command
-    .option("--workspace <dir>", "an existing directory to work in, as it is")
-    .option("--env <name=value>", "a variable for this run; may be repeated", collect, [])
-    .option("--secret <name>", "a secret variable, its value taken from this environment; may be repeated", collect, [])
-    .option("--model <name>", "the model to use")
-    .option("--session <id>", "a session to go on with")
-    .addOption(
-      new Option("--when-busy <what>", "what happens when a run of the session is under way (default: queue)").choices([
-        "queue",
-        "steer",
-        "interrupt",
-        "refuse",
-      ]),
-    )
-    .option("--limit <name=value>", "what this run may use, such as maxToolCalls=20; may be repeated", collect, [])
-    .addOption(
-      new Option("--budget <usd>", "what this run may cost, in US dollars: short for --limit maxCostUsd=…").argParser(
-        parseDollars,
-      ),
-    )
-    .addOption(
-      new Option(
-        "--on-unknown-outcome <who>",
-        "who decides when a lost runner left nobody knowing whether a tool call happened (default: tell-agent)",
-      ).choices(["tell-agent", "pause"]),
-    )
-    .option("--yes", "ask nobody: what would wait for approval runs; what is denied stays so")
-    .option("--json", "print what happens as JSON, one object a line")
-    .option("--detach", "print the run's id and return at once")
-    .addHelpText("after", "\nExit code: 0 completed, 1 failed, 2 wrong usage, 3 cancelled, 4 waits for approval.");
-}
-
-/** Whether any option was given; those that may be repeated are there always. */
-function isGiven(options: object): boolean {
-  return Object.values(options).some((value) => value !== undefined && !(Array.isArray(value) && value.length === 0));
-}
-
-function parseDollars(text: string): number {
-  const dollars = Number(text.replace(/^\$/, ""));
-  if (text.trim() !== "" && dollars > 0 && Number.isFinite(dollars)) return dollars;
-  throw new InvalidArgumentError("It must be an amount above 0, such as 0.50.");
-}
-
 function addExecutionCommands(program: Program, run: Run): void {
   const group = program.command("execution").description("runs of agents");
   group
@@ -120,10 +51,10 @@ function addExecutionCommands(program: Program, run: Run): void {
     .description("show a run")
     .argument("<id>")
     .addOption(outputOption())
-    .action((nameOrId, options) =>
+    .action((id, options) =>
       run(
-        import("./commands/get.ts").then((m) => m.get),
-        { kind: "execution", nameOrId, ...options },
+        import("./commands/execution/get-execution.ts").then((m) => m.getExecution),
+        { id, ...options },
       ),
     );
   group
@@ -155,6 +86,28 @@ function addExecutionCommands(program: Program, run: Run): void {
     .action((id, options) =>
       run(
         import("./commands/execution/execution.ts").then((m) => m.cancelExecution),
+        { id, ...options },
+      ),
+    );
+  group
+    .command("logs")
+    .description("what a run did, in the order of time: what was said, each tool call with arguments and result")
+    .argument("<id>")
+    .option("-f, --follow", "go on until it has ended")
+    .action((id, options) =>
+      run(
+        import("./commands/execution/logs.ts").then((m) => m.executionLogs),
+        { id, ...options },
+      ),
+    );
+  group
+    .command("trace")
+    .description("the tree of a run: model calls, tool calls and sub-agents, with times, tokens and cost")
+    .argument("<id>")
+    .addOption(new Option("-o, --output <format>", "how to show it").choices(["text", "json"]).default("text"))
+    .action((id, options) =>
+      run(
+        import("./commands/execution/trace.ts").then((m) => m.executionTrace),
         { id, ...options },
       ),
     );

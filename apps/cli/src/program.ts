@@ -13,6 +13,7 @@ import { addModelCommands } from "./program-models.ts";
 import type { Run } from "./program-options.ts";
 import { addResourceCommands } from "./program-resources.ts";
 import { addRunCommands } from "./program-runs.ts";
+import { addSessionCommands } from "./program-sessions.ts";
 import { addSkillCommands } from "./program-skills.ts";
 import { readVersion } from "./version.ts";
 
@@ -58,6 +59,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
   addSupervisor(program, run);
   addResourceCommands(program, run);
   addRunCommands(program, run);
+  addSessionCommands(program, run);
   addSkillCommands(program, run);
   addChaosCommands(program, run);
   program

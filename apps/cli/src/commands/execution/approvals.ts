@@ -45,6 +45,11 @@ function theOnlyCall(execution: AgentExecution): ToolCall {
 /** Tells how to decide what waits, where there is nobody to be asked. */
 export function tellWaiting(executionId: string, calls: readonly ToolCall[], io: Pick<CommandIo, "stderr">): void {
   io.stderr.write("There is no terminal here to ask on: decide from elsewhere.\n");
+  listWaiting(executionId, calls, io);
+}
+
+/** Each call that waits, with the command that decides it. */
+export function listWaiting(executionId: string, calls: readonly ToolCall[], io: Pick<CommandIo, "stderr">): void {
   for (const call of calls) {
     io.stderr.write(`Waits for approval: ${describeCall(call)}\n`);
     io.stderr.write(`  stigmer execution approve ${executionId} ${call.id}   (or reject, skip)\n`);

@@ -18,7 +18,9 @@ export function summarize(status: AgentExecutionStatus, paint: Paint): string {
   const durationMs = durationBetween(status.startedAt, status.completedAt);
   const phase = `${showPhase(status.phase)}${durationMs === undefined ? "" : ` in ${formatDuration(durationMs)}`}`;
   const error = status.error === "" ? "" : `: ${oneLine(status.error, 1000)}`;
-  return `${paint(colors[status.phase] ?? "yellow", `${phase}${error}`)}${paint("dim", usageOf(status))}${paint("dim", timingOf(status))}`;
+  const [, limit] = /\blimits\.(\w+) in the agent's spec/.exec(status.error) ?? [];
+  const advice = limit === undefined ? "" : ` Here that is --limit ${limit}=….`;
+  return `${paint(colors[status.phase] ?? "yellow", `${phase}${error}${advice}`)}${paint("dim", usageOf(status))}${paint("dim", timingOf(status))}`;
 }
 
 /** A line of its own: `  0.2 s queued · 0.8 s getting ready · 2.9 s models · 0.3 s tools · 0.2 s other · 4.4 s in all`. */

@@ -248,6 +248,14 @@ describe("printing", () => {
     expect(lineOf(2, 0)).toBe(" · about $0.000002");
   });
 
+  test("names the option that raises the limit which ended a run", () => {
+    const status = create(AgentExecutionStatusSchema, {
+      phase: ExecutionPhase.EXECUTION_FAILED,
+      error: "Reached. Raise limits.maxTokens in the agent's spec, or in the execution's executionConfig for one run.",
+    });
+    expect(summarize(status, (_, text) => text)).toMatch(/for one run\. Here that is --limit maxTokens=….$/);
+  });
+
   test("prints plain lines on a terminal without columns", () => {
     const { io, out, err } = capture(true, 0);
     const printer = createRunPrinter({ executionId: "aex-1", json: false }, io);
