@@ -4,7 +4,7 @@ import type { Run } from "./program-options.ts";
 
 const groups: Readonly<Record<string, readonly string[]>> = {
   "Start here:": ["demo", "local", "new", "apply", "run"],
-  "Agents at work:": ["agent", "session", "execution"],
+  "Agents at work:": ["agent", "chat", "session", "execution"],
   "Resources:": ["get", "list", "describe", "edit", "delete", "diff", "validate", "skill", "config", "model"],
   "Operation:": ["server", "key", "audit", "chaos", "doctor"],
   "Help:": ["help", "completion", "version"],
