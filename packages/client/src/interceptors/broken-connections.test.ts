@@ -2,8 +2,10 @@ import { createServer, type ServerHttp2Stream } from "node:http2";
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import { afterEach, expect, test } from "vitest";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { createClient } from "../create-client.ts";
 import { ClientError } from "../errors.ts";
+import { brokenConnections } from "./broken-connections.ts";
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -48,6 +50,16 @@ test.each<[string, "before its headers" | "after them", Break]>([
   const client = await breaking(when, how);
   const error: unknown = await client.executions.cancel("aex-1").catch((caught: unknown) => caught);
   expect(ClientError.is(error) && error.code).toBe("unavailable");
+});
+
+test("a call that comes to a server as it closes is unavailable: it was not looked at", async () => {
+  const cause = Object.assign(new Error("Stream closed with error code NGHTTP2_REFUSED_STREAM"), {
+    code: "ERR_HTTP2_STREAM_ERROR",
+  });
+  const refused = new ConnectError(cause.message, Code.Internal, undefined, undefined, cause);
+  const call = brokenConnections(() => false)(() => Promise.reject(refused));
+  const request = { signal: new AbortController().signal } as Parameters<typeof call>[0];
+  await expect(call(request)).rejects.toMatchObject({ code: Code.Unavailable, rawMessage: cause.message });
 });
 
 test("a call that its own client ends is not tried again", async () => {

@@ -21,9 +21,13 @@ function isBroken(error: unknown): boolean {
   const { code, rawMessage } = ConnectError.from(error);
   // Node's way to end the streams of a connection that the other side has closed.
   if (code === Code.Canceled) return rawMessage.startsWith("http/2 stream closed with error code CANCEL");
+  // A server that closes has not looked at the call: it came on a connection that was ending.
+  if (code === Code.Internal) return rawMessage.includes("NGHTTP2_REFUSED_STREAM") && causeOf(error) !== undefined;
   // What a server says comes without a cause: only an error of this side has one.
   return (code === Code.Aborted || code === Code.Unknown) && hasBrokenSocket(error);
 }
+
+const causeOf = (error: unknown): unknown => (error instanceof Error ? error.cause : undefined);
 
 function hasBrokenSocket(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
