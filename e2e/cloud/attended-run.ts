@@ -38,22 +38,21 @@ const WORDS: Readonly<Record<RunKind, string>> = {
   keep: "Keep a file",
 };
 
-/** Starts a run, or for `queued` two of one session, and follows each to its end. */
+/** Starts a run, or for `queued` two of one session, and follows each to its end, or until `signal` says that this takes too long. */
 export async function attendRuns(
   client: StigmerClient,
-  { kind, name }: { readonly kind: RunKind; readonly name: string },
+  run: { readonly kind: RunKind; readonly name: string; readonly signal: AbortSignal },
 ): Promise<AttendedRun[]> {
-  const first = await attendRun(client, { kind, name });
-  return kind === "queued"
-    ? [first, await attendRun(client, { kind, name: `${name}-next`, sessionId: first.sessionId })]
-    : [first];
+  const first = await attendRun(client, run);
+  if (run.kind !== "queued") return [first];
+  return [first, await attendRun(client, { ...run, name: `${run.name}-next`, sessionId: first.sessionId })];
 }
 
 async function attendRun(
   client: StigmerClient,
-  run: { readonly kind: RunKind; readonly name: string; readonly sessionId?: string },
+  run: { readonly kind: RunKind; readonly name: string; readonly sessionId?: string; readonly signal: AbortSignal },
 ): Promise<AttendedRun> {
-  const { kind, name, sessionId } = run;
+  const { kind, name, sessionId, signal } = run;
   // Known before the server has heard of it, so that a call whose answer was lost is made again for the same run.
   const id = createId("AgentExecution");
   const slug = kind === "approve" ? "careful" : "bookkeeper";
@@ -69,7 +68,14 @@ async function attendRun(
       return client.executions.get(id);
     }
   });
-  return { name, kind, id, sessionId: spec?.sessionId ?? "", client, watched: watchToEnd(client, { id, kind }) };
+  return {
+    name,
+    kind,
+    id,
+    sessionId: spec?.sessionId ?? "",
+    client,
+    watched: watchToEnd(client, { id, kind, signal }),
+  };
 }
 
 async function agentIdOf(client: StigmerClient, slug: string): Promise<string> {
@@ -80,7 +86,7 @@ async function agentIdOf(client: StigmerClient, slug: string): Promise<string> {
 /** Watches a run to its end, decides what it asks, and cancels what is to be cancelled. */
 async function watchToEnd(
   client: StigmerClient,
-  { id, kind }: { readonly id: string; readonly kind: RunKind },
+  { id, kind, signal }: { readonly id: string; readonly kind: RunKind; readonly signal: AbortSignal },
 ): Promise<Watched> {
   const problems: string[] = [];
   let asked = false;
@@ -90,7 +96,7 @@ async function watchToEnd(
     void problems.push(`${id}: its watcher had to begin anew at ${revision}: ${reason}`);
   const orders: Promise<unknown>[] = [];
   try {
-    for await (const update of client.executions.watch(id, { onResync, giveUpAfterMs: SETTLE_MS })) {
+    for await (const update of client.executions.watch(id, { signal, onResync, giveUpAfterMs: SETTLE_MS })) {
       const { revision, phase, status, delta } = update;
       if (revision < last.revision || (delta !== undefined && revision === last.revision))
         problems.push(`${id}: revision ${revision} came after ${last.revision}`);
@@ -164,7 +170,7 @@ const TOLD: ReadonlySet<ToolCallStatus> = new Set([
 ]);
 
 /** Does what its user would do again: a call that found nobody, or whose answer was lost. */
-export async function persistently<T>(work: () => Promise<T>): Promise<T> {
+async function persistently<T>(work: () => Promise<T>): Promise<T> {
   for (const deadline = Date.now() + SETTLE_MS; ;) {
     try {
       return await work();

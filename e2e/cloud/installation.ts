@@ -36,6 +36,8 @@ export interface Installation extends AsyncDisposable {
   readonly redis: { readonly port: number; readonly password: string };
   /** The Docker engine's address. */
   readonly dockerHost: string;
+  /** Runs a runner that is expected to end by itself, with these options of Node's. */
+  runOneMoreRunner(...nodeOptions: readonly string[]): Promise<{ readonly exitCode?: number; readonly all: string }>;
   /** A client of an organisation's member, of whichever server it comes to; of one server with its endpoint. */
   client(org: string, endpoint?: string): StigmerClient;
   /** Ends runners and servers in order, and leaves the rest up to be looked into. */
@@ -61,7 +63,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
   const up = async (part: Part): Promise<Part> => {
-    stack.defer(() => part.stop());
+    stack.defer(async () => void (await part.stop()));
     // What never came up will not: whoever looks wants to know why.
     const failed = new AbortController();
     const late = sleep(FIRST_START_MS, undefined, { signal: failed.signal }).then(() => {
@@ -125,28 +127,29 @@ export async function startInstallation(options: InstallationOptions): Promise<I
 
   const [dockerHost = "", image = ""] = (process.env["STIGMER_TEST_DOCKER"] ?? "").split(" ");
   if (!image) throw new Error("STIGMER_TEST_DOCKER is not set: pnpm test:system starts a Docker engine and names it.");
+  const runnerEnv = {
+    ...shared,
+    HOME: folder,
+    // As in deploy/compose.yaml: runners of one machine find each other's workspaces.
+    STIGMER_HOME: join(folder, "runners"),
+    STIGMER_BACKEND_ENDPOINT: balancer.endpoint,
+    STIGMER_API_KEY: keys.runner,
+    STIGMER_CHECKPOINT_URL: postgres.urlOf("checkpoints"),
+    STIGMER_RUNNER_HEALTH_PORT: "0",
+    TEMPORAL_MAX_CONCURRENCY: String(options.concurrency ?? 10),
+    SANDBOX_TYPE: "docker",
+    SANDBOX_DOCKER_IMAGE: image,
+    SANDBOX_DOCKER_PULL: "never",
+    DOCKER_HOST: dockerHost,
+    ANTHROPIC_API_KEY: "scripted-model-key",
+    ANTHROPIC_BASE_URL: model.url,
+  };
   const runners = Array.from({ length: options.runners ?? 3 }, (_, index) =>
     createPart({
       name: `runner-${index + 1}`,
       command: [...node, RUNNER],
       cwd: folder,
-      env: {
-        ...shared,
-        HOME: folder,
-        // As in deploy/compose.yaml: runners of one machine find each other's workspaces.
-        STIGMER_HOME: join(folder, "runners"),
-        STIGMER_BACKEND_ENDPOINT: balancer.endpoint,
-        STIGMER_API_KEY: keys.runner,
-        STIGMER_CHECKPOINT_URL: postgres.urlOf("checkpoints"),
-        STIGMER_RUNNER_HEALTH_PORT: "0",
-        TEMPORAL_MAX_CONCURRENCY: String(options.concurrency ?? 10),
-        SANDBOX_TYPE: "docker",
-        SANDBOX_DOCKER_IMAGE: image,
-        SANDBOX_DOCKER_PULL: "never",
-        DOCKER_HOST: dockerHost,
-        ANTHROPIC_API_KEY: "scripted-model-key",
-        ANTHROPIC_BASE_URL: model.url,
-      },
+      env: runnerEnv,
       ready: /Worker ready, polling for tasks/,
     }),
   );
@@ -164,6 +167,14 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     temporalAddress: temporal.address,
     redis: { port: redis.port, password: redis.password },
     dockerHost,
+    runOneMoreRunner: (...nodeOptions) => {
+      const env = { ...runnerEnv, PATH: process.env["PATH"] };
+      const how = { cwd: folder, env, extendEnv: false, stdin: "ignore", reject: false, all: true } as const;
+      return execa(process.execPath, [...nodeOptions, "--conditions=@stigmer/source", RUNNER], {
+        ...how,
+        timeout: 180_000,
+      });
+    },
     client: (org, endpoint = balancer.endpoint) => {
       const client = createClient({ endpoint, apiKey: keys.members.get(org) ?? "", org });
       clients.push(client);

@@ -13,8 +13,8 @@ export interface Part {
   start(): Promise<void>;
   /** SIGKILL. Resolves when it is gone. */
   kill(): Promise<void>;
-  /** Ends it in order, at last by SIGKILL. */
-  stop(): Promise<void>;
+  /** Ends it in order, at last by SIGKILL. Answers its exit code, or the signal that ended it; nothing where it did not run. */
+  stop(): Promise<number | string | undefined>;
   /** What it printed last. */
   printed(): string;
 }
@@ -26,6 +26,8 @@ export interface PartOptions {
   readonly cwd: string;
   readonly stdin?: string;
   readonly ready: RegExp;
+  /** Whether it does what it says, once it says so. One that does not within a while is started again, as by a liveness probe. */
+  readonly works?: () => Promise<boolean>;
   /** Default SIGTERM. */
   readonly stopSignal?: NodeJS.Signals;
   /** For a start on a busy machine. Default 3 minutes. */
@@ -34,6 +36,7 @@ export interface PartOptions {
 
 const RETRY_MS = 500;
 const STOP_WITHIN_MS = 20_000;
+const WORKS_WITHIN_MS = 30_000;
 /** Of what it printed, for people. */
 const KEPT = 20_000_000;
 
@@ -88,12 +91,20 @@ export function createPart(options: PartOptions): Part {
         if (wasReady) void start();
       });
     });
-    isReady = await isUp;
+    isReady = (await isUp) && (await untilWorking(() => child === started));
     if (!isReady) await end("SIGKILL");
     return isReady;
   }
 
   const lastLine = (): string => printed.trimEnd().split("\n").at(-1) ?? "";
+
+  async function untilWorking(lives: () => boolean): Promise<boolean> {
+    for (const deadline = Date.now() + WORKS_WITHIN_MS; lives(); await sleep(RETRY_MS)) {
+      if (!options.works || (await options.works())) return true;
+      if (Date.now() > deadline) break;
+    }
+    return false;
+  }
 
   async function start(): Promise<void> {
     wanted = true;
@@ -103,15 +114,16 @@ export function createPart(options: PartOptions): Part {
     await starting;
   }
 
-  async function end(signal: NodeJS.Signals): Promise<void> {
+  async function end(signal: NodeJS.Signals): Promise<number | string | undefined> {
     isReady = false;
     const ending = child;
-    if (!ending || ending.exitCode !== null || ending.signalCode !== null) return;
+    if (!ending || ending.exitCode !== null || ending.signalCode !== null) return undefined;
     const gone = once(ending, "exit");
     ending.kill(signal);
     const timer = setTimeout(() => ending.kill("SIGKILL"), STOP_WITHIN_MS);
     await gone;
     clearTimeout(timer);
+    return ending.exitCode ?? ending.signalCode ?? undefined;
   }
 
   return {
@@ -121,11 +133,12 @@ export function createPart(options: PartOptions): Part {
     },
     ends,
     start,
-    kill: () => end("SIGKILL"),
+    kill: async () => void (await end("SIGKILL")),
     stop: async () => {
       wanted = false;
-      await end(stopSignal);
+      const ended = await end(stopSignal);
       await starting;
+      return ended;
     },
     printed: () => printed,
   };

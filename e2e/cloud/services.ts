@@ -72,6 +72,17 @@ export async function createTemporal(folder: string): Promise<{ part: Part; addr
     cwd: folder,
     env: { HOME: folder },
     ready: /^(Temporal )?Server:/m,
+    // On a busy machine the dev server at times comes back without its namespaces, which are in its file, and never finds them.
+    works: async () => {
+      const ask = ["operator", "namespace", "describe", "--namespace", "default", "--address", `127.0.0.1:${port}`];
+      const told = await execa(program, ask, {
+        env: { HOME: folder },
+        stdin: "ignore",
+        reject: false,
+        timeout: 10_000,
+      });
+      return !told.failed;
+    },
   });
   return { part, address: `127.0.0.1:${port}` };
 }

@@ -13,7 +13,7 @@ import { leftoversOfParts, leftoversOfRuns, leftoversOfSessions } from "./leftov
 
 const seed = Number(process.env["STIGMER_STORM_SEED"] ?? randomInt(2 ** 31));
 const seconds = Number(process.env["STIGMER_STORM_SECONDS"] ?? 60);
-const liveRuns = Number(process.env["STIGMER_STORM_RUNS"] ?? 20);
+const liveRuns = Number(process.env["STIGMER_STORM_RUNS"] ?? 12);
 /** Between two deaths: longer than a part's start on a machine that has little else to do. */
 const CALM_MS: readonly [number, number] = [4_000, 12_000];
 
@@ -23,17 +23,19 @@ const KINDS: readonly RunKind[] = ["book", "book", "approve", "delegate", "queue
 
 it(
   `keeps every promise while anything of it dies (STIGMER_STORM_SEED=${seed})`,
-  { timeout: seconds * 1_000 + 2 * SETTLE_MS },
+  // A machine with much else to do starts it within minutes, and looks for leftovers as long.
+  { timeout: seconds * 1_000 + SETTLE_MS + 900_000 },
   async () => {
     console.log(`STIGMER_STORM_SEED=${seed}: ${liveRuns} runs under way for ${seconds} s`);
     await using effects = await startEffects();
     await using cloud = await startInstallation({ scenario, orgs: ORGS, concurrency: Math.ceil(liveRuns / 2) });
     for (const org of ORGS) await applyAgents(cloud.client(org), effects.url);
+    const tooLate = AbortSignal.timeout(seconds * 1_000 + SETTLE_MS);
     const over = new AbortController();
     const eyes = ORGS.map((org) => ({ org, client: cloud.client(org) }));
     const foreign = lookForForeign(eyes, { over: over.signal, canaryOf });
     const until = Date.now() + seconds * 1_000;
-    const killing = killAtRandom(cloud, { random: randomOf(seed), until });
+    const killing = killAtRandom(cloud, { random: randomOf(seed), until, tooLate });
     const runs: AttendedRun[] = [];
     const refused: string[] = [];
     await Promise.all(
@@ -45,7 +47,7 @@ it(
           const kind = KINDS[Math.floor(random() * KINDS.length)] ?? "book";
           const name = `${canaryOf(org)}-${lane}-${turn}`;
           try {
-            const started = await attendRuns(client, { kind, name });
+            const started = await attendRuns(client, { kind, name, signal: tooLate });
             runs.push(...started);
             await Promise.all(started.map(({ watched }) => watched));
           } catch (error) {
@@ -56,11 +58,13 @@ it(
     );
     const settled = Date.now() - until;
     const deaths = await killing;
+    const down = await Promise.race([allUp(cloud), aborted(tooLate).then(() => notReady(cloud))]);
     over.abort();
     const seen = await foreign;
     const problems = [
       ...seen.problems,
       ...refused,
+      ...down,
       ...(await Promise.all(runs.map((run) => problemsOf(run, effects)))).flat(),
       ...(await leftoversOfRuns(cloud)),
       ...(await leftoversOfSessions(
@@ -88,8 +92,9 @@ it(
 /** Kills one part after the other and starts it again; answers how often each has died. */
 async function killAtRandom(
   cloud: Installation,
-  { random, until }: { readonly random: () => number; readonly until: number },
+  options: { readonly random: () => number; readonly until: number; readonly tooLate: AbortSignal },
 ): Promise<Map<string, number>> {
+  const { random, until, tooLate } = options;
   const { servers, runners } = cloud.parts;
   const victims = partsOf(cloud);
   const deaths = new Map<string, number>();
@@ -103,11 +108,24 @@ async function killAtRandom(
     await victim.kill();
     // Runners and servers come back while others die; of the rest there is one.
     const back = victim.start();
-    if (!servers.includes(victim) && !runners.includes(victim)) await back;
+    if (!servers.includes(victim) && !runners.includes(victim)) await Promise.race([back, aborted(tooLate)]);
   }
-  await Promise.all(victims.map((part) => part.start()));
   return deaths;
 }
+
+async function allUp(cloud: Installation): Promise<string[]> {
+  await Promise.all(partsOf(cloud).map((part) => part.start()));
+  return [];
+}
+
+const notReady = (cloud: Installation): string[] =>
+  partsOf(cloud).flatMap(({ isReady, name, ends }) => (isReady ? [] : [`${name} did not come back: ${ends.at(-1)}`]));
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 
 /** A part may fail to start while what it needs is away; at work it ends for nobody's sake but its killer's. */
 function unexpectedEnds(cloud: Installation): string[] {
