@@ -13,7 +13,7 @@ export const toolSigns: Readonly<Record<ToolState, readonly [Color, sign: string
   "waiting-for-approval": ["yellow", "‖", "waits for approval"],
 };
 
-export const todoSigns: Readonly<Record<TodoState, readonly [Color, string]>> = {
+const todoSigns: Readonly<Record<TodoState, readonly [Color, string]>> = {
   pending: ["dim", "☐"],
   "in-progress": ["cyan", "◐"],
   completed: ["green", "☑"],
