@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { createServer, type Server } from "node:http";
 import { createServer as createHttp2, type Http2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AgentCommandController, AgentQueryController, AgentSchema } from "@stigmer/protos/agent/v1";
 import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
@@ -14,10 +14,13 @@ import { toBaseUrl } from "./transport.ts";
 const closers: (() => void)[] = [];
 afterEach(() => closers.splice(0).forEach((close) => close()));
 
-async function serve(routes: Parameters<typeof connectNodeAdapter>[0]["routes"]): Promise<StigmerClient> {
+async function serve(
+  routes: Parameters<typeof connectNodeAdapter>[0]["routes"],
+  apiKey = "k1",
+): Promise<StigmerClient> {
   const server: Http2Server | Server = createHttp2(connectNodeAdapter({ routes }));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const client = createClient({ endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, apiKey: "k1" });
+  const client = createClient({ endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, apiKey });
   closers.push(() => {
     client.close();
     server.close();
@@ -39,6 +42,25 @@ describe("client", () => {
     await client.agents.get("agt-1");
     await client.underFence({ executionId: "aex-1", fence: 7 }).agents.get("agt-1");
     expect(seen).toEqual(["Bearer k1", null, "Bearer k1", "aex-1/7"]);
+  });
+
+  it.each([
+    ["the key file of this machine's server", "0123456789abcdef", "local"],
+    ["a key that was made", "stk_abc", ""],
+    ["an identity provider's token", "eyJh.eyJp.c2ln-_", ""],
+  ])("looks names up where %s opens, through a forwarded port too", async (_name, apiKey, org) => {
+    const asked: string[] = [];
+    const routes = (router: ConnectRouter): void => {
+      router.service(AgentQueryController, {
+        getByReference: (reference) => {
+          asked.push(reference.org);
+          return {};
+        },
+      });
+    };
+    const client = await serve(routes, apiKey);
+    await client.agents.getByReference({ slug: "doc" });
+    expect(asked).toEqual([org]);
   });
 
   it("names the resource and the server's reason", async () => {

@@ -40,15 +40,21 @@ export interface ResourceClients {
 export interface OrgOptions {
   /**
    * The organisation to work in: where names are looked up, what lists are limited to, and what new resources belong to,
-   * where a call says nothing else. Default: the key's own, which for a server on this machine is `local`; lists are not limited.
+   * where a call says nothing else. Default: the key's own; lists are not limited.
    */
   readonly org?: string;
 }
 
-/** The names that calls without an organisation belong to. */
-export function defaultsOf({ org }: OrgOptions, baseUrl: string): Defaults {
+/** An API key that somebody made, or a token of an identity provider: not the key file of a server on this machine. */
+const ISSUED = /^stk_|^[\w-]+\.[\w-]+\.[\w-]*$/;
+
+/**
+ * The names that calls without an organisation belong to. Servers of before want `local` said on their own machine. A server in
+ * the cloud may be reached there too, through a forwarded port: what opens it tells the two apart.
+ */
+export function defaultsOf({ org, apiKey = "" }: OrgOptions & { readonly apiKey?: string }, baseUrl: string): Defaults {
   const host = URL.canParse(baseUrl) ? new URL(baseUrl).hostname : "";
-  const isLocal = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/.test(host);
+  const isLocal = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/.test(host) && !ISSUED.test(apiKey);
   return { org: org ?? (isLocal ? "local" : ""), ownOrg: org ?? "" };
 }
 
