@@ -84,15 +84,15 @@ describe("a deployment as compose.yaml describes it", () => {
   });
   afterAll(() => deployment?.[Symbol.asyncDispose]());
 
-  it("comes up by the steps of its README: server, keys, runner, and what is applied", async () => {
-    await deployment.start("server");
+  it("comes up by the steps of its README, and runs an agent from end to end", async () => {
+    const server = await deployment.start("server");
     const keyOf = async (role: "runner" | "owner"): Promise<string> => {
       // A runner's opens no organisation of its own.
       const of = role === "owner" ? ["--org", "acme"] : [];
       const printed = await deployment.runOnce(["server", "create-key", ...of, "--role", role, "--name", role]);
       return /^stk_\S+$/m.exec(printed)?.[0] ?? printed;
     };
-    await deployment.start("runner", { env: { STIGMER_API_KEY: await keyOf("runner") } });
+    const runner = await deployment.start("runner", { env: { STIGMER_API_KEY: await keyOf("runner") } });
 
     await using home = await makeHome({
       env: {
@@ -104,6 +104,25 @@ describe("a deployment as compose.yaml describes it", () => {
       "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\nmetadata: { name: marker }\nspec: { instructions: Do what you are asked. }\n";
     const applied = await home.stigmer(["apply", "-f", "-"], { stdin: manifest });
     expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
+    const run = await home.stigmer(["run", "marker", "Leave a mark"]);
+    expect(run, run.stderr).toMatchObject({ exitCode: 0 });
+    expect(run.stdout).toContain("Saw marked.");
+
+    for (const container of [server, runner]) {
+      await expectHardened(container);
+      const logs = await engine.docker(["logs", container]);
+      expect(deployment.secrets.filter((secret) => logs.includes(secret))).toEqual([]);
+    }
+    // In order: what it had to do is done, and nobody had to kill it.
+    for (const [container, code] of [
+      [runner, 0],
+      [server, 0],
+    ] as const) {
+      await engine.docker(["stop", container]);
+      expect(await engine.docker(["inspect", "--format={{.State.ExitCode}} {{.State.OOMKilled}}", container])).toBe(
+        `${code} false`,
+      );
+    }
   });
 
   it("serves TLS with a certificate of its own, and its health check knows", async () => {
@@ -160,3 +179,12 @@ describe("a deployment as compose.yaml describes it", () => {
 
 it("a runner of `local start --runner docker` works in its container, and leaves none", () =>
   runInContainer(engine, images));
+
+async function expectHardened(container: string): Promise<void> {
+  const script =
+    "id -u; grep -h ^CapEff: /proc/1/status; grep NoNewPrivs /proc/1/status; touch /opt/stigmer/x /etc/x 2>&1; touch /tmp/x && echo written";
+  const seen = await engine.docker(["exec", container, "sh", "-c", script]);
+  expect(seen).toMatch(/^10001\nCapEff:\s+0+\nNoNewPrivs:\s+1\n/);
+  expect(seen.match(/Read-only file system/g)).toHaveLength(2);
+  expect(seen).toMatch(/written$/);
+}
