@@ -1,5 +1,5 @@
 // Every command and flag. Bodies are imported when they run, so that `--version` and `--help` load nothing else.
-import { Command as Program } from "commander";
+import { Command as Program, Help, type Option } from "commander";
 import type { CommandIo } from "./command-io.ts";
 import { addAuditCommands } from "./program-audit.ts";
 import { addBackupCommands } from "./program-backup.ts";
@@ -37,11 +37,7 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
     .description("Runs AI agents durably, on your own machine or in your cloud.")
     .version(readVersion(), "-V, --version", "print the version")
     .helpCommand(false)
-    // Every command has flags: saying so of each tells nothing.
-    .configureHelp({
-      subcommandTerm: (command) =>
-        `${command.name()} ${command.usage().replace(/\[(options|command)\] ?/g, "")}`.trim(),
-    })
+    .configureHelp({ subcommandTerm, optionDescription })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
@@ -78,4 +74,17 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
   addCompletionCommands(program, run);
   addHelp(program, run);
   return program;
+}
+
+/** As commander has it, without the empty list that what may be repeated begins with. */
+function optionDescription(option: Option): string {
+  return new Help().optionDescription(option).replace(" (default: [])", "");
+}
+
+/** A command in a list of them: the first list names it alone, so that there is room for what it is. */
+function subcommandTerm(command: Program): string {
+  if (command.parent?.parent === null) return command.name();
+  const [usage = ""] = command.usage().split("\n");
+  // Every command has flags: saying so of each tells nothing.
+  return `${command.name()} ${usage.replace(/\[(options|command)\] ?/g, "")}`.trim();
 }
