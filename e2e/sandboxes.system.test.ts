@@ -73,7 +73,7 @@ async function openWorld(env: Readonly<Record<string, string>>): Promise<World> 
   try {
     const applied = await platform.stigmer(["apply", "-f", "-"], { stdin: MANIFESTS });
     expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
-    const session = /Session \S+ applied \((\S+)\)/.exec(applied.stdout)?.[1] ?? "";
+    const session = /Session \S+ created \((\S+)\)/.exec(applied.stdout)?.[1] ?? "";
     return {
       platform,
       session,

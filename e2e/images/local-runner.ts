@@ -85,7 +85,7 @@ export async function runInContainer(engine: Engine, images: BuiltImages): Promi
 
   const applied = await home.stigmer(["apply", "-f", "-"], { stdin: MANIFESTS });
   expect(applied, applied.stderr).toMatchObject({ exitCode: 0 });
-  const session = /Session \S+ applied \((\S+)\)/.exec(applied.stdout)?.[1] ?? "";
+  const session = /Session \S+ created \((\S+)\)/.exec(applied.stdout)?.[1] ?? "";
   const turn = async (message: string): Promise<string> => {
     const run = await home.stigmer(["run", "keeper", message, "--session", session]);
     expect(run, run.stdout + run.stderr).toMatchObject({ exitCode: 0 });
