@@ -17,7 +17,7 @@ COPY . .
 RUN deploy() { pnpm --filter "$1" --prod deploy --ignore-scripts --config.inject-workspace-packages=true "$2"; } \
   && pnpm install --frozen-lockfile --ignore-scripts --filter stigmer-monorepo --filter @stigmer/cli... \
   && pnpm --filter @stigmer/cli... run build \
-  && deploy @stigmer/cli /deploy/server && node deploy/docker/slim-down.ts /deploy/server @stigmer/agent-runner \
+  && deploy @stigmer/cli /deploy/server && node deploy/docker/slim-down.ts /deploy/server @stigmer/agent-runner @stigmer/agent @stigmer/sandbox \
   && deploy @stigmer/agent-runner /deploy/runner && node deploy/docker/slim-down.ts /deploy/runner \
   && rm -rf node_modules
 
