@@ -40,12 +40,8 @@ it("shows on one server, word by word, the run that was started on the other", a
   expect(output).toContain("The entries of plain are booked.");
   expect(await run.result()).toMatchObject({ phase: "completed", output: "The entries of plain are booked." });
   const booked = [...effects.counts].filter(([entry]) => entry.startsWith("plain/"));
-  expect(booked).toEqual([
-    ["plain/one", 1],
-    ["plain/two", 1],
-    ["plain/beside", 1],
-    ["plain/three", 1],
-  ]);
+  // Two of them are made side by side, in whichever order.
+  expect(Object.fromEntries(booked)).toEqual({ "plain/one": 1, "plain/two": 1, "plain/beside": 1, "plain/three": 1 });
 });
 
 it("takes on one server the decision on a call of a run that was started on the other", async () => {
