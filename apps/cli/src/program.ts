@@ -43,7 +43,8 @@ export function createProgram({ io, onExitCode }: ProgramOptions): Program {
       writeOut: (text) => void io.stdout.write(text),
       writeErr: () => {},
       outputError: () => {},
-      getOutHelpWidth: () => (io.stdout.isTTY ? (io.stdout.columns ?? PAGE_WIDTH) : PAGE_WIDTH),
+      // A terminal that has no size says 0.
+      getOutHelpWidth: () => (io.stdout.isTTY ? io.stdout.columns || PAGE_WIDTH : PAGE_WIDTH),
     });
 
   const { server } = addLocalCommands(program, run);
