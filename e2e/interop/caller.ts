@@ -7,6 +7,8 @@ export interface Caller {
   call(method: string, request: object): Promise<Answer>;
   /** Answers of a server stream as they come. Who leaves the loop cancels the call. */
   stream(method: string, request: object): AsyncGenerator<Answer, void, void>;
+  /** Whether both sides can speak at once. HTTP/1.1 has no such streams. */
+  readonly duplex: boolean;
   close(): void;
 }
 

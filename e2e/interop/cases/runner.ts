@@ -109,6 +109,13 @@ export const runnerCases: Cases = {
   [`${RUNNER}/recordToolCalls`]: async (client, world) => {
     const { id, fence } = await world.leased();
     const entries = client.stream(`${RUNNER}/recordToolCalls`, { number: 3, begin: beginning(id, fence, "q1") });
+    if (!client.duplex) {
+      // Refused as a whole, and nothing is done: for such clients there are the two calls.
+      expect(await Array.fromAsync(entries).catch(() => [])).toEqual([]);
+      const begun = await client.call(`${RUNNER}/beginToolCall`, beginning(id, fence, "q2"));
+      expect(begun).toEqual({ started: {} });
+      return;
+    }
     expect(await Array.fromAsync(entries)).toEqual([{ number: 3, begun: { started: {} } }]);
     const refused = client.stream(`${RUNNER}/recordToolCalls`, { number: 4, begin: beginning(id, fence + 7, "q2") });
     expect(await Array.fromAsync(refused)).toEqual([

@@ -38,6 +38,7 @@ export function openCurl({ endpoint, apiKey, http }: CurlOptions): Caller {
         else if (message["error"]) throw failureOf(message["error"] as Answer);
       }
     },
+    duplex: http === "2",
     close: () => {},
   };
 }

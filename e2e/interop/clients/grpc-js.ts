@@ -37,6 +37,7 @@ export function openGrpcJs(options: GrpcJsOptions): Caller {
         call.cancel();
       }
     },
+    duplex: true,
     close: () => client.close(),
   };
 }

@@ -40,6 +40,7 @@ export function openGrpcWeb({ endpoint, apiKey }: { endpoint: string; apiKey: st
       return answer;
     },
     stream,
+    duplex: false,
     close: () => {},
   };
 }

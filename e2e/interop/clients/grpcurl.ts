@@ -46,6 +46,7 @@ export function openGrpcurl({ endpoint, apiKey, by }: GrpcurlOptions): Caller {
       return answer;
     },
     stream,
+    duplex: true,
     close: () => {},
   };
 }
