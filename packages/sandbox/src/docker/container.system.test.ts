@@ -153,6 +153,15 @@ test.runIf(isRoot)("commands of root run as the owner of the directory, or who i
   expect((await (await open({ rootDir })).execute("id -u; id -g")).stdout).toBe("4711\n4712\n");
 });
 
+test.runIf(isRoot)("a directory that a process of before did not come to give away is begun anew", async () => {
+  const rootDir = join(directory, "begun");
+  await mkdir(`${rootDir}.new`);
+  const both = await Promise.all([open({ rootDir }), open({ rootDir })]);
+  for (const sandbox of both) expect((await sandbox.execute("id -u")).stdout).not.toBe("0\n");
+  expect((await stat(rootDir)).uid).not.toBe(0);
+  expect(await readdir(directory)).not.toContain("begun.new");
+});
+
 test.runIf(!isRoot)("commands of anyone else run as they are", async () => {
   expect((await (await open()).execute("id -u")).stdout).toBe(`${process.geteuid?.()}\n`);
 });

@@ -1,5 +1,5 @@
 // The docker driver: commands run in a container of their own, files live in a directory of this machine that it shows.
-import { chown, lstat, mkdir, realpath } from "node:fs/promises";
+import { chown, lstat, mkdir, realpath, rename } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { assertSupported } from "../capabilities.ts";
@@ -215,23 +215,43 @@ interface Root {
 async function prepareRoot({ rootDir, user }: DockerSandboxOptions): Promise<Root> {
   const path = resolve(rootDir);
   try {
-    const made = await mkdir(path, { recursive: true });
+    const self = process.geteuid?.() ?? defaultUser;
+    if (self !== 0) {
+      await mkdir(path, { recursive: true });
+      return { location: await realpath(path), user: user ?? `${self}:${process.getegid?.() ?? self}` };
+    }
+    if (!(await exists(path))) await makeFor(user ?? `${defaultUser}:${defaultUser}`, path);
     const location = await realpath(path);
     const owner = await lstat(location);
-    const self = process.geteuid?.() ?? defaultUser;
-    if (self !== 0) return { location, user: user ?? `${self}:${process.getegid?.() ?? self}` };
-    if (made === undefined) {
-      const found = user ?? `${owner.uid}:${owner.gid}`;
-      if (user === undefined && owner.uid === 0) throw belongsToRoot(location);
-      return { location, user: found };
-    }
-    const given = user ?? `${defaultUser}:${defaultUser}`;
-    const [uid, gid] = given.split(":").map(Number) as [number, number];
-    await chown(location, uid, gid);
-    return { location, user: given };
+    if (user === undefined && owner.uid === 0) throw belongsToRoot(location);
+    return { location, user: user ?? `${owner.uid}:${owner.gid}` };
   } catch (error) {
     throw toFileError(error, path);
   }
+}
+
+/** The folder has its name when it has its owner: one that dies between the two leaves nothing that the next takes for root's. */
+async function makeFor(user: string, path: string): Promise<void> {
+  const [uid, gid] = user.split(":").map(Number) as [number, number];
+  const unnamed = `${path}.new`;
+  await mkdir(unnamed, { recursive: true });
+  try {
+    await chown(unnamed, uid, gid);
+    await rename(unnamed, path);
+  } catch (error) {
+    // Another process was at it, too, and was faster.
+    if (!(await exists(path))) throw error;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return false;
+      throw error;
+    },
+  );
 }
 
 function belongsToRoot(path: string): SandboxError {
