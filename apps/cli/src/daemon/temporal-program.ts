@@ -7,12 +7,21 @@ export async function findTemporalProgram(
   { binDir }: Pick<Homes, "binDir">,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<string | undefined> {
-  const folders = [...(env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== ""), binDir];
-  for (const folder of folders) {
-    const program = join(folder, "temporal");
+  return firstProgram([...onPath("temporal", env), join(binDir, "temporal")]);
+}
+
+/** Where a program may be that is called by its name alone. */
+export function onPath(name: string, env: Readonly<Record<string, string | undefined>>): string[] {
+  const folders = (env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  return folders.map((folder) => join(folder, name));
+}
+
+/** The first of them that can be run. */
+export async function firstProgram(candidates: readonly string[]): Promise<string | undefined> {
+  for (const candidate of candidates) {
     try {
-      await access(program, constants.X_OK);
-      return program;
+      await access(candidate, constants.X_OK);
+      return candidate;
     } catch {
       // The next one.
     }

@@ -1,10 +1,10 @@
-import { access, constants } from "node:fs/promises";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CliError } from "../../errors.ts";
 import type { CommandIo } from "../../command-io.ts";
+import { firstProgram, onPath } from "../../daemon/temporal-program.ts";
 import type { ManagedCommand } from "./managed-process.ts";
 
 /** Temporal's command line: the one that is named, else the one on PATH. Throws a `CliError` when there is none. */
@@ -12,17 +12,8 @@ export async function findTemporal(
   named: string | undefined,
   { cwd, env }: Pick<CommandIo, "cwd" | "env">,
 ): Promise<string> {
-  const candidates = named
-    ? [resolve(cwd, named)]
-    : (env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, "temporal"));
-  for (const candidate of candidates) {
-    try {
-      await access(candidate, constants.X_OK);
-      return candidate;
-    } catch {
-      // The next one.
-    }
-  }
+  const found = await firstProgram(named ? [resolve(cwd, named)] : onPath("temporal", env));
+  if (found !== undefined) return found;
   const where = named ? `${named} is no program` : "`temporal` is not on PATH";
   throw new CliError(
     "failed",
