@@ -4,6 +4,7 @@ import {
   checkSandboxBackend,
   createSandbox,
   removeSandbox,
+  removeSandboxesOf,
   type Sandbox,
   type SandboxBackendConfig,
 } from "@stigmer/sandbox";
@@ -29,7 +30,7 @@ export interface Sandboxes {
   open(place: SandboxPlace, sandboxId?: string): Promise<Sandbox>;
   /** Throws `SandboxError` when none can be had. */
   check(): Promise<void>;
-  /** Deletes what is held under this id, where it is the session's; an empty one is not looked at. No error when that is nothing. */
+  /** Deletes what is held for the session, under this id or one that nobody came to store. No error when that is nothing. */
   remove(sandboxId: string, sessionId: string): Promise<void>;
 }
 
@@ -55,8 +56,13 @@ export function sandboxesOf(config: Config): Sandboxes {
           : { ...backend, id, ...ownerOf(sessionId), rootDir },
       ),
     check: () => checkSandboxBackend(backend),
-    remove: (sandboxId, sessionId) =>
-      removeSandbox({ ...backend, ...(sessionId !== "" && ownerOf(sessionId)) }, sandboxId),
+    async remove(sandboxId, sessionId) {
+      const { owner } = sessionId === "" ? {} : ownerOf(sessionId);
+      if (sandboxId !== "") await removeSandbox({ ...backend, owner }, sandboxId);
+      if (owner === undefined) return;
+      // A session's id is nobody else's, whichever home its runners had.
+      await removeSandboxesOf(backend.type === "docker" ? { ...backend, labels: {} } : backend, owner);
+    },
   };
 }
 

@@ -26,6 +26,7 @@ interface Driver<Config> {
   create(config: Config): Promise<Sandbox>;
   check(config: WithoutPlace<Config>): Promise<void>;
   remove(config: WithoutPlace<Config>, id: string): Promise<void>;
+  removeOf(config: WithoutPlace<Config>, owner: string): Promise<void>;
 }
 
 const drivers: Drivers = {
@@ -34,21 +35,25 @@ const drivers: Drivers = {
     create: (await import("./filesystem/index.ts")).createFilesystemSandbox,
     check: (await import("./filesystem/index.ts")).checkFilesystemBackend,
     remove: async () => {},
+    removeOf: async () => {},
   }),
   isolated: async () => ({
     create: (await import("./isolated/index.ts")).createIsolatedSandbox,
     check: (await import("./isolated/index.ts")).checkIsolatedBackend,
     remove: async () => {},
+    removeOf: async () => {},
   }),
   docker: async () => ({
     create: (await import("./docker/index.ts")).createDockerSandbox,
     check: (await import("./docker/index.ts")).checkDockerBackend,
     remove: (await import("./docker/index.ts")).removeDockerSandbox,
+    removeOf: (await import("./docker/index.ts")).removeDockerSandboxesOf,
   }),
   daytona: async () => ({
     create: (await import("./daytona/index.ts")).createDaytonaSandbox,
     check: (await import("./daytona/index.ts")).checkDaytonaBackend,
     remove: (await import("./daytona/index.ts")).removeDaytonaSandbox,
+    removeOf: (await import("./daytona/index.ts")).removeDaytonaSandboxesOf,
   }),
 };
 
@@ -72,6 +77,15 @@ export async function checkSandboxBackend(config: SandboxBackendConfig): Promise
  */
 export async function removeSandbox(config: SandboxBackendConfig, id: string): Promise<void> {
   await (await driverOf(config)).remove(config, id);
+}
+
+/**
+ * Deletes what the backend holds for all sandboxes that were made for this owner, also for one whose id is lost, since its maker
+ * ended before it could store it. Else as `removeSandbox`.
+ */
+export async function removeSandboxesOf(config: SandboxBackendConfig, owner: string): Promise<void> {
+  if (owner === "") throw new SandboxError("invalid-argument", "Expected the name of an owner, got none.");
+  await (await driverOf(config)).removeOf(config, owner);
 }
 
 function driverOf({ type }: SandboxBackendConfig): Promise<Driver<SandboxBackendConfig>> {

@@ -1,5 +1,5 @@
 // For everyone: make a sandbox, use it, tell what went wrong.
-export { checkSandboxBackend, createSandbox, removeSandbox } from "./create-sandbox.ts";
+export { checkSandboxBackend, createSandbox, removeSandbox, removeSandboxesOf } from "./create-sandbox.ts";
 export type { SandboxBackendConfig, SandboxConfig } from "./create-sandbox.ts";
 export { SandboxError } from "./errors.ts";
 export type { SandboxErrorCode } from "./errors.ts";

@@ -114,7 +114,8 @@ describe("a session's sandbox", () => {
     expect(disposed).toEqual([{ remove: true }]);
     await workspaces.remove({ sessionId: "", sandboxId: "known-by-its-id-alone" });
     await workspaces.remove({ sessionId: "ses-2", sandboxId: "" });
-    expect(removed).toEqual([sandbox.id, "known-by-its-id-alone"]);
+    // Of the last one nobody knows an id, and its runner may have died before it could store one.
+    expect(removed).toEqual([sandbox.id, "known-by-its-id-alone", ""]);
   });
 });
 

@@ -121,7 +121,7 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
       const hold = sessionId === "" ? undefined : await options.holds?.acquire(sessionId, () => {});
       try {
         // One that another runner had, or this one before it was started anew.
-        if (sandboxId !== "") await sandboxes.remove(sandboxId, sessionId);
+        await sandboxes.remove(sandboxId, sessionId);
       } finally {
         await hold?.release();
       }

@@ -202,6 +202,20 @@ it("are no other session's, whatever a session says, and are not removed with on
   expect((await sandbox.execute("cat note")).stdout).toBe("private\n");
 });
 
+it("are removed with their session, also one whose runner died before it could store its id", async () => {
+  const [a, b] = [await party("a"), await party("b")];
+  const [id, other] = [await newSession(), await newSession()];
+  const unstored = await a.workspaces.get(await platform.client.sessions.get(id), async (sandboxId) => sandboxId);
+  await a.workspaces.dispose();
+  const stored = await b.turn(id);
+  expect(stored.sandbox.id).not.toBe(unstored.sandbox.id);
+  await b.turn(other);
+  expect(await containersOf(id)).toHaveLength(2);
+  await b.workspaces.remove({ sessionId: id, sandboxId: stored.sandbox.id });
+  expect(await containersOf(id)).toEqual([]);
+  expect(await containersOf(other)).toHaveLength(1);
+});
+
 it("work while Redis is away, and are held again when it is back", async () => {
   const a = await party("a");
   const id = await newSession();

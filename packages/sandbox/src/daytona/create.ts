@@ -119,6 +119,17 @@ export async function removeDaytonaSandbox(
   });
 }
 
+/** Deletes all sandboxes of this owner. */
+export async function removeDaytonaSandboxesOf(
+  options: Omit<DaytonaSandboxOptions, "rootDir" | "id">,
+  owner: string,
+): Promise<void> {
+  const startMs = options.startTimeoutMs ?? defaultStartMs;
+  await withClient(options, async (client) => {
+    for (const remote of await listLabelled(client, { [ownerLabel]: owner })) await remove(remote, client, startMs);
+  });
+}
+
 async function withClient<T>(
   { apiKey, apiUrl, target, ...options }: Omit<DaytonaSandboxOptions, "rootDir" | "id">,
   use: (client: DaytonaClient) => Promise<T>,
@@ -176,10 +187,15 @@ async function create(client: DaytonaClient, options: DaytonaSandboxOptions, sta
 
 async function removeMade(client: DaytonaClient, creation: string): Promise<void> {
   const what = "remove a sandbox that did not start";
-  const removing = async (): Promise<void> => {
-    for await (const left of client.daytona.list({ labels: { [creationLabel]: creation } })) await left.delete();
-  };
-  await client.call(removing, { what, idempotent: true });
+  for (const left of await listLabelled(client, { [creationLabel]: creation })) {
+    await client.call(() => left.delete(), { what, idempotent: true });
+  }
+}
+
+/** All pages before any of them is changed by what is done with it. */
+async function listLabelled(client: DaytonaClient, labels: Record<string, string>): Promise<DaytonaSandbox[]> {
+  const listing = (): Promise<DaytonaSandbox[]> => Array.fromAsync(client.daytona.list({ labels }));
+  return client.call(listing, { what: "list sandboxes", idempotent: true });
 }
 
 async function open(

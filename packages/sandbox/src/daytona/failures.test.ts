@@ -11,6 +11,7 @@ import {
   checkDaytonaBackend,
   createDaytonaSandbox,
   removeDaytonaSandbox,
+  removeDaytonaSandboxesOf,
   type DaytonaSandboxOptions,
 } from "./index.ts";
 
@@ -202,6 +203,17 @@ describe("opening a sandbox by its id", () => {
     expect(server.sandboxes.get(id)?.state).toBe("started");
     await (await open({ id, rootDir: root, keepRunning: true })).dispose({ remove: true });
     expect(server.sandboxes.has(id)).toBe(false);
+  });
+
+  test("removes all of an owner's, and nobody else's", async () => {
+    const [one, two, other] = [
+      await open({ owner: "ses-1" }),
+      await open({ owner: "ses-1" }),
+      await open({ owner: "ses-2" }),
+    ];
+    await removeDaytonaSandboxesOf({ apiKey, apiUrl: server.apiUrl, target: "local" }, "ses-1");
+    expect([one, two, other].map(({ id }) => server.sandboxes.has(id))).toEqual([false, false, true]);
+    await other.dispose({ remove: true });
   });
 
   test("opens and removes one for its owner alone", async () => {

@@ -1,2 +1,2 @@
-export { checkDaytonaBackend, createDaytonaSandbox, removeDaytonaSandbox } from "./create.ts";
+export { checkDaytonaBackend, createDaytonaSandbox, removeDaytonaSandbox, removeDaytonaSandboxesOf } from "./create.ts";
 export type { DaytonaSandboxOptions } from "./create.ts";

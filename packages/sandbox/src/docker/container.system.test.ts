@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { SandboxError, type Sandbox } from "../index.ts";
+import { removeSandboxesOf, SandboxError, type Sandbox } from "../index.ts";
 import { testEngine } from "./__fixtures__/test-engine.ts";
 import { removeOrphans } from "./container.ts";
 import { createEngine } from "./engine.ts";
@@ -249,6 +249,22 @@ test("orphans are removed, and what is held, was used of late or is others' stay
   expect(await inspect(kept)).toBeUndefined();
   expect(await inspect(others)).toBeDefined();
   expect((await held.execute("echo held")).stdout).toBe("held\n");
+});
+
+test("an owner's are removed all, also those whose ids nobody kept", async () => {
+  const labels = { "test.run": String(process.pid) };
+  const of = (owner: string): Promise<Sandbox> => open({ owner, labels });
+  const [one, lost, other] = [await of("ses-1"), await of("ses-1"), await of("ses-2")];
+  const elsewhere = await open({ owner: "ses-1", labels: { "test.run": "another" } });
+  await lost.dispose();
+  await removeSandboxesOf({ type: "docker", host, labels }, "ses-1");
+  expect(
+    await Promise.all([one, lost, other, elsewhere].map(async (each) => (await inspect(each)) !== undefined)),
+  ).toEqual([false, false, true, true]);
+  await expect(removeSandboxesOf({ type: "docker", host, labels }, "")).rejects.toMatchObject({
+    code: "invalid-argument",
+  });
+  await removeSandboxesOf({ type: "docker", host, labels }, "ses-1");
 });
 
 test("an engine or an image that is missing is told in one line", async () => {

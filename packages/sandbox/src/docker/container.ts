@@ -101,6 +101,27 @@ export async function findContainer(engine: Engine, id: string, owner: string | 
   }
 }
 
+/** The ids of all containers of an owner, whether they run or not. */
+export async function containersOf(
+  engine: Engine,
+  { owner, labels }: { readonly owner: string; readonly labels: Readonly<Record<string, string>> },
+): Promise<string[]> {
+  return (await listContainers(engine, { label: labelled({ ...labels, [ownerLabel]: owner }) })).map(({ Id }) => Id);
+}
+
+const labelled = (labels: Readonly<Record<string, string>>): string[] => [
+  ownLabel,
+  ...Object.entries(labels).map(([name, value]) => `${name}=${value}`),
+];
+
+async function listContainers(
+  engine: Engine,
+  filters: { readonly label: readonly string[]; readonly status?: readonly string[] },
+): Promise<readonly { readonly Id: string }[]> {
+  const query = encodeURIComponent(JSON.stringify(filters));
+  return (await engine.call("GET", `/containers/json?all=1&filters=${query}`)) as readonly { readonly Id: string }[];
+}
+
 /** Whether it runs, can be started, or is no more. */
 export async function containerState(engine: Engine, id: string): Promise<"running" | "stopped" | "gone"> {
   try {
@@ -165,10 +186,8 @@ export async function killContainer(engine: Engine, id: string): Promise<void> {
  * is held by a living process, since it ends with the process that holds it. Directories of the host stay as they are.
  */
 export async function removeOrphans(engine: Engine, { labels, olderThanMs }: OrphanOptions): Promise<void> {
-  const label = [ownLabel, ...Object.entries(labels).map(([name, value]) => `${name}=${value}`)];
-  const filters = JSON.stringify({ label, status: ["created", "exited", "dead"] });
-  const found = await engine.call("GET", `/containers/json?all=1&filters=${encodeURIComponent(filters)}`);
-  for (const { Id } of found as readonly { readonly Id: string }[]) {
+  const found = await listContainers(engine, { label: labelled(labels), status: ["created", "exited", "dead"] });
+  for (const { Id } of found) {
     try {
       const { State, Created } = (await engine.call("GET", `/containers/${Id}/json`)) as Inspected;
       // One that never ran ended in the year 1.

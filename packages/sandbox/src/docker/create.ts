@@ -12,6 +12,7 @@ import type { CommonSandboxOptions, Sandbox } from "../sandbox.ts";
 import { dockerCapabilities } from "./capabilities.ts";
 import { createCommands } from "./commands.ts";
 import {
+  containersOf,
   createContainer,
   findContainer,
   killContainer,
@@ -175,6 +176,15 @@ export async function removeDockerSandbox(
     throw error;
   }
   await removeContainer(engine, container);
+}
+
+/** Removes all containers of this owner, made by whomever with these labels, with what runs in them. */
+export async function removeDockerSandboxesOf(
+  { host, labels = {} }: Pick<DockerSandboxOptions, "host" | "labels">,
+  owner: string,
+): Promise<void> {
+  const engine = createEngine(socketOf(host ?? defaultHost));
+  for (const container of await containersOf(engine, { owner, labels })) await removeContainer(engine, container);
 }
 
 const idOf = (container: string): string => `docker:${container}`;

@@ -1,2 +1,2 @@
-export { checkDockerBackend, createDockerSandbox, removeDockerSandbox } from "./create.ts";
+export { checkDockerBackend, createDockerSandbox, removeDockerSandbox, removeDockerSandboxesOf } from "./create.ts";
 export type { DockerSandboxOptions, PullPolicy } from "./create.ts";
