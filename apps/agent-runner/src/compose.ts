@@ -166,7 +166,11 @@ function createWorker(
 }
 
 async function openCheckpoints({ checkpoints }: Config): Promise<SqliteCheckpointer | PostgresCheckpointer> {
-  if (checkpoints.type === "postgres") return createPostgresCheckpointer({ url: checkpoints.url });
+  if (checkpoints.type === "postgres") {
+    return createPostgresCheckpointer({ url: checkpoints.url }).catch((cause: unknown) => {
+      throw new Error(`${(cause as Error).message} STIGMER_CHECKPOINT_URL names it.`, { cause });
+    });
+  }
   await mkdir(dirname(checkpoints.file), { recursive: true, mode: 0o700 });
   return createSqliteCheckpointer({ path: checkpoints.file });
 }

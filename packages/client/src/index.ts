@@ -1,6 +1,7 @@
 // For everyone who talks to a Stigmer server.
 export { createClient, type ClientOptions, type StigmerClient } from "./create-client.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
+export { tlsTroubleOf } from "./tls-trouble.ts";
 export type { FieldViolation } from "./violations.ts";
 export type { CallOptions } from "./call.ts";
 export type { List, Page, PageInput } from "./pages.ts";

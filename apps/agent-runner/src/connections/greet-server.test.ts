@@ -85,7 +85,8 @@ describe("a server that is greeted", () => {
     expect(asked).toBe(3);
     expect(await greet(fails("unavailable", "refused"))).toEqual({
       kind: "unreachable",
-      reason: "no answer within 0.3 s. Start it with `stigmer local start`, or set STIGMER_BACKEND_ENDPOINT.",
+      reason:
+        "no answer within 0.3 s. Start it with `stigmer local start`, or set STIGMER_BACKEND_ENDPOINT (https://… where it speaks TLS).",
     });
   });
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ClientError, type RunnerClient } from "@stigmer/client";
+import { ClientError, type RunnerClient, tlsTroubleOf } from "@stigmer/client";
 import { OLDEST_RUNNER_PROTOCOL, RUNNER_PROTOCOL } from "@stigmer/engine";
 
 export interface GreetServerOptions {
@@ -24,6 +24,8 @@ export type Mismatch =
   | { readonly kind: "unfit"; readonly reason: string };
 
 const RETRY_MS = 200;
+const TLS_ADVICE =
+  "STIGMER_TLS_CA_FILE names who vouches for a certificate, https:// in STIGMER_BACKEND_ENDPOINT asks for TLS";
 // Fences, leases and a status's times are compared across machines: a minute apart they lie.
 const MOST_SKEW_MS = 60_000;
 
@@ -43,6 +45,8 @@ export async function greetServer(options: GreetServerOptions): Promise<Mismatch
       return reason === undefined ? undefined : { kind: "unfit", reason };
     } catch (cause) {
       if (signal.aborted) return undefined;
+      const trouble = tlsTroubleOf(cause);
+      if (trouble !== undefined) return { kind: "unreachable", reason: `${trouble}; ${TLS_ADVICE}` };
       const error = ClientError.from(cause, "stigmer-server");
       if (error.code === "unimplemented") return undefined;
       if (error.code === "failed-precondition") return { kind: "unfit", reason: error.message };
@@ -51,7 +55,7 @@ export async function greetServer(options: GreetServerOptions): Promise<Mismatch
     await sleep(RETRY_MS, undefined, { signal: waiting }).catch(() => {});
     if (signal.aborted) return undefined;
     if (late.aborted) {
-      const reason = `no answer within ${options.waitMs / 1000} s. Start it with \`stigmer local start\`, or set STIGMER_BACKEND_ENDPOINT.`;
+      const reason = `no answer within ${options.waitMs / 1000} s. Start it with \`stigmer local start\`, or set STIGMER_BACKEND_ENDPOINT (https://… where it speaks TLS).`;
       return { kind: "unreachable", reason };
     }
   }

@@ -1,14 +1,15 @@
-import { ClientError } from "@stigmer/client";
+import { ClientError, tlsTroubleOf } from "@stigmer/client";
 import { CliError } from "../errors.ts";
 
 /** What a failed call means for the person at the terminal. Any other error comes back as it is. */
 export function explain(error: unknown, endpoint: string): unknown {
   if (!ClientError.is(error)) return error;
   const cause = { cause: error };
+  const trouble = tlsTroubleOf(error);
   switch (error.code) {
     case "unavailable": {
       if (wasAnswered(error)) return new CliError("failed", error.message, cause);
-      if (isOfTls(error)) return explainTls(error, endpoint);
+      if (trouble) return explainTls(trouble, error, endpoint);
       const advice = "run `stigmer local start`, or name another server in STIGMER_BACKEND_ENDPOINT";
       return new CliError("failed", `Cannot reach stigmer-server at ${endpoint}: ${advice}`, cause);
     }
@@ -18,15 +19,15 @@ export function explain(error: unknown, endpoint: string): unknown {
       return new CliError("failed", text, cause);
     }
     default:
-      if (isOfTls(error)) return explainTls(error, endpoint);
+      if (trouble) return explainTls(trouble, error, endpoint);
       return new CliError("failed", error.message, cause);
   }
 }
 
-function explainTls(error: ClientError, endpoint: string): CliError {
+function explainTls(trouble: string, error: ClientError, endpoint: string): CliError {
   const advice =
     "STIGMER_TLS_CA_FILE names who vouches for a certificate, https:// in STIGMER_BACKEND_ENDPOINT asks for TLS";
-  const text = `Cannot speak to stigmer-server at ${endpoint}: ${reasonOf(error)}; ${advice}`;
+  const text = `Cannot speak to stigmer-server at ${endpoint}: ${trouble}; ${advice}`;
   return new CliError("failed", text, { cause: error });
 }
 
@@ -34,18 +35,6 @@ function explainTls(error: ClientError, endpoint: string): CliError {
 function reasonOf({ cause, message }: ClientError): string {
   const { rawMessage = message } = (cause ?? {}) as { rawMessage?: string };
   return rawMessage;
-}
-
-/** Whether the two ends did not come to speak the same protocol, or did not believe each other. */
-function isOfTls(error: ClientError): boolean {
-  let cause: unknown = error;
-  while (cause instanceof Error) {
-    const { code } = cause as { code?: unknown };
-    if (typeof code === "string" && /CERT|ISSUER|VERIFY|^ERR_(SSL|TLS)|^EPROTO$/.test(code)) return true;
-    if (/\b(certificate|SSL|TLS)\b/.test(cause.message)) return true;
-    ({ cause } = cause);
-  }
-  return false;
 }
 
 /** Whether a server said so itself, such as one whose disk is full: what it answers has headers. */
