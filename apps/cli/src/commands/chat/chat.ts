@@ -4,7 +4,8 @@ import { exitCodes } from "../../errors.ts";
 import { type Connection, withClient } from "../../server-connection/with-client.ts";
 import { attendRun } from "../run/attend-run.ts";
 import { readRunEnvironment } from "../run/run-environment.ts";
-import { checkWorkspace, startRun } from "../run/start-run.ts";
+import { findAgent } from "../../resources/find-agent.ts";
+import { AGENT_ADVICE, checkWorkspace, startRun } from "../run/start-run.ts";
 import { agentOfSession } from "../session/agent-of-session.ts";
 import { readLines } from "./read-lines.ts";
 
@@ -30,7 +31,11 @@ export async function chat(options: ChatOptions, io: CommandIo): Promise<number>
   const secrets = Object.values(variables).flatMap(({ value, isSecret }) => (isSecret ? [value] : []));
   return await withClient(io, async ({ client, endpoint }) => {
     let sessionId = options.session;
-    const agent = sessionId === undefined ? undefined : (await agentOfSession(client, sessionId)).agentId;
+    // Looked up before anything is typed: who is not there can't be talked with.
+    const agent =
+      sessionId === undefined
+        ? (await findAgent(client, options.agent ?? "", AGENT_ADVICE)).metadata?.id
+        : (await agentOfSession(client, sessionId)).agentId;
     const workspaceDir = options.workspace && (await checkWorkspace(options.workspace, { cwd: io.cwd, endpoint }));
 
     /** A run of its own, shown to its end. */

@@ -16,7 +16,8 @@ import { CliError } from "../../errors.ts";
 import { findAgent } from "../../resources/find-agent.ts";
 import type { RunVariable } from "./run-environment.ts";
 
-const ADVICE = ": list them with `stigmer list agents`, add one with `stigmer apply -f FILE`";
+/** What to do about an agent that is not there. */
+export const AGENT_ADVICE = ": list them with `stigmer list agents`, add one with `stigmer apply -f FILE`";
 
 export interface StartRunOptions {
   readonly agent: string;
@@ -44,7 +45,7 @@ export async function startRun(client: StigmerClient, options: StartRunOptions):
 
 /** All of `startRun` but the submission. */
 export async function prepareRun(client: StigmerClient, options: StartRunOptions): Promise<AgentExecution> {
-  const agent = await findAgent(client, options.agent, ADVICE);
+  const agent = await findAgent(client, options.agent, AGENT_ADVICE);
   const sessionId = await chooseSession(client, agent, options);
   // Ids made here let a person who loses the answer find the run all the same.
   const id = createId("AgentExecution");
