@@ -13,6 +13,7 @@ test("local mode", () => {
     "Engine:     embedded",
     "Backend:    localhost:50051 (gRPC to the daemon)",
     "Sandbox:    filesystem, root /h/.stigmer/workspaces/<session id>",
+    "On request: isolated, docker",
     "Redis:      skipped in local mode",
   ]);
   expect(lines({ MODE: "local", STIGMER_RUNNER_HEALTH_PORT: "0" }).at(-1)).toBe(

@@ -24,6 +24,7 @@ export function describeConfig(config: Config): string[] {
         : `${backend.endpoint}${backend.tls ? " (TLS)" : ""}`,
     ],
     ["Sandbox", describeSandbox(sandboxOf(config))],
+    ...describeOthers(config),
     ["Redis", config.isLocalMode ? "skipped in local mode" : describeRedis(config.redis)],
     ...(config.health ? [["Health", describeHealth(config.health)] as [string, string]] : []),
   ];
@@ -35,6 +36,12 @@ export function describeConfig(config: Config): string[] {
 function sandboxOf(config: Config): SandboxConfig {
   if (!config.isLocalMode) return config.sandboxConfig();
   return config.sandboxConfig({ rootDir: join(config.homes.workspacesDir, "<session id>") });
+}
+
+/** What a session gets only when it asks for it. */
+function describeOthers(config: Config): [string, string][] {
+  const [, ...others] = config.sandboxConfigs().map(({ type }) => type);
+  return others.length === 0 ? [] : [["On request", others.join(", ")]];
 }
 
 function describeRedis({ host, port, tls }: RedisConfig): string {

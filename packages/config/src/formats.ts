@@ -13,6 +13,8 @@ export type Format =
   | { readonly type: "verbatim" }
   | { readonly type: "choice"; readonly values: readonly string[]; readonly anyCase?: boolean }
   | { readonly type: "choice-by-mode"; readonly local: readonly string[]; readonly cloud: readonly string[] }
+  /** Some of these, separated by commas. */
+  | { readonly type: "choices-by-mode"; readonly local: readonly string[]; readonly cloud: readonly string[] }
   | { readonly type: "integer"; readonly min: number; readonly max?: number }
   | { readonly type: "number"; readonly min: number; readonly max: number }
   | { readonly type: "address"; readonly example: string }
@@ -46,8 +48,10 @@ export type ValueOf<F, M extends Mode> = F extends { type: "integer" | "number" 
   ? number
   : F extends { type: "choice"; values: readonly (infer V)[] }
     ? V
-    : F extends { type: "choice-by-mode" } & Readonly<Record<M, readonly (infer V)[]>>
-      ? V
+    : F extends { type: "choice-by-mode" | "choices-by-mode" } & Readonly<Record<M, readonly (infer V)[]>>
+      ? F extends { type: "choices-by-mode" }
+        ? readonly V[]
+        : V
       : F extends { type: "database" }
         ? M extends "cloud"
           ? PostgresLocation
@@ -79,6 +83,8 @@ export function describeFormat(format: Format, mode?: Mode): string {
       return mode === undefined
         ? `${format.local.join(", ")} in local mode; ${format.cloud.join(", ")} in cloud mode`
         : `${format[mode].join(", ").replace(/, ([^,]+)$/, " or $1")} in ${mode} mode`;
+    case "choices-by-mode":
+      return `${describeFormat({ ...format, type: "choice-by-mode" }, mode)}, separated by commas`;
     case "integer":
       return format.max === undefined
         ? `a whole number, at least ${format.min}`
@@ -116,6 +122,8 @@ export function schemaOf(format: Format, context: FormatContext): z.ZodType<unkn
       return format.anyCase ? trimmed.toUpperCase().pipe(z.enum(format.values)) : trimmed.pipe(z.enum(format.values));
     case "choice-by-mode":
       return trimmed.pipe(z.enum(format[context.mode]));
+    case "choices-by-mode":
+      return trimmed.transform(splitList).pipe(z.array(z.enum(format[context.mode])));
     case "integer":
       return trimmed
         .regex(/^\d+$/)
@@ -148,6 +156,11 @@ export function schemaOf(format: Format, context: FormatContext): z.ZodType<unkn
     case "key":
       return parsed(trimmed, (text) => parseKey(text, format.bytes));
   }
+}
+
+/** What stands between the commas of a list. */
+export function splitList(text: string): string[] {
+  return text.split(",").map((part) => part.trim());
 }
 
 /** Host and port of an address, or undefined when it is none. An IPv6 host comes without its brackets. @internal */
@@ -200,14 +213,14 @@ function parseDatabase(text: string, context: FormatContext): DatabaseLocation |
 /** Undefined for a text that names no policy. */
 export function parseNetwork(text: string): NetworkPolicy | undefined {
   if (text === "off" || text === "full") return { type: text };
-  const domains = text.split(",").map((domain) => domain.trim());
+  const domains = splitList(text);
   return domains.every((domain) => /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(domain))
     ? { type: "allow-list", domains }
     : undefined;
 }
 
 function parseOrigins(text: string): readonly string[] | undefined {
-  const origins = text.split(",").map((origin) => origin.trim());
+  const origins = splitList(text);
   return origins.every(isOrigin) ? origins : undefined;
 }
 

@@ -33,7 +33,7 @@ function problems(env: Record<string, string>): string[] {
 }
 
 test("local mode needs nothing but its name", () => {
-  const { resolveModel, sandboxConfig, ...config } = local();
+  const { resolveModel, sandboxConfig, sandboxConfigs, ...config } = local();
   expect(config).toEqual({
     mode: "local",
     isLocalMode: true,
@@ -72,7 +72,7 @@ test("health is served on this machine alone in local mode, and only when asked 
 });
 
 test("cloud mode with what it requires", () => {
-  const { resolveModel, sandboxConfig, homes, ...config } = cloud();
+  const { resolveModel, sandboxConfig, sandboxConfigs, homes, ...config } = cloud();
   expect(config).toEqual({
     mode: "cloud",
     isLocalMode: false,
@@ -146,6 +146,8 @@ test("an unknown mode is reported with what is wrong in either mode", () => {
 test.each([
   ["local", "SANDBOX_TYPE", "daytona", "filesystem, isolated or docker in local mode"],
   ["cloud", "SANDBOX_TYPE", "filesystem", "daytona or docker in cloud mode"],
+  ["local", "SANDBOX_TYPES", "isolated,attic", "filesystem, isolated or docker in local mode, separated by commas"],
+  ["cloud", "SANDBOX_TYPES", "docker,isolated", "daytona or docker in cloud mode, separated by commas"],
   ["cloud", "STIGMER_ENGINE", "embedded", "temporal in cloud mode"],
   ["local", "STIGMER_ENGINE", "magic", "embedded or temporal in local mode"],
   [
@@ -330,7 +332,57 @@ test("an engine of another machine is no sandbox's", () => {
   const env = { MODE: "local", DOCKER_HOST: "tcp://ada:secret@build:2376" };
   expect(problems(env)).toEqual([]);
   expect(problems({ ...env, SANDBOX_TYPE: "docker" })).toEqual([
-    'DOCKER_HOST is "tcp://***@build:2376": expected the socket of an engine on this machine, unix:///…, for SANDBOX_TYPE=docker',
+    'DOCKER_HOST is "tcp://***@build:2376": expected the socket of an engine on this machine, unix:///…, for docker sandboxes',
+  ]);
+});
+
+test("sessions may ask for all that works without a setting, on one machine", () => {
+  const offered = (env: Record<string, string>): string[] =>
+    local(env)
+      .sandboxConfigs()
+      .map(({ type }) => type);
+  expect(offered({})).toEqual(["filesystem", "isolated", "docker"]);
+  expect(offered({ SANDBOX_TYPE: "docker" })).toEqual(["docker", "filesystem", "isolated"]);
+  expect(offered({ SANDBOX_TYPES: "filesystem" })).toEqual(["filesystem"]);
+  expect(offered({ SANDBOX_TYPE: "isolated", SANDBOX_TYPES: " docker, isolated" })).toEqual(["isolated", "docker"]);
+  const rootDir = "/home/ada/.stigmer/workspaces/ses-1";
+  expect(local({ SANDBOX_NETWORK: "full" }).sandboxConfigs({ rootDir })).toMatchObject([
+    { type: "filesystem", rootDir },
+    { type: "isolated", rootDir, network: { type: "full" } },
+    { type: "docker", rootDir, network: { type: "full" } },
+  ]);
+});
+
+test("no session gets around SANDBOX_NETWORK by what it asks for", () => {
+  const isolated = { SANDBOX_TYPE: "isolated" };
+  const offered = (SANDBOX_NETWORK: string): string[] =>
+    local({ ...isolated, SANDBOX_NETWORK })
+      .sandboxConfigs()
+      .map(({ type }) => type);
+  expect(offered("off")).toEqual(["isolated", "docker"]);
+  expect(offered("pypi.org")).toEqual(["isolated"]);
+  const env = { MODE: "local", ...isolated, SANDBOX_TYPES: "docker,filesystem" };
+  expect(problems({ ...env, SANDBOX_NETWORK: "full" })).toEqual([]);
+  expect(problems({ ...env, SANDBOX_NETWORK: "off" })).toEqual([
+    'SANDBOX_TYPES is "docker,filesystem": expected sandboxes that can keep SANDBOX_NETWORK=off, which filesystem can\'t',
+  ]);
+});
+
+test("sessions of a service may ask for what its operator names", () => {
+  const docker = { SANDBOX_TYPE: "docker" };
+  const offered = (env: Record<string, string>): string[] =>
+    cloud(env)
+      .sandboxConfigs()
+      .map(({ type }) => type);
+  expect(offered({})).toEqual(["daytona"]);
+  expect(offered(docker)).toEqual(["docker"]);
+  expect(offered({ ...docker, SANDBOX_TYPES: "docker,daytona" })).toEqual(["docker", "daytona"]);
+  expect(cloud({ ...docker, SANDBOX_TYPES: "daytona" }).daytona).toMatchObject({ apiKey: "dtn_key" });
+  expect(problems({ ...cloudEnv, ...docker, SANDBOX_TYPES: "daytona", DAYTONA_API_KEY: "" })).toEqual([
+    "Missing required environment variable: DAYTONA_API_KEY",
+  ]);
+  expect(problems({ ...cloudEnv, SANDBOX_TYPES: "docker", DOCKER_HOST: "tcp://build:2376" })).toEqual([
+    expect.stringContaining("DOCKER_HOST"),
   ]);
 });
 

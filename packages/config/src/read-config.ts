@@ -10,12 +10,11 @@ import { readMode, readVariables, type Values } from "./read-variables.ts";
 import { redisOf, type RedisConfig } from "./redis.ts";
 import { chooseModel, type ChooseModelOptions, type ResolvedModel } from "./resolve-model.ts";
 import {
-  cloudSandbox,
   type CloudSandboxConfig,
-  cloudSandboxType,
+  cloudSandboxes,
   type DaytonaAccess,
-  localSandbox,
   type LocalSandboxConfig,
+  localSandboxes,
   sandboxKeeping,
   type SandboxKeeping,
 } from "./sandbox-config.ts";
@@ -61,6 +60,8 @@ export interface LocalConfig extends SharedConfig {
   readonly sandboxRootDir?: string;
   /** The sandbox to make. `rootDir` is the session's workspace; `SANDBOX_ROOT_DIR` goes before it, `./workspace` after it. */
   readonly sandboxConfig: (options?: { readonly rootDir?: string }) => LocalSandboxConfig;
+  /** What sessions may ask for, each as `sandboxConfig`, which is the first of them. */
+  readonly sandboxConfigs: (options?: { readonly rootDir?: string }) => readonly LocalSandboxConfig[];
 }
 
 /** A runner of a service. */
@@ -71,11 +72,13 @@ export interface CloudConfig extends SharedConfig {
   readonly engine: TemporalEngine;
   readonly checkpoints: PostgresLocation;
   readonly redis: RedisConfig;
-  /** Present when the sandbox is Daytona's. */
+  /** Present when sandboxes may be Daytona's. */
   readonly daytona?: DaytonaAccess;
   /** Whether agents' MCP servers may be programs and containers beside the runner. */
   readonly allowsMcpPrograms: boolean;
   readonly sandboxConfig: () => CloudSandboxConfig;
+  /** What sessions may ask for; `sandboxConfig` is the first of them. */
+  readonly sandboxConfigs: () => readonly CloudSandboxConfig[];
 }
 
 /** What the agent-runner is told by its environment. In local mode there are no Redis fields. */
@@ -118,6 +121,8 @@ function readLocalConfig(env: Environment, options: ReadConfigOptions): ConfigRe
   });
   if (!backend.ok) return backend;
   const sandboxRootDir = given(env, "SANDBOX_ROOT_DIR") === undefined ? undefined : values.SANDBOX_ROOT_DIR;
+  const sandboxes = (rootDir = values.SANDBOX_ROOT_DIR): ReturnType<typeof localSandboxes> =>
+    localSandboxes(values, sandboxRootDir ?? rootDir);
   return {
     ok: true,
     config: {
@@ -130,7 +135,8 @@ function readLocalConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       engine: localEngine(values),
       checkpoints: values.STIGMER_CHECKPOINT_URL ?? { type: "sqlite", file: join(homes.dataDir, "checkpoints.db") },
       ...(sandboxRootDir && { sandboxRootDir }),
-      sandboxConfig: ({ rootDir } = {}) => localSandbox(values, sandboxRootDir ?? rootDir ?? values.SANDBOX_ROOT_DIR),
+      sandboxConfig: ({ rootDir } = {}) => sandboxes(rootDir)[0],
+      sandboxConfigs: ({ rootDir } = {}) => sandboxes(rootDir),
     },
   };
 }
@@ -142,6 +148,7 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
   const backend = backendOf(values.STIGMER_BACKEND_ENDPOINT, values.STIGMER_API_KEY, values.STIGMER_TLS_CA_FILE);
   if (!backend.ok) return backend;
   const { DAYTONA_API_KEY: apiKey, DAYTONA_API_URL: apiUrl, DAYTONA_TARGET: target } = values;
+  const sandboxes = cloudSandboxes(values);
   return {
     ok: true,
     config: {
@@ -155,9 +162,10 @@ function readCloudConfig(env: Environment, options: ReadConfigOptions): ConfigRe
       checkpoints: values.STIGMER_CHECKPOINT_URL,
       redis: redisOf(values),
       allowsMcpPrograms: values.STIGMER_CLOUD_MCP_PROGRAMS === "allow",
-      ...(cloudSandboxType(values.SANDBOX_TYPE, apiKey) === "daytona" &&
+      ...(sandboxes.some(({ type }) => type === "daytona") &&
         apiKey && { daytona: { apiKey, ...(apiUrl && { apiUrl }), ...(target && { target }) } }),
-      sandboxConfig: () => cloudSandbox(values),
+      sandboxConfig: () => sandboxes[0],
+      sandboxConfigs: () => sandboxes,
     },
   };
 }

@@ -1,10 +1,10 @@
 // What no row of the table can say alone. Reads raw text, so that these problems come together with those of single variables.
 
 import { type Environment, given } from "./environment.ts";
-import { parseNetwork } from "./formats.ts";
+import { parseNetwork, splitList } from "./formats.ts";
 import { parseModelName } from "./model-name.ts";
 import { type ConfigProblem, missing, wrongValue } from "./problems.ts";
-import { cloudSandboxType } from "./sandbox-config.ts";
+import { cloudSandboxType, keepsNetwork } from "./sandbox-config.ts";
 import { type Mode, type Reader, type VariableName, variables } from "./variables.ts";
 
 interface Rule {
@@ -47,7 +47,7 @@ const rules: readonly Rule[] = [
     readers: ["runner"],
     mode: "cloud",
     check: (text) =>
-      text("SANDBOX_TYPE") === "daytona" && text("DAYTONA_API_KEY") === undefined
+      [text("SANDBOX_TYPE"), ...onRequest(text)].includes("daytona") && text("DAYTONA_API_KEY") === undefined
         ? missing("DAYTONA_API_KEY")
         : undefined,
   },
@@ -63,13 +63,19 @@ const rules: readonly Rule[] = [
   },
   {
     readers: ["runner"],
+    mode: "both",
+    check: networkOnRequest,
+  },
+  {
+    readers: ["runner"],
     mode: "local",
-    check: (text) => dockerHostOf(text, text("SANDBOX_TYPE")),
+    check: (text) => dockerHostOf(text, [text("SANDBOX_TYPE"), ...onRequest(text)]),
   },
   {
     readers: ["runner"],
     mode: "cloud",
-    check: (text) => dockerHostOf(text, cloudSandboxType(text("SANDBOX_TYPE"), text("DAYTONA_API_KEY"))),
+    check: (text) =>
+      dockerHostOf(text, [cloudSandboxType(text("SANDBOX_TYPE"), text("DAYTONA_API_KEY")), ...onRequest(text)]),
   },
   {
     readers: ["runner", "server"],
@@ -146,19 +152,35 @@ function networkOf(text: (name: VariableName) => string | undefined, sandbox: st
   const wrong = (expected: string): ConfigProblem =>
     wrongValue("SANDBOX_NETWORK", { value: value ?? "", secret: false, expected });
   // What is no policy at all is told by its format.
-  if (value === undefined || value === "full" || parseNetwork(value) === undefined) return undefined;
-  if (sandbox === "filesystem")
-    return wrong("full, all that a filesystem sandbox can keep; SANDBOX_TYPE=isolated keeps others");
-  return sandbox === "docker" && value !== "off" ? wrong("off or full, all that a docker sandbox can keep") : undefined;
+  const policy = value === undefined ? undefined : parseNetwork(value);
+  if (policy === undefined || keepsNetwork(sandbox, policy.type)) return undefined;
+  return sandbox === "filesystem"
+    ? wrong("full, all that a filesystem sandbox can keep; SANDBOX_TYPE=isolated keeps others")
+    : wrong("off or full, all that a docker sandbox can keep");
+}
+
+/** What `SANDBOX_TYPES` names, as it stands there. */
+function onRequest(text: (name: VariableName) => string | undefined): string[] {
+  return splitList(text("SANDBOX_TYPES") ?? "");
+}
+
+/** No session gets around a policy by what it asks for. */
+function networkOnRequest(text: (name: VariableName) => string | undefined): ConfigProblem | undefined {
+  const network = text("SANDBOX_NETWORK") ?? "full";
+  const policy = parseNetwork(network);
+  const loose = policy && onRequest(text).find((type) => !keepsNetwork(type, policy.type));
+  if (loose === undefined) return undefined;
+  const expected = `sandboxes that can keep SANDBOX_NETWORK=${network}, which ${loose} can't`;
+  return wrongValue("SANDBOX_TYPES", { value: text("SANDBOX_TYPES") ?? "", secret: false, expected });
 }
 
 function dockerHostOf(
   text: (name: VariableName) => string | undefined,
-  sandbox: string | undefined,
+  sandboxes: readonly (string | undefined)[],
 ): ConfigProblem | undefined {
   const value = text("DOCKER_HOST");
-  if (sandbox !== "docker" || value === undefined || value.startsWith("unix:///")) return undefined;
-  const expected = "the socket of an engine on this machine, unix:///…, for SANDBOX_TYPE=docker";
+  if (!sandboxes.includes("docker") || value === undefined || value.startsWith("unix:///")) return undefined;
+  const expected = "the socket of an engine on this machine, unix:///…, for docker sandboxes";
   return wrongValue("DOCKER_HOST", { value, secret: false, expected });
 }
 

@@ -53,9 +53,41 @@ export function sandboxKeeping(values: Values<"local", "runner"> | Values<"cloud
   return { idleMinutes, ...(ttlMinutes !== undefined && { ttlMinutes }) };
 }
 
-export function localSandbox(values: Values<"local", "runner">, rootDir: string): LocalSandboxConfig {
+/** The runner's own first, then what else sessions may ask for. */
+export function localSandboxes(
+  values: Values<"local", "runner">,
+  rootDir: string,
+): [LocalSandboxConfig, ...LocalSandboxConfig[]] {
+  // What was asked for is kept by whatever a session asks for.
+  const others =
+    values.SANDBOX_TYPES ?? localTypes.filter((type) => keepsNetwork(type, values.SANDBOX_NETWORK?.type ?? "full"));
+  return ownFirst(values.SANDBOX_TYPE, others, (type) => localSandbox(type, values, rootDir));
+}
+
+const localTypes = ["filesystem", "isolated", "docker"] as const;
+
+/** Whether commands in such a sandbox reach over the network what the policy says, and nothing else. */
+export function keepsNetwork(sandbox: string, policy: NetworkPolicy["type"]): boolean {
+  if (policy === "full") return true;
+  if (sandbox === "filesystem") return false;
+  return sandbox !== "docker" || policy === "off";
+}
+
+function ownFirst<Type extends string, Sandbox>(
+  own: Type,
+  others: readonly Type[],
+  make: (type: Type) => Sandbox,
+): [Sandbox, ...Sandbox[]] {
+  return [make(own), ...[...new Set(others)].filter((type) => type !== own).map(make)];
+}
+
+function localSandbox(
+  type: LocalSandboxConfig["type"],
+  values: Values<"local", "runner">,
+  rootDir: string,
+): LocalSandboxConfig {
   const network = values.SANDBOX_NETWORK;
-  switch (values.SANDBOX_TYPE) {
+  switch (type) {
     case "filesystem":
       return { type: "filesystem", rootDir };
     case "isolated":
@@ -73,8 +105,14 @@ export function cloudSandboxType<T extends string>(
   return chosen ?? (daytonaKey === undefined ? "docker" : "daytona");
 }
 
-export function cloudSandbox(values: Values<"cloud", "runner">): CloudSandboxConfig {
-  if (cloudSandboxType(values.SANDBOX_TYPE, values.DAYTONA_API_KEY) === "docker") return dockerSandbox(values);
+/** As `localSandboxes`. Nobody but who operates the service says that there are others. */
+export function cloudSandboxes(values: Values<"cloud", "runner">): [CloudSandboxConfig, ...CloudSandboxConfig[]] {
+  const own = cloudSandboxType(values.SANDBOX_TYPE, values.DAYTONA_API_KEY);
+  return ownFirst(own, values.SANDBOX_TYPES ?? [], (type) => cloudSandbox(type, values));
+}
+
+function cloudSandbox(type: CloudSandboxConfig["type"], values: Values<"cloud", "runner">): CloudSandboxConfig {
+  if (type === "docker") return dockerSandbox(values);
   const snapshotId = values.DAYTONA_DEV_TOOLS_SNAPSHOT_ID;
   const network = values.SANDBOX_NETWORK;
   return { type: "daytona", ...(snapshotId && { snapshotId }), ...(network && { network }) };

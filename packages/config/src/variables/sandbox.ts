@@ -12,6 +12,20 @@ export const sandboxVariables = {
     cloud: { use: "optional", unset: "`daytona` when `DAYTONA_API_KEY` is set, else `docker`" },
     secret: false,
   },
+  SANDBOX_TYPES: {
+    group: "Sandbox",
+    meaning:
+      "What a session may ask for (`sandbox_type`, `--sandbox`) besides `SANDBOX_TYPE`, which is what it gets when it asks for nothing. A run whose session asks for another one fails.",
+    readers: ["runner"],
+    format: {
+      type: "choices-by-mode",
+      local: ["filesystem", "isolated", "docker"],
+      cloud: ["daytona", "docker"],
+    },
+    local: { use: "optional", unset: "those of `filesystem`, `isolated` and `docker` that can keep `SANDBOX_NETWORK`" },
+    cloud: { use: "optional", unset: "`SANDBOX_TYPE` alone" },
+    secret: false,
+  },
   SANDBOX_ROOT_DIR: {
     group: "Sandbox",
     meaning: "The workspace of all sessions. Used as it is, never deleted.",
