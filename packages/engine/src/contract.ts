@@ -1,5 +1,6 @@
 import type { AgentExecution, AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 import type { InboxItem } from "@stigmer/protos/runner/v1";
+import type { SandboxType } from "@stigmer/protos/session/v1";
 
 // The names that server and runner must agree on, whatever engine stands between them.
 
@@ -62,6 +63,8 @@ export interface CleanupSandboxInput {
   readonly sandboxId: string;
   readonly sessionId: string;
   readonly workspaceDir: string;
+  /** The kind that the session was made with. */
+  readonly sandboxType: SandboxType;
 }
 
 /**

@@ -34,8 +34,8 @@ async function runActivities(lease: Lease, activities: Activities, context: Acti
       return runAgentExecution(execution, activities, context);
     }
     case "cleanupSandbox": {
-      const { sandboxId, sessionId, workspaceDir } = lease.task.value;
-      await activities.cleanupSandbox({ sandboxId, sessionId, workspaceDir }, context);
+      const { sandboxId, sessionId, workspaceDir, sandboxType } = lease.task.value;
+      await activities.cleanupSandbox({ sandboxId, sessionId, workspaceDir, sandboxType }, context);
       return { case: "done", value: {} };
     }
     case undefined:

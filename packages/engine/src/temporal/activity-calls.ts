@@ -79,8 +79,8 @@ export function createActivityCalls(options: ActivityCallsOptions): ActivityCall
         });
       },
 
-      [ACTIVITY_NAMES.cleanupSandbox]: async (sandboxId, { attempt, sessionId, workspaceDir }) => {
-        const input = { sandboxId: text("sandboxId", sandboxId), sessionId, workspaceDir };
+      [ACTIVITY_NAMES.cleanupSandbox]: async (sandboxId, { attempt, sessionId, workspaceDir, sandboxType }) => {
+        const input = { sandboxId: text("sandboxId", sandboxId), sessionId, workspaceDir, sandboxType };
         return counted({ attempt, inbox: [], work: (context) => activities.cleanupSandbox(input, context) });
       },
     },

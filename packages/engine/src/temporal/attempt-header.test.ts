@@ -44,7 +44,7 @@ it("carries what is ours beside the arguments that every runner knows, and back"
 });
 
 it("gives an activity of a foreign workflow the same argument in the same place", async () => {
-  const first = { attempt: 1, inbox: [], sessionId: "", workspaceDir: "", isForeign: true };
+  const first = { attempt: 1, inbox: [], sessionId: "", workspaceDir: "", sandboxType: 0, isForeign: true };
   expect(await received(executeGraphton, ["execution", "thread-1"])).toEqual(["execution", "thread-1", first]);
   expect(await received(cleanupSandbox, ["box-1"])).toEqual(["box-1", first]);
   // Whatever a caller passes beyond the wire's arguments is not taken for ours.

@@ -22,6 +22,7 @@ interface AttemptHeader {
   readonly inbox?: readonly JsonValue[];
   readonly sessionId?: string;
   readonly workspaceDir?: string;
+  readonly sandboxType?: number;
 }
 
 /** What a runner's activity gets. */
@@ -73,5 +74,6 @@ export function fromHeader(headers: Headers): ReceivedAttempt & CleanupContext {
     inbox: (header.inbox ?? []).map((item) => fromJson(InboxItemSchema, item, { ignoreUnknownFields: true })),
     sessionId: header.sessionId ?? "",
     workspaceDir: header.workspaceDir ?? "",
+    sandboxType: header.sandboxType ?? 0,
   };
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { CleanupSandboxTaskSchema, InboxItemSchema } from "@stigmer/protos/runner/v1";
+import { SandboxType } from "@stigmer/protos/session/v1";
 import { toBinary } from "@bufbuild/protobuf";
 import { Client, Connection } from "@temporalio/client";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -273,7 +274,12 @@ describe("a run", () => {
       },
     });
     await system.submit({ id: "aex-1", sessionId: "ses-1" });
-    const input = { sandboxId: "sbx-1", sessionId: "ses-1", workspaceDir: "/tmp/of-the-user" };
+    const input = {
+      sandboxId: "sbx-1",
+      sessionId: "ses-1",
+      workspaceDir: "/tmp/of-the-user",
+      sandboxType: SandboxType.DOCKER,
+    };
     const payload = toBinary(CleanupSandboxTaskSchema, create(CleanupSandboxTaskSchema, input));
     const place = { queue: DEFAULT_ACTIVITY_QUEUE, sessionId: "ses-1", org: "", payload, createdAt: Date.now() };
     await system.queue.enqueue({ id: "cleanup-ses-1", kind: "cleanup-sandbox", ...place });

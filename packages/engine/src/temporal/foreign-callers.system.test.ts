@@ -84,7 +84,7 @@ describe("another author's workflow drives our runner", () => {
       expect(calls).toEqual([
         ["ses-1", "agt-1"],
         ["aex-1", "Hé 👋", "thread-1", 0, 1, []],
-        { sandboxId: "sbx-1", sessionId: "", workspaceDir: "" },
+        { sandboxId: "sbx-1", sessionId: "", workspaceDir: "", sandboxType: 0 },
       ]);
     });
   });

@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from "@temporalio/workflow";
 import type { QueryDefinition, SignalDefinition, UpdateDefinition } from "@temporalio/common";
 import type { InboxItem } from "@stigmer/protos/runner/v1";
+import type { SandboxType } from "@stigmer/protos/session/v1";
 import { SIGNAL_NAMES } from "../contract.ts";
 import type { Standing } from "../engine.ts";
 import type { SearchAttributeName } from "./search-attributes.ts";
@@ -53,11 +54,12 @@ export interface AttemptContext {
   readonly inbox: readonly InboxItem[];
 }
 
-/** What CleanupSandbox learns besides the sandbox's id, as the worker sees it: its second argument. Empty strings when a foreign workflow calls. */
+/** What CleanupSandbox learns besides the sandbox's id, as the worker sees it: its second argument. Empty when a foreign workflow calls. */
 export interface CleanupContext {
   readonly attempt: number;
   readonly sessionId: string;
   readonly workspaceDir: string;
+  readonly sandboxType: SandboxType;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { CleanupSandboxTaskSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
+import { SandboxType } from "@stigmer/protos/session/v1";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
@@ -128,6 +129,41 @@ describe("a session", () => {
     expect(applied.spec).toMatchObject({ threadId: "t1", sandboxId: "b1", subject: "Hi" });
   });
 
+  it("keeps the kind of sandbox that it was made with", async () => {
+    const { instanceId } = await newAgent();
+    const { ISOLATED, FILESYSTEM } = SandboxType;
+    const made = await server.sessions.create(given.session("s", instanceId, { sandboxType: ISOLATED }));
+    const id = made.metadata?.id ?? "";
+    const applied = await server.sessions.apply(given.session("s", instanceId, { subject: "Hi" }));
+    expect(applied.spec).toMatchObject({ subject: "Hi", sandboxType: ISOLATED });
+    await server.sessions.update(given.session("s", instanceId, { sandboxType: ISOLATED }, { id }));
+    for (const change of [
+      server.sessions.update(given.session("s", instanceId, { sandboxType: FILESYSTEM }, { id })),
+      server.sessions.apply(given.session("s", instanceId, { sandboxType: FILESYSTEM })),
+    ]) {
+      await expect(change).rejects.toMatchObject({
+        code: Code.FailedPrecondition,
+        rawMessage:
+          "Session s was made with SANDBOX_TYPE_ISOLATED, which can't become SANDBOX_TYPE_FILESYSTEM (spec.sandbox_type): create another session",
+      });
+    }
+    expect((await server.sessions.get({ value: id })).spec?.sandboxType).toBe(ISOLATED);
+  });
+
+  it("that was made with none stays with that of its runner", async () => {
+    const { instanceId } = await newAgent();
+    await server.sessions.create(given.session("s", instanceId));
+    await expect(
+      server.sessions.apply(given.session("s", instanceId, { sandboxType: SandboxType.DOCKER })),
+    ).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      rawMessage: expect.stringContaining("was made with its runner's kind of sandbox") as string,
+    });
+    await expect(server.sessions.create(given.session("t", instanceId, { sandboxType: 99 }))).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+    });
+  });
+
   it("is listed by agent over all its instances, by tags, and in pages", async () => {
     const { agentId, instanceId } = await newAgent();
     const second = await server.instances.create(given.instance("second", agentId));
@@ -146,7 +182,7 @@ describe("a session", () => {
 
   it("takes its runs along and leaves its sandbox to a runner, but not while a run is under way", async () => {
     const { instanceId } = await newAgent();
-    const spec = { sandboxId: "box", workspaceDir: "/work/dir" };
+    const spec = { sandboxId: "box", workspaceDir: "/work/dir", sandboxType: SandboxType.ISOLATED };
     const session = await server.sessions.create(given.session("s", instanceId, spec));
     const sessionId = session.metadata?.id ?? "";
     const run = await server.executions.create(given.execution({ sessionId }));
@@ -165,9 +201,8 @@ describe("a session", () => {
     });
     expect(task).toMatchObject({ kind: "cleanup-sandbox", id: `cleanup-${sessionId}` });
     expect(fromBinary(CleanupSandboxTaskSchema, task?.payload ?? new Uint8Array())).toMatchObject({
-      sandboxId: "box",
+      ...spec,
       sessionId,
-      workspaceDir: "/work/dir",
     });
   });
 

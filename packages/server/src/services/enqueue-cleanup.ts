@@ -10,9 +10,9 @@ export async function enqueueCleanup(
   { taskQueue, createdAt }: { readonly taskQueue: string; readonly createdAt: number },
 ): Promise<string> {
   const { id: sessionId = "" } = metadata ?? {};
-  const { sandboxId = "", workspaceDir = "" } = spec ?? {};
+  const { sandboxId = "", workspaceDir = "", sandboxType } = spec ?? {};
   const id = `cleanup-${sessionId}`;
-  const cleanup = create(CleanupSandboxTaskSchema, { sandboxId, workspaceDir, sessionId });
+  const cleanup = create(CleanupSandboxTaskSchema, { sandboxId, sandboxType, workspaceDir, sessionId });
   const payload = toBinary(CleanupSandboxTaskSchema, cleanup);
   // It is no run: it waits for no turn of an organization.
   await tx.tasks.enqueue({ id, kind: "cleanup-sandbox", queue: taskQueue, sessionId, org: "", payload, createdAt });

@@ -4,6 +4,7 @@ import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import {
   ListSessionsByAgentRequestSchema,
   ListSessionsRequestSchema,
+  SandboxType,
   type Session,
   SessionCommandController,
   SessionListSchema,
@@ -42,7 +43,7 @@ export function sessionDefinition({ mode, taskQueue, clock }: SessionDefinitionO
     defaultScope: ApiResourceOwnerScope.organization,
     status: auditStatus,
     parentOf: ({ spec }) => spec?.agentInstanceId ?? "",
-    normalize: ({ spec }, previous) => {
+    normalize: ({ metadata, spec }, previous) => {
       if (spec?.workspaceDir && mode === "cloud") {
         const message = "only a local server works in a directory of yours";
         throw invalidField({ schema: SessionSchema, field: "spec.workspace_dir", message });
@@ -51,6 +52,12 @@ export function sessionDefinition({ mode, taskQueue, clock }: SessionDefinitionO
       // Runners set these; a manifest that does not know them must not take the conversation's memory away.
       spec.threadId ||= previous.spec.threadId;
       spec.sandboxId ||= previous.spec.sandboxId;
+      // Nor open to the machine what was made to be shut off from it.
+      spec.sandboxType ||= previous.spec.sandboxType;
+      if (spec.sandboxType === previous.spec.sandboxType) return;
+      const had = `Session ${metadata?.slug ?? ""} was made with ${kindOf(previous.spec.sandboxType)}`;
+      const message = `${had}, which can't become ${kindOf(spec.sandboxType)} (spec.sandbox_type): create another session`;
+      throw new ConnectError(message, Code.FailedPrecondition);
     },
     checkReferences: async (tx, { spec }, canRead) => {
       const id = spec?.agentInstanceId ?? "";
@@ -66,6 +73,10 @@ export function sessionDefinition({ mode, taskQueue, clock }: SessionDefinitionO
       deletion.taken.tasks.push(await enqueueCleanup(tx, session, { taskQueue, createdAt: clock() }));
     },
   };
+}
+
+function kindOf(type: SandboxType): string {
+  return type === SandboxType.UNSPECIFIED ? "its runner's kind of sandbox" : `SANDBOX_TYPE_${SandboxType[type]}`;
 }
 
 async function deleteExecutions(

@@ -18,14 +18,15 @@ export async function cleanupSandbox(
   argument?: RawValue<CleanupSandboxTask>,
   options?: RawValue<InvokeOptions>,
 ): Promise<void> {
-  const { sandboxId, sessionId, workspaceDir } = messageOf(CleanupSandboxTaskSchema, valueOf(argument));
+  const task = messageOf(CleanupSandboxTaskSchema, valueOf(argument));
+  const { sandboxId, sessionId, workspaceDir, sandboxType } = task;
   const settings = settingsOf(valueOf(options));
   const attempts = createAttempts(settings);
   const activities = proxyActivities<RunnerActivities>(activityOptions(settings, { startToCloseTimeout: "1 hour" }));
   while (true) {
     if (attempts.waitMs > 0) await sleep(attempts.waitMs);
     attempts.start();
-    const context: CleanupContext = { attempt: attempts.attempt, sessionId, workspaceDir };
+    const context: CleanupContext = { attempt: attempts.attempt, sessionId, workspaceDir, sandboxType };
     const outcome = await attempted(CancellationScope.current(), () =>
       activities[ACTIVITY_NAMES.cleanupSandbox](sandboxId, context),
     );

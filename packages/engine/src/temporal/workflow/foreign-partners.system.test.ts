@@ -4,6 +4,7 @@ import { RawValue, type Payload } from "@temporalio/common";
 import { type AgentExecution, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { create } from "@bufbuild/protobuf";
 import { CleanupSandboxTaskSchema } from "@stigmer/protos/runner/v1";
+import { SandboxType } from "@stigmer/protos/session/v1";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_ACTIVITY_QUEUE, INVOKE_AGENT_EXECUTION } from "../../contract.ts";
 import { ActivityStop } from "../../errors.ts";
@@ -196,19 +197,24 @@ describe("workflow, starters and runners of different origins", { timeout: 30_00
     const calls: unknown[] = [];
     await world.startRunner(queue, {
       CleanupSandbox: async (sandboxId: string, context: CleanupContext) => {
-        calls.push([sandboxId, context.sessionId, context.workspaceDir, context.attempt]);
+        calls.push([sandboxId, context.sessionId, context.workspaceDir, context.sandboxType, context.attempt]);
         if (calls.length === 1) throw new Error("Docker is away.");
       },
     });
-    const task = create(CleanupSandboxTaskSchema, { sandboxId: "box-1", sessionId: "ses-1", workspaceDir: "/w" });
+    const task = create(CleanupSandboxTaskSchema, {
+      sandboxId: "box-1",
+      sessionId: "ses-1",
+      workspaceDir: "/w",
+      sandboxType: SandboxType.DOCKER,
+    });
     await world.client.workflow.execute(CLEANUP_SANDBOX_WORKFLOW, {
       workflowId: "cleanup-1",
       taskQueue: world.workflowQueue,
       args: [task, { runnerTaskQueue: queue, retryDelayMs: 1 }],
     });
     expect(calls).toEqual([
-      ["box-1", "ses-1", "/w", 1],
-      ["box-1", "ses-1", "/w", 2],
+      ["box-1", "ses-1", "/w", SandboxType.DOCKER, 1],
+      ["box-1", "ses-1", "/w", SandboxType.DOCKER, 2],
     ]);
   });
 });

@@ -6,6 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { ApprovalDecision, ApprovalScope } from "../../agentexecution/v1/enum_pb.js";
 import type { AgentExecution } from "../../agentexecution/v1/api_pb.js";
+import type { SandboxType } from "../../session/v1/spec_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/lease.proto.
@@ -279,6 +280,13 @@ export declare type CleanupSandboxTask = Message<"ai.stigmer.agentic.runner.v1.C
    * @generated from field: string workspace_dir = 3;
    */
   workspaceDir: string;
+
+  /**
+   * The kind of sandbox that the session was made with; unset: that of the runner.
+   *
+   * @generated from field: ai.stigmer.agentic.session.v1.SandboxType sandbox_type = 4;
+   */
+  sandboxType: SandboxType;
 };
 
 /**

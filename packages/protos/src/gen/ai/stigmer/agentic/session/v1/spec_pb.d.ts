@@ -2,7 +2,7 @@
 // @generated from file ai/stigmer/agentic/session/v1/spec.proto (package ai.stigmer.agentic.session.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ApprovalRule } from "../../agent/v1/policy_pb.js";
 import type { ApiResourceReference } from "../../../commons/apiresource/io_pb.js";
@@ -74,6 +74,14 @@ export declare type SessionSpec = Message<"ai.stigmer.agentic.session.v1.Session
    * @generated from field: repeated ai.stigmer.commons.apiresource.ApiResourceReference skill_refs = 1002;
    */
   skillRefs: ApiResourceReference[];
+
+  /**
+   * Where the commands of the session's runs run and their files live; unset: what their runner is set up with. It stays
+   * what it was when the session was made: another one is FAILED_PRECONDITION. A runner that doesn't offer it fails the run.
+   *
+   * @generated from field: ai.stigmer.agentic.session.v1.SandboxType sandbox_type = 1003;
+   */
+  sandboxType: SandboxType;
 };
 
 /**
@@ -81,4 +89,51 @@ export declare type SessionSpec = Message<"ai.stigmer.agentic.session.v1.Session
  * Use `create(SessionSpecSchema)` to create a new message.
  */
 export declare const SessionSpecSchema: GenMessage<SessionSpec>;
+
+/**
+ * SandboxType is a kind of sandbox.
+ *
+ * @generated from enum ai.stigmer.agentic.session.v1.SandboxType
+ */
+export enum SandboxType {
+  /**
+   * What the runner is set up with.
+   *
+   * @generated from enum value: SANDBOX_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Processes of the runner's machine, which see what its user sees.
+   *
+   * @generated from enum value: SANDBOX_TYPE_FILESYSTEM = 1;
+   */
+  FILESYSTEM = 1,
+
+  /**
+   * Processes of that machine that see the workspace and the system's programs, and nothing else of it.
+   *
+   * @generated from enum value: SANDBOX_TYPE_ISOLATED = 2;
+   */
+  ISOLATED = 2,
+
+  /**
+   * A container.
+   *
+   * @generated from enum value: SANDBOX_TYPE_DOCKER = 3;
+   */
+  DOCKER = 3,
+
+  /**
+   * A machine of Daytona's.
+   *
+   * @generated from enum value: SANDBOX_TYPE_DAYTONA = 4;
+   */
+  DAYTONA = 4,
+}
+
+/**
+ * Describes the enum ai.stigmer.agentic.session.v1.SandboxType.
+ */
+export declare const SandboxTypeSchema: GenEnum<SandboxType>;
 

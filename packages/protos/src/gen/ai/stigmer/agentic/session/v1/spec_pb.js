@@ -2,7 +2,7 @@
 // @generated from file ai/stigmer/agentic/session/v1/spec.proto (package ai.stigmer.agentic.session.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_ai_stigmer_agentic_agent_v1_policy } from "../../agent/v1/policy_pb.js";
 import { file_ai_stigmer_commons_apiresource_io } from "../../../commons/apiresource/io_pb.js";
 import { file_buf_validate_validate } from "../../../../../buf/validate/validate_pb.js";
@@ -11,7 +11,7 @@ import { file_buf_validate_validate } from "../../../../../buf/validate/validate
  * Describes the file ai/stigmer/agentic/session/v1/spec.proto.
  */
 export const file_ai_stigmer_agentic_session_v1_spec = /*@__PURE__*/
-  fileDesc("CihhaS9zdGlnbWVyL2FnZW50aWMvc2Vzc2lvbi92MS9zcGVjLnByb3RvEh1haS5zdGlnbWVyLmFnZW50aWMuc2Vzc2lvbi52MSKoBAoLU2Vzc2lvblNwZWMSIgoRYWdlbnRfaW5zdGFuY2VfaWQYASABKAlCB7pIBHICEAESDwoHc3ViamVjdBgCIAEoCRIRCgl0aHJlYWRfaWQYAyABKAkSEgoKc2FuZGJveF9pZBgEIAEoCRJKCghtZXRhZGF0YRgFIAMoCzI4LmFpLnN0aWdtZXIuYWdlbnRpYy5zZXNzaW9uLnYxLlNlc3Npb25TcGVjLk1ldGFkYXRhRW50cnkSaAoNd29ya3NwYWNlX2RpchjoByABKAlCULpITboBRwoVc2Vzc2lvbi53b3Jrc3BhY2VfZGlyEhhtdXN0IGJlIGFuIGFic29sdXRlIHBhdGgaFHRoaXMuc3RhcnRzV2l0aCgnLycp2AEBEkIKDmFwcHJvdmFsX3J1bGVzGOkHIAMoCzIpLmFpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudC52MS5BcHByb3ZhbFJ1bGUSkQEKCnNraWxsX3JlZnMY6gcgAygLMjQuYWkuc3RpZ21lci5jb21tb25zLmFwaXJlc291cmNlLkFwaVJlc291cmNlUmVmZXJlbmNlQka6SEOSAUAiProBOwoPc2tpbGxfcmVmcy5raW5kEhdraW5kIG11c3QgYmUgc2tpbGwgKDQzKRoPdGhpcy5raW5kID09IDQzGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AWIGcHJvdG8z", [file_ai_stigmer_agentic_agent_v1_policy, file_ai_stigmer_commons_apiresource_io, file_buf_validate_validate]);
+  fileDesc("CihhaS9zdGlnbWVyL2FnZW50aWMvc2Vzc2lvbi92MS9zcGVjLnByb3RvEh1haS5zdGlnbWVyLmFnZW50aWMuc2Vzc2lvbi52MSL1BAoLU2Vzc2lvblNwZWMSIgoRYWdlbnRfaW5zdGFuY2VfaWQYASABKAlCB7pIBHICEAESDwoHc3ViamVjdBgCIAEoCRIRCgl0aHJlYWRfaWQYAyABKAkSEgoKc2FuZGJveF9pZBgEIAEoCRJKCghtZXRhZGF0YRgFIAMoCzI4LmFpLnN0aWdtZXIuYWdlbnRpYy5zZXNzaW9uLnYxLlNlc3Npb25TcGVjLk1ldGFkYXRhRW50cnkSaAoNd29ya3NwYWNlX2RpchjoByABKAlCULpITboBRwoVc2Vzc2lvbi53b3Jrc3BhY2VfZGlyEhhtdXN0IGJlIGFuIGFic29sdXRlIHBhdGgaFHRoaXMuc3RhcnRzV2l0aCgnLycp2AEBEkIKDmFwcHJvdmFsX3J1bGVzGOkHIAMoCzIpLmFpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudC52MS5BcHByb3ZhbFJ1bGUSkQEKCnNraWxsX3JlZnMY6gcgAygLMjQuYWkuc3RpZ21lci5jb21tb25zLmFwaXJlc291cmNlLkFwaVJlc291cmNlUmVmZXJlbmNlQka6SEOSAUAiProBOwoPc2tpbGxfcmVmcy5raW5kEhdraW5kIG11c3QgYmUgc2tpbGwgKDQzKRoPdGhpcy5raW5kID09IDQzEksKDHNhbmRib3hfdHlwZRjrByABKA4yKi5haS5zdGlnbWVyLmFnZW50aWMuc2Vzc2lvbi52MS5TYW5kYm94VHlwZUIIukgFggECEAEaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKpYBCgtTYW5kYm94VHlwZRIcChhTQU5EQk9YX1RZUEVfVU5TUEVDSUZJRUQQABIbChdTQU5EQk9YX1RZUEVfRklMRVNZU1RFTRABEhkKFVNBTkRCT1hfVFlQRV9JU09MQVRFRBACEhcKE1NBTkRCT1hfVFlQRV9ET0NLRVIQAxIYChRTQU5EQk9YX1RZUEVfREFZVE9OQRAEYgZwcm90bzM", [file_ai_stigmer_agentic_agent_v1_policy, file_ai_stigmer_commons_apiresource_io, file_buf_validate_validate]);
 
 /**
  * Describes the message ai.stigmer.agentic.session.v1.SessionSpec.
@@ -19,4 +19,18 @@ export const file_ai_stigmer_agentic_session_v1_spec = /*@__PURE__*/
  */
 export const SessionSpecSchema = /*@__PURE__*/
   messageDesc(file_ai_stigmer_agentic_session_v1_spec, 0);
+
+/**
+ * Describes the enum ai.stigmer.agentic.session.v1.SandboxType.
+ */
+export const SandboxTypeSchema = /*@__PURE__*/
+  enumDesc(file_ai_stigmer_agentic_session_v1_spec, 0);
+
+/**
+ * SandboxType is a kind of sandbox.
+ *
+ * @generated from enum ai.stigmer.agentic.session.v1.SandboxType
+ */
+export const SandboxType = /*@__PURE__*/
+  tsEnum(SandboxTypeSchema);
 
