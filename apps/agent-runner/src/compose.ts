@@ -73,8 +73,9 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
   const clock = (): Date => new Date();
   const { dataDir, workspacesDir } = config.homes;
   const sandboxes = sandboxesOf(config);
-  await sandboxes.check().catch((cause: unknown) => {
-    throw new Error(`SANDBOX_TYPE=${sandboxes.type}: ${(cause as Error).message}`, { cause });
+  const [own] = sandboxes;
+  await own.check().catch((cause: unknown) => {
+    throw new Error(`SANDBOX_TYPE=${own.type}: ${(cause as Error).message}`, { cause });
   });
   const workspaces = createSessionWorkspaces({
     sandboxes,

@@ -1,10 +1,12 @@
 import { loadConfig } from "@stigmer/config";
 import { expect, it } from "vitest";
-import { sandboxesOf, type Sandboxes } from "./sandboxes.ts";
+import { sandboxesOf, type SandboxOffer, type Sandboxes } from "./sandboxes.ts";
 
-const local = (env: Record<string, string> = {}): Sandboxes => sandboxesOf(loadConfig({ MODE: "local", ...env }));
+const local = (env: Record<string, string> = {}): Sandboxes => sandboxesOf(loadConfig({ MODE: "local", ...env }))[0];
 
-const cloud = (env: Record<string, string> = {}): Sandboxes =>
+const cloud = (env: Record<string, string> = {}): Sandboxes => offered(env)[0];
+
+const offered = (env: Record<string, string>): SandboxOffer =>
   sandboxesOf(
     loadConfig({
       MODE: "cloud",
@@ -37,6 +39,22 @@ it("leave it to Daytona to remove its own, where another runner may be at work",
   const daytona = cloud({ SANDBOX_TTL_MINUTES: "60" });
   expect(daytona).toMatchObject({ type: "daytona", takesDirectories: false, holdsById: true });
   expect(daytona).not.toHaveProperty("ttlMs");
+});
+
+it("differ by kind in what becomes of them", () => {
+  const offer = offered({ SANDBOX_TYPES: "docker", SANDBOX_TTL_MINUTES: "60" });
+  expect(offer.map(({ type, ttlMs }) => [type, ttlMs])).toEqual([
+    ["daytona", undefined],
+    ["docker", 3_600_000],
+  ]);
+});
+
+it("look for what they need before each is opened, until it is there", async () => {
+  const [own, docker] = offered({ SANDBOX_TYPES: "docker", DOCKER_HOST: "unix:///not-there.sock" });
+  expect(own.type).toBe("daytona");
+  const place = { sessionId: "ses-1", rootDir: "/tmp/not-made" };
+  await expect(docker?.open(place)).rejects.toMatchObject({ code: "backend-unavailable" });
+  await expect(docker?.check()).rejects.toMatchObject({ code: "backend-unavailable" });
 });
 
 it("say before the first run that none can be had", async () => {

@@ -1,5 +1,5 @@
 // From the configuration to sandboxes: the one place that knows what each backend is told.
-import type { Config } from "@stigmer/config";
+import type { Config, SandboxConfig } from "@stigmer/config";
 import {
   checkSandboxBackend,
   createSandbox,
@@ -16,7 +16,7 @@ export interface SandboxPlace {
   readonly rootDir: string;
 }
 
-/** The sandboxes that a runner can make. */
+/** The sandboxes of one kind that a runner can make. */
 export interface Sandboxes {
   readonly type: SandboxBackendConfig["type"];
   /** Whether a directory of this machine, which a person named, can be a session's workspace. */
@@ -26,22 +26,42 @@ export interface Sandboxes {
   /** Milliseconds without use after which one is closed, and with `ttlMs` removed. */
   readonly idleMs: number;
   readonly ttlMs?: number;
-  /** Makes one, or with an id opens that again. Throws `SandboxError`. */
+  /** Makes one, or with an id opens that again, once `check` has found nothing missing. Throws `SandboxError`. */
   open(place: SandboxPlace, sandboxId?: string): Promise<Sandbox>;
-  /** Throws `SandboxError` when none can be had. */
+  /** Throws `SandboxError` when none can be had. Looks again until it has found that they can. */
   check(): Promise<void>;
   /** Deletes what is held for the session, under this id or one that nobody came to store. No error when that is nothing. */
   remove(sandboxId: string, sessionId: string): Promise<void>;
 }
 
+/** All kinds of sandbox that a runner offers to sessions. The first is its own, which they get when they ask for none. */
+export type SandboxOffer = readonly [own: Sandboxes, ...others: Sandboxes[]];
+
 const minuteMs = 60_000;
 
-export function sandboxesOf(config: Config): Sandboxes {
+/** Nothing of a kind is loaded or looked for before it is used. */
+export function sandboxesOf(config: Config): SandboxOffer {
+  const [own, ...others] = config.sandboxConfigs().map((sandbox) => sandboxesOfKind(sandbox, config));
+  if (own === undefined) throw new Error("The configuration names no sandbox.");
+  return [own, ...others];
+}
+
+function sandboxesOfKind(sandbox: SandboxConfig, config: Config): Sandboxes {
   const { idleMinutes, ttlMinutes } = config.sandboxKeeping;
-  const backend = backendOf(config);
+  const backend = backendOf(sandbox, config);
   const isRemote = backend.type === "daytona";
   // Who may change a session could else have its runs work in the sandbox of another one.
   const ownerOf = (sessionId: string): { readonly owner?: string } => (config.isLocalMode ? {} : { owner: sessionId });
+  let found: Promise<void> | undefined;
+  const check = async (): Promise<void> => {
+    found ??= checkSandboxBackend(backend);
+    try {
+      await found;
+    } catch (error) {
+      found = undefined;
+      throw error;
+    }
+  };
   return {
     type: backend.type,
     takesDirectories: config.isLocalMode,
@@ -49,13 +69,15 @@ export function sandboxesOf(config: Config): Sandboxes {
     idleMs: idleMinutes * minuteMs,
     // Another runner may be at work in a remote one: only Daytona knows when nobody is.
     ...(ttlMinutes !== undefined && !isRemote && { ttlMs: ttlMinutes * minuteMs }),
-    open: ({ sessionId, rootDir }, id) =>
-      createSandbox(
+    async open({ sessionId, rootDir }, id) {
+      await check();
+      return createSandbox(
         backend.type === "daytona"
           ? { ...backend, id, ...ownerOf(sessionId), labels: { "stigmer-session": sessionId } }
           : { ...backend, id, ...ownerOf(sessionId), rootDir },
-      ),
-    check: () => checkSandboxBackend(backend),
+      );
+    },
+    check,
     async remove(sandboxId, sessionId) {
       const { owner } = sessionId === "" ? {} : ownerOf(sessionId);
       if (sandboxId !== "") await removeSandbox({ ...backend, owner }, sandboxId);
@@ -66,8 +88,7 @@ export function sandboxesOf(config: Config): Sandboxes {
   };
 }
 
-function backendOf(config: Config): SandboxBackendConfig {
-  const sandbox = config.sandboxConfig();
+function backendOf(sandbox: SandboxConfig, config: Config): SandboxBackendConfig {
   switch (sandbox.type) {
     case "filesystem":
       return { type: "filesystem" };

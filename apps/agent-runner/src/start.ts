@@ -120,7 +120,7 @@ function printBanner(config: Config, { print, secretsInEnvironment, version }: S
   print(`Stigmer Agent Runner - ${config.mode.toUpperCase()} Mode (${version})`);
   print(rule);
   for (const line of describeConfig(config)) print(line);
-  if (secretsInEnvironment.length > 0 && config.sandboxConfig().type === "filesystem") {
+  if (secretsInEnvironment.length > 0 && config.sandboxConfigs().some(({ type }) => type === "filesystem")) {
     print(
       `Note: ${secretsInEnvironment.join(", ")} came in this process's environment, where commands of an agent on the filesystem sandbox can read it. \`stigmer local start\` hands keys over by a pipe instead.`,
     );

@@ -1,6 +1,6 @@
 import type { Command as Program } from "commander";
 import { collect, outputOption, type Run } from "./program-options.ts";
-import { declareTurn, type RunFlags } from "./program-turns.ts";
+import { declareTurn, type RunFlags, sandboxOption } from "./program-turns.ts";
 
 /** Declares what is done with conversations. */
 export function addSessionCommands(program: Program, run: Run): void {
@@ -52,6 +52,7 @@ export function addSessionCommands(program: Program, run: Run): void {
     .argument("[agent]", "name or id; may be left out with --session")
     .option("--session <id>", "a session to go on with")
     .option("--workspace <dir>", "an existing directory to work in, as it is")
+    .addOption(sandboxOption())
     .option("--env <name=value>", "a variable for each turn; may be repeated", collect, [])
     .option("--secret <name>", "a secret variable, its value taken from this environment; may be repeated", collect, [])
     .option("--model <name>", "the model to use")

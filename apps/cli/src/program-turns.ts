@@ -1,6 +1,7 @@
 // The options of everything that starts a run.
 import { type Command as Program, InvalidArgumentError, Option } from "commander";
 import { collect, type Run } from "./program-options.ts";
+import type { SandboxName } from "./resources/sandbox-type.ts";
 
 /** The options of a run, as they are declared. */
 export interface RunFlags {
@@ -10,6 +11,7 @@ export interface RunFlags {
   readonly budget?: number;
   readonly session?: string;
   readonly workspace?: string;
+  readonly sandbox?: SandboxName;
   readonly attach?: string;
   readonly json?: boolean;
 }
@@ -32,7 +34,14 @@ export function start(
 export function declareRun(command: Program): Program {
   return declareTurn(command)
     .option("--workspace <dir>", "an existing directory to work in, as it is")
+    .addOption(sandboxOption())
     .option("--session <id>", "a session to go on with");
+}
+
+/** Where the agent of a new session works. */
+export function sandboxOption(): Option {
+  const names: SandboxName[] = ["filesystem", "isolated", "docker", "daytona"];
+  return new Option("--sandbox <type>", "the kind of sandbox of a new session (default: the runner's)").choices(names);
 }
 
 /** As `declareRun`, where the session is known. */

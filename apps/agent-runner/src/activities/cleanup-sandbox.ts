@@ -24,9 +24,9 @@ const SESSION_ID = /^ses-[0-9a-z]{26}$/;
  */
 export function createCleanupSandbox(dependencies: CleanupSandboxDependencies): Activities["cleanupSandbox"] {
   const { workspaces, mcp, checkpointer, workspacesDir, dataDir, logger } = dependencies;
-  return async ({ sessionId, sandboxId }) => {
+  return async ({ sessionId, sandboxId, sandboxType }) => {
     if (sessionId !== "") await mcp.closeSession(sessionId);
-    await workspaces.remove({ sessionId, sandboxId });
+    await workspaces.remove({ sessionId, sandboxId, sandboxType });
     if (sessionId !== "") await checkpointer.deleteThread(threadOf(sessionId));
     if (SESSION_ID.test(sessionId)) {
       await rm(join(workspacesDir, sessionId), { recursive: true, force: true });

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { createSandbox, type DisposeOptions, type SandboxHolds } from "@stigmer/sandbox";
-import { SessionSchema, type Session } from "@stigmer/protos/session/v1";
+import { createSandbox, type DisposeOptions, SandboxError, type SandboxHolds } from "@stigmer/sandbox";
+import { SandboxType, SessionSchema, type Session } from "@stigmer/protos/session/v1";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { Sandboxes } from "../sandboxes.ts";
@@ -29,36 +29,46 @@ afterEach(async () => {
 });
 
 /** Real sandboxes of this machine, which tell what is asked of their backend. */
-function start(changes: Partial<Sandboxes> = {}, holds?: SandboxHolds): void {
+function start(changes: Partial<Sandboxes> = {}, holds?: SandboxHolds, others: Sandboxes[] = []): void {
   workspaces = createSessionWorkspaces({
     holds,
-    sandboxes: {
-      type: "filesystem",
-      takesDirectories: true,
-      holdsById: false,
-      idleMs: 60_000,
-      async open({ rootDir }, id) {
-        const sandbox = await createSandbox({ type: "filesystem", rootDir, id });
-        return {
-          ...sandbox,
-          async dispose(options = {}) {
-            disposed.push(options);
-            await sandbox.dispose(options);
-          },
-        };
-      },
-      check: async () => {},
-      remove: async (id) => void removed.push(id),
-      ...changes,
-    },
+    sandboxes: [sandboxesWith(changes), ...others],
     workspacesDir: join(home, "workspaces"),
     dataDir: join(home, "data"),
     logger,
   });
 }
 
-function session(spec: { sandboxId?: string; workspaceDir?: string } = {}): Session {
-  return create(SessionSchema, { metadata: { id: "ses-1" }, spec });
+function sandboxesWith(changes: Partial<Sandboxes>): Sandboxes {
+  return {
+    type: "filesystem",
+    takesDirectories: true,
+    holdsById: false,
+    idleMs: 60_000,
+    async open({ rootDir }, id) {
+      const sandbox = await createSandbox({ type: "filesystem", rootDir, id });
+      return {
+        ...sandbox,
+        async dispose(options = {}) {
+          disposed.push(options);
+          await sandbox.dispose(options);
+        },
+      };
+    },
+    check: async () => {},
+    remove: async (id) => void removed.push(id),
+    ...changes,
+  };
+}
+
+interface Spec {
+  readonly sandboxId?: string;
+  readonly workspaceDir?: string;
+  readonly sandboxType?: SandboxType;
+}
+
+function session(spec: Spec = {}, id = "ses-1"): Session {
+  return create(SessionSchema, { metadata: { id }, spec });
 }
 
 describe("a session's sandbox", () => {
@@ -134,6 +144,73 @@ it("asks the runner that has a session's sandbox open to let go of it before tha
   start({ remove: () => Promise.reject(new Error("the engine is away")) }, holds);
   await expect(workspaces.remove({ sessionId: "ses-1", sandboxId: "box-1" })).rejects.toThrow("the engine is away");
   expect(events.at(-1)).toBe("let go");
+});
+
+describe("a kind of sandbox that a session was made with", () => {
+  const remember = async (id: string): Promise<string> => id;
+  const { FILESYSTEM, ISOLATED, DOCKER } = SandboxType;
+
+  /** A second kind, real as well, whose sandboxes tell that they are others. */
+  const isolated = (changes: Partial<Sandboxes> = {}): Sandboxes =>
+    sandboxesWith({
+      type: "isolated",
+      open: ({ rootDir }, id) => createSandbox({ type: "filesystem", rootDir, id, env: { KIND: "isolated" } }),
+      remove: async (id) => void removed.push(`isolated ${id}`),
+      ...changes,
+    });
+
+  const kindSeen = async (of: Session): Promise<string> => {
+    const { sandbox } = await workspaces.get(of, remember);
+    return (await sandbox.execute("echo kind:$KIND")).stdout.trim();
+  };
+
+  it("is the one that it gets, beside sessions of other kinds", async () => {
+    start({}, undefined, [isolated()]);
+    const asking = session({ sandboxType: ISOLATED }, "ses-2");
+    expect(await Promise.all([session(), asking, session({ sandboxType: FILESYSTEM }, "ses-3")].map(kindSeen))).toEqual(
+      ["kind:", "kind:isolated", "kind:"],
+    );
+    expect((await workspaces.get(asking, remember)).sandbox).toBe((await workspaces.get(asking, remember)).sandbox);
+  });
+
+  it("is refused where it is not offered, and what is offered is told", async () => {
+    start({}, undefined, [isolated()]);
+    const asked = workspaces.get(session({ sandboxType: DOCKER }), remember);
+    await expect(asked).rejects.toThrow(RunError);
+    await expect(asked).rejects.toThrow(
+      "session ses-1 was made for a sandbox of type docker (spec.sandbox_type), and this runner offers filesystem, isolated: create a session with one of these, or have docker added to SANDBOX_TYPES of the runner",
+    );
+    await expect(workspaces.get(session({ sandboxType: 99 as SandboxType }), remember)).rejects.toThrow("of type 99");
+  });
+
+  it("is looked for when it is first asked for, and again until it is there", async () => {
+    const check = vi
+      .fn<() => Promise<void>>()
+      .mockRejectedValueOnce(new SandboxError("backend-unavailable", "bwrap is not installed."))
+      .mockResolvedValue();
+    start({}, undefined, [isolated({ check })]);
+    expect(await kindSeen(session())).toBe("kind:");
+    expect(check).not.toHaveBeenCalled();
+    const asking = session({ sandboxType: ISOLATED }, "ses-2");
+    const asked = workspaces.get(asking, remember);
+    await expect(asked).rejects.toThrow(RunError);
+    await expect(asked).rejects.toThrow("of type isolated (spec.sandbox_type): bwrap is not installed.");
+    expect(await kindSeen(asking)).toBe("kind:isolated");
+  });
+
+  it("has its sandbox removed where that is", async () => {
+    start({}, undefined, [isolated()]);
+    const asking = session({ sandboxType: ISOLATED }, "ses-2");
+    const { sandbox } = await workspaces.get(asking, remember);
+    const background = await sandbox.spawn("sleep 1000");
+    await workspaces.remove({ sessionId: "ses-2", sandboxId: sandbox.id, sandboxType: ISOLATED });
+    expect((await background.wait()).reason).toBe("sandbox-gone");
+    // One that was made when its runner was set up otherwise, or by a workflow that knows the id alone.
+    await workspaces.remove({ sessionId: "", sandboxId: "isolated:/elsewhere" });
+    expect(removed).toEqual([`isolated ${sandbox.id}`, "isolated:/elsewhere", "isolated isolated:/elsewhere"]);
+    await workspaces.remove({ sessionId: "ses-3", sandboxId: "docker:1", sandboxType: DOCKER });
+    expect(warnings).toEqual([[expect.anything(), expect.stringContaining("stays")]]);
+  });
 });
 
 describe("a directory that a person named", () => {

@@ -1,9 +1,16 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { createSandboxSessions, type Sandbox, type SandboxHolds, type SandboxSession } from "@stigmer/sandbox";
-import type { Session } from "@stigmer/protos/session/v1";
+import {
+  createSandboxSessions,
+  type Sandbox,
+  SandboxError,
+  type SandboxHolds,
+  type SandboxSession,
+  type SandboxSessions,
+} from "@stigmer/sandbox";
+import { SandboxType, type Session } from "@stigmer/protos/session/v1";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
-import type { Sandboxes } from "../sandboxes.ts";
+import type { SandboxOffer, Sandboxes } from "../sandboxes.ts";
 import { RunError } from "./run-error.ts";
 
 /** Where a session's commands run and its files live. */
@@ -20,7 +27,7 @@ export interface Workspace {
 }
 
 export interface SessionWorkspacesOptions {
-  readonly sandboxes: Sandboxes;
+  readonly sandboxes: SandboxOffer;
   /** Where other runners work on the same sessions. */
   readonly holds?: SandboxHolds;
   /** `SANDBOX_ROOT_DIR`: then all sessions share it. */
@@ -36,17 +43,30 @@ export interface SessionWorkspacesOptions {
 /** Keeps the sandbox's id with its session. Answers the id of the session's sandbox, which may be another by now. */
 export type RememberSandbox = (sandboxId: string) => Promise<string>;
 
-/** The sandboxes of this runner's sessions. One per session: what runs in the background outlives the turn that started it. */
+/**
+ * The sandboxes of this runner's sessions, each of the kind that its session was made with. One per session: what runs in the
+ * background outlives the turn that started it.
+ */
 export interface SessionWorkspaces {
   /**
    * The sandbox that the session had, if that still works, else a new one. Throws `RunError` when the session's directory
-   * is not there or not to be had, `SandboxError`, and what `remember` throws.
+   * is not there or not to be had, or when the session asks for a kind of sandbox that is not offered or not to be had;
+   * `SandboxError`, and what `remember` throws.
    */
   get(session: Session, remember: RememberSandbox): Promise<Workspace>;
   /** Ends a session's sandbox, whoever has it open, and deletes what is held for it. */
-  remove(session: { readonly sessionId: string; readonly sandboxId: string }): Promise<void>;
+  remove(session: DeletedSession): Promise<void>;
   /** Ends all of them; they can be opened again. */
   dispose(): Promise<void>;
+}
+
+export interface DeletedSession {
+  /** Empty: whoever deleted it knows its sandbox alone. */
+  readonly sessionId: string;
+  /** Empty: none was stored. */
+  readonly sandboxId: string;
+  /** The kind that it was made with. Default: that of its runner. */
+  readonly sandboxType?: SandboxType;
 }
 
 const replaced =
@@ -59,48 +79,58 @@ interface OpenSession extends SandboxSession {
 }
 
 export function createSessionWorkspaces(options: SessionWorkspacesOptions): SessionWorkspaces {
-  const { sandboxes, logger } = options;
-  const sessions = createSandboxSessions<OpenSession>({
-    async create({ id, rootDir }, sandboxId) {
-      try {
-        const sandbox = await sandboxes.open({ sessionId: id, rootDir }, sandboxId);
-        options.onOpened?.(sandboxes.type, "opened");
-        return sandbox;
-      } catch (error) {
-        options.onOpened?.(sandboxes.type, "failed");
-        throw error;
-      }
-    },
-    async store({ id, remember }, sandboxId) {
-      try {
-        return await remember(sandboxId);
-      } catch (error) {
-        if (sandboxes.holdsById) throw error;
-        logger.warn({ sessionId: id, sandboxId, err: error }, "the session's sandbox id was not stored");
-        return sandboxId;
-      }
-    },
-    onReplaced(session, reason) {
-      logger.warn(
-        { sessionId: session.id, sandboxId: session.sandboxId, err: reason },
-        "the session's sandbox is replaced",
-      );
-      session.onReplaced();
-    },
-    holds: options.holds,
-    idleMs: sandboxes.idleMs,
-    ttlMs: sandboxes.ttlMs,
-  });
+  const { sandboxes: offer, logger } = options;
+  const open = new Map<Sandboxes, SandboxSessions<OpenSession>>();
+
+  function sessionsIn(sandboxes: Sandboxes): SandboxSessions<OpenSession> {
+    const sessions = open.get(sandboxes) ?? keepSessions(sandboxes);
+    open.set(sandboxes, sessions);
+    return sessions;
+  }
+
+  const keepSessions = (sandboxes: Sandboxes): SandboxSessions<OpenSession> =>
+    createSandboxSessions<OpenSession>({
+      async create({ id, rootDir }, sandboxId) {
+        try {
+          const sandbox = await sandboxes.open({ sessionId: id, rootDir }, sandboxId);
+          options.onOpened?.(sandboxes.type, "opened");
+          return sandbox;
+        } catch (error) {
+          options.onOpened?.(sandboxes.type, "failed");
+          throw error;
+        }
+      },
+      async store({ id, remember }, sandboxId) {
+        try {
+          return await remember(sandboxId);
+        } catch (error) {
+          if (sandboxes.holdsById) throw error;
+          logger.warn({ sessionId: id, sandboxId, err: error }, "the session's sandbox id was not stored");
+          return sandboxId;
+        }
+      },
+      onReplaced(session, reason) {
+        logger.warn(
+          { sessionId: session.id, sandboxId: session.sandboxId, err: reason },
+          "the session's sandbox is replaced",
+        );
+        session.onReplaced();
+      },
+      holds: options.holds,
+      idleMs: sandboxes.idleMs,
+      ttlMs: sandboxes.ttlMs,
+    });
 
   return {
     async get(session, remember) {
       const id = session.metadata?.id ?? "";
       const own = session.spec?.workspaceDir ?? "";
+      const sandboxes = await sandboxesFor(session, offer);
       if (own !== "") await assertWorkspace(own, id, sandboxes);
       const rootDir = options.sharedRoot ?? (own || join(options.workspacesDir, id));
       const sandboxId = session.spec?.sandboxId ?? "";
       const told: { notice?: string } = {};
-      const sandbox = await sessions.getOrCreateSandbox({
+      const sandbox = await sessionsIn(sandboxes).getOrCreateSandbox({
         id,
         ...(sandboxId !== "" && { sandboxId }),
         rootDir,
@@ -115,20 +145,64 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
         ...told,
       };
     },
-    async remove({ sessionId, sandboxId }) {
-      await sessions.release(sessionId, { remove: true });
+    async remove(session) {
+      const { sessionId, sandboxId } = session;
+      for (const sessions of open.values()) await sessions.release(sessionId, { remove: true });
       // Another runner may have it open since its last turn: what is removed under it would be held until it falls idle.
       const hold = sessionId === "" ? undefined : await options.holds?.acquire(sessionId, () => {});
       try {
         // One that another runner had, or this one before it was started anew.
-        await sandboxes.remove(sandboxId, sessionId);
+        for (const sandboxes of kindsOfDeleted(session, offer)) {
+          if (sandboxes) await sandboxes.remove(sandboxId, sessionId);
+          else
+            logger.warn(
+              { sessionId, sandboxId },
+              "a deleted session's sandbox stays: this runner offers none of its kind",
+            );
+        }
       } finally {
         await hold?.release();
       }
     },
-    dispose: () => sessions.dispose(),
+    async dispose() {
+      await Promise.all([...open.values()].map((sessions) => sessions.dispose()));
+    },
   };
 }
+
+/** The kind that the session was made with, which has been found to be there. */
+async function sandboxesFor({ metadata, spec }: Session, offer: SandboxOffer): Promise<Sandboxes> {
+  const asked = spec?.sandboxType ?? SandboxType.UNSPECIFIED;
+  if (asked === SandboxType.UNSPECIFIED) return offer[0];
+  const name = nameOf(asked);
+  const wish = `session ${metadata?.id} was made for a sandbox of type ${name} (spec.sandbox_type)`;
+  const sandboxes = offer.find(({ type }) => type === name);
+  if (sandboxes === undefined) {
+    const offered = offer.map(({ type }) => type).join(", ");
+    throw new RunError(
+      `${wish}, and this runner offers ${offered}: create a session with one of these, or have ${name} added to SANDBOX_TYPES of the runner`,
+    );
+  }
+  await sandboxes.check().catch((cause: unknown) => {
+    throw SandboxError.is(cause) ? new RunError(`${wish}: ${cause.message}`, { cause }) : cause;
+  });
+  return sandboxes;
+}
+
+/** The kinds that may hold something for it. What is not offered is undefined. */
+function kindsOfDeleted(
+  { sandboxId, sandboxType = 0 }: DeletedSession,
+  offer: SandboxOffer,
+): Set<Sandboxes | undefined> {
+  const named = (name: string): Sandboxes | undefined => offer.find(({ type }) => type === name);
+  if (sandboxType !== SandboxType.UNSPECIFIED) return new Set([named(nameOf(sandboxType))]);
+  // Its runner may have been set up with another kind then, which its id tells.
+  const [, kind] = /^(filesystem|isolated|docker):/.exec(sandboxId) ?? [];
+  return new Set([offer[0], ...(kind === undefined ? [] : [named(kind)])]);
+}
+
+/** One of a server to come has a number alone. */
+const nameOf = (type: SandboxType): string => SandboxType[type]?.toLowerCase() ?? String(type);
 
 async function assertWorkspace(path: string, sessionId: string, { type, takesDirectories }: Sandboxes): Promise<void> {
   if (!takesDirectories) {

@@ -9,6 +9,7 @@ import {
   ToolCallStatus,
   UnknownOutcomePolicy,
 } from "@stigmer/protos/agentexecution/v1";
+import { SandboxType } from "@stigmer/protos/session/v1";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Change, type LocalServer, type Play, startCli, startLocalServer } from "../__fixtures__/local-server.ts";
 
@@ -331,6 +332,33 @@ describe("run", () => {
     expect((await server.cli("run", "stranger", "complete", "--session", id)).err).toBe(
       `Session ${id} is one of another agent than stranger\n`,
     );
+  });
+
+  test("--sandbox is the new session's, and no other session's", async () => {
+    for (const name of ["filesystem", "isolated", "docker", "daytona"] as const) {
+      const { code, err } = await server.cli("run", "runner", "complete", "--sandbox", name);
+      expect({ code, err }).toMatchObject({ code: 0 });
+      const { spec } = await server.client.sessions.get(seen.at(-1)?.spec?.sessionId ?? "");
+      expect(SandboxType[spec?.sandboxType ?? 0]).toBe(name.toUpperCase());
+    }
+    const id = seen.at(-1)?.spec?.sessionId ?? "";
+    expect(
+      (await server.cli("agent", "execute", "runner", "complete", "--session", id, "--sandbox", "daytona")).code,
+    ).toBe(0);
+    expect(seen.at(-1)?.spec?.sessionId).toBe(id);
+    expect(await server.cli("run", "runner", "complete", "--session", id, "--sandbox", "isolated")).toMatchObject({
+      code: 1,
+      err: `Session ${id} was made with a sandbox of daytona, not isolated: leave --sandbox out to go on with it, or start another session\n`,
+    });
+    await server.cli("run", "runner", "complete");
+    const other = seen.at(-1)?.spec?.sessionId ?? "";
+    expect((await server.cli("run", "runner", "complete", "--session", other, "--sandbox", "docker")).err).toContain(
+      "was made with a sandbox of its runner's kind, not docker",
+    );
+    expect(await server.cli("run", "runner", "complete", "--sandbox", "attic")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("filesystem, isolated, docker, daytona") as string,
+    });
   });
 
   test("--detach prints the id alone", async () => {

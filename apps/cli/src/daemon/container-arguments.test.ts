@@ -45,6 +45,10 @@ test("on Linux the machine's network is the container's; elsewhere the machine h
   );
 });
 
+test("sessions are offered what can be made in there", () => {
+  expect(of("linux")).toContain("--env=SANDBOX_TYPES=filesystem");
+});
+
 test("folders are where they are on the machine, and what the server alone opens is not there", () => {
   mkdirSync(homes.dataDir);
   writeFileSync(join(homes.dataDir, "encryption.key"), "");

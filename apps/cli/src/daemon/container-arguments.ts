@@ -73,6 +73,8 @@ function containerEnvironment({ homes, env, port, platform }: ContainerOptions):
     ...(platform !== "linux" && { OLLAMA_BASE_URL: variables.OLLAMA_BASE_URL.local.value }),
     // The image has one for services; here it would be a port of the machine's.
     STIGMER_RUNNER_HEALTH_PORT: "",
+    // In there none of the others can be made.
+    SANDBOX_TYPES: "filesystem",
     ...given,
     MODE: "local",
     HOME: "/tmp",

@@ -1,11 +1,12 @@
 import { isTerminal } from "@stigmer/status";
 import type { CommandIo } from "../../command-io.ts";
 import { exitCodes } from "../../errors.ts";
+import { findAgent } from "../../resources/find-agent.ts";
+import type { SandboxName } from "../../resources/sandbox-type.ts";
 import { type Connection, withClient } from "../../server-connection/with-client.ts";
 import { attendRun } from "../run/attend-run.ts";
 import { readRunEnvironment } from "../run/run-environment.ts";
-import { findAgent } from "../../resources/find-agent.ts";
-import { AGENT_ADVICE, checkWorkspace, startRun } from "../run/start-run.ts";
+import { AGENT_ADVICE, assertSandbox, checkWorkspace, startRun } from "../run/start-run.ts";
 import { agentOfSession } from "../session/agent-of-session.ts";
 import { readLines } from "./read-lines.ts";
 
@@ -14,6 +15,8 @@ export interface ChatOptions {
   readonly agent?: string;
   readonly session?: string;
   readonly workspace?: string;
+  /** As for a run. */
+  readonly sandbox?: SandboxName;
   readonly env: readonly string[];
   readonly secret: readonly string[];
   readonly model?: string;
@@ -31,11 +34,10 @@ export async function chat(options: ChatOptions, io: CommandIo): Promise<number>
   const secrets = Object.values(variables).flatMap(({ value, isSecret }) => (isSecret ? [value] : []));
   return await withClient(io, async ({ client, endpoint }) => {
     let sessionId = options.session;
+    const known = sessionId === undefined ? undefined : await agentOfSession(client, sessionId);
+    if (known) assertSandbox(known.session, options.sandbox);
     // Looked up before anything is typed: who is not there can't be talked with.
-    const agent =
-      sessionId === undefined
-        ? (await findAgent(client, options.agent ?? "", AGENT_ADVICE)).metadata?.id
-        : (await agentOfSession(client, sessionId)).agentId;
+    const agent = known?.agentId ?? (await findAgent(client, options.agent ?? "", AGENT_ADVICE)).metadata?.id;
     const workspaceDir = options.workspace && (await checkWorkspace(options.workspace, { cwd: io.cwd, endpoint }));
 
     /** A run of its own, shown to its end. */
@@ -44,7 +46,7 @@ export async function chat(options: ChatOptions, io: CommandIo): Promise<number>
         agent: options.agent ?? agent ?? "",
         message,
         sessionId,
-        ...(sessionId === undefined && { workspaceDir }),
+        ...(sessionId === undefined && { workspaceDir, sandbox: options.sandbox }),
         model: options.model,
         variables,
       });

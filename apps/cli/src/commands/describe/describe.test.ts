@@ -80,7 +80,16 @@ beforeAll(async () => {
       { change: { case: "run", value: { phase: ExecutionPhase.EXECUTION_COMPLETED, startedAt, completedAt } } },
     );
   });
-  const run = await server.cli("run", "code-reviewer", "Review the \u001b[31mlast change.", "--detach", "--env", "A=b");
+  const run = await server.cli(
+    "run",
+    "code-reviewer",
+    "Review the \u001b[31mlast change.",
+    "--detach",
+    "--env",
+    "A=b",
+    "--sandbox",
+    "isolated",
+  );
   executionId = /aex-[0-9a-z]{26}/.exec(run.out)?.[0] ?? "";
   expect(executionId, run.err).not.toBe("");
   await server.start(["execution", "watch", executionId]).done;
@@ -143,6 +152,7 @@ test("a session", async () => {
   const out = await describe("session", sessionId);
   expect(out).toContain(`Agent: ~ code-reviewer (${agentId})\n`);
   expect(out).toContain(`Instance: ~ code-reviewer-default (${instanceId})\n`);
+  expect(out).toContain("Sandbox type: ~ isolated\n");
   expect(out).toContain(`  ${executionId} ~ completed`);
 });
 

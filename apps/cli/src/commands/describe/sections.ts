@@ -10,6 +10,7 @@ import { openSkillArchive } from "@stigmer/skills";
 import { showBytes } from "../../output/bytes.ts";
 import { createdAt, showAge } from "../../output/show-resources.ts";
 import type { Resource } from "../../resources/kinds.ts";
+import { showSandboxType } from "../../resources/sandbox-type.ts";
 import { agentSections } from "./agent.ts";
 import { MOST_SHOWN, runsSection, showReference, variablesSection } from "./common.ts";
 import { executionSections } from "./execution.ts";
@@ -82,6 +83,7 @@ async function sessionSections({ metadata, spec }: Session, { client, now }: Sur
         Instance: `${instance.metadata?.slug} (${instance.metadata?.id})`,
         Workspace: spec?.workspaceDir ?? "",
         Thread: spec?.threadId ?? "",
+        "Sandbox type": showSandboxType(spec?.sandboxType),
         Sandbox: spec?.sandboxId ?? "",
         Skills: spec?.skillRefs.map(showReference).join(", ") ?? "",
         "Approved for the session": String(spec?.approvalRules.length || ""),

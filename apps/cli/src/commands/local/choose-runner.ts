@@ -34,11 +34,16 @@ export function runnerOf({ runner, runnerImage, runnerMount = [] }: RunnerOption
 export async function checkRunner(choice: RunnerChoice, io: CommandIo): Promise<void> {
   if (choice.type === "process") return;
   const config = readConfig({ ...io.env, MODE: "local" });
-  const sandbox = config.ok ? config.config.sandboxConfig().type : "filesystem";
-  if (sandbox !== "filesystem") {
+  const sandboxes =
+    config.ok && (io.env["SANDBOX_TYPES"] ? config.config.sandboxConfigs() : [config.config.sandboxConfig()]);
+  const other = sandboxes ? sandboxes.find(({ type }) => type !== "filesystem") : undefined;
+  if (other) {
+    const variable = io.env["SANDBOX_TYPES"]
+      ? `SANDBOX_TYPES=${io.env["SANDBOX_TYPES"]}`
+      : `SANDBOX_TYPE=${other.type}`;
     throw new CliError(
       "failed",
-      `SANDBOX_TYPE=${sandbox} makes sandboxes of its own, which it can't inside a container: unset it, or start without --runner docker.`,
+      `${variable} makes sandboxes of its own, which it can't inside a container: unset it, or start without --runner docker.`,
     );
   }
   for (const folder of choice.mounts) {

@@ -1,6 +1,7 @@
 import { UnknownOutcomePolicy, WhenBusy } from "@stigmer/protos/agentexecution/v1";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
+import type { SandboxName } from "../../resources/sandbox-type.ts";
 import { createRunPrinter } from "../../output/run-view/create-run-printer.ts";
 import { type Connection, withClient } from "../../server-connection/with-client.ts";
 import { traced } from "../../traced.ts";
@@ -15,6 +16,8 @@ export interface RunOptions {
   readonly message: string;
   /** A directory to work in as it is; relative to the user's. */
   readonly workspace?: string;
+  /** Of a new session; of another one it must be this. */
+  readonly sandbox?: SandboxName;
   readonly env: readonly string[];
   readonly secret: readonly string[];
   readonly model?: string;
@@ -55,6 +58,7 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
       agent,
       message,
       workspaceDir,
+      sandbox: options.sandbox,
       sessionId,
       model,
       variables,

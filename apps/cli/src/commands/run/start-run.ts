@@ -11,9 +11,10 @@ import {
   type UnknownOutcomePolicy,
   type WhenBusy,
 } from "@stigmer/protos/agentexecution/v1";
-import { SessionSchema } from "@stigmer/protos/session/v1";
+import { type Session, SessionSchema } from "@stigmer/protos/session/v1";
 import { CliError } from "../../errors.ts";
 import { findAgent } from "../../resources/find-agent.ts";
+import { type SandboxName, sandboxTypeOf, showSandboxType } from "../../resources/sandbox-type.ts";
 import type { RunVariable } from "./run-environment.ts";
 
 /** What to do about an agent that is not there. */
@@ -24,6 +25,8 @@ export interface StartRunOptions {
   readonly message: string;
   /** Absolute. The session works in it as it is. */
   readonly workspaceDir?: string;
+  /** The kind that a new session is made with; one to go on with must have been made with it. */
+  readonly sandbox?: SandboxName;
   /** A session to go on with. */
   readonly sessionId?: string;
   readonly model?: string;
@@ -72,15 +75,16 @@ export async function prepareRun(client: StigmerClient, options: StartRunOptions
 async function chooseSession(
   client: StigmerClient,
   agent: Agent,
-  { sessionId, workspaceDir, message }: StartRunOptions,
+  { sessionId, workspaceDir, sandbox, message }: StartRunOptions,
 ): Promise<string | undefined> {
   if (sessionId !== undefined) {
     const session = await client.sessions.get(sessionId);
+    assertSandbox(session, sandbox);
     const instance = await client.agentInstances.get(session.spec?.agentInstanceId ?? "");
     if (instance.spec?.agentId === agent.metadata?.id) return sessionId;
     throw new CliError("failed", `Session ${sessionId} is one of another agent than ${agent.metadata?.slug}`);
   }
-  if (workspaceDir === undefined) return undefined;
+  if (workspaceDir === undefined && sandbox === undefined) return undefined;
   const id = createId("Session");
   const session = create(SessionSchema, {
     apiVersion: agenticApiVersion,
@@ -90,9 +94,25 @@ async function chooseSession(
       agentInstanceId: agent.status?.defaultInstanceId,
       subject: message.replace(/\s+/g, " ").slice(0, 80),
       workspaceDir,
+      sandboxType: sandbox && sandboxTypeOf(sandbox),
     },
   });
-  return (await client.sessions.create(session)).metadata?.id;
+  const made = await client.sessions.create(session);
+  if (made.spec?.sandboxType !== session.spec?.sandboxType) {
+    const why = "the server is too old to give a session a kind of sandbox: upgrade it, or leave --sandbox out";
+    throw new CliError("failed", `--sandbox ${sandbox} can't be used: ${why}`);
+  }
+  return made.metadata?.id;
+}
+
+/** Throws when a session was made with another kind of sandbox than the one asked for. */
+export function assertSandbox({ metadata, spec }: Session, sandbox: SandboxName | undefined): void {
+  if (sandbox === undefined || spec?.sandboxType === sandboxTypeOf(sandbox)) return;
+  const had = showSandboxType(spec?.sandboxType) || "its runner's kind";
+  throw new CliError(
+    "failed",
+    `Session ${metadata?.id} was made with a sandbox of ${had}, not ${sandbox}: leave --sandbox out to go on with it, or start another session`,
+  );
 }
 
 /** The absolute path of a directory that the server, on the same machine, can work in. */

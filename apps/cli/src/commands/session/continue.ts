@@ -3,7 +3,7 @@ import { withClient } from "../../server-connection/with-client.ts";
 import { run, type RunOptions } from "../run/run.ts";
 import { agentOfSession } from "./agent-of-session.ts";
 
-export interface ContinueOptions extends Omit<RunOptions, "agent" | "session" | "workspace"> {
+export interface ContinueOptions extends Omit<RunOptions, "agent" | "session" | "workspace" | "sandbox"> {
   /** The session's. */
   readonly id: string;
 }

@@ -129,6 +129,19 @@ test("a chat is one session, and says what it is asked", async () => {
   expect(runs.items.map(({ spec }) => spec?.message)).toEqual(["three", "two", "one"]);
 });
 
+test("a chat has the sandbox that it began with, which its session shows", async () => {
+  const { err } = await server.start(["chat", "talker", "--sandbox", "isolated"], { stdin: "one\ntwo\n" }).done;
+  const [, sessionId = ""] = /chat --session (ses-\S+)/.exec(err) ?? [];
+  expect((await server.client.executions.listBySession(sessionId)).items).toHaveLength(2);
+  expect((await server.cli("session", "show", sessionId)).out).toMatch(/^# one\n\n\*sandbox: isolated\*\n\n## You\n/);
+  expect(await server.cli("chat", "--session", sessionId, "--sandbox", "docker")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("was made with a sandbox of isolated, not docker") as string,
+  });
+  const more = await server.start(["chat", "--session", sessionId, "--sandbox", "isolated"], { stdin: "three\n" }).done;
+  expect(more).toMatchObject({ code: 0, out: "You said: **three**\n" });
+});
+
 test("Ctrl-C in a chat cancels the turn, not the chat", async () => {
   const chat = server.start(["chat", "talker"], { stdin: "wait\nafter\n" });
   await chat.printed("You said: **wait**");

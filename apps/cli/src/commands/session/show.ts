@@ -4,6 +4,7 @@ import { createPaint } from "../../output/colors.ts";
 import { renderMarkdown } from "../../output/markdown/render-markdown.ts";
 import { plainText } from "../../output/plain-text.ts";
 import { showPhase } from "../../resources/kinds.ts";
+import { showSandboxType } from "../../resources/sandbox-type.ts";
 import { withClient } from "../../server-connection/with-client.ts";
 import { agentOfSession } from "./agent-of-session.ts";
 
@@ -17,7 +18,12 @@ export async function showSession({ id }: { readonly id: string }, io: CommandIo
     // They come newest first.
     for await (const run of client.executions.listBySession(id)) runs.unshift(run);
     const title = `# ${session.spec?.subject || id}`;
-    const markdown = [title, ...runs.flatMap((run) => turn(run, agent))].join("\n\n");
+    const sandbox = showSandboxType(session.spec?.sandboxType);
+    const markdown = [
+      title,
+      ...(sandbox === "" ? [] : [`*sandbox: ${sandbox}*`]),
+      ...runs.flatMap((run) => turn(run, agent)),
+    ].join("\n\n");
     io.stdout.write(`${present(plainText(markdown), io)}\n`);
     if (runs.length === 0) io.stderr.write(`Nothing was said yet: stigmer session continue ${id} MESSAGE\n`);
   });
