@@ -119,9 +119,8 @@ describe("stigmer local start", { timeout: 300_000 }, () => {
   });
 
   it("with SANDBOX_TYPE=docker gives each session a container, which goes with it", async () => {
-    const [host = "", image = ""] = (process.env["STIGMER_TEST_DOCKER"] ?? "").split(" ");
-    expect(host, "STIGMER_TEST_DOCKER is not set: run `pnpm test:system`").not.toBe("");
-    const settings = { SANDBOX_DOCKER_IMAGE: image, SANDBOX_DOCKER_PULL: "never", DOCKER_HOST: host };
+    const settings = dockerSettings();
+    const host = settings.DOCKER_HOST;
     await using world = await openWorld({ SANDBOX_TYPE: "docker", ...settings });
     await workShutOff(world);
     expect(await containersOf(host, world.platform.home)).toHaveLength(1);
@@ -129,11 +128,58 @@ describe("stigmer local start", { timeout: 300_000 }, () => {
     await until(async () => (await containersOf(host, world.platform.home)).length === 0, 60);
   });
 
+  it("gives each session the kind of sandbox that it was made with, and none that it would have to be given instead", async () => {
+    await using world = await openWorld(dockerSettings());
+    const { platform } = world;
+    const host = dockerSettings().DOCKER_HOST;
+    /** A new session of this kind, and all that was printed. */
+    const begin = async (...sandbox: string[]): Promise<{ session: string; shown: string }> => {
+      const run = await platform.stigmer(["run", "worker", "first turn", "--json", ...sandbox]);
+      const shown = run.stdout + run.stderr;
+      expect(run.exitCode, shown).toBe(0);
+      const { sessionId } = JSON.parse(run.stdout.split("\n", 1)[0] ?? "") as { sessionId: string };
+      return { session: sessionId, shown };
+    };
+
+    const open = await begin();
+    expect(open.shown).toContain(`Saw: ${join(platform.home, "workspaces", open.session)}\\nprivate-of-the-machine`);
+    const isolated = await begin("--sandbox", "isolated");
+    expect(isolated.shown).toContain("Saw: /workspace\\nnot-there\\n0\\ndeclared-value\\nrefused");
+    expect(isolated.shown).not.toContain("private-of-the-machine");
+    expect(await containersOf(host, platform.home)).toEqual([]);
+    const docker = await begin("--sandbox", "docker");
+    expect(docker.shown).toContain("Saw: /workspace\\nnot-there\\n0\\ndeclared-value");
+    expect(await containersOf(host, platform.home)).toHaveLength(1);
+    const shown = await platform.stigmer(["describe", "session", docker.session]);
+    expect(shown.stdout).toMatch(/Sandbox type: +docker\n *Sandbox: +docker:[0-9a-f]{64}\n/);
+
+    await deleteSession({ ...world, session: docker.session });
+    await until(async () => (await containersOf(host, platform.home)).length === 0, 60);
+
+    // A runner that offers it no more lets no session work in another.
+    expect(await platform.stigmer(["local", "stop"])).toMatchObject({ exitCode: 0 });
+    const env = { ...platform.modelEnv, SANDBOX_TYPES: "filesystem" };
+    const restarted = await platform.stigmer(["local", "start", "--port", "0"], { env });
+    expect(restarted, restarted.stderr).toMatchObject({ exitCode: 0 });
+    const refused = await platform.stigmer(["run", "worker", "next turn", "--session", isolated.session]);
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stdout + refused.stderr).toContain(
+      `session ${isolated.session} was made for a sandbox of type isolated (spec.sandbox_type), and this runner offers filesystem: `,
+    );
+    await deleteSession({ ...world, session: isolated.session });
+  });
+
   it("says what is missing when there is no engine", async () => {
     const failing = openWorld({ SANDBOX_TYPE: "docker", DOCKER_HOST: "unix:///not-there.sock" });
     await expect(failing).rejects.toThrow(/SANDBOX_TYPE=docker: .*not-there\.sock/);
   });
 });
+
+function dockerSettings(): { SANDBOX_DOCKER_IMAGE: string; SANDBOX_DOCKER_PULL: string; DOCKER_HOST: string } {
+  const [host = "", image = ""] = (process.env["STIGMER_TEST_DOCKER"] ?? "").split(" ");
+  expect(host, "STIGMER_TEST_DOCKER is not set: run `pnpm test:system`").not.toBe("");
+  return { SANDBOX_DOCKER_IMAGE: image, SANDBOX_DOCKER_PULL: "never", DOCKER_HOST: host };
+}
 
 /** The containers that a home's runners have made. */
 async function containersOf(host: string, home: string): Promise<unknown[]> {

@@ -170,8 +170,8 @@ const kinds: readonly Kind[] = [
     methods: ["apply", "create", "update", "delete", "get", "list"],
     specs: async ({ agent }) => {
       const { status } = (await agent()) as { status: { defaultInstanceId: string } };
-      const agentInstanceId = status.defaultInstanceId;
-      return [{ agentInstanceId }, { agentInstanceId, subject: "Whales", metadata: { colour: "blue" } }];
+      const session = { agentInstanceId: status.defaultInstanceId, sandboxType: "SANDBOX_TYPE_ISOLATED" };
+      return [session, { ...session, subject: "Whales", metadata: { colour: "blue" } }];
     },
   },
   {

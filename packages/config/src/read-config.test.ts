@@ -59,6 +59,7 @@ test("local mode needs nothing but its name", () => {
     checkpoints: { type: "sqlite", file: "/home/ada/.stigmer/data/checkpoints.db" },
   });
   expect(sandboxConfig()).toEqual({ type: "filesystem", rootDir: "./workspace" });
+  expect(sandboxConfigs()[0]).toEqual(sandboxConfig());
   expect(resolveModel({ ollamaReachable: false }).provider).toBe("none");
 });
 
@@ -92,6 +93,7 @@ test("cloud mode with what it requires", () => {
     daytona: { apiKey: "dtn_key" },
   });
   expect(sandboxConfig()).toEqual({ type: "daytona" });
+  expect(sandboxConfigs()).toEqual([sandboxConfig()]);
   expect(homes.home).toBe("/home/ada/.stigmer");
   expect(resolveModel({ ollamaReachable: false }).provider).toBe("none");
 });

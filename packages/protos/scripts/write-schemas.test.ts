@@ -109,6 +109,7 @@ describe("takes what the contract takes", () => {
       }),
     ],
     ["a workspace", resource("Session", { agentInstanceId: "x", workspaceDir: "/x" })],
+    ["a sandbox", resource("Session", { agentInstanceId: "x", sandboxType: "SANDBOX_TYPE_ISOLATED" })],
     ["a skill", resource("Skill", { skillMd: "x", tag: "v1.0_x" })],
     ["an instance", resource("AgentInstance", { agentId: "x", environmentRefs: [{ kind: "environment", slug: "e" }] })],
   ])("%s", (_, manifest) => {

@@ -294,6 +294,12 @@ describe("refused", () => {
       { ...sessionJson, spec: { agentInstanceId: "ain-1", workspaceDir: "work" } },
       ["spec.workspace_dir: session.workspace_dir"],
     ],
+    [
+      "a sandbox of no known kind",
+      session.SessionSchema,
+      { ...sessionJson, spec: { agentInstanceId: "ain-1", sandboxType: 99 } },
+      ["spec.sandbox_type: enum.defined_only"],
+    ],
     ["the sessions of no agent", session.ListSessionsByAgentRequestSchema, {}, ["agent_id: string.min_len"]],
     [
       "a run of neither session nor agent",
