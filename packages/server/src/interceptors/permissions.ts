@@ -143,11 +143,21 @@ export function includesRole(role: PrincipalRole, other: PrincipalRole): boolean
   return RANKS[role] >= RANKS[other];
 }
 
+/**
+ * The roles that may, the least of them first.
+ *
+ * @internal
+ */
+export function rolesOf({ least, runner }: Permission): readonly PrincipalRole[] {
+  const roles: PrincipalRole[] = least === undefined ? [] : RANKED.slice(RANKED.indexOf(least));
+  return runner === undefined ? roles : [...roles, "runner"];
+}
+
 /** Throws PERMISSION_DENIED that names the roles which may. `what` is the method, for people. */
-export function requireRole({ role }: Principal, { least, runner }: Permission, what: string): void {
+export function requireRole({ role }: Principal, permission: Permission, what: string): void {
+  const { least, runner } = permission;
   if (role === "runner" ? runner !== undefined : least !== undefined && includesRole(role, least)) return;
-  const roles: string[] = least === undefined ? [] : RANKED.slice(RANKED.indexOf(least));
-  if (runner !== undefined) roles.push("runner");
+  const roles = rolesOf(permission);
   const needed = roles.length === 0 ? "is not for callers of any role" : `takes the role ${roles.join(" or ")}`;
   throw new ConnectError(`${what} ${needed}: yours is ${role}`, Code.PermissionDenied);
 }
