@@ -1,7 +1,8 @@
 // Runs the commands of a guide as a reader would: real `stigmer`, real daemon, real shell; only the model's words are scripted.
 //
 // To have a guide tested, write `docs/guides/NAME.md` and beside this file `guides/NAME.yaml`, the scenario of its model
-// (packages/scripted-model/README.md). `guides.system.test.ts` finds both. In the guide, from top to bottom:
+// (packages/scripted-model/README.md). `guides.system.test.ts` finds both. The pages of `docs/` itself are run in the same way when
+// they have commands. In the guide, from top to bottom:
 //
 //   ```sh                      is run by one bash for the whole guide, in an empty directory (so `cd` and variables last),
 //                              and must succeed: every line of it, and every part of a pipe. `stigmer` is the one of this source.
@@ -20,7 +21,7 @@ import { type LocalPlatform, repository, start } from "./stigmer.ts";
 export interface GuideOptions {
   /** The Markdown file. */
   readonly guide: string;
-  readonly platform: LocalPlatform;
+  readonly platform: Pick<LocalPlatform, "home" | "modelEnv">;
   /** Beside those that `stigmer` needs. */
   readonly env?: Readonly<Record<string, string>>;
   /** For all commands together. Default 300,000: the machine may be busy. */

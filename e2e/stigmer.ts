@@ -160,20 +160,32 @@ export interface LocalOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export async function startLocal(scenario: string, options: LocalOptions = {}): Promise<LocalPlatform> {
-  const home = await makeHome({ env: options.env });
+/** A home where nothing runs yet, and the scripted model for what will. */
+export async function prepareLocal(
+  scenario: string,
+  { modelKey = "scripted-model-key", env }: LocalOptions = {},
+): Promise<Omit<LocalPlatform, "started">> {
+  const home = await makeHome({ env });
   const model = await startScriptedModel({ scenario });
-  const modelEnv = { ANTHROPIC_API_KEY: options.modelKey ?? "scripted-model-key", ANTHROPIC_BASE_URL: model.url };
-  const started = await home.stigmer(["local", "start", "--port", "0"], { env: modelEnv });
-  const close = async (): Promise<void> => {
-    await home[Symbol.asyncDispose]();
-    await model.close();
+  return {
+    ...home,
+    model,
+    modelEnv: { ANTHROPIC_API_KEY: modelKey, ANTHROPIC_BASE_URL: model.url },
+    async [Symbol.asyncDispose]() {
+      await home[Symbol.asyncDispose]();
+      await model.close();
+    },
   };
+}
+
+export async function startLocal(scenario: string, options: LocalOptions = {}): Promise<LocalPlatform> {
+  const prepared = await prepareLocal(scenario, options);
+  const started = await prepared.stigmer(["local", "start", "--port", "0"], { env: prepared.modelEnv });
   if (started.exitCode !== 0) {
-    await close();
+    await prepared[Symbol.asyncDispose]();
     throw new Error(`local start failed:\n${started.stdout}${started.stderr}`);
   }
-  return { ...home, model, modelEnv, started, [Symbol.asyncDispose]: close };
+  return { ...prepared, started };
 }
 
 /** The processes whose command line, environment or working directory names this path, as `PID COMMAND`. */

@@ -54,3 +54,11 @@ it("asks Ollama nothing when the name says whose the model is", async () => {
   expect(chosen.map(({ provider }) => provider)).toEqual(["ollama", "anthropic", "anthropic"]);
   expect(asked).toEqual([]);
 });
+
+it("says that a key which is set now takes another start, and only where a key is what lacks", async () => {
+  const choose = models(nobody);
+  await expect(choose("openai:gpt-5")).rejects.toThrow(
+    "there is no key for it: set OPENAI_API_KEY. Keys are taken when a runner starts: start it again then (on your own machine: `stigmer local restart`).",
+  );
+  await expect(choose("nope/model:")).rejects.not.toThrow("stigmer local restart");
+});

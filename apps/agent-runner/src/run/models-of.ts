@@ -32,10 +32,17 @@ export function modelsOf(
     // Ollama is asked only when that decides: a probe of a port that drops packets takes its time.
     const decides = withoutOllama.provider === "none" && withOllama.provider !== "none";
     const model = decides && (await probeOllama(config.ollamaBaseUrl)) ? withOllama : withoutOllama;
-    if (model.provider === "none") throw new RunError(model.hint);
+    if (model.provider === "none") throw new RunError(withRestart(model.hint));
     if (model.provider === "ollama" && modelName !== undefined) await refuseUnknown(modelName, model.baseUrl);
     return model;
   };
+}
+
+/** A key that is set now does not reach a runner that runs already, and the next run would fail as this one did. */
+function withRestart(hint: string): string {
+  const restart =
+    "Keys are taken when a runner starts: start it again then (on your own machine: `stigmer local restart`).";
+  return hint.includes("_API_KEY") ? `${hint} ${restart}` : hint;
 }
 
 /**

@@ -374,6 +374,7 @@ describe("run", () => {
       ["run", "nobody", "hello"],
       'There is no agent "nobody": list them with `stigmer list agents`, add one with `stigmer apply -f FILE`',
     ],
+    [["run", "runer", "hello"], 'There is no agent "runer": did you mean runner?'],
     [
       ["run", "runner", "x", "--workspace", "nowhere"],
       "--workspace nowhere: there is no such directory: make it first",
