@@ -3,7 +3,7 @@ import { clone, type DescMessage, equals, isMessage } from "@bufbuild/protobuf";
 import type { StigmerClient } from "@stigmer/client";
 import { kinds } from "@stigmer/protos";
 import { AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
-import { type Session, SessionSchema } from "@stigmer/protos/session/v1";
+import { SandboxType, type Session, SessionSchema } from "@stigmer/protos/session/v1";
 import { type Skill, SkillSchema } from "@stigmer/protos/skill/v1";
 import type { Manifest } from "../manifests/manifest.ts";
 import { type ManifestProblem, refuse } from "../manifests/problems.ts";
@@ -12,6 +12,7 @@ import { inSet, setOf } from "./apply-set.ts";
 import { findCurrent } from "./find-current.ts";
 import { findKind, type Resource } from "./kinds.ts";
 import { findParents, type Parents } from "./parents.ts";
+import { showSandboxType } from "./sandbox-type.ts";
 import { SECRET_MASK, secretValues } from "./secret-values.ts";
 
 /** What applying a manifest does. */
@@ -67,6 +68,12 @@ function problemsOf(
   if (set !== undefined && other !== undefined && other !== set) {
     problems.push(document.problemAt([], `${kind} ${slug} belongs to the set "${other}", not to "${set}"`));
   }
+  const asked = isMessage(message, SessionSchema) ? showSandboxType(message.spec?.sandboxType) : "";
+  const had = showSandboxType((current as Session | undefined)?.spec?.sandboxType);
+  if (current !== undefined && asked !== "" && asked !== had) {
+    const text = `${kind} ${slug} was made with a sandbox of ${had || "its runner's kind"}, which can't become ${asked}: create another session`;
+    problems.push(document.problemAt(["spec", "sandboxType"], text));
+  }
   const before = secretValues(current);
   for (const [path, { value }] of secretValues(message)) {
     if (value !== SECRET_MASK || before.has(path)) continue;
@@ -113,6 +120,7 @@ function keepWhatStays(wanted: Exclude<Manifest["message"], Skill>, current: Res
     const { spec } = current as Session;
     wanted.spec.threadId ||= spec?.threadId ?? "";
     wanted.spec.sandboxId ||= spec?.sandboxId ?? "";
+    wanted.spec.sandboxType ||= spec?.sandboxType ?? SandboxType.UNSPECIFIED;
   }
 }
 

@@ -100,6 +100,23 @@ describe("apply sends nothing", () => {
     expect(await exists("agent", `${x}-other`)).toBe(false);
   });
 
+  test("when a session would get another kind of sandbox", async () => {
+    const inSandbox = (type: string): string =>
+      session(x, `${x}-i`).replace("subject: s", `subject: s, sandboxType: SANDBOX_TYPE_${type}`);
+    expect((await apply(join3(agent(x), instance(`${x}-i`, x), inSandbox("ISOLATED")))).code).toBe(0);
+    for (const args of [["--dry-run"], []]) {
+      expect((await apply(session(x, `${x}-i`), ...args)).out).toContain(`Session ${x} unchanged`);
+      expect(await apply(join3(agent(`${x}-other`), inSandbox("DOCKER")), ...args)).toEqual({
+        code: 1,
+        out: "",
+        err: expect.stringContaining(
+          `: spec.sandboxType: Session ${x} was made with a sandbox of isolated, which can't become docker: create another session\n`,
+        ) as string,
+      });
+    }
+    expect(await exists("agent", `${x}-other`)).toBe(false);
+  });
+
   test("when a secret is only the mask of one", async () => {
     const { code, err } = await apply(environment(x, '"********"'));
     expect({ code, err }).toEqual({
