@@ -36,8 +36,16 @@ export interface ActivityContext {
    * knows no fences (an older one).
    */
   readonly fence: number;
-  /** 1 for the first attempt. An attempt that was handed back by a draining runner is not counted. */
+  /**
+   * 1 for the first attempt, counted from the one that got ahead last, which is 1 again. An attempt that was handed back by a draining
+   * runner is not counted.
+   */
   readonly attempt: number;
+  /**
+   * To be called when something is done that no later attempt has to do again. What fails or loses its runner again and again without
+   * that is given up; what gets ahead in between is not.
+   */
+  readonly progressed: () => void;
   /** Aborted when the activity has to stop; `signal.reason` is then an {@link ActivityStop}. */
   readonly signal: AbortSignal;
   /**

@@ -102,6 +102,7 @@ function world({ execution: init, onWrite }: Options = {}): World {
         fence: 7,
         attempt: 1,
         signal: new AbortController().signal,
+        progressed: () => {},
         pause: new AbortController().signal,
         inbox: { items: [], subscribe: () => () => {} },
         ...context,

@@ -290,6 +290,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
           signal,
           mask: (result) => maskRecorded(result, mask),
           onFenced: (stop) => fenced.abort(stop),
+          onFinished: context.progressed,
           local: run.localLedger.forRun(executionId),
           logger,
         }),

@@ -17,6 +17,8 @@ interface World {
   readonly finishes: { fence: number; callKey: string; text: string }[];
   readonly local: string[];
   readonly stops: ActivityStop[];
+  /** How often a call was told to be done. */
+  readonly finished: true[];
   readonly run: AbortController;
 }
 
@@ -27,7 +29,14 @@ function world(
 ): World {
   const begin = [...(script.begin ?? [{ case: "started", value: {} }])];
   const finish = [...(script.finish ?? ["ok"])];
-  const made: Omit<World, "ledger"> = { begins: [], finishes: [], local: [], stops: [], run: new AbortController() };
+  const made: Omit<World, "ledger"> = {
+    begins: [],
+    finishes: [],
+    local: [],
+    stops: [],
+    finished: [],
+    run: new AbortController(),
+  };
   const next = <T>(list: T[]): T => (list.length > 1 ? list.shift() : list[0]) as T;
   const ledger = createRemoteLedger({
     record: {
@@ -48,6 +57,7 @@ function world(
     signal: made.run.signal,
     mask: (bytes) => bytes,
     onFenced: (stop) => made.stops.push(stop),
+    onFinished: () => void made.finished.push(true),
     local: {
       begin: async ({ callKey }) => {
         made.local.push(`begin ${callKey}`);
@@ -66,8 +76,9 @@ function world(
 
 describe("the ledger that the server keeps", () => {
   it("writes the intent under the fence, then the result", async () => {
-    const { ledger, begins, finishes } = world();
+    const { ledger, begins, finishes, finished } = world();
     expect(await ledger.begin(intent)).toEqual({ kind: "started" });
+    expect(finished).toEqual([]);
     await ledger.begin({ callKey: "m/u", toolName: "ls", toolClass: "repeatable" });
     await ledger.finish("m/t", result);
     expect(begins.map(({ fence, callKey, toolClass }) => [fence, callKey, toolClass])).toEqual([
@@ -76,6 +87,7 @@ describe("the ledger that the server keeps", () => {
     ]);
     expect(new Set(begins.map(({ requestId }) => requestId)).size).toBe(2);
     expect(finishes).toEqual([{ fence: 5, callKey: "m/t", text: "done" }]);
+    expect(finished).toEqual([true]);
   });
 
   it("tells what is known of a call that was made before", async () => {
@@ -128,6 +140,7 @@ describe("the ledger that the server keeps", () => {
     await late.ledger.begin(intent);
     await expect(late.ledger.finish("m/t", result)).rejects.toMatchObject({ kind: "lease-lost" });
     expect(late.stops).toHaveLength(1);
+    expect(late.finished).toEqual([]);
   });
 
   it("passes a refusal on: the call is not made", async () => {
@@ -148,9 +161,10 @@ describe("the ledger that the server keeps", () => {
   });
 
   it("asks no server that knows no fences", async () => {
-    const { ledger, begins, local } = world({}, { fence: 0 });
+    const { ledger, begins, finished, local } = world({}, { fence: 0 });
     await ledger.begin(intent);
     await ledger.finish("m/t", result);
+    expect(finished).toEqual([true]);
     expect(begins).toEqual([]);
     expect(local).toEqual(["begin m/t", "finish m/t done"]);
   });

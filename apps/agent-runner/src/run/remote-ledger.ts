@@ -18,6 +18,8 @@ export interface RemoteLedgerOptions {
   readonly mask: (result: Uint8Array) => Uint8Array;
   /** Called when the server refuses the fence: another runner has this run now. */
   readonly onFenced: (stop: ActivityStop) => void;
+  /** Called when the result of a call is stored: no later attempt makes it again. */
+  readonly onFinished: () => void;
   /** The ledger of this machine, for a server of before: on one machine no effect is repeated with it either. */
   readonly local: ToolCallLedger;
   readonly logger: Logger;
@@ -100,11 +102,12 @@ export function createRemoteLedger(options: RemoteLedgerOptions): ToolCallLedger
           }, lasting),
         );
         intents.delete(callKey);
-        if (done) return;
+        if (done) return options.onFinished();
       }
       const ledger = useLocal();
       if (intent) await ledger.begin(intent);
       await ledger.finish(callKey, masked, signal);
+      options.onFinished();
     },
   };
 }

@@ -16,7 +16,13 @@ type Step =
       readonly runner: number;
       readonly back: number;
     }
-  | { readonly op: "renew"; readonly id: number; readonly runner: number; readonly back: number }
+  | {
+      readonly op: "renew";
+      readonly id: number;
+      readonly runner: number;
+      readonly back: number;
+      readonly progressed: boolean;
+    }
   | { readonly op: "cancel" | "pause" | "resume" | "finish"; readonly id: number }
   | { readonly op: "deliver" | "claim"; readonly id: number; readonly name: number }
   | { readonly op: "discard"; readonly id: number; readonly back: number }
@@ -68,7 +74,10 @@ export function queueStoreSequences(options: {
           back,
         }),
       },
-      { weight: 2, arbitrary: fc.record({ op: fc.constant("renew" as const), id, runner, back }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ op: fc.constant("renew" as const), id, runner, back, progressed: fc.boolean() }),
+      },
       fc.record({ op: fc.constantFrom("cancel" as const, "finish" as const), id }),
       { weight: 3, arbitrary: fc.record({ op: fc.constantFrom("pause" as const, "resume" as const), id }) },
       {
@@ -135,7 +144,11 @@ async function perform(step: Step, { queue, enqueue, model, now }: Subject): Pro
     }
     case "renew":
       return (
-        await queue.renew({ runnerId: `r${String(step.runner)}`, leases: [key(step)], expiresAt: now + leaseMs })
+        await queue.renew({
+          runnerId: `r${String(step.runner)}`,
+          leases: [{ ...key(step), progressed: step.progressed }],
+          expiresAt: now + leaseMs,
+        })
       ).map(pick);
     case "cancel":
       return queue.requestCancel(`t${String(step.id)}`, `at ${String(now)}`);
@@ -244,6 +257,7 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
         case "renew": {
           if (!isCurrent(task, step)) return [];
           task.expiresAt = now + leaseMs;
+          if (step.progressed) task.attempt = 1;
           return [pick(task)];
         }
         case "cancel": {

@@ -141,6 +141,29 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
       },
     );
 
+    check("counts attempts from the one that got ahead last", async ({ queue, enqueue }) => {
+      for (const id of ["a", "b"]) await enqueue(task(id));
+      for (const fence of [1, 2]) {
+        for (const taskId of ["a", "b"]) {
+          await lease(queue);
+          const renewed = await queue.renew({
+            runnerId: "r1",
+            leases: [{ taskId, fence, progressed: taskId === "a" }],
+            expiresAt: 2_000,
+          });
+          assert.deepEqual([renewed[0]?.id, renewed[0]?.attempt], [taskId, taskId === "a" ? 1 : fence]);
+        }
+        await queue.expire({ now: 2_000, failure: "lost" });
+      }
+      const [a, b] = [await lease(queue), await lease(queue)];
+      assert.deepEqual([a?.id, a?.attempt, a?.fence, b?.id, b?.attempt], ["a", 2, 3, "b", 3]);
+      // Of a lease that has ended nothing is heard any more.
+      const old = { taskId: "b", fence: 2, progressed: true };
+      assert.deepEqual(await queue.renew({ runnerId: "r1", leases: [old], expiresAt: 2_000 }), []);
+      const current = { taskId: "b", fence: 3 };
+      assert.equal((await queue.renew({ runnerId: "r1", leases: [current], expiresAt: 2_000 }))[0]?.attempt, 3);
+    });
+
     check("does not lease a task whose attempts are used up, but shows it", async ({ queue, enqueue }) => {
       await enqueue(task("a", { sessionId: "s" }));
       await enqueue(task("b", { sessionId: "s" }));

@@ -32,7 +32,7 @@ export interface EmbeddedEngineOptions {
   readonly reattachMs?: number;
   /** The same after a start of this engine, when runners have yet to notice it, in milliseconds. Default 3 000. */
   readonly recoverMs?: number;
-  /** How often a task is tried before it is given up. Default 5. Attempts that were handed back in order are not counted. */
+  /** How often a task is tried without getting ahead before it is given up. Default 10. Attempts that were handed back in order are not counted. */
   readonly maxAttempts?: number;
   /** How long a task waits after its first failed attempt, in milliseconds; doubled with each further one, up to 30 s. Default 500. */
   readonly retryDelayMs?: number;
@@ -88,7 +88,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     leaseMs: 10_000,
     reattachMs: 1_000,
     recoverMs: 3_000,
-    maxAttempts: 5,
+    maxAttempts: 10,
     retryDelayMs: 500,
     clock: systemClock,
   };

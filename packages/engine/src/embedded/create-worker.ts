@@ -19,6 +19,9 @@ import { runTask } from "./run-task.ts";
 /** How long an activity that was told to stop, may take before things go on without it. */
 const STOP_GRACE_MS = 5_000;
 
+/** For telling that a task has got ahead; the next heartbeat tells it again. */
+const PROGRESS_TIMEOUT_MS = 5_000;
+
 export interface EmbeddedWorkerOptions {
   /** The way to the server, with whatever authentication it asks for. */
   readonly transport: Transport;
@@ -52,7 +55,7 @@ export interface EmbeddedWorker {
 
 /** Work under one lease. */
 interface Work {
-  readonly lease: LeaseKey;
+  readonly lease: LeaseKey & { progressed: boolean };
   readonly controller: AbortController;
   readonly pause: AbortController;
   readonly inbox: RunInbox;
@@ -158,13 +161,17 @@ export function createEmbeddedWorker(options: EmbeddedWorkerOptions): EmbeddedWo
     while (true) {
       await sleep(clock, intervalMs, stopping.signal);
       if (stopping.signal.aborted) return;
-      try {
-        const held = [...works.values()].map(({ lease }) => lease);
-        const { lost } = await client.heartbeat({ runnerId, held }, { signal: stopping.signal, timeoutMs: intervalMs });
-        for (const lease of lost) lose(lease, "The server gave it away.");
-      } catch (error) {
-        logger.debug({ runnerId, reason: ConnectError.from(error).rawMessage }, "A heartbeat was not answered.");
-      }
+      await tellHeld(intervalMs);
+    }
+  }
+
+  async function tellHeld(timeoutMs: number): Promise<void> {
+    try {
+      const held = [...works.values()].map(({ lease }) => lease);
+      const { lost } = await client.heartbeat({ runnerId, held }, { signal: stopping.signal, timeoutMs });
+      for (const lease of lost) lose(lease, "The server gave it away.");
+    } catch (error) {
+      logger.debug({ runnerId, reason: ConnectError.from(error).rawMessage }, "A heartbeat was not answered.");
     }
   }
 
@@ -190,13 +197,25 @@ export function createEmbeddedWorker(options: EmbeddedWorkerOptions): EmbeddedWo
     if (draining) controller.abort(shuttingDown());
     else logger.info({ taskId, fence, attempt, session }, "A task starts.");
 
-    const work: Work = { lease: { taskId, fence }, controller, pause, inbox, settled: Promise.resolve() };
+    const work: Work = {
+      lease: { taskId, fence, progressed: false },
+      controller,
+      pause,
+      inbox,
+      settled: Promise.resolve(),
+    };
+    // Told at once: a runner that dies after this must not be held against the task. Of the first attempt it makes no difference.
+    const progressed = (): void => {
+      if (work.lease.progressed) return;
+      work.lease.progressed = true;
+      if (attempt > 1) void tellHeld(PROGRESS_TIMEOUT_MS);
+    };
     const isHeld = (): boolean => works.get(key) === work;
     works.set(key, work);
     lastOfSession.set(session, work);
     work.settled = (async () => {
       if (earlier) await settledWithin([earlier], STOP_GRACE_MS);
-      const context = { fence, attempt, signal: controller.signal, pause: pause.signal, inbox };
+      const context = { fence, attempt, progressed, signal: controller.signal, pause: pause.signal, inbox };
       const end = await runTask(lease, activities, context);
       await reporter.report(work, end, isHeld);
       if (isHeld()) works.delete(key);

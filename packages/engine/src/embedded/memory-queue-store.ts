@@ -89,6 +89,7 @@ export function createMemoryQueueStore(): MemoryQueueStore {
         const row = current(lease, runnerId);
         if (!row) return [];
         row.expiresAt = expiresAt;
+        if (lease.progressed) row.attempt = 1;
         return [taskOf(row)];
       }),
 

@@ -14,7 +14,7 @@
  * - A task's `fence` starts at 0, grows by 1 with each lease and each new claim of it, and never otherwise. A lease is
  *   current while its task is leased to that runner under that fence; only `complete`, `release`, `expire`, `end` and a new
  *   claim end that, never time alone.
- * - `attempt` grows by 1 with each lease; a release that is not counted takes it back.
+ * - `attempt` grows by 1 with each lease; a release that is not counted takes it back; a renewal that tells of progress makes it 1.
  * - Tasks of one session (`sessionId` not empty) run in the order they were enqueued: one is leased only when all earlier
  *   ones of its session are done. So never two at a time, and a retried task is not overtaken.
  * - What is done stays done, and its inbox is gone.
@@ -37,11 +37,12 @@ export interface QueueStore {
 
   /**
    * Sets `expires_at` of those of the leases that are current, and answers their tasks, in the order given. A lease whose
-   * task is not answered is lost. A time in the past is allowed: the next `expire` then takes the task.
+   * task is not answered is lost. A time in the past is allowed: the next `expire` then takes the task. Of a task that has got ahead
+   * the lease's attempt becomes the first.
    */
   renew(options: {
     readonly runnerId: string;
-    readonly leases: readonly LeaseKey[];
+    readonly leases: readonly RenewedLease[];
     readonly expiresAt: number;
   }): Promise<QueuedTask[]>;
 
@@ -170,7 +171,7 @@ export type TaskKind = "execution" | "cleanup-sandbox";
 export interface QueuedTask extends NewTask {
   /** Epoch of the last lease; 0 when there was none. */
   readonly fence: number;
-  /** Counted leases so far. */
+  /** Counted leases since it last got ahead, that one included. */
   readonly attempt: number;
   /** Who holds it, or held it last; empty when nobody did. */
   readonly runnerId: string;
@@ -204,6 +205,11 @@ export interface QueuedItem {
 export interface LeaseKey {
   readonly taskId: string;
   readonly fence: number;
+}
+
+export interface RenewedLease extends LeaseKey {
+  /** Whether the task has got ahead under it. */
+  readonly progressed?: boolean;
 }
 
 export interface LeaseOptions {

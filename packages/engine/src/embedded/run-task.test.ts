@@ -33,6 +33,7 @@ function endOf(
   return runTask(lease, activities, {
     fence: 1,
     attempt: 1,
+    progressed: () => {},
     signal: controller.signal,
     pause: pausing.signal,
     inbox,

@@ -14,7 +14,7 @@ import type { EmbeddedEngine, FinishedExecution } from "./create-engine.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { createEventChannel } from "./event-channel.ts";
 import { signalEvent, standingOrders } from "./orders.ts";
-import type { LeaseKey, QueuedTask, QueueStore } from "./queue-store.ts";
+import type { LeaseKey, QueuedTask, QueueStore, RenewedLease } from "./queue-store.ts";
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
 const MAX_RETRY_DELAY_MS = 30_000;
@@ -47,7 +47,7 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
     return runner;
   }
 
-  async function renew(runnerId: string, leases: readonly LeaseKey[], expiresAt: number): Promise<QueuedTask[]> {
+  async function renew(runnerId: string, leases: readonly RenewedLease[], expiresAt: number): Promise<QueuedTask[]> {
     return leases.length === 0 ? [] : queue.renew({ runnerId, leases, expiresAt });
   }
 
@@ -106,7 +106,7 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
   }
 
   /** The task under a lease that is current. It stays so while its end is being stored. */
-  async function claim(lease: LeaseKey, runnerId: string): Promise<QueuedTask | undefined> {
+  async function claim(lease: RenewedLease, runnerId: string): Promise<QueuedTask | undefined> {
     const [task] = await renew(runnerId, [lease], clock.now() + leaseMs);
     return task;
   }
@@ -205,11 +205,11 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
   };
 }
 
-function keyOf({ taskId, fence }: HeldLease): LeaseKey {
-  return { taskId, fence };
+function keyOf({ taskId, fence, progressed }: HeldLease): RenewedLease {
+  return { taskId, fence, progressed };
 }
 
-function leaseOf({ lease }: { readonly lease?: HeldLease }): LeaseKey {
+function leaseOf({ lease }: { readonly lease?: HeldLease }): RenewedLease {
   if (!lease) throw new ConnectError("lease: value is required", Code.InvalidArgument);
   return keyOf(lease);
 }

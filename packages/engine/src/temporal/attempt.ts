@@ -7,7 +7,7 @@ import { retryDelayMs } from "../embedded/retry-delay.ts";
 import { createRunInbox } from "../embedded/run-inbox.ts";
 import { ActivityStop } from "../errors.ts";
 import type { ActivityCallsOptions } from "./activity-calls.ts";
-import { activityFailure, refusedFailure } from "./failures.ts";
+import { activityFailure, type AttemptProgress, refusedFailure } from "./failures.ts";
 
 /** For one call to the server. */
 const CALL_TIMEOUT_MS = 5_000;
@@ -64,8 +64,10 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   }
 
   const everyMs = Math.max(1, Math.min(heartbeatMs, (temporal.info.heartbeatTimeoutMs ?? Infinity) / 3));
-  const beating = setInterval(() => temporal.heartbeat(), everyMs);
-  temporal.heartbeat();
+  let progress: AttemptProgress | undefined;
+  const beat = (): void => temporal.heartbeat(progress);
+  const beating = setInterval(beat, everyMs);
+  beat();
   const onCancel = (): void => void cancelled();
   const onLeave = (): void => stopWith("draining", (leaving.reason as ActivityStop).message);
   const onRest = (): void => pause.abort(resting.reason);
@@ -90,7 +92,7 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     const told = stop.signal.aborted ? (stop.signal.reason as ActivityStop) : undefined;
     if (isRest(error) && !isPauseAsked()) await tellRest(error);
     if (!ActivityStop.is(error) && !told) logger.error({ ...fields, fence, err: error }, "An activity failed.");
-    throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: isPauseAsked() });
+    throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: isPauseAsked(), progress });
   } finally {
     over.abort();
     stopListening();
@@ -100,11 +102,18 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     leaving.removeEventListener("abort", onLeave);
   }
 
+  /** Told at once: a runner that dies after this must not be held against the run. */
+  function progressed(): void {
+    if (progress) return;
+    progress = { progressed: true };
+    beat();
+  }
+
   async function untilEnd(): Promise<T> {
     while (true) {
       try {
         const number = attemptNumber;
-        return await call.work({ fence, attempt: number, signal: stop.signal, pause: pause.signal, inbox });
+        return await call.work({ fence, attempt: number, progressed, signal: stop.signal, pause: pause.signal, inbox });
       } catch (error) {
         if (!call.isForeign || executionId === undefined || fence === 0 || !isRest(error)) throw error;
         if (!isPauseAsked()) await tellRest(error);

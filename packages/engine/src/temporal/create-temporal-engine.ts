@@ -51,7 +51,7 @@ export interface TemporalEngineOptions {
   readonly logger: Logger;
   /** How long a silent runner keeps its run, in milliseconds. Default 15 000. */
   readonly heartbeatTimeoutMs?: number;
-  /** How often a run is tried before it is given up. Default 5. Attempts that were handed back in order are not counted. */
+  /** How often a run is tried without getting ahead before it is given up. Default 10. Attempts that were handed back in order are not counted. */
   readonly maxAttempts?: number;
   /** How long a run waits after its first failed attempt, in milliseconds; doubled with each further one, up to 30 s. Default 500. */
   readonly retryDelayMs?: number;
@@ -91,7 +91,7 @@ export async function createTemporalEngine(options: TemporalEngineOptions): Prom
     serverTimeoutMs: 15_000,
     onOrder: () => {},
     heartbeatTimeoutMs: 15_000,
-    maxAttempts: 5,
+    maxAttempts: 10,
     retryDelayMs: 500,
     clock: systemClock,
   };

@@ -49,12 +49,20 @@ describe("what an activity throws", () => {
     const failure = activityFailure(new Error("the disk was full", { cause: new Error("sk-secret") }), {
       pauseAsked: false,
     });
-    expect(carried(failure)).toEqual({ kind: "infrastructure", message: "the disk was full" });
+    expect(carried(failure)).toEqual({ kind: "infrastructure", message: "the disk was full", progressed: false });
     expect(JSON.stringify(defaultFailureConverter.errorToFailure(failure, payloadConverter))).not.toContain(
       "sk-secret",
     );
     expect(failure.nonRetryable).toBe(false);
     expect(carried(activityFailure("just a text", { pauseAsked: false })).message).toBe("just a text");
+  });
+
+  it("tells that the attempt had got ahead", () => {
+    const progress = { progressed: true } as const;
+    const failure = activityFailure(new Error("the disk was full"), { pauseAsked: false, progress });
+    expect(carried(failure)).toEqual({ kind: "infrastructure", message: "the disk was full", progressed: true });
+    const stop = activityFailure(new ActivityStop("paused", "rest"), { pauseAsked: false, progress });
+    expect(carried(stop)).toEqual({ kind: "paused", message: "rest", itself: true });
   });
 
   it("can end the run", () => {
@@ -91,7 +99,14 @@ describe("what Temporal says", () => {
   it.each([
     [TimeoutType.HEARTBEAT, { kind: "runner-lost", message: "Its runner was lost: nothing was heard of it in time." }],
     [TimeoutType.START_TO_CLOSE, { kind: "infrastructure", message: "It took longer than an attempt may." }],
-  ])("of the time-out %s", (type, expected) => {
-    expect(carried(new TimeoutFailure("activity timeout", undefined, type))).toEqual(expected);
+  ])("of the time-out %s, and what the last heartbeat told", (type, expected) => {
+    for (const details of [undefined, null, "others'", { other: 1 }]) {
+      expect(carried(new TimeoutFailure("activity timeout", details, type))).toEqual({
+        ...expected,
+        progressed: false,
+      });
+    }
+    const ahead = new TimeoutFailure("activity timeout", { progressed: true }, type);
+    expect(carried(ahead)).toEqual({ ...expected, progressed: true });
   });
 });

@@ -31,12 +31,21 @@ export interface PausedDetail {
   readonly itself: boolean;
 }
 
+/**
+ * What a heartbeat says of an attempt that has got ahead, and the first detail of {@link FAILURE_TYPES.infrastructure} then: its attempts are
+ * counted from there.
+ */
+export interface AttemptProgress {
+  readonly progressed: true;
+}
+
 /** Why an attempt did not end its run, as the workflow sees it. */
 export type AttemptFailure =
   | {
-      readonly kind: "cancelled" | "draining" | "lease-lost" | "infrastructure" | "refused" | "runner-lost";
+      readonly kind: "cancelled" | "draining" | "lease-lost" | "refused";
       readonly message: string;
     }
+  | { readonly kind: "infrastructure" | "runner-lost"; readonly message: string; readonly progressed: boolean }
   | { readonly kind: "paused"; readonly message: string; readonly itself: boolean };
 
 /** Says in words what became of a runner that fell silent. The same as the embedded engine says. */
@@ -49,12 +58,16 @@ const RUNNER_LOST = "Its runner was lost: nothing was heard of it in time.";
  */
 export function activityFailure(
   error: unknown,
-  { stopReason, pauseAsked }: { readonly stopReason?: unknown; readonly pauseAsked: boolean },
+  {
+    stopReason,
+    pauseAsked,
+    progress,
+  }: { readonly stopReason?: unknown; readonly pauseAsked: boolean; readonly progress?: AttemptProgress | undefined },
 ): ApplicationFailure {
   const stop = ActivityStop.is(error) ? error : ActivityStop.is(stopReason) ? stopReason : undefined;
   if (stop) return stopFailure(stop, pauseAsked);
   if (error instanceof ApplicationFailure) return error;
-  return ApplicationFailure.retryable(textOf(error), FAILURE_TYPES.infrastructure);
+  return ApplicationFailure.retryable(textOf(error), FAILURE_TYPES.infrastructure, ...(progress ? [progress] : []));
 }
 
 /** An activity's failure that ends the run: another attempt would fail the same way. */
@@ -68,12 +81,19 @@ export function attemptFailure(error: unknown): AttemptFailure {
   if (cause instanceof CancelledFailure) return { kind: "cancelled", message: cause.message };
   if (cause instanceof TimeoutFailure) return timeoutFailure(cause);
   const message = textOf(cause ?? error);
-  if (!(cause instanceof ApplicationFailure)) return { kind: "infrastructure", message };
+  if (!(cause instanceof ApplicationFailure)) return { kind: "infrastructure", message, progressed: false };
   if (cause.type === FAILURE_TYPES.paused) {
     const detail = cause.details?.[0] as Partial<PausedDetail> | undefined;
     return { kind: "paused", message, itself: detail?.itself ?? true };
   }
-  return { kind: kindOf(cause), message };
+  const kind = kindOf(cause);
+  return kind === "infrastructure"
+    ? { kind, message, progressed: tellsProgress(cause.details?.[0]) }
+    : { kind, message };
+}
+
+function tellsProgress(detail: unknown): boolean {
+  return typeof detail === "object" && detail !== null && "progressed" in detail && detail.progressed === true;
 }
 
 // Retryable where another attempt may succeed: a foreign workflow leaves retries to Temporal. Ours counts attempts itself.
@@ -94,7 +114,7 @@ function stopFailure({ kind, message }: ActivityStop, pauseAsked: boolean): Appl
   }
 }
 
-function kindOf({ type, nonRetryable }: ApplicationFailure): Exclude<AttemptFailure["kind"], "paused"> {
+function kindOf({ type, nonRetryable }: ApplicationFailure): Exclude<AttemptFailure["kind"], "paused" | "runner-lost"> {
   switch (type) {
     case FAILURE_TYPES.cancelled:
       return "cancelled";
@@ -110,9 +130,10 @@ function kindOf({ type, nonRetryable }: ApplicationFailure): Exclude<AttemptFail
   }
 }
 
-function timeoutFailure({ timeoutType }: TimeoutFailure): AttemptFailure {
-  if (timeoutType === TimeoutType.HEARTBEAT) return { kind: "runner-lost", message: RUNNER_LOST };
-  return { kind: "infrastructure", message: "It took longer than an attempt may." };
+function timeoutFailure({ timeoutType, lastHeartbeatDetails }: TimeoutFailure): AttemptFailure {
+  const progressed = tellsProgress(lastHeartbeatDetails);
+  if (timeoutType === TimeoutType.HEARTBEAT) return { kind: "runner-lost", message: RUNNER_LOST, progressed };
+  return { kind: "infrastructure", message: "It took longer than an attempt may.", progressed };
 }
 
 function textOf(error: unknown): string {

@@ -35,7 +35,7 @@ export interface InvokeOptions {
   readonly runnerTaskQueue?: string;
   /** Silence after which an attempt's runner counts as lost, in milliseconds. Default 15 000. Runners speak three times as often. */
   readonly heartbeatTimeoutMs?: number;
-  /** How often a run is tried before it is given up. Default 5. Attempts that were handed back in order are not counted. */
+  /** How often a run is tried without getting ahead before it is given up. Default 10. Attempts that were handed back in order are not counted. */
   readonly maxAttempts?: number;
   /** Wait after the first failed attempt, in milliseconds; doubles with each further one, up to 30 s. Default 500. A lost runner's run waits for nothing. */
   readonly retryDelayMs?: number;

@@ -4,8 +4,8 @@ import { type AttemptFailure, FAILURE_TYPES } from "../failures.ts";
 import { createAttempts } from "./attempts.ts";
 import { settingsOf } from "./settings.ts";
 
-const infrastructure: AttemptFailure = { kind: "infrastructure", message: "the disk was full" };
-const lost: AttemptFailure = { kind: "runner-lost", message: "silent" };
+const infrastructure: AttemptFailure = { kind: "infrastructure", message: "the disk was full", progressed: false };
+const lost: AttemptFailure = { kind: "runner-lost", message: "silent", progressed: false };
 const drained: AttemptFailure = { kind: "draining", message: "leaving" };
 const paused: AttemptFailure = { kind: "paused", message: "at rest", itself: true };
 
@@ -58,6 +58,20 @@ describe("attempts", () => {
     ]);
   });
 
+  it("are counted from the one that got ahead last", () => {
+    const ahead = { ...lost, progressed: true };
+    const failed = { ...infrastructure, progressed: true };
+    expect(go([lost, lost, ahead, lost, failed, lost, lost], { maxAttempts: 3 })).toEqual([
+      [1, 0],
+      [2, 0],
+      [3, 0],
+      [2, 0],
+      [3, 500],
+      [2, 0],
+      "The execution aex-1 was given up after 3 attempts. The last one: silent",
+    ]);
+  });
+
   it("that were handed back are not counted; many in a row wait", () => {
     expect(go([drained, drained, drained, drained, drained, infrastructure, drained])).toEqual([
       [1, 0],
@@ -92,7 +106,7 @@ describe("settings", () => {
   const defaults = {
     runnerTaskQueue: "agent_execution_runner",
     heartbeatTimeoutMs: 15_000,
-    maxAttempts: 5,
+    maxAttempts: 10,
     retryDelayMs: 500,
     searchAttributes: new Set(),
   };

@@ -8,7 +8,7 @@ const FREE_HANDBACKS = 3;
 
 /** How often a task was tried, and what comes next. */
 export interface Attempts {
-  /** The attempt under way or the last one; 0 before the first. */
+  /** The attempt under way or the last one, counted from the one that got ahead last; 0 before the first. */
   readonly attempt: number;
   readonly lastFailure: string | undefined;
   /** How long the next attempt has to wait, in milliseconds. */
@@ -48,7 +48,8 @@ export function createAttempts(
       attempt += 1;
       waitMs = 0;
     },
-    failed: ({ kind, message }, what) => {
+    failed: (failure, what) => {
+      const { kind, message } = failure;
       if (kind === "paused" || kind === "draining") {
         attempt -= 1;
         // A pause has waited for a person already.
@@ -58,6 +59,7 @@ export function createAttempts(
       }
       handbacks = 0;
       lastFailure = message;
+      if ("progressed" in failure && failure.progressed) attempt = 1;
       if (attempt >= settings.maxAttempts) {
         const text = `${what} was given up after ${String(attempt)} attempts. The last one: ${message}`;
         return ApplicationFailure.nonRetryable(text, FAILURE_TYPES.exhausted);

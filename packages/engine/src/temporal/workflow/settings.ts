@@ -21,7 +21,7 @@ export function settingsOf(options: unknown): Settings {
   return {
     runnerTaskQueue: typeof runnerTaskQueue === "string" && runnerTaskQueue ? runnerTaskQueue : DEFAULT_ACTIVITY_QUEUE,
     heartbeatTimeoutMs: numberOf(heartbeatTimeoutMs, { atLeast: 1, otherwise: 15_000 }),
-    maxAttempts: numberOf(maxAttempts, { atLeast: 1, otherwise: 5 }),
+    maxAttempts: numberOf(maxAttempts, { atLeast: 1, otherwise: 10 }),
     retryDelayMs: numberOf(retryDelayMs, { atLeast: 0, otherwise: 500 }),
     searchAttributes: new Set(Array.isArray(searchAttributes) ? searchAttributes : []),
   };

@@ -101,11 +101,13 @@ const CURRENT = "tasks.id = :id AND tasks.fence = :fence AND state = 'leased' AN
 /** Several rows are locked in their order, so that nobody waits for somebody who waits for them. */
 const RENEW = `
   WITH current AS (
-    SELECT position FROM tasks JOIN unnest(:ids::text[], :fences::bigint[]) AS lease (task_id, lease_fence)
+    SELECT position, progressed
+    FROM tasks JOIN unnest(:ids::text[], :fences::bigint[], :progressed::int[]) AS lease (task_id, lease_fence, progressed)
       ON tasks.id = task_id AND tasks.fence = lease_fence
     WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position FOR NO KEY UPDATE OF tasks
   )
-  UPDATE tasks SET expires_at = :expires_at FROM current WHERE tasks.position = current.position RETURNING ${COLUMNS}`;
+  UPDATE tasks SET expires_at = :expires_at, attempt = CASE WHEN progressed = 1 THEN 1 ELSE attempt END
+  FROM current WHERE tasks.position = current.position RETURNING ${COLUMNS}`;
 
 const COMPLETE = `UPDATE tasks SET state = 'done' WHERE ${CURRENT}`;
 
@@ -216,6 +218,7 @@ export function createQueueStore(session: Session, inTurn: InTurn): QueueStore {
         const rows = await sql.all<Row>(RENEW, {
           ids: leases.map(({ taskId }) => taskId),
           fences: leases.map(({ fence }) => fence),
+          progressed: leases.map(({ progressed = false }) => Number(progressed)),
           runner_id: runnerId,
           expires_at: expiresAt,
         });

@@ -51,6 +51,10 @@ const LEASE = `
 /** The lease is current: named, and held by this runner. */
 const CURRENT = "id = :id AND fence = :fence AND state = 'leased' AND runner_id = :runner_id";
 
+const RENEW = `
+  UPDATE tasks SET expires_at = :expires_at, attempt = CASE WHEN :progressed THEN 1 ELSE attempt END
+  WHERE ${CURRENT} RETURNING *`;
+
 const RELEASE = `
   UPDATE tasks SET state = 'waiting', available_at = :available_at, attempt = attempt - :uncounted,
     last_failure = coalesce(:failure, last_failure), pause_reason = coalesce(pause_reason, :pause_reason)
@@ -117,12 +121,15 @@ export function createQueueStore(session: Session): QueueStore {
       }),
     renew: ({ runnerId, leases, expiresAt }) =>
       session.write((sql) =>
-        leases.flatMap(({ taskId, fence }) => {
-          const parameters = { id: taskId, fence, runner_id: runnerId, expires_at: expiresAt };
-          const row = sql.get<Row>(
-            `UPDATE tasks SET expires_at = :expires_at WHERE ${CURRENT} RETURNING *`,
-            parameters,
-          );
+        leases.flatMap(({ taskId, fence, progressed = false }) => {
+          const parameters = {
+            id: taskId,
+            fence,
+            runner_id: runnerId,
+            expires_at: expiresAt,
+            progressed: Number(progressed),
+          };
+          const row = sql.get<Row>(RENEW, parameters);
           return row ? [toTask(row)] : [];
         }),
       ),

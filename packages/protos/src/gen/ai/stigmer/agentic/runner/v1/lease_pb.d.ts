@@ -34,6 +34,13 @@ export declare type HeldLease = Message<"ai.stigmer.agentic.runner.v1.HeldLease"
    * @generated from field: uint32 fence = 2;
    */
   fence: number;
+
+  /**
+   * Whether the task has got ahead under this lease: something is done that no later attempt does again. Its attempts are then counted from here on.
+   *
+   * @generated from field: bool progressed = 3;
+   */
+  progressed: boolean;
 };
 
 /**
@@ -64,8 +71,8 @@ export declare type Lease = Message<"ai.stigmer.agentic.runner.v1.Lease"> & {
   fence: number;
 
   /**
-   * Which try this is, counted from 1. Unlike the fence it says how often the task has failed, not who holds it: a task
-   * that was handed back in order keeps its attempt.
+   * Which try this is, counted from 1, since the task last got ahead. Unlike the fence it says how often the task has failed, not who
+   * holds it: a task that was handed back in order keeps its attempt.
    *
    * @generated from field: int32 attempt = 3;
    */
