@@ -8,10 +8,11 @@ import type { AgentEvent } from "./agent-event.ts";
 import { startMessage } from "./conversation.ts";
 import { finishRun, pauseRun, type RunOutcome, waitForApproval } from "./finish-run.ts";
 import { isTerminal } from "./phase.ts";
+import { isRecord } from "./read-content.ts";
 import { reduceMessages } from "./reduce-messages.ts";
 import { reduceTools } from "./reduce-tools.ts";
 import { reduceUpdates } from "./reduce-updates.ts";
-import { resumeRun } from "./resume-run.ts";
+import { resumeRun, resumeSubAgent } from "./resume-run.ts";
 import { route } from "./route-namespace.ts";
 import { createPricing, type ModelPrices } from "./prices.ts";
 import { createRunState, type ReadTiming, type RunState } from "./run-state.ts";
@@ -91,6 +92,13 @@ export function createReducer({ executionId, message, resumeFrom, prices, timing
   };
 }
 
+/** What tools write for their own purposes is no part of the status; that a sub-agent goes on where it was is told this way, too. */
+function reduceCustom(state: RunState, data: unknown, at: string): void {
+  if (!isRecord(data) || data["type"] !== "sub_agent_resumed" || typeof data["toolCallId"] !== "string") return;
+  if (Array.isArray(data["messages"])) resumeSubAgent(state, data["toolCallId"], data["messages"], at);
+  tellUsage(state);
+}
+
 function reduceEvent(state: RunState, event: AgentEvent, at: string): void {
   const { phase } = state.fold.status;
   if (isTerminal(phase) || phase === ExecutionPhase.EXECUTION_PAUSED) return;
@@ -107,7 +115,7 @@ function reduceEvent(state: RunState, event: AgentEvent, at: string): void {
       tellUsage(state);
       break;
     case "custom":
-      // What tools write for their own purposes; no part of the status is made of it.
+      reduceCustom(state, event.data, at);
       break;
   }
   if (state.changed) showWork(state, route(state, event).subAgentId);

@@ -177,6 +177,58 @@ test("after a crash what a sub-agent had done stays, and it goes on", () => {
   expect(reducer.status.usage).toMatchObject({ toolCalls: 3, modelCalls: 3 });
 });
 
+const heldBefore = (...messages: Fields[]): AgentEvent => ({
+  namespace: [],
+  mode: "custom",
+  data: {
+    type: "sub_agent_resumed",
+    toolCallId: "t1",
+    messages: [{ type: "human", id: "h", content: "t1" }, ...messages],
+  },
+});
+
+test("after a crash what a sub-agent had done and nobody was told is told by its checkpoint", () => {
+  const human = { type: "human", id: "aex-1", content: "Go" };
+  const checkpoint = [human, { type: "ai", id: "m1", content: "I ask.", tool_calls: [task("t1", "lead")] }];
+  // The call was told to run; its result, and what came of it, are in the sub-agent's checkpoint alone.
+  const before = feed(begin(), ...down.slice(0, 2), lead.says("l1", "I lead.", call("c1")), lead.starts("c1"));
+  const reducer = begin(before.status);
+  reducer.resume(checkpoint, moment(9));
+  feed(
+    reducer,
+    root.starts("t1", "task"),
+    heldBefore(
+      { type: "ai", id: "l1", content: "I lead.", tool_calls: [call("c1")], ...tokens(1) },
+      { type: "tool", tool_call_id: "c1", name: "ls", content: "ok" },
+      { type: "ai", id: "l2", content: "Led.", ...tokens(1) },
+    ),
+    root.result("t1", "Led.", "task"),
+  );
+  expect(called(reducer)).toEqual(["/t1 COMPLETED", "t1/c1 COMPLETED"]);
+  expect(reducer.status.toolCalls[1]?.result).toBe("ok");
+  expect(said(reducer)).toEqual([": I ask.", "t1: I lead.", "t1: Led."]);
+  expect(reducer.status.usage).toMatchObject({ modelCalls: 3, toolCalls: 2 });
+  expect(reducer.status.subAgentExecutions[0]?.usage).toMatchObject({ modelCalls: 2, toolCalls: 1, inputTokens: 20 });
+});
+
+test("after a crash what a sub-agent's checkpoint lacks is taken back, and what it has stays as it is", () => {
+  const before = feed(begin(), ...down.slice(0, 6), lead.result("c1", "ok"), lead.result("t2", "Dug.", "task"));
+  const told = feed(before, lead.piece("l2", "Half a"));
+  const reducer = begin(told.status);
+  const known = heldBefore(
+    { type: "ai", id: "l1", content: "I lead.", tool_calls: [task("t2", "digger"), call("c1")], ...tokens(1) },
+    { type: "tool", tool_call_id: "c1", name: "ls", content: "ok" },
+    { type: "tool", tool_call_id: "t2", name: "task", content: "Dug." },
+  );
+  feed(reducer, root.starts("t1", "task"), known);
+  expect(said(reducer)).toEqual([": I ask.", "t1: I lead."]);
+  expect(called(reducer)).toEqual(["/t1 RUNNING", "t1/t2 COMPLETED", "t1/c1 COMPLETED"]);
+  expect(reducer.reduce(known, moment(9))).toEqual([]);
+  // Of a task that the status knows nothing of nothing is told.
+  const other = { ...known, data: { ...(known.data as Fields), toolCallId: "t9" } };
+  expect(reducer.reduce(other, moment(9))).toEqual([]);
+});
+
 test("a graph that a tool of a sub-agent runs by itself costs, and says nothing", () => {
   const aside = inGraph(["tools:t1", "tools:c1"]);
   const reducer = feed(begin(), ...down.slice(0, 6), aside.piece("x", "aside"), aside.says("x", "aside", call("y")));

@@ -10,7 +10,7 @@ import { scrubError } from "../middleware/scrub.ts";
 import { toAgentError } from "../to-agent-error.ts";
 import { type BackgroundOrder, type BackgroundResult, resultMessage } from "./background-orders.ts";
 import { backgroundPlace, backgroundThread, placeConfig } from "./background-place.ts";
-import { reportOf, type TaskTarget, taskInput } from "./task-tool.ts";
+import { reportOf, type SubAgentResumedEvent, type TaskTarget, taskInput } from "./task-tool.ts";
 
 /** What the agents of one description share. */
 export interface BackgroundParts {
@@ -117,7 +117,12 @@ export function createBackgroundTasks(options: BackgroundOptions): BackgroundTas
     const configurable = { ...options.configurable, ...placeConfig(place), ls_agent_type: "subagent", ...thread };
     try {
       const { values, tasks: left } = await graph.getState({ configurable: thread });
-      const isNew = (values.messages ?? []).length === 0;
+      const before = values.messages ?? [];
+      const isNew = before.length === 0;
+      if (!isNew) {
+        const data: SubAgentResumedEvent = { type: "sub_agent_resumed", toolCallId, messages: before };
+        tell(task, { namespace: [place], mode: "custom", data });
+      }
       if (isNew || left.length > 0) {
         const stream = await graph.stream(isNew ? taskInput(description) : null, {
           ...streamOptions({ recursionLimit, signal }),

@@ -4,10 +4,12 @@ import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AIMessage, ToolMessage } from "@langchain/core/messages";
 import type { RecordedRequest, Scenario, ScriptedToolCall } from "@stigmer/scripted-model";
 import { afterEach, expect, it, vi } from "vitest";
 import type { AgentEvent, AgentRun, SubAgentSpec } from "../agent.ts";
 import { answer, collect, openWorkbench, type Workbench } from "../__fixtures__/workbench.ts";
+import type { SubAgentResumedEvent } from "./task-tool.ts";
 
 let bench: Workbench;
 afterEach(() => bench[Symbol.asyncDispose]());
@@ -174,12 +176,32 @@ it.each([1, 2, 3] as const)(
 
     const run = await open();
     expect(run.position).toBe("resumed");
-    expect(answer(await collect(run))).toMatch(/^Done: /);
+    const events = await collect(run);
+    expect(answer(events)).toMatch(/^Done: /);
     expect(effects()).toEqual([...others, ...waiting, ...waiting].toSorted());
     expect(asked()).toEqual(everyRequest);
+    // What the killed process had not told of its sub-agents that go on.
+    const ofLeads = ["lead-a-1", "lead-b-1"];
+    const ofDiggers = ["dig-a-1", "dig-b-1", "lead-a-1", "lead-a-2", "lead-b-1", "lead-b-2"];
+    expect(toldAgain(events)).toEqual({ 1: [], 2: ofLeads, 3: ofDiggers }[level]);
   },
   120_000,
 );
+
+/** The commands whose results stand in the conversations of sub-agents that were told of as they went on. */
+function toldAgain(events: readonly AgentEvent[]): string[] {
+  return events
+    .flatMap(({ mode, data }) => (mode === "custom" ? [data as Partial<SubAgentResumedEvent>] : []))
+    .filter(({ type }) => type === "sub_agent_resumed")
+    .flatMap(({ messages = [] }) => {
+      const done = new Set(messages.filter(ToolMessage.isInstance).map(({ tool_call_id: id }) => id));
+      return messages
+        .filter(AIMessage.isInstance)
+        .flatMap(({ tool_calls: calls = [] }) => calls.filter(({ id = "" }) => done.has(id)));
+    })
+    .flatMap(({ args }) => (args as { command?: string }).command?.split(" ")[1] ?? [])
+    .toSorted();
+}
 
 /** Results that stand beside a checkpoint, waiting for their slower siblings. Fails while the other process tidies up. */
 async function pendingResults(): Promise<number> {

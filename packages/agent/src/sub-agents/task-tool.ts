@@ -15,6 +15,8 @@ import { placeOf } from "./background-place.ts";
 /** The part of LangGraph's compiled graph that a task needs. */
 export interface SubAgentGraph {
   invoke(input: object, config: RunnableConfig): Promise<{ readonly messages?: readonly BaseMessage[] }>;
+  /** Of the place that the configuration names, which lies below the parent's. */
+  getState(config: RunnableConfig): Promise<{ readonly values: { readonly messages?: readonly BaseMessage[] } }>;
 }
 
 /** A sub-agent that tasks can be handed to. */
@@ -27,6 +29,15 @@ export interface TaskTarget {
   graph(): SubAgentGraph;
   /** For tasks on threads of their own; made as the other is. */
   backgroundGraph(): AgentGraph;
+}
+
+/** Told by `custom` when a sub-agent goes on where it was. */
+export interface SubAgentResumedEvent {
+  readonly type: "sub_agent_resumed";
+  /** Of the `task` call that it works on. */
+  readonly toolCallId: string;
+  /** Its whole conversation so far. */
+  readonly messages: readonly BaseMessage[];
 }
 
 export interface TaskToolOptions {
@@ -115,6 +126,8 @@ async function runTask(target: TaskTarget, description: string, runtime: ToolRun
   const configurable: Record<string, unknown> = { ...config.configurable, ls_agent_type: "subagent" };
   delete configurable["checkpoint_id"];
   try {
+    const { values } = await target.graph().getState({ configurable });
+    tellResumed(runtime, values.messages ?? []);
     const { messages = [] } = await inAgentSpan(target, () =>
       target.graph().invoke(taskInput(description), {
         ...config,
@@ -128,6 +141,16 @@ async function runTask(target: TaskTarget, description: string, runtime: ToolRun
     if (isGraphBubbleUp(error) || runtime.signal?.aborted === true) throw error;
     throw toAgentError(error, target.model);
   }
+}
+
+/**
+ * LangGraph tells of no step that it has done before. Whoever went on with the run may not have heard of all of them: the runner that did
+ * them died with what it had not told yet.
+ */
+function tellResumed({ toolCallId, writer }: ToolRuntime, messages: readonly BaseMessage[]): void {
+  if (messages.length === 0) return;
+  const write = writer as ((event: SubAgentResumedEvent) => void) | null | undefined;
+  write?.({ type: "sub_agent_resumed", toolCallId, messages });
 }
 
 /** What a sub-agent does is traced below a span of its own. */
