@@ -33,6 +33,8 @@ let caller: Principal;
 let work: (store: Store) => Promise<void>;
 /** Whether the log takes no entries. */
 let logIsBroken: boolean;
+/** How often the database is away before it takes the next entry. */
+let timesAway: number;
 let logged: { level: string; fields: object; message: string }[];
 let agents: Client<typeof AgentCommandController> & Client<typeof AgentQueryController>;
 let executions: Client<typeof AgentExecutionCommandController>;
@@ -43,6 +45,7 @@ beforeEach(async () => {
   caller = ANNA;
   work = async () => {};
   logIsBroken = false;
+  timesAway = 0;
   logged = [];
   const note =
     (level: string) =>
@@ -54,6 +57,7 @@ beforeEach(async () => {
     audit: {
       ...tx.audit,
       append: async (record: Parameters<typeof tx.audit.append>[0]) => {
+        if (timesAway-- > 0) throw new StoreError("unavailable", "the database can't be reached");
         if (logIsBroken) throw new StoreError("disk-full", "the disk is full");
         await tx.audit.append(record);
       },
@@ -63,6 +67,7 @@ beforeEach(async () => {
     store: { ...breakable(store), transaction: (doing) => store.transaction((tx) => doing(breakable(tx))) },
     logger,
     clock: () => 1_000,
+    patience: { retries: 3, minTimeout: 1 },
   });
   const identify: Interceptor = (next) => async (request) => {
     authenticated(request.contextValues, caller);
@@ -156,6 +161,16 @@ it("stores the entry of a change that is no transaction right after it, and says
   });
   expect(await entries()).toHaveLength(1);
   expect(logged.at(-1)).toMatchObject({ level: "error", fields: { resourceId: id } });
+});
+
+it("waits for a database that went away after the change, for a while", async () => {
+  timesAway = 3;
+  await agents.update({ metadata: { id } });
+  expect(await entries()).toEqual(["anna (owner) AgentCommandController/update Agent it OK"]);
+  timesAway = 4;
+  await expect(agents.update({ metadata: { id } })).rejects.toMatchObject({ code: Code.Internal });
+  expect(timesAway).toBe(0);
+  expect(await entries()).toHaveLength(1);
 });
 
 it("tells of a call that failed, and leaves it its answer when that can't be told", async () => {

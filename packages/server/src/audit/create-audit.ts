@@ -1,10 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import pRetry from "p-retry";
 import { callerOf, principalOf, type RequestGate } from "../interceptors/principal.ts";
 import { grpcNameOf } from "../interceptors/trace-calls.ts";
 import type { Logger } from "../logger.ts";
 import type { AuditRecord } from "../store/audit-store.ts";
+import { StoreError } from "../store/errors.ts";
 import type { Store, StoreTransaction } from "../store/store.ts";
 import { type CallDescription, describeCall, idIn, isChange } from "./describe-call.ts";
 import { noteChanges } from "./note-changes.ts";
@@ -14,6 +16,8 @@ export interface AuditOptions {
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
+  /** How a database is waited for that went away between a change and its entry; `p-retry`'s options. Default: half a minute. @internal */
+  readonly patience?: { readonly retries?: number; readonly minTimeout?: number };
 }
 
 /** The log of who did what. */
@@ -39,14 +43,17 @@ interface ChangingCall {
 
 const DONE = "OK";
 
+/** About half a minute. */
+const PATIENCE = { retries: 9, minTimeout: 100, maxTimeout: 5_000 } as const;
+
 /**
  * Keeps an entry of each call that changes something, whatever came of it, and of each that the caller's role does not allow. The
  * entry is on disk before the call is answered: with the change, where that is a transaction of the store, so that neither is
- * there without the other; else right after it. A call whose change is done and whose entry can't be stored is answered INTERNAL;
+ * there without the other; else right after it, for which a database that is away is waited for. A call whose change is done and whose entry can't be stored is answered INTERNAL;
  * a refusal stays what it is, and the log says that it was not recorded. Calls of runners have no entries: what they do to a run
  * is told by its status and its ledger.
  */
-export function createAudit({ store, logger, clock }: AuditOptions): Audit {
+export function createAudit({ store, logger, clock, patience }: AuditOptions): Audit {
   const calls = new AsyncLocalStorage<ChangingCall>();
 
   function entryOf(description: CallDescription, resourceId: string, code: string): AuditRecord {
@@ -95,12 +102,19 @@ export function createAudit({ store, logger, clock }: AuditOptions): Audit {
     return result;
   }
 
+  /** What is done can't be undone for want of an entry: a database that is away is waited for. */
+  async function appendOnce(entry: AuditRecord): Promise<void> {
+    const shouldRetry = ({ error }: { readonly error: Error }): boolean =>
+      StoreError.is(error) && error.code === "unavailable";
+    await pRetry(() => append(entry), { ...PATIENCE, ...patience, shouldRetry });
+  }
+
   async function appendDone(call: ChangingCall, answer: object): Promise<void> {
     const { description, requested } = call;
     const id = requested || idIn(answer, description.resourceKind) || (call.recorded ?? "");
     if (call.recorded === id) return;
     try {
-      await append(entryOf(description, id, DONE));
+      await appendOnce(entryOf(description, id, DONE));
     } catch (cause) {
       logger.error({ err: cause, ...description, resourceId: id }, "a change could not be recorded in the audit log");
       const text = `${description.method} was done, but could not be recorded in the audit log: look what is there before you call it again`;
