@@ -181,6 +181,10 @@ describe("a kind of sandbox that a session was made with", () => {
       "session ses-1 was made for a sandbox of type docker (spec.sandbox_type), and this runner offers filesystem, isolated: create a session with one of these, or have docker added to SANDBOX_TYPES of the runner",
     );
     await expect(workspaces.get(session({ sandboxType: 99 as SandboxType }), remember)).rejects.toThrow("of type 99");
+    start({ type: "docker", takesDirectories: false });
+    await expect(workspaces.get(session({ sandboxType: FILESYSTEM }), remember)).rejects.toThrow(
+      "and this runner offers docker: create a session with one of these, since no runner in cloud mode has filesystem",
+    );
   });
 
   it("is looked for when it is first asked for, and again until it is there", async () => {

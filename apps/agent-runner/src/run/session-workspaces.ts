@@ -8,6 +8,7 @@ import {
   type SandboxSession,
   type SandboxSessions,
 } from "@stigmer/sandbox";
+import { variables } from "@stigmer/config";
 import { SandboxType, type Session } from "@stigmer/protos/session/v1";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { SandboxOffer, Sandboxes } from "../sandboxes.ts";
@@ -179,9 +180,12 @@ async function sandboxesFor({ metadata, spec }: Session, offer: SandboxOffer): P
   const sandboxes = offer.find(({ type }) => type === name);
   if (sandboxes === undefined) {
     const offered = offer.map(({ type }) => type).join(", ");
-    throw new RunError(
-      `${wish}, and this runner offers ${offered}: create a session with one of these, or have ${name} added to SANDBOX_TYPES of the runner`,
-    );
+    const mode = offer[0].takesDirectories ? "local" : "cloud";
+    const possible: readonly string[] = variables.SANDBOX_TYPES.format[mode];
+    const advice = possible.includes(name)
+      ? `create a session with one of these, or have ${name} added to SANDBOX_TYPES of the runner`
+      : `create a session with one of these, since no runner in ${mode} mode has ${name}`;
+    throw new RunError(`${wish}, and this runner offers ${offered}: ${advice}`);
   }
   await sandboxes.check().catch((cause: unknown) => {
     throw SandboxError.is(cause) ? new RunError(`${wish}: ${cause.message}`, { cause }) : cause;

@@ -110,6 +110,12 @@ export async function checkSandboxes({ env }: CommandIo, offline: boolean): Prom
   const usable = ["filesystem", ...found.filter(({ reason }) => reason === undefined).map(({ type }) => type)];
   const missing = found.find(({ type, reason }) => type === chosen && reason !== undefined);
   if (missing?.reason) return fail(missing.reason, "install what is missing, or unset SANDBOX_TYPE");
+  // Those that sessions may ask for without anyone having said so are no promise.
+  const named: string[] =
+    config.ok && env["SANDBOX_TYPES"] ? config.config.sandboxConfigs().map(({ type }) => type) : [];
+  const promised = found.find(({ type, reason }) => named.includes(type) && reason !== undefined);
+  if (promised?.reason)
+    return warn(promised.reason, `install what is missing, or take ${promised.type} out of SANDBOX_TYPES`);
   return ok(`${chosen}; usable are ${usable.join(", ")}`);
 }
 

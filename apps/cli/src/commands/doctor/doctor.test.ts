@@ -112,6 +112,16 @@ test("a sandbox that is configured and not there is a failure", async () => {
   expect(checks["sandboxes"]?.message).toContain("nowhere.sock");
 });
 
+test("one that sessions are offered by name and that is not there is told", async () => {
+  const { checks } = await look({ SANDBOX_TYPES: "docker" });
+  expect(checks["sandboxes"]).toMatchObject({
+    state: "warn",
+    message: expect.stringContaining("nowhere.sock"),
+    fix: "install what is missing, or take docker out of SANDBOX_TYPES",
+  });
+  expect((await look({})).checks["sandboxes"]?.state).toBe("ok");
+});
+
 test("offline makes no connection, and lists what it would make", async () => {
   await using model = await startScriptedModel({
     scenario: { name: "none", scenarios: [{ name: "any", turns: [{ text: "ok" }] }] },
