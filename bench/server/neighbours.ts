@@ -19,7 +19,7 @@ import { openProgram, type Program } from "./program.ts";
 import type { StandInRunner } from "./stand-in-runner.program.ts";
 
 /** What `stigmer server run` has in cloud mode when nobody says otherwise. */
-const LIMITS: Limits = { callsPerSecond: 200, callBurst: 400, maxRuns: 100, maxWaitingRuns: 10_000 };
+const LIMITS: Limits = { callsPerSecond: 50, callBurst: 100, maxRuns: 100, maxWaitingRuns: 10_000 };
 
 const CALLS_PER_SECOND = 20;
 const RUNS_PER_SECOND = 5;

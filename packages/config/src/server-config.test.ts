@@ -100,7 +100,7 @@ test("cloud mode names all it misses", () => {
 });
 
 test("the limits of an organization", () => {
-  const limits = { callsPerSecond: 200, callBurst: 400, maxCalls: 3, maxRuns: 100, maxWaitingRuns: 10_000 };
+  const limits = { callsPerSecond: 50, callBurst: 100, maxCalls: 3, maxRuns: 100, maxWaitingRuns: 10_000 };
   expect(readServerConfig(cloudEnv, { home })).toMatchObject({ config: { limits } });
   expect(readServerConfig({ ...cloudEnv, STIGMER_RATE_LIMIT_PER_SECOND: "1000" }, { home })).toMatchObject({
     config: { limits: { ...limits, callsPerSecond: 1000, callBurst: 2000 } },

@@ -6,7 +6,7 @@ export const limitsVariables = {
     readers: ["server"],
     format: { type: "integer", min: 1, max: 1_000_000 },
     local: { use: "ignored" },
-    cloud: { use: "default", value: "200" },
+    cloud: { use: "default", value: "50" },
     secret: false,
   },
   STIGMER_RATE_LIMIT_BURST: {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -22,13 +23,28 @@ interface Refusal {
 /** Keys that were refused are forgotten when there are so many. */
 const MAX_REFUSED = 10_000;
 
+/** How long who comes back before the time that was told has to wait for the next refusal: else a loop of calls is work for the server. */
+const HOLD_MS = 1_000;
+/** No more refusals are held at a time; the others are given at once. */
+const MAX_HELD = 10_000;
+
 /**
  * Refuses the calls of an organization that makes too many (RESOURCE_EXHAUSTED, with the time to wait). Who was refused is
- * refused again by the key alone until that time is over: a flood costs neither the reading of bodies nor a look into the store.
+ * refused again by the key alone until that time is over, and not at once: a flood costs neither the reading of bodies nor a look into the
+ * store, and slows itself down.
  * Runners work for all organizations and belong to none: they are not limited.
  */
 export function limitCalls({ authenticated, allowance, callsPerSecond, clock }: LimitCallsOptions): RequestGate {
   const refused = new Map<string, Refusal>();
+  let held = 0;
+
+  async function hold(signal: AbortSignal): Promise<void> {
+    if (held >= MAX_HELD) return;
+    held += 1;
+    await sleep(HOLD_MS, undefined, { signal, ref: false })
+      .catch(() => {})
+      .finally(() => (held -= 1));
+  }
 
   function refuse(key: string, { org, until }: Refusal, now: number): never {
     if (refused.size >= MAX_REFUSED) refused.clear();
@@ -41,8 +57,10 @@ export function limitCalls({ authenticated, allowance, callsPerSecond, clock }: 
     const key = context.requestHeader.get("authorization") ?? "";
     const earlier = refused.get(key);
     if (earlier) {
-      const now = clock();
-      if (now < earlier.until) return refuse(key, earlier, now);
+      if (clock() < earlier.until) {
+        await hold(context.signal);
+        throw tooManyCalls(earlier.org, callsPerSecond, Math.max(0, earlier.until - clock()));
+      }
       refused.delete(key);
     }
     await authenticated(context);
