@@ -119,8 +119,8 @@ test("the limits of an organization", () => {
     'STIGMER_MAX_RUNS_PER_ORG is "1.5": expected a whole number from 1 to 1000000',
     'STIGMER_MAX_WAITING_RUNS_PER_ORG is "-1": expected a whole number from 1 to 1000000',
   ]);
-  expect(problems({ ...cloudEnv, STIGMER_RATE_LIMIT_BURST: "199" })).toEqual([
-    'STIGMER_RATE_LIMIT_BURST is "199": expected at least STIGMER_RATE_LIMIT_PER_SECOND, which is 200',
+  expect(problems({ ...cloudEnv, STIGMER_RATE_LIMIT_BURST: "49" })).toEqual([
+    'STIGMER_RATE_LIMIT_BURST is "49": expected at least STIGMER_RATE_LIMIT_PER_SECOND, which is 50',
   ]);
   // One machine's user is not limited, whatever else runs there.
   expect(readServerConfig({ MODE: "local", STIGMER_RATE_LIMIT_PER_SECOND: "0" }, { home })).toMatchObject({ ok: true });
