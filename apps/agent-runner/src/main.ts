@@ -11,6 +11,9 @@ import { FatalError, start } from "./start.ts";
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
+// A report that Node is told to write of a crash would have the keys of the environment in it.
+if (process.report !== undefined) process.report.excludeEnv = true;
+
 const parent = parentChannel(process);
 // Of a runner in a container: its daemon holds the other end.
 const input = process.env["STIGMER_SECRETS_FD"] === "0" ? listenToStandardInput(process.stdin) : undefined;

@@ -11,6 +11,9 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
+// A report that Node is told to write of a crash would have the keys of the environment in it.
+if (process.report !== undefined) process.report.excludeEnv = true;
+
 const io: CommandIo = {
   stdin: process.stdin,
   stdout: process.stdout,

@@ -6,6 +6,7 @@ import { withAbsolutePaths } from "./absolute-paths.ts";
 import type { ChildCommand } from "./child-process.ts";
 import { containerArguments, HOST_NAME } from "./container-arguments.ts";
 import { makeDirectory } from "./make-directory.ts";
+import { nodeArguments, withoutDumpOptions } from "./no-dumps.ts";
 import type { RunnerChoice } from "./runner-choice.ts";
 
 export interface ChildCommandsOptions {
@@ -38,12 +39,12 @@ const SERVER_SECRETS = new Set(["STIGMER_ENCRYPTION_KEY", "STIGMER_DATABASE_URL"
 const SHARED_SECRETS = new Set(["OTEL_EXPORTER_OTLP_HEADERS"]);
 
 export function childCommands({ homes, secrets, runner, temporal, ...options }: ChildCommandsOptions): ChildCommands {
-  const env = withAbsolutePaths(options.env);
+  const env = withAbsolutePaths(withoutDumpOptions(options.env));
   const open = Object.fromEntries(Object.entries(env).filter(([name]) => !FOREIGN.test(name) && !isSecret(name)));
   const hidden = secretsOf(env);
   const shared = { ...open, MODE: "local", STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir };
   // The daemon is started by `stigmer` itself, from source or from a build alike.
-  const stigmer = [...process.execArgv, process.argv[1] ?? ""];
+  const stigmer = [...nodeArguments(), process.argv[1] ?? ""];
   const runnerSecrets = {
     ...Object.fromEntries(Object.entries(hidden).filter(([name]) => !SERVER_SECRETS.has(name))),
     ...secrets,
@@ -95,7 +96,7 @@ export function childCommands({ homes, secrets, runner, temporal, ...options }: 
         ? container(port, runner)
         : {
             command: process.execPath,
-            args: [...process.execArgv, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
+            args: [...nodeArguments(), fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
             env: {
               ...shared,
               ...metricsOfRunner(env),

@@ -3,6 +3,7 @@ import { closeSync } from "node:fs";
 import { z } from "zod";
 import { lastWords } from "./last-words.ts";
 import { openLogFile } from "./log-file.ts";
+import { withoutCore } from "./no-dumps.ts";
 
 /** How to start one of the daemon's children. */
 export interface ChildCommand {
@@ -46,7 +47,7 @@ const SECRETS_FD = 3;
 export function startChild(command: ChildCommand, events: ChildEvents): Child {
   const log = openLogFile(command.logFile);
   try {
-    const child = spawn(command.command, command.args, {
+    const child = spawn(...withoutCore(command.command, command.args), {
       detached: true,
       // The runner reads the `.env` of where it is: that must not be a stranger's folder that `stigmer` was called in.
       cwd: "/",

@@ -40,6 +40,8 @@ export function containerArguments(options: ContainerOptions): string[] {
     "--read-only",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
+    // What it has in memory is written nowhere when it dies.
+    "--ulimit=core=0",
     "--tmpfs=/tmp:exec,mode=1777",
     // The image's own volume, which belongs to the image's own user.
     "--tmpfs=/var/lib/stigmer:mode=1777",

@@ -10,6 +10,7 @@ import { secretsOf, withoutSecrets } from "./child-commands.ts";
 import type { DaemonState } from "./daemon-state.ts";
 import { findDaemon } from "./find-daemon.ts";
 import { openLogFile } from "./log-file.ts";
+import { nodeArguments, withoutCore, withoutDumpOptions } from "./no-dumps.ts";
 import { runnerArguments, type RunnerChoice } from "./runner-choice.ts";
 import { unwritableHome } from "./unwritable-home.ts";
 
@@ -90,24 +91,27 @@ async function launch({
   const log = openDaemonLog(homes);
   const [command, ...args] = program ?? [
     process.execPath,
-    ...process.execArgv,
+    ...nodeArguments(),
     process.argv[1] ?? "",
     "internal",
     "supervise",
   ];
   const child = spawn(
-    command,
-    [
+    ...withoutCore(command, [
       ...args,
       ...(port === undefined ? [] : ["--port", String(port)]),
       ...runnerArguments(runner),
       ...(temporal === undefined ? [] : ["--temporal", temporal]),
-    ],
+    ]),
     {
       detached: true,
       // Not in the caller's directory: it may be on a disk that someone wants to unmount.
       cwd: "/",
-      env: { ...withAbsolutePaths(withoutSecrets(env)), STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir },
+      env: {
+        ...withAbsolutePaths(withoutDumpOptions(withoutSecrets(env))),
+        STIGMER_HOME: homes.home,
+        STIGMER_DATA_DIR: homes.dataDir,
+      },
       stdio: ["pipe", log, log, "ipc"],
     },
   );

@@ -197,7 +197,7 @@ describe("a start that fails", () => {
     const { server, runner } = daemon.children;
     const children = { server: (port: number) => ({ ...server(port), command: "/nowhere/node" }), runner };
     await expect(start({ children })).rejects.toThrow(
-      "stigmer-server could not be started: spawn /nowhere/node ENOENT",
+      /^stigmer-server ended with exit code 127: .*\/nowhere\/node: not found/,
     );
     expectNothingLeft();
   });
