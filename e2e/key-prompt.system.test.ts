@@ -58,7 +58,7 @@ interface Terminal {
   readonly ended: Promise<number | null>;
 }
 
-/** `script` is what gives the command a terminal, without a size. */
+/** `script` is what gives the command a terminal: one without a size, which has to do. */
 function openTerminal(args: readonly string[], env: Readonly<Record<string, string>>): Terminal {
   const main = join(repository, "apps/cli/src/main.ts");
   const command = [process.execPath, "--conditions=@stigmer/source", main, ...args]
@@ -66,7 +66,7 @@ function openTerminal(args: readonly string[], env: Readonly<Record<string, stri
     .join(" ");
   const child: ChildProcess = spawn(
     "script",
-    ["--quiet", "--flush", "--return", "--command", `stty cols 80 rows 24 && exec ${command}`, "/dev/null"],
+    ["--quiet", "--flush", "--return", "--command", `exec ${command}`, "/dev/null"],
     {
       env: { PATH: process.env["PATH"], TERM: "xterm", OLLAMA_BASE_URL: "http://127.0.0.1:9", ...env },
       stdio: ["pipe", "pipe", "inherit"],

@@ -1,4 +1,5 @@
 import type { CommandIo } from "../command-io.ts";
+import { sizedTerminal } from "./sized-terminal.ts";
 
 const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 const FRAME_MS = 80;
@@ -8,24 +9,31 @@ const PATIENCE_MS = 250;
 /** Changes what is said to be under way. */
 export type Tell = (text: string) => void;
 
+type ProgressIo = Pick<CommandIo, "stderr" | "env">;
+
+/** Whether anything is drawn at all. */
+export function showsProgress({ stderr, env }: ProgressIo): boolean {
+  return stderr.isTTY === true && env["TERM"] !== "dumb" && !env["CI"];
+}
+
 /**
  * Does `work`, and shows on a terminal's stderr that it is under way, as one line that is gone when it ends. In a pipe
  * nothing is shown. `work` itself writes nothing to the terminal meanwhile.
  */
 export async function withProgress<T>(
-  { stderr, env }: Pick<CommandIo, "stderr" | "env">,
+  { stderr, env }: ProgressIo,
   text: string,
   work: (tell: Tell) => Promise<T>,
 ): Promise<T> {
   let said = text;
-  if (stderr.isTTY !== true || env["TERM"] === "dumb" || env["CI"]) return work(() => {});
+  if (!showsProgress({ stderr, env })) return work(() => {});
   let line: { (text: string): void; clear(): void; done(): void } | undefined;
   let frames: NodeJS.Timeout | undefined;
   let ended = false;
   const show = async (): Promise<void> => {
     const { createLogUpdate } = await import("log-update");
     if (ended) return;
-    const update = (line = createLogUpdate(stderr as NodeJS.WriteStream));
+    const update = (line = createLogUpdate(sizedTerminal(stderr)));
     let frame = 0;
     const draw = (): void => update(`${FRAMES[frame++ % FRAMES.length]} ${said}`);
     draw();

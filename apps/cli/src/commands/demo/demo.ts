@@ -2,15 +2,17 @@ import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@stigmer/client";
-import { ConfigError, readBackend } from "@stigmer/config";
+import { ConfigError, readBackend, resolveHome } from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
 import { exitCodes } from "../../errors.ts";
 import { findFiles } from "../../manifests/find-files.ts";
 import { readManifests } from "../../manifests/read-manifests.ts";
 import { createPaint } from "../../output/colors.ts";
 import { createRunPrinter } from "../../output/run-view/create-run-printer.ts";
+import { showsProgress } from "../../output/progress.ts";
 import { explain } from "../../server-connection/explain.ts";
 import { applyManifests } from "../apply/apply-manifests.ts";
+import { withDaemonProgress } from "../local/daemon-progress.ts";
 import { exitCodeOf, followRun } from "../run/follow-run.ts";
 import { startRun } from "../run/start-run.ts";
 import { chooseModel, type DemoModel, type ModelVariables, scriptedVariables } from "./choose-model.ts";
@@ -83,9 +85,14 @@ async function play(options: PlayOptions, io: CommandIo): Promise<number> {
   signal.throwIfAborted();
   const secrets = await openModel(model, { example, onOpen });
   say(introduce(model));
-  say(paint("dim", "Starting stigmer-server and agent-runner…"));
-  const platform = await startPlatform({ home, env: platformEnvironment(io.env, home), secrets, signal });
-  onOpen(() => platform.stop());
+  // Drawn where that is possible, and gone when it is done.
+  if (!showsProgress(io)) say(paint("dim", "Starting stigmer-server and agent-runner…"));
+  const env = platformEnvironment(io.env, home);
+  const homes = resolveHome(env);
+  const platform = await withDaemonProgress({ homes, verb: "Starting" }, io, () =>
+    startPlatform({ home, env, secrets, signal }),
+  );
+  onOpen(() => withDaemonProgress({ homes, verb: "Stopping" }, io, () => platform.stop()));
   signal.throwIfAborted();
 
   const { endpoint } = platform;

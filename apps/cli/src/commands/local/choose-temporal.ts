@@ -3,6 +3,7 @@ import type { CommandIo } from "../../command-io.ts";
 import type { RunnerChoice } from "../../daemon/runner-choice.ts";
 import { findTemporalProgram } from "../../daemon/temporal-program.ts";
 import { CliError } from "../../errors.ts";
+import { promptStreams } from "../../output/prompts.ts";
 import { writeLine } from "../../output/write.ts";
 
 export interface EngineChoice {
@@ -50,15 +51,14 @@ export async function chooseTemporal(
   }
 }
 
-async function askToFetch(question: string, missing: string, { stdin, stderr }: CommandIo): Promise<void> {
-  if (!stdin.isTTY || !stderr.isTTY) {
+async function askToFetch(question: string, missing: string, io: CommandIo): Promise<void> {
+  if (!io.stdin.isTTY || !io.stderr.isTTY) {
     throw new CliError(
       "failed",
       `${missing}: let it be fetched with --yes, install it (https://docs.temporal.io/cli), or start without --engine temporal.`,
     );
   }
   const { confirm } = await import("@clack/prompts");
-  const prompt = { input: stdin, output: stderr } as { input: NodeJS.ReadStream; output: NodeJS.WriteStream };
-  if ((await confirm({ ...prompt, message: question })) !== true)
+  if ((await confirm({ ...promptStreams(io), message: question })) !== true)
     throw new CliError("interrupted", "Nothing was started.");
 }

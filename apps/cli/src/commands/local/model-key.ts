@@ -1,5 +1,6 @@
 import { defaultModels } from "@stigmer/config";
 import { CliError } from "../../errors.ts";
+import { promptStreams } from "../../output/prompts.ts";
 import type { CommandIo } from "../../command-io.ts";
 import { faultOf, modelOf, nameOf, OLLAMA_STEPS, readModelSettings } from "../model/model-settings.ts";
 
@@ -28,7 +29,7 @@ export async function findModelKey(io: CommandIo): Promise<ModelKey> {
 
 async function askForKey(hint: string, io: CommandIo): Promise<ModelKey> {
   const { isCancel, password, select } = await import("@clack/prompts");
-  const prompt = { input: io.stdin, output: io.stderr } as { input: NodeJS.ReadStream; output: NodeJS.WriteStream };
+  const prompt = promptStreams(io);
   const name = await select({
     ...prompt,
     message: "No model is configured. Whose API key do you want to use? (It stays in memory.)",

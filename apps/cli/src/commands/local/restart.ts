@@ -2,6 +2,7 @@ import { resolveHome } from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
 import { findDaemon } from "../../daemon/find-daemon.ts";
 import { stopDaemon } from "../../daemon/stop-daemon.ts";
+import { withDaemonProgress } from "./daemon-progress.ts";
 import { checkRunner, type RunnerOptions } from "./choose-runner.ts";
 import { planStart, startPlanned, type LocalStartOptions } from "./start.ts";
 
@@ -16,7 +17,7 @@ export async function localRestart(
   const planned = await planStart({ ...options, engine: options.engine ?? (hadTemporal ? "temporal" : undefined) }, io);
   const plan = { ...planned, runner: had ?? planned.runner };
   if (had) await checkRunner(had, io);
-  const before = await stopDaemon(plan.homes);
+  const before = await withDaemonProgress({ homes: plan.homes, verb: "Stopping" }, io, () => stopDaemon(plan.homes));
   const port = options.port ?? (Number(before?.state.endpoint.split(":").at(-1)) || plan.port);
   await startPlanned({ ...plan, port }, { port }, io);
 }

@@ -5,10 +5,10 @@ import { findDaemon } from "../../daemon/find-daemon.ts";
 import { startDetached, type StartedDaemon } from "../../daemon/start-detached.ts";
 import type { RunnerChoice } from "../../daemon/runner-choice.ts";
 import { CliError } from "../../errors.ts";
-import { withProgress } from "../../output/progress.ts";
 import { writeLine } from "../../output/write.ts";
 import { checkRunner, type RunnerOptions, runnerOf } from "./choose-runner.ts";
 import { chooseTemporal } from "./choose-temporal.ts";
+import { withDaemonProgress } from "./daemon-progress.ts";
 import { findModelKey } from "./model-key.ts";
 import { showDaemon, toStatusJson } from "./show-daemon.ts";
 
@@ -68,7 +68,7 @@ export async function startPlanned(plan: StartPlan, options: LocalStartOptions, 
   const stop = new AbortController();
   const stopListening = io.onSignal(() => stop.abort());
   try {
-    const daemon = await withProgress(io, "Starting stigmer-server and agent-runner", () =>
+    const daemon = await withDaemonProgress({ homes: plan.homes, verb: "Starting" }, io, () =>
       startDetached({ ...plan, env: io.env, signal: stop.signal }),
     );
     show({ ...daemon, note: plan.note }, options, io);

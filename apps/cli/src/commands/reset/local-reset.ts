@@ -7,6 +7,8 @@ import { acquireLock } from "../../daemon/lock.ts";
 import { stopDaemon } from "../../daemon/stop-daemon.ts";
 import { unwritableHome } from "../../daemon/unwritable-home.ts";
 import { CliError } from "../../errors.ts";
+import { withDaemonProgress } from "../local/daemon-progress.ts";
+import { promptStreams } from "../../output/prompts.ts";
 import { writeLine } from "../../output/write.ts";
 
 export interface ResetOptions {
@@ -38,7 +40,7 @@ export async function localReset({ yes, stop, all }: ResetOptions, io: CommandIo
   const doomed = findDoomed(homes, all === true);
   if (doomed.length === 0 && !daemon) return writeLine(io.stdout, `There is nothing of Stigmer's in ${homes.home}.`);
   if (!yes) await askFirst(doomed, io);
-  if (daemon) await stopDaemon(homes);
+  if (daemon) await withDaemonProgress({ homes, verb: "Stopping" }, io, () => stopDaemon(homes));
   removeAll(homes, all === true);
   writeLine(io.stdout, `Deleted what Stigmer kept in ${homes.home}.`);
   if (!all && existsSync(homes.configFile)) writeLine(io.stdout, `${homes.configFile} is kept: --all deletes it too.`);
@@ -51,8 +53,7 @@ async function askFirst(doomed: readonly string[], io: CommandIo): Promise<void>
   }
   writeLine(io.stderr, `This is deleted, with all agents, runs, secrets and what agents wrote:\n${list}`);
   const { confirm } = await import("@clack/prompts");
-  const prompt = { input: io.stdin, output: io.stderr } as { input: NodeJS.ReadStream; output: NodeJS.WriteStream };
-  const answer = await confirm({ ...prompt, message: "Delete it?", initialValue: false });
+  const answer = await confirm({ ...promptStreams(io), message: "Delete it?", initialValue: false });
   if (answer !== true) throw new CliError("interrupted", "Nothing was deleted.");
 }
 

@@ -1,5 +1,6 @@
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
+import { promptStreams } from "../../output/prompts.ts";
 
 /** A variable for one run. */
 export interface RunVariable {
@@ -48,10 +49,10 @@ function checkName(option: string, name: string): string {
   );
 }
 
-async function ask(name: string, { stdin, stderr }: CommandIo): Promise<string> {
-  if (stdin.isTTY !== true) throw new CliError("usage", `--secret ${name}: set ${name} in the environment first`);
+async function ask(name: string, io: CommandIo): Promise<string> {
+  if (io.stdin.isTTY !== true) throw new CliError("usage", `--secret ${name}: set ${name} in the environment first`);
   const { isCancel, password } = await import("@clack/prompts");
-  const value = await password({ message: `Value of ${name}`, input: stdin, output: stderr });
+  const value = await password({ ...promptStreams(io), message: `Value of ${name}` });
   if (isCancel(value)) throw new CliError("interrupted", "Nothing was started.");
   if (!value) throw new CliError("usage", `--secret ${name} is empty: give it a value, or leave it out`);
   return value;

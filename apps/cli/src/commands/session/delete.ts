@@ -1,5 +1,6 @@
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
+import { promptStreams } from "../../output/prompts.ts";
 import { deleteResources } from "../delete.ts";
 
 export interface DeleteSessionOptions {
@@ -14,12 +15,12 @@ export async function deleteSession({ id, yes = false }: DeleteSessionOptions, i
   return await deleteResources({ kind: "session", names: [id] }, io);
 }
 
-async function confirmDeletion(id: string, { stdin, stderr }: CommandIo): Promise<void> {
-  if (stdin.isTTY !== true) {
+async function confirmDeletion(id: string, io: CommandIo): Promise<void> {
+  if (io.stdin.isTTY !== true) {
     throw new CliError("usage", `session delete ${id}: there is no terminal to ask on: say --yes when it is meant`);
   }
   const { confirm } = await import("@clack/prompts");
   const message = `Delete session ${id} with all its runs?`;
-  const answer = await confirm({ message, initialValue: false, input: stdin, output: stderr });
+  const answer = await confirm({ ...promptStreams(io), message, initialValue: false });
   if (answer !== true) throw new CliError("interrupted", "Nothing was deleted.");
 }
