@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { pack } from "./check-packages.ts";
+import { pack } from "./packages/pack.ts";
 import { tool } from "./gate.ts";
 
 // `@stigmer/sandbox` is for other people's projects too: packed as npm would get it, installed alone by npm, and used as its
