@@ -6,6 +6,7 @@ import { loadDotEnv, readSecretsPipe, secretNames } from "@stigmer/config";
 import { parentChannel } from "./process/parent-channel.ts";
 import { listenForShutdown } from "./process/shutdown.ts";
 import { listenToStandardInput } from "./process/standard-input.ts";
+import { hideSqliteWarning } from "./sqlite-warning.ts";
 import { FatalError, start } from "./start.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
@@ -14,6 +15,7 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 // A report that Node is told to write of a crash would have the keys of the environment in it.
 if (process.report !== undefined) process.report.excludeEnv = true;
 
+hideSqliteWarning(process);
 const parent = parentChannel(process);
 // Of a runner in a container: its daemon holds the other end.
 const input = process.env["STIGMER_SECRETS_FD"] === "0" ? listenToStandardInput(process.stdin) : undefined;

@@ -48,7 +48,11 @@ function printVersion(): number {
 }
 
 async function run(): Promise<number> {
-  const { runCli } = await import("./run-cli.ts");
+  const [{ runCli }, { hideSqliteWarning }] = await Promise.all([
+    import("./run-cli.ts"),
+    import("./sqlite-warning.ts"),
+  ]);
+  hideSqliteWarning(process);
   return runCli(args, io);
 }
 
