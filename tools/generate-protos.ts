@@ -1,4 +1,4 @@
-// Generates packages/protos/src/gen from proto/, and packages/protos/schemas from both.
+// Generates packages/protos/src/gen from proto/, and from both packages/protos/schemas and the API's pages in docs/reference.
 //
 //   pnpm generate             write the generated code
 //   pnpm generate --check     write nothing; fail when the committed code or the recorded contract is not that of proto/
@@ -163,6 +163,10 @@ function main(): void {
     }
     replaceCommitted(generated);
     run(process.execPath, [join(root, "packages/protos/scripts/write-schemas.ts")]);
+    run(process.execPath, [
+      "--conditions=@stigmer/source",
+      join(root, "packages/server/scripts/write-api-reference.ts"),
+    ]);
     if (values.record) {
       const contract = buildContract(workDir);
       refuseBreakingChange(contract);

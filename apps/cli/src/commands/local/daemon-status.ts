@@ -46,7 +46,9 @@ async function modelOfDaemon({ modelEnvironment = {} }: DaemonState, homes: Home
     );
     const model = modelOf(settings);
     const fault = faultOf(model, settings);
-    return { ...(model.provider !== "none" && { name: nameOf(model) }), ...(fault !== undefined && { fault }) };
+    if (model.provider !== "none") return { name: nameOf(model), ...(fault !== undefined && { fault }) };
+    // The runner keeps the keys that it was started with.
+    return { fault: `${model.hint} Then \`stigmer local restart\`.` };
   } catch (error) {
     // A `config.yaml` that can't be read is what every run will meet.
     return { fault: (error as Error).message };
