@@ -6,6 +6,7 @@ import { type Homes, readConfig, readConfigFile, readServerConfig } from "@stigm
 import { checkSandboxBackend, type SandboxBackendConfig, SandboxError } from "@stigmer/sandbox";
 import type { CommandIo } from "../../command-io.ts";
 import { findDaemon } from "../../daemon/find-daemon.ts";
+import { whyNodeIsUnfit } from "../../node-version.ts";
 import { showBytes } from "../../output/bytes.ts";
 import { otherVersion } from "../local/show-daemon.ts";
 
@@ -21,15 +22,9 @@ const ok = (message: string): Finding => ({ state: "ok", message });
 const warn = (message: string, fix: string): Finding => ({ state: "warn", message, fix });
 const fail = (message: string, fix: string): Finding => ({ state: "fail", message, fix });
 
-const OLDEST_NODE = [22, 18] as const;
-
 export function checkNode(version: string = process.versions.node): Finding {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  const [oldestMajor, oldestMinor] = OLDEST_NODE;
-  const isFit = major > oldestMajor || (major === oldestMajor && minor >= oldestMinor);
-  return isFit
-    ? ok(version)
-    : fail(`${version} is too old`, `install Node.js ${OLDEST_NODE.join(".")} or newer (https://nodejs.org)`);
+  const unfit = whyNodeIsUnfit(version);
+  return unfit ? fail(unfit.problem, unfit.fix) : ok(version);
 }
 
 export function checkHome({ home }: Homes): Finding {
