@@ -24,11 +24,11 @@ const waiting = (...calls: MessageInitShape<typeof ToolCallSchema>[]): AgentExec
   });
 
 /** A desk at which somebody presses these keys, or writes these lines, whenever something is asked. */
-function openDesk(said: readonly string[]) {
+function openDesk(said: readonly string[], columns = 80) {
   const answers: ApprovalAnswer[] = [];
   const raw: boolean[] = [];
   const stdin = Object.assign(new PassThrough(), { setRawMode: (is: boolean) => raw.push(is) });
-  const stderr = new PassThrough();
+  const stderr = Object.assign(new PassThrough(), { columns });
   const left = [...said];
   const seen = { shown: "", held: 0, interrupted: 0 };
   const changed = new EventTarget();
@@ -66,6 +66,25 @@ function openDesk(said: readonly string[]) {
     });
   return { desk, answers, raw, seen, stdin, until };
 }
+
+it.each([
+  [
+    40,
+    "‖ rm -rf build && echo 'two  blanks' and\n   more that is long\n",
+    "  Run it?  y yes · a always in this \n  session · e edit · n no · s skip ",
+  ],
+  [
+    0,
+    "‖ rm -rf build && echo 'two  blanks' and more that is long\n",
+    "always in this session · e edit · n no · s skip ",
+  ],
+])("breaks no word and leaves nothing out on a terminal of %i columns", async (columns, command, offer) => {
+  const { desk, answers, seen, until } = openDesk(["y"], columns);
+  desk.update(waiting({ ...call, args: { command: "rm -rf build && echo 'two  blanks' and more that is long" } }));
+  await until(() => answers.length === 1);
+  expect(seen.shown).toContain(command);
+  expect(seen.shown).toContain(offer);
+});
 
 it("shows what is asked, in full and harmless, and sends what a key answers", async () => {
   const { desk, answers, raw, seen, until } = openDesk(["a", "n", "not today\r"]);

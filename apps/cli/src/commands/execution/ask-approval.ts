@@ -1,5 +1,6 @@
 import type { ApprovalAnswer } from "@stigmer/client";
 import type { ToolCall } from "@stigmer/protos/agentexecution/v1";
+import wrapAnsi from "wrap-ansi";
 import type { CommandIo } from "../../command-io.ts";
 import { createPaint } from "../../output/colors.ts";
 import { plainText } from "../../output/plain-text.ts";
@@ -26,11 +27,16 @@ export async function askApproval(
   { stdin, stderr, env }: Pick<CommandIo, "stdin" | "stderr" | "env">,
 ): Promise<ApprovalAnswer> {
   const paint = createPaint(stderr, env);
-  stderr.write(`\n${paint("yellow", "‖")} ${showCall(call).replaceAll("\n", "\n  ")}\n`);
-  if (call.approval?.reason) stderr.write(`  ${paint("dim", `asked because: ${plainText(call.approval.reason)}`)}\n`);
+  /** Below each other with a margin of two columns. Nothing is left out at the ends of lines: what is not seen can't be approved. */
+  const within = (text: string): string =>
+    wrapAnsi(text, Math.max((stderr.columns || 80) - 2, 20), { hard: true, trim: false }).replaceAll("\n", "\n  ");
+  stderr.write(`\n${paint("yellow", "‖")} ${within(showCall(call))}\n`);
+  if (call.approval?.reason) {
+    stderr.write(`  ${within(paint("dim", `asked because: ${plainText(call.approval.reason)}`))}\n`);
+  }
   for (;;) {
     const offered = Object.entries(answers).map(([key, what]) => `${paint("bold", key)} ${what}`);
-    stderr.write(`  Run it?  ${offered.join(paint("dim", " · "))} `);
+    stderr.write(`  ${within(`Run it?  ${offered.join(paint("dim", " · "))}`)} `);
     const key = (await readKey(Object.keys(answers), { stdin, ...options })) as keyof typeof answers;
     stderr.write(`\n  ${paint("dim", `→ ${answers[key]}`)}\n`);
     if (key === "y") return { decision: "approve" };

@@ -208,10 +208,9 @@ describe.each([
         : ["      there is no such file as the one", "      that was named"];
     expect(still(await screen.history())).toEqual([
       "  ✓ execute ls  N s",
-      "  counter",
+      "  ✓ counter: Count one  N s",
       "    ✗ execute wc  failed · N s",
       ...error,
-      "  ✓ counter: Count one  N s",
       "  ? mystery  outcome unknown",
       "",
       "  ☑ look",
@@ -235,6 +234,44 @@ describe.each([
     const outside = screen.raw().replace(/\u001b\[\?2026h[^]*?\u001b\[\?2026l/g, "");
     expect(outside).toBe("\ncompleted\n");
   });
+});
+
+test("what sub-agents did side by side stands below each of them, the one that works for another below that", async () => {
+  const { screen, report, finish } = show(80, 40);
+  const ended = { startedAt: "2026-01-01T00:00:00Z", completedAt: "2026-01-01T00:00:01Z" };
+  const { SUB_AGENT_IN_PROGRESS: underWay, SUB_AGENT_COMPLETED: done } = SubAgentStatus;
+  const { TOOL_CALL_COMPLETED: completed } = ToolCallStatus;
+  report(
+    enter(ExecutionPhase.EXECUTION_IN_PROGRESS),
+    task("s1", underWay, { name: "one", input: "First" }),
+    task("s2", underWay, { name: "two", input: "Second" }),
+    task("s3", underWay, { name: "three", input: "For the first", parentId: "s1" }),
+    call("t1", completed, { name: "ls", subAgentId: "s1", ...ended }),
+    call("t2", completed, { name: "glob", subAgentId: "s2", ...ended }),
+    call("t4", completed, { name: "write_file", subAgentId: "s1", ...ended }),
+  );
+  report(call("t3", completed, { name: "grep", subAgentId: "s3", ...ended }));
+  report(task("s3", done, ended));
+  await screen.shows("4 calls");
+  expect(still(await screen.rows())).toEqual([
+    "  * one: First  4 calls",
+    "  * two: Second  1 call",
+    "",
+    "* Working · N s",
+  ]);
+  report(task("s2", done, ended), task("s1", done, ended), enter(ExecutionPhase.EXECUTION_COMPLETED));
+  finish();
+  expect(still(await screen.history())).toEqual([
+    "  ✓ two: Second  N s",
+    "    ✓ glob  N s",
+    "  ✓ one: First  N s",
+    "    ✓ ls  N s",
+    "    ✓ write_file  N s",
+    "    ✓ three: For the first  N s",
+    "      ✓ grep  N s",
+    "",
+    "completed",
+  ]);
 });
 
 test("never draws more rows than the terminal has, and loses none of them", async () => {

@@ -5,7 +5,7 @@ import { formatDuration } from "../durations.ts";
 import { wrapLines } from "../markdown/render-markdown.ts";
 import { createLiveRegion } from "./live-region.ts";
 import { createLiveView } from "./live-view.ts";
-import { frameMs, type LiveStyle, paintBlocks, paintLive, spin } from "./paint-live.ts";
+import { fitParts, frameMs, type LiveStyle, paintBlocks, paintLive, spin } from "./paint-live.ts";
 import { createRunReader } from "./run-events.ts";
 import type { Mask, PrinterIo, RunPrinter } from "./run-printer.ts";
 import { showUse, summarize } from "./run-summary.ts";
@@ -102,7 +102,7 @@ function showStanding(
   const begunAt = Date.parse(startedAt);
   const elapsed = formatDuration(style.now - (Number.isNaN(begunAt) ? openedAt : begunAt));
   const [word, sign] = standings[phase] ?? ["Working", spin(style)];
-  return `${style.paint("cyan", sign)} ${style.paint("dim", [word, elapsed, ...showUse(usage)].join(" · "))}`;
+  return `${style.paint("cyan", sign)} ${style.paint("dim", fitParts([word, elapsed, ...showUse(usage)], style.width - 2))}`;
 }
 
 const standings: Readonly<Partial<Record<ExecutionPhase, readonly [word: string, sign: string]>>> = {

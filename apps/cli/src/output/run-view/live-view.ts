@@ -14,6 +14,8 @@ export interface Work {
   readonly startedAt: string;
   readonly durationMs?: number;
   readonly error: string;
+  /** Of a sub-agent under way: how many of its calls have ended. */
+  readonly ended?: number;
 }
 
 /** What stays on the screen once it is written. */
@@ -58,8 +60,10 @@ export function createLiveView(mask: Mask): LiveView {
   const notices = new Set<string>();
   const calls = new Map<string, Placed>();
   const tasks = new Map<string, Placed>();
-  /** Ids of all tasks, which are those of the calls that handed them over. */
-  const handedOver = new Set<string>();
+  /** What has ended of each task under way: it is written below the task, once that is over. */
+  const below = new Map<string, Block[]>();
+  /** Who each task works for. Its id is that of the call that handed it over. */
+  const handedOver = new Map<string, string>();
   let todos: readonly Todo[] = [];
   /** Whose calls were written last. */
   let group = "";
@@ -89,6 +93,8 @@ export function createLiveView(mask: Mask): LiveView {
       return;
     }
     calls.delete(toolCallId);
+    const underWay = findUnderWay(subAgentId);
+    if (underWay !== undefined) return keepBelow(underWay, [{ kind: "work", work }]);
     if (group !== subAgentId && subAgentId !== "") {
       blocks.push({ kind: "heading", text: line(subAgents.at(-1) ?? ""), depth: subAgents.length - 1 });
     }
@@ -99,7 +105,7 @@ export function createLiveView(mask: Mask): LiveView {
   function addTask(event: Extract<RunEvent, { type: "sub-agent" }>): void {
     const { subAgentId, parentId: parent, name, task, status: state, subAgents, startedAt, durationMs } = event;
     closeText();
-    handedOver.add(subAgentId);
+    handedOver.set(subAgentId, parent);
     calls.delete(subAgentId);
     const title = line(task === "" ? name : `${name}: ${task}`, 200);
     const work = { state, title, depth: subAgents.length, startedAt, durationMs, error: line(event.error, 300) };
@@ -107,9 +113,30 @@ export function createLiveView(mask: Mask): LiveView {
       tasks.set(subAgentId, { work, parent });
       return;
     }
-    tasks.delete(subAgentId);
-    blocks.push({ kind: "work", work });
-    group = "";
+    endTask(subAgentId, { work, parent });
+  }
+
+  function keepBelow(taskId: string, ended: readonly Block[]): void {
+    below.set(taskId, [...(below.get(taskId) ?? []), ...ended]);
+  }
+
+  /** Its line, and below it those of what it did: as they were drawn while it worked. */
+  function endTask(id: string, { work, parent }: Placed): void {
+    const tree: readonly Block[] = [{ kind: "work", work }, ...(below.get(id) ?? [])];
+    tasks.delete(id);
+    below.delete(id);
+    const underWay = findUnderWay(parent);
+    if (underWay !== undefined) return keepBelow(underWay, tree);
+    blocks.push(...tree);
+    // What is heard of its calls only now belongs there.
+    group = id;
+  }
+
+  /** The task, or else the nearest of those that it works for, which has not ended. */
+  function findUnderWay(taskId: string): string | undefined {
+    let id: string | undefined = taskId;
+    while (id !== undefined && !tasks.has(id)) id = handedOver.get(id);
+    return id;
   }
 
   function addPhase(phase: ExecutionPhase): void {
@@ -120,11 +147,17 @@ export function createLiveView(mask: Mask): LiveView {
     if (!isTerminal(phase)) return;
     closeText();
     // What is still drawn as running was not told how it ended.
-    for (const { work } of [...tasks.values(), ...calls.values()]) {
-      blocks.push({ kind: "work", work: { ...work, state: "outcome-unknown" } });
+    for (const { work, parent } of calls.values()) {
+      const lost: Block = { kind: "work", work: { ...work, state: "outcome-unknown" } };
+      const underWay = findUnderWay(parent);
+      if (underWay !== undefined) keepBelow(underWay, [lost]);
+      else blocks.push(lost);
     }
     calls.clear();
-    tasks.clear();
+    // Those that work for others before these.
+    for (const [id, { work, parent }] of [...tasks].toReversed()) {
+      endTask(id, { work: { ...work, state: "outcome-unknown" }, parent });
+    }
     if (todos.length > 0) blocks.push({ kind: "todos", todos });
     todos = [];
   }
@@ -133,8 +166,14 @@ export function createLiveView(mask: Mask): LiveView {
   function workOf(id: string): Work[] {
     const isOwn = ({ parent }: Placed): boolean => parent === id || (id === "" && !tasks.has(parent));
     const own = [...calls.values()].filter(isOwn).map(({ work }) => work);
-    const below = [...tasks].filter(([, task]) => isOwn(task));
-    return [...own, ...below.flatMap(([taskId, { work }]) => [work, ...workOf(taskId)])];
+    const helpers = [...tasks].filter(([, task]) => isOwn(task));
+    return [
+      ...own,
+      ...helpers.flatMap(([taskId, { work }]) => [
+        { ...work, ended: below.get(taskId)?.length ?? 0 },
+        ...workOf(taskId),
+      ]),
+    ];
   }
 
   return {

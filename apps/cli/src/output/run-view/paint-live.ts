@@ -101,13 +101,14 @@ function paintTodo(todo: Todo, { paint, width }: LiveStyle): string {
 }
 
 /** A line, and below it what went wrong. */
-function paintWork({ state, title, depth, startedAt, durationMs, error }: Work, style: LiveStyle): string[] {
+function paintWork({ state, title, depth, startedAt, durationMs, error, ended = 0 }: Work, style: LiveStyle): string[] {
   const { paint, width, now } = style;
   const [color, sign, word]: readonly [Color, string, string] = toolSigns[state];
   const startedMs = Date.parse(startedAt);
   const elapsed = state === "running" && !Number.isNaN(startedMs) ? now - startedMs : undefined;
   const ms = durationMs ?? elapsed;
-  const details = [word, ms === undefined ? "" : formatDuration(ms)].filter(Boolean).join(" · ");
+  const calls = ended === 0 ? "" : `${ended} ${ended === 1 ? "call" : "calls"}`;
+  const details = [word, ms === undefined ? "" : formatDuration(ms), calls].filter(Boolean).join(" · ");
   const end = details === "" ? "" : `  ${details}`;
   const start = `${indent(depth)}${paint(color, state === "running" ? spin(style) : sign)} `;
   const room = Math.max(width - stringWidth(start) - stringWidth(end), 8);
@@ -119,6 +120,12 @@ function paintWork({ state, title, depth, startedAt, durationMs, error }: Work, 
 
 function indent(depth: number): string {
   return "  ".repeat(Math.min(depth, 4) + 1);
+}
+
+/** So many of the parts as there is room for. */
+export function fitParts(parts: readonly string[], width: number): string {
+  const room = parts.findLastIndex((_, at) => stringWidth(parts.slice(0, at + 1).join(" · ")) <= width);
+  return parts.slice(0, Math.max(room, 0) + 1).join(" · ");
 }
 
 /** Cuts off what is too long, and shows that it did. */
