@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "../logger.ts";
+import { SecretsError } from "../secrets/errors.ts";
 import { StoreError } from "../store/errors.ts";
 import type { RequestGate } from "./principal.ts";
 import { refusalOfStore } from "./store-refusals.ts";
@@ -43,6 +44,8 @@ function toldOf(logger: Logger): (error: unknown, method: string) => ConnectErro
     if (error instanceof ConnectError) return told(error, method);
     if (isAbort(error)) return new ConnectError("the call was cancelled", Code.Canceled);
     if (StoreError.is(error)) return told(refusalOfStore(error), method);
+    // No defect: its key was changed, and who has the secret can give it again.
+    if (SecretsError.is(error)) return new ConnectError(error.message, Code.FailedPrecondition);
     const id = randomUUID().slice(0, 8);
     logger.error({ method, errorId: id, err: error }, "call failed");
     return new ConnectError(`internal error ${id}: see the server's log`, Code.Internal);

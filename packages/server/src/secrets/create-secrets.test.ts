@@ -54,6 +54,14 @@ describe("secrets", () => {
     expect(secrets.equal(again, stored)).toBe(true);
   });
 
+  it("takes what another key sealed as another value, so that it can be given anew", () => {
+    const lost = createSecrets(randomBytes(32)).seal(environment({ TOKEN: { value: "one", isSecret: true } }));
+    const anew = secrets.seal(environment({ TOKEN: { value: "one", isSecret: true } }), lost);
+    expect(secrets.equal(anew, lost)).toBe(false);
+    expect(secrets.equal(lost, lost)).toBe(true);
+    expect(secrets.open(anew).spec?.data["TOKEN"]?.value).toBe("one");
+  });
+
   it("compares values, not their salted encryptions", () => {
     const [one, same, other] = ["one", "one", "two"].map((value) =>
       secrets.seal(environment({ TOKEN: { value, isSecret: true } })),
