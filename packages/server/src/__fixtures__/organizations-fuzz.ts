@@ -31,7 +31,8 @@ import { strToU8, zipSync } from "fflate";
 import { hashOfApiKey, type Authenticator } from "../interceptors/principal.ts";
 import type { PrincipalRole } from "../interceptors/role.ts";
 import { API_SERVICES } from "../services/api-services.ts";
-import { createRandom, pick, type Random, randomMessage, type Words } from "./random-requests.ts";
+import { createRandom, pick, QUEUE, type Random, randomMessage, type Words } from "./random-requests.ts";
+import { foreignFence, holderOf, isRunnersOwn, plantCall, readAsHolder, undueDeedsIn } from "./runners-own.ts";
 
 /** The callers of the fuzz, by tokens `<organisation>.<role>`. */
 export const fuzzAuthenticator: Authenticator = async (token) => {
@@ -68,7 +69,8 @@ export interface FuzzResult {
 }
 
 export interface Fuzz {
-  run(options: { readonly seed: number; readonly requests: number; readonly atOnce?: number }): Promise<FuzzResult>;
+  /** `among`: only of these methods. */
+  run(options: { readonly seed: number; readonly requests: number; readonly among?: (method: DescMethod) => boolean }): Promise<FuzzResult>;
   /** Asks the same once of a foreign id and once of one that is not there: answers what differs. */
   compare(options: { readonly seed: number; readonly requests: number }): Promise<string[]>;
   /** Everything that the vault's owner sees of it. */
@@ -108,12 +110,13 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
       hash: () => pick(random, hashes),
       text: () => `${canaryOf(caller)} ${Math.floor(random() * 1000)}`,
       artifact: () => archiveOf(caller, "made"),
+      fence: () => (caller === target ? Number(ofOrg(caller).fence.split("/")[1]) : foreignFence(random, ofOrg(target).fence)),
     };
   }
 
   /** Of its own an organisation reads and makes; it deletes nothing, so that there is something left to be found. */
   function targetOf(random: Random, caller: Org, method: DescMethod): Org {
-    const isEnd = ["delete", "cancel"].includes(method.localName);
+    const isEnd = ["delete", "cancel", "completeLease", "releaseLease", "patchStatus"].includes(method.localName);
     if (!isEnd && random() < 0.15) return caller;
     return pick(random, ORGS.filter((org) => org !== caller));
   }
@@ -131,23 +134,27 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
 
   async function one(random: Random, { service, method }: (typeof METHODS)[number], note: Note): Promise<void> {
     const caller = pick(random, CALLING);
-    const role = pick(random, ROLES);
+    // What is a runner's own is refused to all others in the same way.
+    const role = isRunnersOwn(method) && random() < 0.8 ? "runner" : pick(random, ROLES);
     const target = targetOf(random, caller, method);
     const kind = kindOf(service);
-    const request = randomMessage(method.input, { random, words: wordsOf(random, caller, target), kind });
+    const make = (): Message => randomMessage(method.input, { random, words: wordsOf(random, caller, target), kind });
+    // A runner's stream of entries has many.
+    const requests = method.methodKind === "bidi_streaming" ? [make(), make(), make()] : [make()];
     const header: Record<string, string> = { authorization: `Bearer ${caller}.${role}` };
     // A guessed fence is good for nothing in the hands of others than runners.
     if (role === "runner" || random() < 0.3) header["stigmer-fence"] = ofOrg(role === "runner" ? caller : target).fence;
-    const asked = `${toJsonString(method.input, request)} ${header["stigmer-fence"] ?? ""}`;
+    const asked = `${requests.map((request) => toJsonString(method.input, request)).join(" ")} ${header["stigmer-fence"] ?? ""}`;
     for (const [id] of asked.matchAll(ID)) named.get(caller)?.add(id);
-    const answer = await ask(transport, method, { request, header });
+    const answer = await ask(transport, method, { requests, header });
     const told = service.typeName === AuditQueryController.typeName ? [...(named.get(caller) ?? [])].join(" ") : "";
-    const leaks = leaksIn(`${answer.text}\n${answer.headers}`, caller, `${asked} ${told}`);
+    const undue = undueDeedsIn({ method, role, foreign: caller !== target, ...answer });
+    const leaks = [...undue, ...leaksIn(`${answer.text}\n${answer.headers}`, caller, `${asked} ${told}`)];
     note({ name: `${service.name}/${method.localName}`, code: answer.code, leaks, context: `${caller}.${role} asked ${asked}` });
   }
 
   return {
-    async run({ seed, requests, atOnce = 24 }) {
+    async run({ seed, requests, among = () => true }) {
       const random = createRandom(seed);
       const leaks: string[] = [];
       const answers = new Map<string, Map<string, number>>();
@@ -157,11 +164,11 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
         if (found.length > 0 && leaks.length < 100) leaks.push(`${name}: ${found.join(", ")} when ${context}`);
       };
       let left = requests;
-      const methods = METHODS.filter(({ method }) => !isRunnersOwn(method));
+      const methods = METHODS.filter(({ method }) => among(method));
       const work = async (): Promise<void> => {
         while (left-- > 0) await one(random, pick(random, methods), note);
       };
-      await Promise.all(Array.from({ length: atOnce }, work));
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
       return { seed, requests, leaks, answers };
     },
     async compare({ seed, requests }) {
@@ -177,8 +184,8 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
         const strange = new Map([...text.matchAll(ID)].map(([id]) => [id, `${id.slice(0, -4)}zzzz`]));
         const elsewhere = replaceStrings(method, request, strange);
         const header = { authorization: `Bearer acme.${pick(random, ["owner", "member", "viewer"])}` };
-        const there = await ask(transport, method, { request, header });
-        const nowhere = await ask(transport, method, { request: elsewhere, header });
+        const there = await ask(transport, method, { requests: [request], header });
+        const nowhere = await ask(transport, method, { requests: [elsewhere], header });
         const plain = [...strange].reduce((said, [id, other]) => said.replaceAll(other, id), nowhere.text);
         if (there.code !== nowhere.code || (there.code !== "ok" && there.text !== plain)) {
           differing.push(`${service.name}/${method.localName}: ${there.code} ${there.text}, but ${nowhere.code} ${plain}`);
@@ -194,21 +201,17 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
         if (method.localName !== "get" || kind === undefined) continue;
         for (const value of ofOrg("vault").ids.get(kind) ?? []) {
           const request = create(method.input, { value } as never);
-          const { code, text } = await ask(transport, method, { request, header });
+          const { code, text } = await ask(transport, method, { requests: [request], header });
           told.push(`${value} ${code} ${text}`);
         }
       }
+      told.push(await readAsHolder(transport, ofOrg("vault").fence));
       return told.join("\n");
     },
   };
 }
 
 type Note = (noted: { name: string; code: string; leaks: readonly string[]; context: string }) => void;
-
-/** Runners are of no organisation: what they say of a run names its fence, and takes work of all. */
-function isRunnersOwn({ parent, localName }: DescMethod): boolean {
-  return parent.typeName === RunnerController.typeName || localName === "patchStatus";
-}
 
 function kindOf({ name }: DescService): ResourceKind | undefined {
   const kind = name.replace(/(Command|Query)Controller$/, "");
@@ -234,6 +237,7 @@ function replaceStrings(method: DescMethod, request: Message, strings: ReadonlyM
   return create(method.input, copy as never);
 }
 
+const AT_ONCE = 24;
 /** How many messages of a stream are looked at, and for how long after the first, in milliseconds. */
 const STREAM_MESSAGES = 8;
 const STREAM_MS = 100;
@@ -245,29 +249,34 @@ interface Answer {
   /** All messages, or the refusal with its details. */
   readonly text: string;
   readonly headers: string;
+  readonly answers: readonly Message[];
 }
 
 async function ask(
   transport: Transport,
   method: DescMethod,
-  { request, header }: { readonly request: Message; readonly header: Record<string, string> },
+  { requests, header }: { readonly requests: readonly Message[]; readonly header: Record<string, string> },
 ): Promise<Answer> {
   const said: string[] = [];
-  const say = (message: Message): void => void said.push(Buffer.from(toBinary(method.output, message)).toString("latin1"));
+  const answers: Message[] = [];
+  const say = (message: Message): void => {
+    answers.push(message);
+    said.push(Buffer.from(toBinary(method.output, message)).toString("latin1"));
+  };
   const stop = new AbortController();
   try {
     if (method.methodKind === "unary") {
-      const answer = await transport.unary(method as DescMethodUnary, undefined, PATIENCE_MS, header, request as never);
+      const answer = await transport.unary(method as DescMethodUnary, undefined, PATIENCE_MS, header, requests[0] as never);
       say(answer.message);
       const headers = JSON.stringify([...answer.header, ...answer.trailer]);
-      return { code: "ok", text: said.join("\n"), headers };
+      return { code: "ok", text: said.join("\n"), headers, answers };
     }
-    async function* only(): AsyncGenerator<never> {
-      yield request as never;
+    async function* all(): AsyncGenerator<never> {
+      for (const request of requests) yield request as never;
     }
     let timer: NodeJS.Timeout | undefined;
     try {
-      const answer = await transport.stream(method as DescMethodStreaming, stop.signal, PATIENCE_MS, header, only());
+      const answer = await transport.stream(method as DescMethodStreaming, stop.signal, PATIENCE_MS, header, all());
       for await (const message of answer.message) {
         say(message);
         timer ??= setTimeout(() => stop.abort(), STREAM_MS);
@@ -276,13 +285,13 @@ async function ask(
     } finally {
       clearTimeout(timer);
     }
-    return { code: "ok", text: said.join("\n"), headers: "" };
+    return { code: "ok", text: said.join("\n"), headers: "", answers };
   } catch (error) {
-    if (stop.signal.aborted) return { code: "ok", text: said.join("\n"), headers: "" };
+    if (stop.signal.aborted) return { code: "ok", text: said.join("\n"), headers: "", answers };
     const refusal = ConnectError.from(error);
     const details = refusal.details.map((detail) => ("value" in detail ? Buffer.from(detail.value as Uint8Array).toString("latin1") : JSON.stringify(detail)));
     const headers = JSON.stringify([...refusal.metadata]);
-    return { code: Code[refusal.code], text: [...said, refusal.rawMessage, ...details].join("\n"), headers };
+    return { code: Code[refusal.code], text: [...said, refusal.rawMessage, ...details].join("\n"), headers, answers };
   }
 }
 
@@ -348,6 +357,9 @@ async function plant(transport: Transport, org: Org): Promise<Planted> {
     },
     { headers: { ...runner.headers, "stigmer-fence": fence } },
   );
+  await plantCall(transport, fence, canary);
+  // Of a session whose run is in work any runner may ask for the thread's name, which is given once.
+  await createClient(RunnerController, transport).ensureThread({ sessionId }, runner);
   const list = await createClient(AgentExecutionQueryController, transport).list({ pageSize: 1 }, as);
   const id = (resource: { metadata?: { id: string } }): string => resource.metadata?.id ?? "";
   const shown = key.spec?.keyHash ?? "";
@@ -374,7 +386,7 @@ async function plant(transport: Transport, org: Org): Promise<Planted> {
 /** Takes a run as a runner does, and keeps it. */
 async function leaseOf(transport: Transport, executionId: string): Promise<string> {
   const runner = createClient(RunnerController, transport);
-  const request = { runnerId: `holder of ${executionId}`, taskQueue: "agent_execution_runner", maxConcurrency: 1 };
+  const request = { runnerId: holderOf(executionId), taskQueue: QUEUE, maxConcurrency: 1 };
   const header = { headers: { authorization: "Bearer x.runner" } };
   const events = runner.takeLeases(request, header)[Symbol.asyncIterator]();
   for (let next = await events.next(); !next.done; next = await events.next()) {

@@ -3,6 +3,10 @@ import { create, type DescEnum, type DescField, type DescMessage, type Message }
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { kinds, type ResourceKind } from "@stigmer/protos";
 
+/** The name of the one call in the ledger of each held run. */
+export const CALL_KEY = "m1/c1";
+export const QUEUE = "agent_execution_runner";
+
 /** Numbers in [0, 1), the same for the same seed. */
 export type Random = () => number;
 
@@ -34,6 +38,8 @@ export interface Words {
   /** Anything that is said; never what belongs to somebody else. */
   text(): string;
   artifact(): Uint8Array;
+  /** Of the run that is asked for, where that is the caller's; else any other number. */
+  fence(): number;
 }
 
 const KIND_OF_FIELD: Readonly<Record<string, ResourceKind>> = {
@@ -78,6 +84,11 @@ export function randomMessage(
         return words.hash();
       case "version":
         return pick(random, ["", "latest", words.hash()]);
+      case "call_key":
+        return CALL_KEY;
+      // On the runners' own queue everybody's runs wait, and any runner may have them.
+      case "task_queue":
+        return `not ${QUEUE}`;
       case "tool_call_id":
         return "call-1";
       case "workspace_dir":
@@ -92,6 +103,7 @@ export function randomMessage(
   }
 
   function number(field: DescField): number {
+    if (field.name === "fence") return words.fence();
     if (field.name === "page_size" || field.name === "size") return Math.floor(random() * 4);
     return Math.floor(random() * 3);
   }
@@ -105,6 +117,7 @@ export function randomMessage(
       case 9:
         return text(field, owner, inMetadata);
       case 12:
+        if (field.name === "result") return Buffer.from(words.text());
         return field.name === "artifact" ? words.artifact() : new Uint8Array();
       case 8:
         return random() < 0.5;
@@ -130,7 +143,7 @@ export function randomMessage(
           reflected.set(field, constant(field.enum));
           return;
         case "message": {
-          const isNeeded = ["metadata", "spec", "lease", "delta", "status", "id"].includes(field.name);
+          const isNeeded = ["metadata", "spec", "lease", "delta", "status", "id", "begin", "finish"].includes(field.name);
           if (depth > 3 || field.message.typeName.startsWith("google.") || (!isNeeded && random() < 0.6)) return;
           const inner = fill(create(field.message), field.message, depth + 1, field.name === "metadata");
           reflected.set(field, reflect(field.message, inner));
