@@ -21,6 +21,11 @@ const GUIDES = [
 ];
 
 const item = (file: string): DefaultTheme.SidebarItem => ({ text: titleOf(file), link: linkOf(file) });
+/** The packages of the API without what they all begin with. */
+const apiItem = (file: string): DefaultTheme.SidebarItem => ({
+  text: titleOf(file).replace(/^ai\.stigmer\.(?:agentic\.|commons\.|iam\.(?=\w+\.)|tenancy\.)?/, ""),
+  link: linkOf(file),
+});
 const below = (pattern: RegExp): string[] => [...pages.keys()].filter((file) => pattern.test(file));
 
 export function makeSidebar(): DefaultTheme.SidebarItem[] {
@@ -32,7 +37,7 @@ export function makeSidebar(): DefaultTheme.SidebarItem[] {
       text: "Reference",
       items: [
         ...["docs/reference/cli.md", "docs/reference/configuration.md", "docs/reference/metrics.md"].map(item),
-        { ...item("docs/reference/api.md"), collapsed: true, items: below(/^docs\/reference\/api\//).map(item) },
+        { ...item("docs/reference/api.md"), collapsed: true, items: below(/^docs\/reference\/api\//).map(apiItem) },
       ],
     },
     { text: "Architecture", items: ["ARCHITECTURE.md", ...below(/^docs\/architecture\//), "SECURITY.md"].map(item) },
