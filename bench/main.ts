@@ -5,6 +5,7 @@ import { figureLine, judge, table, writeResult, type Figure, type Judged } from 
 type Parts = Readonly<Record<string, () => Promise<Figure | readonly Figure[]>>>;
 
 const suites: Readonly<Record<string, () => Promise<Parts>>> = {
+  job: async () => (await import("./job/job.ts")).job(),
   recovery: async () => (await import("./recovery/recovery.ts")).recovery(),
   server: async () => (await import("./server/server.ts")).server(),
   scaling: async () => (await import("./scaling/scaling.ts")).scaling(),

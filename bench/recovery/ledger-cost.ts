@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { create } from "@bufbuild/protobuf";
-import { BaseCheckpointSaver, type Checkpoint } from "@langchain/langgraph-checkpoint";
 import { createAgent, createSqliteCheckpointer, type AgentOptions } from "@stigmer/agent";
 import { createClient, type StigmerClient } from "@stigmer/client";
 import { createEmbeddedWorker } from "@stigmer/engine/embedded";
@@ -14,6 +13,7 @@ import { AgentExecutionSchema, AgentExecutionStatusSchema, ExecutionPhase } from
 import { ToolCallClass } from "@stigmer/protos/runner/v1";
 import { createSandbox } from "@stigmer/sandbox";
 import type { ScenarioFile } from "@stigmer/scripted-model";
+import { ForgettingSaver } from "../job/forgetting-saver.ts";
 import type { Figure } from "../report.ts";
 import { openModel, openPlatform } from "./processes.ts";
 
@@ -90,20 +90,6 @@ export async function ledgerCost(): Promise<Figure> {
     await platform[Symbol.asyncDispose]();
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }
-}
-
-type SaverConfig = Parameters<BaseCheckpointSaver["put"]>[0];
-
-/** Keeps nothing: LangGraph's `MemorySaver` serialises each step too, which is most of what a checkpoint costs. */
-class ForgettingSaver extends BaseCheckpointSaver {
-  override async getTuple(): Promise<undefined> {}
-  // oxlint-disable-next-line require-yield
-  override async *list(): AsyncGenerator<never> {}
-  override async put({ configurable }: SaverConfig, { id }: Checkpoint): Promise<SaverConfig> {
-    return { configurable: { ...configurable, checkpoint_id: id } };
-  }
-  override async putWrites(): Promise<void> {}
-  override async deleteThread(): Promise<void> {}
 }
 
 /** Milliseconds that a run takes, divided by its tool calls. */

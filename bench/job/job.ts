@@ -1,0 +1,233 @@
+// What durability adds to one job of an agent: a file written, a command, an answer of some two hundred tokens. Held against the same
+// deep agent called in this process, which keeps nothing: in turns with it.
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { create } from "@bufbuild/protobuf";
+import { createAgent, type Agent } from "@stigmer/agent";
+import { createClient, type StigmerClient } from "@stigmer/client";
+import { AgentSchema } from "@stigmer/protos/agent/v1";
+import { createSandbox, type Sandbox } from "@stigmer/sandbox";
+import type { ScenarioFile } from "@stigmer/scripted-model";
+import { openModel, openPlatform } from "../recovery/processes.ts";
+import type { Figure } from "../report.ts";
+import { meterOf } from "../server/process-meter.ts";
+import { ForgettingSaver } from "./forgetting-saver.ts";
+
+/** Until the compilers of all processes have seen what there is to see. */
+const WARM_UP = 40;
+const ROUNDS = 60;
+/** Of throughput. */
+const RUNS = 200;
+const AT_ONCE = 16;
+/** A token is some four characters. */
+const ANSWER = "Two words. ".repeat(73);
+
+const scenario: ScenarioFile = {
+  name: "job",
+  defaults: { chunkSize: 4 },
+  scenarios: [
+    {
+      name: "one turn of work",
+      turns: [
+        { text: "I write it.", toolCalls: [{ name: "write_file", args: { file_path: "note", content: "content" } }] },
+        { toolCalls: [{ name: "execute", args: { command: "cat note" } }] },
+        { text: ANSWER },
+      ],
+    },
+  ],
+};
+
+interface Times {
+  readonly first: number;
+  readonly token: number;
+  readonly whole: number;
+}
+
+type Run = () => Promise<Times>;
+
+/** Nothing but Node is needed. */
+export function job(): Readonly<Record<string, () => Promise<Figure | readonly Figure[]>>> {
+  return { single, throughput };
+}
+
+async function single(): Promise<readonly Figure[]> {
+  await using bench = await openJob();
+  const ours: Times[] = [];
+  const floor: Times[] = [];
+  for (let round = -WARM_UP; round < ROUNDS; round += 1) {
+    const turns = [
+      async () => void floor.push(await bench.direct()),
+      async () => void ours.push(await bench.durable()),
+    ];
+    for (const turn of round % 2 === 0 ? turns : turns.toReversed()) await turn();
+    if (round % 20 === 19) console.log(`a run of one job (${round + 1}/${ROUNDS})`);
+  }
+  const figure = (name: string, what: keyof Times, aimMs: number): Figure => ({
+    name,
+    samples: ours.slice(WARM_UP).map((times) => times[what]),
+    baseline: { name: "the agent in this process", samples: floor.slice(WARM_UP).map((times) => times[what]) },
+    aimMs,
+  });
+  return [
+    figure("a run, submit → completed", "whole", 15),
+    figure("submit → first event", "first", 10),
+    figure("submit → first token", "token", 10),
+  ];
+}
+
+async function throughput(): Promise<readonly Figure[]> {
+  await using bench = await openJob();
+  await many(bench.direct, WARM_UP);
+  await many(bench.durable, WARM_UP);
+  const ours: number[] = [];
+  const floor: number[] = [];
+  const diskBefore = await bytesBelow(bench.dataDir);
+  for (let round = 0; round < 3; round += 1) {
+    floor.push(await many(bench.direct, RUNS));
+    ours.push(await many(bench.durable, RUNS));
+    console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/3)`);
+  }
+  const disk = ((await bytesBelow(bench.dataDir)) - diskBefore) / (3 * RUNS) / 1_024;
+  const memory = bench.residentMiB();
+  return [
+    {
+      name: `milliseconds a run, ${AT_ONCE} at once, ${RUNS} runs on one runner`,
+      samples: ours,
+      baseline: { name: "the agent in this process", samples: floor },
+      // 0.85 of the runs in a second.
+      aimRatio: 1 / 0.85,
+    },
+    {
+      name: "on the disk, for each run",
+      unit: "KiB",
+      samples: [disk],
+      baseline: { name: "what it may be", samples: [64] },
+      aimRatio: 1,
+    },
+    {
+      name: `memory of server and runner after ${3 * RUNS + WARM_UP} runs`,
+      unit: "MiB",
+      samples: [memory],
+      baseline: { name: "what it may be", samples: [450] },
+      aimRatio: 1,
+    },
+  ];
+}
+
+/** Milliseconds for each of so many runs, so many at once. */
+async function many(run: Run, count: number): Promise<number> {
+  let left = count;
+  const startedAt = performance.now();
+  const lane = async (): Promise<void> => {
+    while (left-- > 0) await run();
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  return (performance.now() - startedAt) / count;
+}
+
+interface JobBench extends AsyncDisposable {
+  /** On the platform: server and runner are processes of their own, and each step is durable. */
+  readonly durable: Run;
+  /** The same agent here, with nothing around it. */
+  readonly direct: Run;
+  readonly dataDir: string;
+  residentMiB(): number;
+}
+
+async function openJob(): Promise<JobBench> {
+  await using stack = new AsyncDisposableStack();
+  const model = stack.use(await openModel(scenario));
+  const platform = stack.use(
+    await openPlatform({ modelUrl: model.url, runnerEnv: { TEMPORAL_MAX_CONCURRENCY: String(AT_ONCE) } }),
+  );
+  const server = meterOf((await platform.server()).child.pid);
+  const runner = meterOf((await platform.runner()).child.pid);
+  const apiKey = (await readFile(join(platform.home, "local.key"), "utf8")).trim();
+  const client = stack.use(createClient({ endpoint: platform.endpoint, apiKey }));
+  const header = { apiVersion: "agentic.stigmer.ai/v1", metadata: { name: "bench" } } as const;
+  const spec = { instructions: "Do what the person asks." };
+  await client.agents.apply(create(AgentSchema, { ...header, kind: "Agent", spec }));
+  const folder = await mkdtemp(join(tmpdir(), "stigmer-bench-job-"));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
+  const owned = stack.move();
+  return {
+    durable: () => durable(client),
+    direct: () => direct(folder, model.url),
+    dataDir: join(platform.home, "data"),
+    residentMiB: () => server.residentMiB() + runner.residentMiB(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function durable(client: StigmerClient): Promise<Times> {
+  const startedAt = performance.now();
+  let first = 0;
+  let token = 0;
+  let phase = "";
+  for await (const update of client.executions.run({ agent: "bench", message: "Go." })) {
+    const now = performance.now() - startedAt;
+    // What the server says of the run before anybody works on it is no event of it.
+    if (first === 0 && update.phase === "in-progress") first = now;
+    if (token === 0 && update.text !== "") token = now;
+    phase = update.phase;
+  }
+  if (phase !== "completed") throw new Error(`A run ended ${phase}.`);
+  return { first, token, whole: performance.now() - startedAt };
+}
+
+async function direct(folder: string, modelUrl: string): Promise<Times> {
+  const startedAt = performance.now();
+  const id = randomUUID();
+  // As a runner does: a sandbox and an agent for each run of a new session.
+  const sandbox = await createSandbox({ type: "filesystem", rootDir: join(folder, id) });
+  try {
+    return await events(await agentIn(sandbox, { id, folder, modelUrl }), { id, startedAt });
+  } finally {
+    await sandbox.dispose();
+  }
+}
+
+function agentIn(
+  sandbox: Sandbox,
+  { id, folder, modelUrl }: { readonly id: string; readonly folder: string; readonly modelUrl: string },
+): Promise<Agent> {
+  return createAgent({
+    model: { provider: "anthropic", model: "claude-sonnet-4-5", apiKey: "key", baseUrl: modelUrl },
+    sandbox,
+    instructions: "Do what the person asks.",
+    context: { workingDirectory: sandbox.root, date: "2026-11-22" },
+    spillDirectory: join(folder, "spill", id),
+    checkpointer: new ForgettingSaver(),
+  });
+}
+
+async function events(agent: Agent, run: { readonly id: string; readonly startedAt: number }): Promise<Times> {
+  const opened = await agent.open({ threadId: run.id, runId: run.id, input: "Go." });
+  let first = 0;
+  let token = 0;
+  let results = 0;
+  for await (const { mode, data } of opened.events()) {
+    const now = performance.now() - run.startedAt;
+    if (first === 0) first = now;
+    if (token === 0 && mode === "messages" && textOf(data) !== "") token = now;
+    if (mode === "tools" && (data as { event?: string }).event === "on_tool_end") results += 1;
+  }
+  if (results !== 2) throw new Error(`Expected two tool calls, saw ${results}.`);
+  return { first, token, whole: performance.now() - run.startedAt };
+}
+
+function textOf(data: unknown): string {
+  const [message] = data as readonly [{ readonly text?: string }];
+  return message.text ?? "";
+}
+
+async function bytesBelow(directory: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name)).catch(() => ({ size: 0 }))).size;
+  }
+  return bytes;
+}
