@@ -65,7 +65,13 @@ test("folders are where they are on the machine, and what the server alone opens
 
 test("it has no rights that it does not need, and the user's number", () => {
   expect(of("linux")).toEqual(
-    expect.arrayContaining(["--user=1000:100", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]),
+    expect.arrayContaining([
+      "--user=1000:100",
+      "--read-only",
+      "--cap-drop=ALL",
+      "--security-opt=no-new-privileges",
+      "--ulimit=core=0",
+    ]),
   );
   expect(of("linux").at(-1)).toBe("runner:1");
 });
