@@ -24,6 +24,8 @@ export interface GuideOptions {
   readonly platform: Pick<LocalPlatform, "home" | "modelEnv">;
   /** Beside those that `stigmer` needs. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Folders that come first in PATH, one of which has a `stigmer`. Default: one with that of this source. */
+  readonly path?: readonly string[];
   /** For all commands together. Default 300,000: the machine may be busy. */
   readonly timeoutMs?: number;
 }
@@ -36,11 +38,12 @@ export interface RanBlock {
 }
 
 /** Throws with the line of the guide where it is not as it says. */
-export async function runGuide({ guide, platform, env, timeoutMs = 300_000 }: GuideOptions): Promise<RanBlock[]> {
+export async function runGuide(options: GuideOptions): Promise<RanBlock[]> {
+  const { guide, platform, env, timeoutMs = 300_000 } = options;
   const blocks = readBlocks(await readFile(guide, "utf8"));
   const commands = blocks.filter(({ kind }) => kind === "sh" || kind === "fails");
   if (commands.length === 0) throw new Error(`${guide} has no \`\`\`sh block`);
-  const bin = await makeShim(platform.home);
+  const path = options.path ?? [await makeShim(platform.home), dirname(process.execPath)];
   const directory = join(platform.home, "guide");
   await mkdir(directory);
   const shell = start(["-c", toScript(blocks)], {
@@ -51,7 +54,7 @@ export async function runGuide({ guide, platform, env, timeoutMs = 300_000 }: Gu
       HOME: directory,
       STIGMER_HOME: platform.home,
       ...env,
-      PATH: [bin, dirname(process.execPath), process.env["PATH"]].join(":"),
+      PATH: [...path, process.env["PATH"]].join(":"),
     },
   });
   let isLate = false;

@@ -43,7 +43,8 @@ export async function startTemporal(): Promise<TemporalDevServer> {
   throw new Error(`${program} ended before it was ready.`);
 }
 
-async function freePort(): Promise<number> {
+/** A port of 127.0.0.1 that nobody has; until somebody takes it. */
+export async function freePort(): Promise<number> {
   const probe = createServer();
   probe.listen(0, "127.0.0.1");
   await once(probe, "listening");
