@@ -9,6 +9,7 @@ import { interruption, noticeInterruption } from "./system/interruption.ts";
 import { postgres } from "./system/postgres.ts";
 import { redis } from "./system/redis.ts";
 import { provideAll } from "./system/requirement.ts";
+import { secretService } from "./system/secret-service.ts";
 import { NOBODY } from "./system/service.ts";
 import { shells } from "./system/shells.ts";
 import { temporal } from "./system/temporal.ts";
@@ -23,12 +24,12 @@ noticeInterruption();
 conclude(
   await runGates([
     {
-      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap, Docker, shells)",
+      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap, Docker, shells, keychain)",
       atLeast: 500,
       run: async () => {
         await installed("go", "Go fetches buf/validate/validate.proto: apt-get install golang-go");
         await using environment = await provideAll(
-          [temporal, postgres, redis, grpcurl, bubblewrap, docker, shells],
+          [temporal, postgres, redis, grpcurl, bubblewrap, docker, shells, secretService],
           interruption,
         );
         return await vitest(["--config", "tools/vitest.system.config.ts"], {

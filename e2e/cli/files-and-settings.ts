@@ -1,7 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { type Ground, agentYaml } from "./ground.ts";
+
+const keptKey = "sk-canary-of-the-keychain";
 
 /** Commands that need no server: files, settings, help. */
 export function testFilesAndSettings(ground: () => Ground): void {
@@ -34,6 +36,30 @@ export function testFilesAndSettings(ground: () => Ground): void {
     expect(await readFile(file, "utf8")).not.toContain("claude-haiku-4-5");
     await cli.fails(["config", "get", "llm.modle"], { env, exitCode: 2, says: "did you mean model?" });
     await cli.fails(["config", "unset", "llm.modle"], { env, exitCode: 2, says: "did you mean model?" });
+  });
+
+  it.concurrent("config key, in a real keychain and where there is none", async () => {
+    const { cli, folder } = ground();
+    const STIGMER_HOME = await folder();
+    const env = { STIGMER_HOME, DBUS_SESSION_BUS_ADDRESS: process.env["STIGMER_TEST_SECRET_SERVICE"] ?? "" };
+    const nowhere = { STIGMER_HOME, DBUS_SESSION_BUS_ADDRESS: `unix:path=${join(STIGMER_HOME, "no-bus")}` };
+    const set = ["config", "key", "set", "openai"];
+    await cli.fails(set, { env: nowhere, stdin: keptKey, says: /^The keychain can't be used, .* ANTHROPIC_API_KEY/ });
+    expect(await readdir(STIGMER_HOME)).toEqual([]);
+    await cli.works(set, { env, stdin: keptKey, prints: /^$/, tells: "The key of openai is in the keychain" });
+    await cli.works(["config", "key", "list"], { env, prints: /^openai\n$/ });
+    await cli.fails(["config", "key", "list", "openai"], { env, exitCode: 2, says: "too many arguments" });
+    const daemon = ["local", "start", "--port", "0"];
+    await cli.works(daemon, { env, prints: "Agent-runner started", tells: "OPENAI_API_KEY from the keychain." });
+    await cli.works(["local", "stop"], { env, prints: "Stopped" });
+    for (const entry of await readdir(STIGMER_HOME, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      expect(await readFile(path, "latin1"), path).not.toContain(keptKey);
+    }
+    await cli.fails(["config", "key", "unset", "openai"], { env: nowhere, says: /^The keychain can't be used/ });
+    await cli.works(["config", "key", "unset", "openai"], { env, prints: /^$/, tells: "in the keychain no more" });
+    await cli.works(["config", "key", "list", "--json"], { env, prints: "[]\n" });
   });
 
   it.concurrent("version, help, completion", async () => {

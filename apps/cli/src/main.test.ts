@@ -67,7 +67,7 @@ process.on("exit", () => writeFileSync(process.env.LOADED, JSON.stringify([...lo
 async function loadedBy(...args: string[]): Promise<string[]> {
   const list = join(user, "loaded.json");
   const preload = `data:text/javascript,${encodeURIComponent(recorder)}`;
-  const options = { cwd: user, env: { PATH: process.env["PATH"], LOADED: list } };
+  const options = { cwd: user, env: { PATH: process.env["PATH"], LOADED: list, STIGMER_HOME: join(user, "home") } };
   const flags = [`--import=${preload}`, "--conditions=@stigmer/source"];
   await promisify(execFile)(process.execPath, [...flags, main, ...args], options);
   const urls = JSON.parse(await readFile(list, "utf8")) as string[];
@@ -89,4 +89,10 @@ test("what every other start loads is the declaration of the commands alone", as
   expect(loaded.filter((name) => !/^program(-[a-z]+)?\.ts$/.test(name))).toEqual(
     ["commander", "errors.ts", "main.ts", "parse-span.ts", "run-cli.ts", "sqlite-warning.ts", "version.ts"].toSorted(),
   );
+});
+
+test("the keychain's package is loaded by who uses it, and not by who has no key there", async () => {
+  const loaded = await loadedBy("config", "key", "unset", "anthropic");
+  expect(loaded).toContain("keychain/system-keychain.ts");
+  expect(loaded).not.toContain("@napi-rs/keyring");
 });

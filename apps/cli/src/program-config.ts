@@ -1,4 +1,4 @@
-import type { Command as Program } from "commander";
+import { Argument, type Command as Program } from "commander";
 import type { Run } from "./program-options.ts";
 
 /** Declares what shows and changes `config.yaml`. */
@@ -53,6 +53,42 @@ export function addConfigCommands(program: Program, run: Run): void {
       run(
         import("./commands/config/config.ts").then((m) => m.configPath),
         {},
+      ),
+    );
+  addKeychainCommands(config, run);
+}
+
+function addKeychainCommands(config: Program, run: Run): void {
+  const key = config.command("key").description("models' API keys in the keychain of the operating system");
+  const provider = (): Argument => new Argument("<provider>", "whose key").choices(["anthropic", "openai"]);
+  key
+    .command("set")
+    .description("keep a provider's key in the keychain; asks for it, or reads stdin")
+    .addArgument(provider())
+    .action((name) =>
+      run(
+        import("./commands/config/config-key.ts").then((m) => m.configKeySet),
+        { provider: name },
+      ),
+    );
+  key
+    .command("unset")
+    .description("take a provider's key out of the keychain")
+    .addArgument(provider())
+    .action((name) =>
+      run(
+        import("./commands/config/config-key.ts").then((m) => m.configKeyUnset),
+        { provider: name },
+      ),
+    );
+  key
+    .command("list")
+    .description("show whose keys are kept, never the keys")
+    .option("--json", "as JSON")
+    .action((options) =>
+      run(
+        import("./commands/config/config-key.ts").then((m) => m.configKeyList),
+        options,
       ),
     );
 }

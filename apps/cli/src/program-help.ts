@@ -37,6 +37,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   "execution trace": ["stigmer execution trace aex-01h…", "stigmer execution trace aex-01h… -o json"],
   "model test": ["stigmer model test"],
   "config set": ["stigmer config set llm.model claude-sonnet-4-5"],
+  "config key set": ["stigmer config key set anthropic", "stigmer config key set openai < key.txt"],
   diff: ["stigmer diff -f agents/"],
   validate: ["stigmer validate -f agents/ -o json"],
   get: ["stigmer get agents", "stigmer get agent my-agent -o yaml"],

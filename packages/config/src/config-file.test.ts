@@ -28,7 +28,7 @@ test("all problems at once, each with its line and column", () => {
   expect(messages("llm:\n  provider: bedrock\n  max_tokens: none\n  colour: red\nother: 1\n")).toEqual([
     'config.yaml:2:3: llm.provider: Invalid option: expected one of "anthropic"|"openai"|"ollama"',
     "config.yaml:3:3: llm.maxTokens: Invalid input: expected number, received string",
-    "config.yaml:4:3: llm.colour: there is no such field: there are provider, model, baseUrl, maxTokens, temperature, prices",
+    "config.yaml:4:3: llm.colour: there is no such field: there are provider, model, baseUrl, maxTokens, temperature, prices, keychain",
     "config.yaml:5:1: other: there is no such field: there is llm",
   ]);
   expect(messages("- a\n")).toEqual(["config.yaml:1:1: the file: Invalid input: expected object, received array"]);

@@ -1,6 +1,13 @@
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
-import { modelProviders, type ModelProvider, parseModelName, providerOfModel } from "./model-name.ts";
+import {
+  type KeyedProvider,
+  keyedProviders,
+  modelProviders,
+  type ModelProvider,
+  parseModelName,
+  providerOfModel,
+} from "./model-name.ts";
 import { variables } from "./variables.ts";
 
 /** The default model, for when no `STIGMER_LLM_*` variable says otherwise. Keys stay in the environment. */
@@ -12,6 +19,8 @@ export interface LlmSection {
   readonly temperature?: number;
   /** What models cost, by the beginning of their names; for the estimated cost of runs. */
   readonly prices?: Readonly<Record<string, ModelPrice>>;
+  /** Whose key the OS keychain of this machine keeps. It is asked for these, and for no other. */
+  readonly keychain?: readonly KeyedProvider[];
 }
 
 /** US dollars for a million tokens. */
@@ -61,6 +70,10 @@ const llmFields = {
   prices: z
     .record(z.string().min(1), modelPrice)
     .describe("What models cost, by the beginning of their names, before the list prices that are built in.")
+    .optional(),
+  keychain: z
+    .array(z.enum(keyedProviders))
+    .describe("The providers whose key `stigmer config key set` put into the OS keychain.")
     .optional(),
 } satisfies Record<string, z.ZodType>;
 

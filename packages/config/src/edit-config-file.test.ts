@@ -56,7 +56,7 @@ test.each([
   ["lm.model", "lm: there is no such field: did you mean llm?"],
   [
     "llm.colour",
-    "llm.colour: there is no such field: there are provider, model, baseUrl, maxTokens, temperature, prices",
+    "llm.colour: there is no such field: there are provider, model, baseUrl, maxTokens, temperature, prices, keychain",
   ],
   ["llm.model.name", "llm.model.name: llm.model has nothing below it"],
   ["llm.apiKey", /^llm\.apiKey: secrets don't belong in this file: .*ANTHROPIC_API_KEY/],
@@ -114,6 +114,7 @@ test("every setting has a meaning, and those that a variable goes before name it
     ["llm.maxTokens", "STIGMER_LLM_MAX_TOKENS"],
     ["llm.temperature", "STIGMER_LLM_TEMPERATURE"],
     ["llm.prices.<model>", undefined],
+    ["llm.keychain", undefined],
   ]);
   for (const { meaning } of configSettings) expect(meaning).not.toBe("");
 });

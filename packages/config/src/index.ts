@@ -42,8 +42,8 @@ export type {
 } from "./resolve-model.ts";
 export { listOllamaModels, probeOllama } from "./ollama.ts";
 export type { ListOllamaModelsOptions } from "./ollama.ts";
-export { defaultModels, modelProviders, parseModelName } from "./model-name.ts";
-export type { ModelName, ModelProvider } from "./model-name.ts";
+export { defaultModels, keyedProviders, modelProviders, parseModelName } from "./model-name.ts";
+export type { KeyedProvider, ModelName, ModelProvider } from "./model-name.ts";
 
 // The parts a configuration is made of.
 export type { Engine, TemporalEngine } from "./engine.ts";

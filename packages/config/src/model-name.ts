@@ -14,6 +14,11 @@ export interface ModelName {
 
 export const modelProviders: readonly ModelProvider[] = variables.STIGMER_LLM_PROVIDER.format.values;
 
+/** Those that want a key. */
+export const keyedProviders: readonly ["anthropic", "openai"] = ["anthropic", "openai"];
+
+export type KeyedProvider = (typeof keyedProviders)[number];
+
 /** The model of each provider when none is named. */
 export const defaultModels: Readonly<Record<ModelProvider, string>> = {
   anthropic: "claude-sonnet-4-5",

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { PassThrough } from "node:stream";
 import { expect, onTestFinished, test } from "vitest";
+import { memoryKeychain, type MemoryKeychain } from "../../__fixtures__/memory-keychain.ts";
 import { findModelKey, type ModelKey } from "./model-key.ts";
 
 const enter = "\r";
@@ -18,7 +19,7 @@ interface Terminal {
 }
 
 /** Asks at a terminal that is no real one: keys go in as they come from one in raw mode. */
-function ask(): Terminal {
+function ask(keychain: MemoryKeychain = memoryKeychain("none is there")): Terminal {
   const home = mkdtempSync(`${tmpdir()}/stigmer-key-`);
   onTestFinished(() => rmSync(home, { recursive: true }));
   const stdin = Object.assign(new PassThrough(), { isTTY: true, isRaw: false, setRawMode: () => stdin });
@@ -28,7 +29,7 @@ function ask(): Terminal {
       new PassThrough().on("data", (chunk) => (written += String(chunk))),
       { isTTY: true, columns: 80, rows: 24 },
     );
-  const result = findModelKey({
+  const io = {
     stdin,
     stdout: screen(),
     stderr: screen(),
@@ -36,7 +37,8 @@ function ask(): Terminal {
     env: { STIGMER_HOME: home, OLLAMA_BASE_URL: "http://127.0.0.1:9" },
     cwd: "/",
     onSignal: () => () => {},
-  });
+  };
+  const result = findModelKey(io, keychain.open);
   result.catch(() => {});
   return {
     result,
@@ -61,6 +63,28 @@ test("a key that is typed is masked, and kept for the runner alone", async () =>
     note: "OPENAI_API_KEY is kept in memory until `stigmer local stop`.",
   });
   for (const part of [key, "hush", "sk-"]) expect(terminal.screen()).not.toContain(part);
+  expect(terminal.screen()).not.toContain("keychain");
+});
+
+test.each([
+  ["y", { keys: [["anthropic", key]], note: "is in the keychain" }],
+  [enter, { keys: [], note: "is kept in memory until" }],
+] as const)("a keychain is offered for the key where there is one; %j decides", async (answer, { keys, note }) => {
+  const keychain = memoryKeychain();
+  const terminal = ask(keychain);
+  await terminal.shows("Whose API key");
+  terminal.type(enter);
+  await terminal.shows("ANTHROPIC_API_KEY:");
+  for (const character of key) terminal.type(character);
+  terminal.type(enter);
+  await terminal.shows("Keep it in the keychain?");
+  terminal.type(answer);
+  expect(await terminal.result).toEqual({
+    secrets: { ANTHROPIC_API_KEY: key },
+    note: expect.stringContaining(note),
+  });
+  expect([...keychain.keys]).toEqual(keys);
+  expect(terminal.screen()).not.toContain("hush");
 });
 
 test("no key is an answer too", async () => {
