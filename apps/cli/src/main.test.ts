@@ -87,7 +87,16 @@ test("what every other start loads is the declaration of the commands alone", as
   const loaded = await loadedBy("--help");
   expect(loaded).toContain("program-runs.ts");
   expect(loaded.filter((name) => !/^program(-[a-z]+)?\.ts$/.test(name))).toEqual(
-    ["commander", "errors.ts", "main.ts", "parse-span.ts", "run-cli.ts", "sqlite-warning.ts", "version.ts"].toSorted(),
+    [
+      "commander",
+      "errors.ts",
+      "main.ts",
+      "node-version.ts",
+      "parse-span.ts",
+      "run-cli.ts",
+      "sqlite-warning.ts",
+      "version.ts",
+    ].toSorted(),
   );
 });
 

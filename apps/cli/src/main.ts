@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { resolve } from "node:path";
 import type { CommandIo } from "./command-io.ts";
-import { whyNodeIsUnfit } from "./node-version.ts";
 import { readVersion } from "./version.ts";
 
 // A reader that has seen enough (`stigmer list agents | head -1`) is no failure.
@@ -49,7 +48,8 @@ function printVersion(): number {
 }
 
 async function run(): Promise<number> {
-  // Before anything is loaded: what an old Node lacks would be told by the name of a module.
+  const { whyNodeIsUnfit } = await import("./node-version.ts");
+  // Before anything else is loaded: what an old Node lacks would be told by the name of a module.
   const unfit = whyNodeIsUnfit(process.versions.node);
   if (unfit) {
     process.stderr.write(`Node.js ${unfit.problem}: ${unfit.fix}\n`);
