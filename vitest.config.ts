@@ -8,7 +8,7 @@ const config: ViteUserConfig = defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
-    include: ["{packages,apps,e2e,examples,tools,proto}/**/*.test.ts"],
+    include: ["{packages,apps,e2e,examples,tools,proto,bench}/**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/dist/**", "**/*.system.test.ts", "examples/*/project/**"],
     // Programs that tests start compile the same modules again and again, hundreds of times: a third of their start.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/compile") },

@@ -10,11 +10,11 @@ import { createAgent, type Agent } from "@stigmer/agent";
 import { createClient, type StigmerClient } from "@stigmer/client";
 import { AgentSchema } from "@stigmer/protos/agent/v1";
 import { createSandbox, type Sandbox } from "@stigmer/sandbox";
-import type { ScenarioFile } from "@stigmer/scripted-model";
 import { openModel, openPlatform } from "../recovery/processes.ts";
 import type { Figure } from "../report.ts";
 import { meterOf } from "../server/process-meter.ts";
 import { ForgettingSaver } from "./forgetting-saver.ts";
+import { jobScenario } from "./job-scenario.ts";
 
 /** Until the compilers of all processes have seen what there is to see. */
 const WARM_UP = 40;
@@ -22,24 +22,6 @@ const ROUNDS = 60;
 /** Of throughput. */
 const RUNS = 200;
 const AT_ONCE = 16;
-/** A token is some four characters. */
-const ANSWER = "Two words. ".repeat(73);
-
-const scenario: ScenarioFile = {
-  name: "job",
-  defaults: { chunkSize: 4 },
-  scenarios: [
-    {
-      name: "one turn of work",
-      turns: [
-        { text: "I write it.", toolCalls: [{ name: "write_file", args: { file_path: "note", content: "content" } }] },
-        { toolCalls: [{ name: "execute", args: { command: "cat note" } }] },
-        { text: ANSWER },
-      ],
-    },
-  ],
-};
-
 interface Times {
   readonly first: number;
   readonly token: number;
@@ -139,7 +121,7 @@ interface JobBench extends AsyncDisposable {
 
 async function openJob(): Promise<JobBench> {
   await using stack = new AsyncDisposableStack();
-  const model = stack.use(await openModel(scenario));
+  const model = stack.use(await openModel(jobScenario));
   const platform = stack.use(
     await openPlatform({ modelUrl: model.url, runnerEnv: { TEMPORAL_MAX_CONCURRENCY: String(AT_ONCE) } }),
   );
