@@ -274,6 +274,55 @@ test("what sub-agents did side by side stands below each of them, the one that w
   ]);
 });
 
+test("who comes when it is over finds what each sub-agent did below it, too", async () => {
+  const screen = openScreen(80, 40);
+  const printer = createRunPrinter(
+    { executionId: "aex-1", json: false, secrets: [] },
+    { stdout: screen.stdout, stderr: screen.stdout, env: { NO_COLOR: "1" } },
+  );
+  onTestFinished(() => printer.close());
+  const ended = { startedAt: "2026-01-01T00:00:00Z", completedAt: "2026-01-01T00:00:01Z" };
+  const { SUB_AGENT_COMPLETED: done } = SubAgentStatus;
+  const said = (id: string, subAgentId = ""): Change => ({
+    change: { case: "messageStarted", value: { messageId: id, type: MessageType.MESSAGE_AI, subAgentId } },
+  });
+  const calls = (messageId: string, id: string, name: string, subAgentId = ""): Change => {
+    const value = { id, name, subAgentId, status: ToolCallStatus.TOOL_CALL_COMPLETED, ...ended };
+    return { change: { case: "toolCall", value: { messageId, call: value } } };
+  };
+  const fold = createStatusFold();
+  const changes = [
+    enter(ExecutionPhase.EXECUTION_IN_PROGRESS),
+    said("m1"),
+    calls("m1", "s1", "task"),
+    calls("m1", "s2", "task"),
+    said("b1", "s2"),
+    said("a1", "s1"),
+    calls("b1", "t2", "glob", "s2"),
+    calls("a1", "t1", "ls", "s1"),
+    calls("a1", "s3", "task", "s1"),
+    said("c1", "s3"),
+    calls("c1", "t3", "grep", "s3"),
+    task("s1", done, { name: "one", input: "First", ...ended }),
+    task("s2", done, { name: "two", input: "Second", ...ended }),
+    task("s3", done, { name: "three", input: "For the first", parentId: "s1", ...ended }),
+    enter(ExecutionPhase.EXECUTION_COMPLETED),
+  ];
+  fold.apply(create(StatusDeltaSchema, { changes }));
+  printer.update(fold.status);
+  printer.finish(fold.status);
+  expect(still(await screen.history())).toEqual([
+    "  ✓ one: First  N s",
+    "    ✓ ls  N s",
+    "    ✓ three: For the first  N s",
+    "      ✓ grep  N s",
+    "  ✓ two: Second  N s",
+    "    ✓ glob  N s",
+    "",
+    "completed",
+  ]);
+});
+
 test("never draws more rows than the terminal has, and loses none of them", async () => {
   const { screen, report, say, finish } = show(40, 12);
   report(enter(ExecutionPhase.EXECUTION_IN_PROGRESS), begin("m1"));

@@ -137,14 +137,30 @@ export function createRunReader(): RunReader {
   }
 
   function* readAll(status: AgentExecutionStatus): Generator<RunEvent> {
+    const talks = Map.groupBy(
+      status.messages.map((message, index) => ({ id: message.id || `message-${index}`, message })),
+      ({ message }) => message.subAgentId,
+    );
+    const tasks = new Map(status.subAgentExecutions.map((task) => [task.id, task]));
     const held = new Set<string>();
-    for (const [index, message] of status.messages.entries()) {
-      yield* readMessage(message.id || `message-${index}`, message);
-      for (const call of message.toolCalls) {
-        held.add(call.id);
-        yield* readTool(status, call);
+    /** Who looks at a run afterwards has what a sub-agent did below its task, as who was there. */
+    function* readTalk(taskId: string): Generator<RunEvent> {
+      const talk = talks.get(taskId) ?? [];
+      talks.delete(taskId);
+      for (const { id, message } of talk) {
+        yield* readMessage(id, message);
+        for (const call of message.toolCalls) {
+          held.add(call.id);
+          // Before its call, which is not shown beside it.
+          yield* readSubAgent(status, tasks.get(call.id));
+          yield* readTool(status, call);
+          yield* readTalk(call.id);
+        }
       }
     }
+    yield* readTalk("");
+    // Those of which no call is known.
+    for (const taskId of talks.keys()) yield* readTalk(taskId);
     for (const call of status.toolCalls) if (!held.has(call.id)) yield* readTool(status, call);
     for (const task of status.subAgentExecutions) yield* readSubAgent(status, task);
     yield* readTodos(status);
