@@ -6,6 +6,8 @@ import { CliError } from "../errors.ts";
 import { keyVariables, type Keychain, type OpenKeychain } from "./keychain.ts";
 
 const SETTING = "llm.keychain";
+/** No key looks like this. */
+const KEPT = "(in the keychain)";
 
 /** The providers whose key is said to be in the keychain. */
 export function keptProviders(env: CommandIo["env"]): readonly KeyedProvider[] {
@@ -14,6 +16,18 @@ export function keptProviders(env: CommandIo["env"]): readonly KeyedProvider[] {
   if (!result.ok) throw new CliError("failed", result.problems.map(({ message }) => message).join("\n"));
   return result.file.llm?.keychain ?? [];
 }
+
+/**
+ * The environment with a stand-in for each key that the keychain is said to keep: for who asks which models can be used, and needs no key. The
+ * keychain is not opened.
+ */
+export function withKeptKeys(env: CommandIo["env"]): CommandIo["env"] {
+  const kept = keptProviders(env).filter((provider) => !env[keyVariables[provider]]?.trim());
+  return { ...env, ...Object.fromEntries(kept.map((provider) => [keyVariables[provider], KEPT])) };
+}
+
+/** Whether the key of a model found by `withKeptKeys` is in the keychain. */
+export const isKept = (apiKey: string | undefined): boolean => apiKey === KEPT;
 
 /** Puts a key into the keychain, and says so in config.yaml: both or neither. */
 export async function keepKey(

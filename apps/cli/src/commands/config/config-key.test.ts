@@ -2,11 +2,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
+import { startScriptedModel } from "@stigmer/scripted-model";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { memoryKeychain } from "../../__fixtures__/memory-keychain.ts";
 import { startCli } from "../../__fixtures__/local-server.ts";
 import type { CommandIo } from "../../command-io.ts";
+import { doctor } from "../doctor/doctor.ts";
 import { findModelKey } from "../local/model-key.ts";
+import { modelList } from "../model/model-list.ts";
+import { modelTest } from "../model/model-test.ts";
 import { configKeyList, configKeySet, configKeyUnset } from "./config-key.ts";
 
 const KEY = "sk-hush-hush";
@@ -89,6 +93,31 @@ test("the keychain is left alone until it is said to keep a key, and when the en
   expect(note).toMatch(/^Model: openai:/);
   expect(keychain.opened()).toBe(0);
   expect((await findModelKey(commandIo().io, keychain.open)).secrets).toEqual({ ANTHROPIC_API_KEY: KEY });
+});
+
+test("a kept key counts for who asks which models there are, and is taken by who tries one", async () => {
+  const keychain = memoryKeychain();
+  await configKeySet({ provider: "anthropic" }, commandIo(`${KEY}\n`).io, keychain.open);
+  const opened = keychain.opened();
+  const listing = commandIo();
+  await modelList({}, listing.io);
+  expect(listing.out()).toMatch(/^anthropic:claude-[\w-]+ +yes +the default; has a key in the keychain$/m);
+  expect(listing.out()).not.toContain("hush");
+  const looking = commandIo();
+  await doctor({ offline: true }, looking.io);
+  expect(looking.out()).toMatch(/^ok +model +anthropic:/m);
+  expect(keychain.opened()).toBe(opened);
+
+  await using model = await startScriptedModel({
+    scenario: { name: "m", scenarios: [{ name: "a", turns: [{ text: "ready" }] }] },
+  });
+  const trying = commandIo("", { ANTHROPIC_BASE_URL: model.url });
+  expect(await modelTest({}, trying.io, keychain.open)).toBe(0);
+  expect(model.requests).toHaveLength(1);
+  expect(keychain.opened()).toBe(opened + 1);
+  expect(trying.out()).toMatch(/answered in/);
+  const { open } = memoryKeychain("no bus");
+  await expect(modelTest({}, commandIo().io, open)).rejects.toThrow(/^The keychain can't be used/);
 });
 
 test("where no keychain can be reached, one line says what to do, and nothing is written", async () => {

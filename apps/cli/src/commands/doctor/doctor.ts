@@ -3,7 +3,8 @@ import type { CommandIo } from "../../command-io.ts";
 import { exitCodes } from "../../errors.ts";
 import { type Color, createPaint } from "../../output/colors.ts";
 import { writeLine } from "../../output/write.ts";
-import { readModelSettings } from "../model/model-settings.ts";
+import { withKeptKeys } from "../../keychain/kept-keys.ts";
+import { type ModelSettings, readModelSettings } from "../model/model-settings.ts";
 import * as checks from "./checks.ts";
 import * as connections from "./connections.ts";
 
@@ -29,7 +30,7 @@ export async function doctor({ json, offline = false }: DoctorOptions, io: Comma
   add("daemon", await checks.checkDaemon(homes));
   add("port", await checks.checkPort(homes, io));
   // Settings that are wrong have been told, and there is no model to be found by them.
-  const settings = await readModelSettings(io.env, offline ? "never" : "always").catch(() => undefined);
+  const settings = await findModels(io, offline);
   if (settings) {
     add("model", connections.checkModel(settings, offline));
     add("Ollama", connections.checkOllama(settings, offline));
@@ -46,6 +47,14 @@ export async function doctor({ json, offline = false }: DoctorOptions, io: Comma
   if (json) writeLine(io.stdout, JSON.stringify({ checks: lines, ...(offline && { connections: wouldConnect }) }));
   else show(lines, wouldConnect, io);
   return lines.some(({ state }) => state === "fail") ? exitCodes.failed : 0;
+}
+
+async function findModels(io: CommandIo, offline: boolean): Promise<ModelSettings | undefined> {
+  try {
+    return await readModelSettings(withKeptKeys(io.env), offline ? "never" : "always");
+  } catch {
+    return undefined;
+  }
 }
 
 const colors: Readonly<Record<checks.Finding["state"], Color>> = { ok: "green", warn: "yellow", fail: "red" };

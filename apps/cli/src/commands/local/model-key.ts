@@ -2,7 +2,7 @@ import { defaultModels, type KeyedProvider } from "@stigmer/config";
 import { CliError } from "../../errors.ts";
 import { promptStreams } from "../../output/prompts.ts";
 import type { CommandIo } from "../../command-io.ts";
-import { keepKey, readKeptKeys } from "../../keychain/kept-keys.ts";
+import { keepKey, type KeptKeys, readKeptKeys } from "../../keychain/kept-keys.ts";
 import { keyVariables, type OpenKeychain } from "../../keychain/keychain.ts";
 import { openSystemKeychain } from "../../keychain/system-keychain.ts";
 import { writeLine } from "../../output/write.ts";
@@ -21,10 +21,7 @@ export interface ModelKey {
  * everything but runs works.
  */
 export async function findModelKey(io: CommandIo, open: OpenKeychain = openSystemKeychain): Promise<ModelKey> {
-  const own = await readModelSettings(io.env, "never");
-  const isGiven = ["anthropic", "openai"].includes(modelOf(own).provider);
-  const providers = isGiven ? [] : (own.file?.keychain ?? []);
-  const { secrets, problem } = await readKeptKeys({ providers, open }, io.env);
+  const { secrets, problem } = await keysFor(undefined, io, open);
   const settings = await readModelSettings({ ...io.env, ...secrets }, { forModel: undefined });
   const model = modelOf(settings);
   if (model.provider === "none") {
@@ -37,6 +34,17 @@ export async function findModelKey(io: CommandIo, open: OpenKeychain = openSyste
   // Ollama is asked anew by each run.
   const note = `Model: ${nameOf(model)}${fault === undefined ? "" : `. Runs will fail: ${fault}`}`;
   return { secrets, note: lines(problem, from, note) };
+}
+
+/** The keys of the keychain, where the environment has none for this model; without a name, for the default one. */
+export async function keysFor(
+  modelName: string | undefined,
+  { env }: Pick<CommandIo, "env">,
+  open: OpenKeychain,
+): Promise<KeptKeys> {
+  const own = await readModelSettings(env, "never");
+  const isGiven = ["anthropic", "openai"].includes(modelOf(own, modelName).provider);
+  return readKeptKeys({ providers: isGiven ? [] : (own.file?.keychain ?? []), open }, env);
 }
 
 async function askForKey(

@@ -3,6 +3,7 @@ import type { CommandIo } from "../../command-io.ts";
 import { createPaint } from "../../output/colors.ts";
 import { formatTable } from "../../output/table.ts";
 import { writeLine } from "../../output/write.ts";
+import { isKept, withKeptKeys } from "../../keychain/kept-keys.ts";
 import { faultOf, modelOf, type ModelSettings, nameOf, originOf, readModelSettings } from "./model-settings.ts";
 
 interface ListedModel {
@@ -15,7 +16,7 @@ interface ListedModel {
 
 /** Shows which models can be used, why others can't, and which one runs have that name none. */
 export async function modelList({ json }: { readonly json?: boolean }, io: CommandIo): Promise<void> {
-  const settings = await readModelSettings(io.env, "always");
+  const settings = await readModelSettings(withKeptKeys(io.env), "always");
   const model = modelOf(settings);
   const models = modelProviders.flatMap((provider) => modelsOf(provider, model, settings));
   const origin = originOf(settings);
@@ -49,7 +50,9 @@ function modelsOf(
   const name = nameOf(own);
   const fault = faultOf(own, settings);
   const where = own.baseUrl ? ` at ${own.baseUrl}` : "";
-  const reason = fault ?? (own.provider === "ollama" ? `pulled${where}` : `has a key${where}`);
+  const reason =
+    fault ??
+    (own.provider === "ollama" ? `pulled${where}` : `has a key${isKept(own.apiKey) ? " in the keychain" : ""}${where}`);
   const pulled = (own.provider === "ollama" ? (settings.ollamaModels ?? []) : [])
     .map((model) => `ollama:${model}`)
     .filter((other) => other !== name && other !== `${name}:latest`)

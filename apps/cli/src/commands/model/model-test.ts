@@ -2,8 +2,11 @@ import { resolveHome } from "@stigmer/config";
 import type { CommandIo } from "../../command-io.ts";
 import { findDaemon } from "../../daemon/find-daemon.ts";
 import { CliError, exitCodes } from "../../errors.ts";
+import type { OpenKeychain } from "../../keychain/keychain.ts";
+import { openSystemKeychain } from "../../keychain/system-keychain.ts";
 import { formatDuration } from "../../output/durations.ts";
 import { writeLine } from "../../output/write.ts";
+import { keysFor } from "../local/model-key.ts";
 import { faultOf, modelOf, nameOf, readModelSettings, type UsableModel } from "./model-settings.ts";
 
 export interface ModelTestOptions {
@@ -15,11 +18,16 @@ export interface ModelTestOptions {
 const ANSWERS_WITHIN_MS = 60_000;
 
 /** Makes one small real call, and tells how long it took or what is wrong. */
-export async function modelTest({ name, json }: ModelTestOptions, io: CommandIo): Promise<number> {
-  const settings = await readModelSettings(io.env, { forModel: name });
+export async function modelTest(
+  { name, json }: ModelTestOptions,
+  io: CommandIo,
+  open: OpenKeychain = openSystemKeychain,
+): Promise<number> {
+  const { secrets, problem } = await keysFor(name, io, open);
+  const settings = await readModelSettings({ ...io.env, ...secrets }, { forModel: name });
   const model = modelOf(settings, name);
   const fault = faultOf(model, settings);
-  if (model.provider === "none") throw new CliError("failed", `${model.hint}${await ofDaemon(io)}`);
+  if (model.provider === "none") throw new CliError("failed", problem ?? `${model.hint}${await ofDaemon(io)}`);
   const told = nameOf(model);
   if (!json && io.stderr.isTTY) writeLine(io.stderr, `Asking ${told}…`);
   const result = fault === undefined ? await ask(model, io) : { ok: false as const, error: fault };
