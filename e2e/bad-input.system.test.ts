@@ -127,7 +127,7 @@ const runs: Record<string, Mistake> = {
   "a missing agent": {
     args: ["run", "wroker", "Go."],
     exitCode: 1,
-    says: ['no agent "wroker"', "`stigmer list agents`", "`stigmer apply -f FILE`"],
+    says: ['no agent "wroker"', "did you mean worker?"],
   },
   "an empty message": {
     args: ["run", "worker", " "],

@@ -19,7 +19,7 @@ function lines(runner: RunnerProcess): string[] {
   return runner
     .output()
     .split("\n")
-    .filter((line) => /^[A-Z][a-z-]+ /.test(line) && !/^(Stigmer Agent Runner|Task queue)/.test(line));
+    .filter((line) => /^[A-Z][a-z-]+ /.test(line) && !/^(Stigmer Agent Runner|Task queue|On request)/.test(line));
 }
 
 const cloud = {
@@ -56,7 +56,7 @@ describe("a runner that can't work says so in one line and exits 1", () => {
     const runner = startRunner({ STIGMER_HOME: home, MODE: "local", STIGMER_BACKEND_ENDPOINT: `127.0.0.1:${port}` });
     expect(await runner.exited).toBe(1);
     expect(lines(runner)).toEqual([
-      `Failed to connect to stigmer-server at 127.0.0.1:${port}: no answer within 5 s. Start it with \`stigmer local start\`, or set STIGMER_BACKEND_ENDPOINT.`,
+      `Failed to connect to stigmer-server at 127.0.0.1:${port}: no answer within 5 s. Start it with \`stigmer local start\`, or set STIGMER_BACKEND_ENDPOINT (https://… where it speaks TLS).`,
     ]);
   });
 
