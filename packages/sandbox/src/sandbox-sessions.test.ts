@@ -1,6 +1,10 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   createSandbox,
@@ -250,5 +254,25 @@ describe("sessions that other processes work on too", () => {
     const theirs = await createSandbox({ type: "filesystem", rootDir: join(directory, "theirs") });
     expect((await getOrCreateSandbox({ id: "a", sandboxId: theirs.id })).id).toBe(theirs.id);
     expect(await isGone(mine)).toBe(true);
+  });
+});
+
+test("while a sandbox waits to be idle, nothing is kept of who used it last", async () => {
+  const { getOrCreateSandbox } = start({ idleMs: 60_000, ttlMs: 120_000 });
+  const callers = new AsyncLocalStorage<object>();
+  const use = async (): Promise<WeakRef<object>> => {
+    const caller = {};
+    await callers.run(caller, async () => (await getOrCreateSandbox({ id: "a" })).files.write("file", "x"));
+    return new WeakRef(caller);
+  };
+  // Not whoever opened it, whom what is open may know.
+  await getOrCreateSandbox({ id: "a" });
+  const used = [await use(), await use()];
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  await vi.waitFor(async () => {
+    await turn();
+    collectGarbage();
+    expect(used.filter((caller) => caller.deref() !== undefined).length).toBe(0);
   });
 });

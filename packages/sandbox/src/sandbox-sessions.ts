@@ -1,4 +1,5 @@
 // One sandbox for each session, across turns and restarts: the one it had when that still works, else a new one.
+import { AsyncLocalStorage } from "node:async_hooks";
 import { SandboxError } from "./errors.ts";
 import type { Sandbox, SandboxFiles } from "./sandbox.ts";
 
@@ -88,6 +89,11 @@ export function createSandboxSessions<Session extends SandboxSession>(
   /** Ids known here, which may be newer than what the caller has read of its session. */
   const ids = new Map<string, string>();
   const closing = new Map<string, Promise<void>>();
+  // A timer keeps what is stored for whoever starts it, here a whole run, for as long as it waits.
+  const outside = AsyncLocalStorage.snapshot();
+
+  const startTimer = (onTime: () => void, ms: number): NodeJS.Timeout =>
+    outside(() => setTimeout(onTime, Math.min(ms, longestTimerMs)).unref());
 
   const isHealthy = async (sandbox: Sandbox): Promise<boolean> => {
     const { exitCode } = await sandbox.execute("true", {
@@ -182,10 +188,10 @@ export function createSandboxSessions<Session extends SandboxSession>(
       entry.expired = true;
       entry.use?.look();
     };
-    const ttl = options.ttlMs === undefined ? undefined : setTimeout(expire, Math.min(options.ttlMs, longestTimerMs));
-    ttl?.unref();
+    const ttl = options.ttlMs === undefined ? undefined : startTimer(expire, options.ttlMs);
     const use = trackUse(sandbox, {
       idleMs: options.idleMs,
+      startTimer,
       isExpired: () => entry.expired,
       onIdle: () => void close(sessionId, { remove: entry.expired }).catch(() => {}),
       onStop: () => clearTimeout(ttl),
@@ -257,6 +263,7 @@ interface Use {
 
 interface UseOptions {
   readonly idleMs: number | undefined;
+  startTimer(this: void, onTime: () => void, ms: number): NodeJS.Timeout;
   isExpired(): boolean;
   onIdle(): void;
   onStop(): void;
@@ -276,15 +283,19 @@ function trackUse(sandbox: Sandbox, options: UseOptions): Use {
     if (idle < wanted || (await runsInBackground(sandbox))) arm(Math.max(wanted - idle, options.idleMs ?? 1000));
     else if (!stopped && inUse === 0) options.onIdle();
   };
-  const arm = (ms: number | undefined): void => {
+  const arm = (ms: number): void => {
     clearTimeout(timer);
-    if (ms === undefined || stopped) return;
-    timer = setTimeout(() => void look(), Math.min(ms, longestTimerMs));
-    timer.unref();
+    if (stopped) return;
+    timer = options.startTimer(() => {
+      timer = undefined;
+      void look();
+    }, ms);
   };
   const touch = (): void => {
     usedAt = performance.now();
-    arm(options.isExpired() ? 0 : options.idleMs);
+    if (options.isExpired()) arm(0);
+    // One that runs already finds at its end that there was use, and how long to wait for the rest.
+    else if (timer === undefined && options.idleMs !== undefined) arm(options.idleMs);
   };
   const during = async <T>(operation: () => Promise<T>): Promise<T> => {
     inUse++;

@@ -85,12 +85,39 @@ export function createExecuteTool(sandbox: Sandbox, { timeoutMs }: ExecuteToolOp
     },
   );
 
+  const wrapped = execute as unknown as StructuredTool;
+  const invoke = wrapped.invoke.bind(wrapped);
+  wrapped.invoke = (input, config) =>
+    underOwnSignal(config?.signal, (signal) =>
+      invoke(input, signal === undefined ? config : Object.assign({}, config, { signal })),
+    );
+
   return {
-    tool: execute as unknown as StructuredTool,
+    tool: wrapped,
     async settleAborted() {
       await Promise.allSettled([...running].flatMap(([result, signal]) => (signal.aborted ? [result] : [])));
     },
   };
+}
+
+/**
+ * LangChain leaves its listener on the signal of a tool that is a generator. Node keeps a signal that `AbortSignal.any` made for as
+ * long as anybody listens to it, and with it, here, the whole agent of a run that has ended. Nobody keeps a signal of the call's own.
+ */
+async function underOwnSignal<T>(
+  signal: AbortSignal | undefined,
+  work: (own: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  if (signal === undefined) return work(undefined);
+  const own = new AbortController();
+  const abort = (): void => own.abort(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await work(own.signal);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }
 
 function describeResult(result: ExecuteResult): string {
