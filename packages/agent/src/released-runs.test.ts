@@ -18,7 +18,7 @@ it("keeps nothing of a run that has ended, whoever goes on with the signal that 
     },
   ]);
   const worker = new AbortController();
-  const runs = [];
+  const runs: WeakRef<object>[] = [];
   for (const runId of ["first", "second", "third", "fourth"]) runs.push(await endedRun(runId, worker.signal));
   const kept = (): number => runs.filter((run) => run.deref() !== undefined).length;
   for (let tries = 0; tries < 20 && kept() > 1; tries++) {

@@ -265,7 +265,8 @@ test("while a sandbox waits to be idle, nothing is kept of who used it last", as
     await callers.run(caller, async () => (await getOrCreateSandbox({ id: "a" })).files.write("file", "x"));
     return new WeakRef(caller);
   };
-  // Not whoever opened it, whom what is open may know.
+  // Whoever opened it, or was the first of all to start a command, is known to what they opened.
+  await getOrCreateSandbox({ id: "a" });
   await getOrCreateSandbox({ id: "a" });
   const used = [await use(), await use()];
   setFlagsFromString("--expose-gc");
