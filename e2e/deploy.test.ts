@@ -41,6 +41,35 @@ describe("compose.yaml", () => {
   });
 });
 
+describe("core files, which would have secrets in them, are not written", () => {
+  test("by any service of compose.yaml", async () => {
+    const { services } = parse(await read("compose.yaml"), { merge: true }) as { services: Record<string, unknown> };
+    expect(Object.keys(services).length).toBeGreaterThan(3);
+    for (const [name, service] of Object.entries(services))
+      expect({ name, service }).toMatchObject({ service: { ulimits: { core: 0 } } });
+  });
+
+  // A pod has no field for it, so its images see to it themselves, and a manifest must not start something else.
+  test.each(["server", "runner"])("by the %s's pods, which start as their image says", async (name) => {
+    const entry = /^ENTRYPOINT (?<entry>\[.*\])$/m.exec(await read(`docker/${name}.Dockerfile`))?.groups?.["entry"];
+    const [init, , ...command] = JSON.parse(entry ?? "[]") as string[];
+    expect(init).toBe("tini");
+    // With a program that shows what it was given in the place of node.
+    await writeFile(join(scratch, "node"), '#!/bin/sh\nulimit -H -c; printf "%s\\n" "$@"\n', { mode: 0o755 });
+    const [program = "", ...args] = command;
+    const PATH = `${scratch}:${process.env["PATH"]}`;
+    const { stdout } = await execa(program, [...args, "server", "two words"], { env: { PATH } });
+    expect(stdout.split("\n")).toEqual(["0", "/opt/stigmer/dist/main.js", "server", "two words"]);
+
+    const manifests = parseAllDocuments(await read(`kubernetes/${name}.yaml`)).map((each) => each.toJS() as unknown);
+    const [deployment] = manifests.filter((each) => (each as Manifest).kind === "Deployment");
+    const [container] = (deployment as { spec: { template: { spec: { containers: object[] } } } }).spec.template.spec
+      .containers;
+    expect(container).toMatchObject({ name: `stigmer-${name}` });
+    expect(Object.keys(container ?? {})).not.toContain("command");
+  });
+});
+
 interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;

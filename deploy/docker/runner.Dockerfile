@@ -36,7 +36,8 @@ USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["node", "/opt/stigmer/health.ts"]
-ENTRYPOINT ["tini", "--", "node", "/opt/stigmer/dist/main.js"]
+# A core file would have every secret in it, and no field of a pod's keeps one from being written.
+ENTRYPOINT ["tini", "--", "sh", "-c", "ulimit -c 0; exec node /opt/stigmer/dist/main.js \"$@\"", "stigmer"]
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="stigmer-agent-runner" \

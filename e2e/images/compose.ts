@@ -12,6 +12,7 @@ export interface Service {
   readonly cap_drop: readonly string[];
   readonly security_opt: readonly string[];
   readonly tmpfs: readonly string[];
+  readonly ulimits: Readonly<Record<string, number>>;
   readonly volumes: readonly string[];
   readonly group_add?: readonly string[];
   readonly deploy: { readonly resources: { readonly limits: { readonly cpus: string; readonly memory: string } } };
@@ -56,6 +57,7 @@ export function runArguments(service: Service, { paths = {} }: RunOptions = {}):
     ...service.cap_drop.map((name) => `--cap-drop=${name}`),
     ...service.security_opt.map((option) => `--security-opt=${option}`),
     ...service.tmpfs.map((mount) => `--tmpfs=${mount}`),
+    ...Object.entries(service.ulimits).map(([name, limit]) => `--ulimit=${name}=${limit}`),
     ...service.volumes.map((volume) => {
       const [source = "", ...target] = volume.split(":");
       return `--volume=${[paths[source] ?? source, ...target].join(":")}`;

@@ -182,9 +182,9 @@ it("a runner of `local start --runner docker` works in its container, and leaves
 
 async function expectHardened(container: string): Promise<void> {
   const script =
-    "id -u; grep -h ^CapEff: /proc/1/status; grep NoNewPrivs /proc/1/status; touch /opt/stigmer/x /etc/x 2>&1; touch /tmp/x && echo written";
+    "id -u; grep -h ^CapEff: /proc/1/status; grep NoNewPrivs /proc/1/status; grep -h '^Max core' /proc/1/limits; touch /opt/stigmer/x /etc/x 2>&1; touch /tmp/x && echo written";
   const seen = await engine.docker(["exec", container, "sh", "-c", script]);
-  expect(seen).toMatch(/^10001\nCapEff:\s+0+\nNoNewPrivs:\s+1\n/);
+  expect(seen).toMatch(/^10001\nCapEff:\s+0+\nNoNewPrivs:\s+1\nMax core file size\s+0\s+0\b/);
   expect(seen.match(/Read-only file system/g)).toHaveLength(2);
   expect(seen).toMatch(/written$/);
 }
