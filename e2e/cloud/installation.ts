@@ -30,12 +30,21 @@ export interface Installation extends AsyncDisposable {
   };
   readonly model: ScriptedModel;
   readonly databaseUrl: string;
+  readonly checkpointUrl: string;
+  /** Makes both databases anew, once nobody uses them. */
+  emptyDatabases(): Promise<void>;
+  /** What each server has of the environment, but for its home. */
+  readonly serverEnv: Readonly<Record<string, string>>;
+  /** The folder of Postgres' programs. */
+  readonly postgresPrograms: string;
   readonly folder: string;
   /** `<host>:<port>`. */
   readonly temporalAddress: string;
   readonly redis: { readonly port: number; readonly password: string };
   /** The Docker engine's address. */
   readonly dockerHost: string;
+  /** Where each server, and each runner, tells its metrics. */
+  readonly metricsUrls: { readonly servers: readonly string[]; readonly runners: readonly string[] };
   /** Runs a runner that is expected to end by itself, with these options of Node's. */
   runOneMoreRunner(...nodeOptions: readonly string[]): Promise<{ readonly exitCode?: number; readonly all: string }>;
   /** A client of an organisation's member, of whichever server it comes to; of one server with its endpoint. */
@@ -103,7 +112,9 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     STIGMER_DATABASE_URL: databaseUrl,
     STIGMER_ENCRYPTION_KEY: encryptionKey.toString("base64"),
   };
-  const ports = await Promise.all(Array.from({ length: options.servers ?? 2 }, findPort));
+  const manyPorts = (length: number): Promise<number[]> => Promise.all(Array.from({ length }, findPort));
+  const ports = await manyPorts(options.servers ?? 2);
+  const metricsPorts = { servers: await manyPorts(ports.length), runners: await manyPorts(options.runners ?? 3) };
   const servers = ports.map((port, index) =>
     createPart({
       name: `server-${index + 1}`,
@@ -112,6 +123,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
       env: {
         ...serverEnv,
         STIGMER_HOME: join(folder, `server-${index + 1}`),
+        STIGMER_METRICS_PORT: String(metricsPorts.servers[index]),
       },
       ready: /stigmer-server is ready on/,
     }),
@@ -144,12 +156,12 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     ANTHROPIC_API_KEY: "scripted-model-key",
     ANTHROPIC_BASE_URL: model.url,
   };
-  const runners = Array.from({ length: options.runners ?? 3 }, (_, index) =>
+  const runners = metricsPorts.runners.map((port, index) =>
     createPart({
       name: `runner-${index + 1}`,
       command: [...node, RUNNER],
       cwd: folder,
-      env: runnerEnv,
+      env: { ...runnerEnv, STIGMER_METRICS_PORT: String(port) },
       ready: /Worker ready, polling for tasks/,
     }),
   );
@@ -163,10 +175,18 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     parts: { servers, runners, postgres: postgres.part, redis: redis.part, temporal: temporal.part },
     model,
     databaseUrl,
+    checkpointUrl: postgres.urlOf("checkpoints"),
+    emptyDatabases: () => postgres.emptyDatabases("stigmer", "checkpoints"),
+    serverEnv,
+    postgresPrograms: postgres.programs,
     folder,
     temporalAddress: temporal.address,
     redis: { port: redis.port, password: redis.password },
     dockerHost,
+    metricsUrls: {
+      servers: metricsPorts.servers.map(metricsUrl),
+      runners: metricsPorts.runners.map(metricsUrl),
+    },
     runOneMoreRunner: (...nodeOptions) => {
       const env = { ...runnerEnv, PATH: process.env["PATH"] };
       const how = { cwd: folder, env, extendEnv: false, stdin: "ignore", reject: false, all: true } as const;
@@ -197,6 +217,8 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     },
   };
 }
+
+const metricsUrl = (port: number): string => `http://127.0.0.1:${port}/metrics`;
 
 /** Everything that may die. */
 export function partsOf({ parts }: Installation): Part[] {

@@ -13,6 +13,10 @@ export async function createPostgres(folder: string): Promise<{
   part: Part;
   urlOf(database: string): string;
   createDatabases(...names: string[]): Promise<void>;
+  /** Nobody may be connected to one. */
+  emptyDatabases(...names: string[]): Promise<void>;
+  /** Where its programs are. */
+  programs: string;
 }> {
   const found = await Array.fromAsync(glob("/usr/lib/postgresql/*/bin/initdb"));
   const programs = dirname(found.toSorted((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1) ?? "");
@@ -36,6 +40,7 @@ export async function createPostgres(folder: string): Promise<{
   // What a killed server has written stays without it; only a power cut could take it.
   const flags = [...settings, "fsync=off"].flatMap((setting) => ["-c", setting]);
   const urlOf = (database: string): string => `postgres://stigmer:${password}@127.0.0.1:${port}/${database}`;
+  const tell = (statement: string): Promise<unknown> => run(join(programs, "psql"), urlOf("postgres"), "-c", statement);
   return {
     part: createPart({
       name: "postgres",
@@ -46,8 +51,15 @@ export async function createPostgres(folder: string): Promise<{
     }),
     urlOf,
     createDatabases: async (...names) => {
-      for (const name of names) await run(join(programs, "psql"), urlOf("postgres"), "-c", `CREATE DATABASE ${name}`);
+      for (const name of names) await tell(`CREATE DATABASE ${name}`);
     },
+    emptyDatabases: async (...names) => {
+      for (const name of names) {
+        await tell(`DROP DATABASE ${name}`);
+        await tell(`CREATE DATABASE ${name}`);
+      }
+    },
+    programs,
   };
 }
 

@@ -65,6 +65,8 @@ export interface ServerMetrics {
 
 export interface OpenEngine {
   readonly engine: Engine;
+  /** Whether what it stands on answers; undefined for an engine that stands on the store alone. */
+  isConnected(): boolean | undefined;
   metrics(): Promise<Omit<ServerMetrics, "paused" | "fanout" | "retention">>;
 }
 
@@ -84,7 +86,7 @@ export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Prom
   if (choice.type !== "temporal") {
     const { type: _type, ...settings } = choice;
     const engine = createEmbeddedEngine({ ...settings, ...server });
-    return { engine, metrics: () => engine.metrics() };
+    return { engine, isConnected: () => undefined, metrics: () => engine.metrics() };
   }
   const { type: _type, ...settings } = choice;
   try {
@@ -96,6 +98,7 @@ export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Prom
     if (shared) fanout.subscribe("orders", ({ executionId }) => void engine.ordered(executionId));
     return {
       engine,
+      isConnected: () => engine.connected,
       metrics: async () => {
         const { waiting, leased, oldestWaitingMs } = await engine.metrics();
         return { waiting, leased, oldestWaitingMs, runners: [] };

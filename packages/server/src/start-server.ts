@@ -172,7 +172,8 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     const keyFile = { directory: dataDir, name: "encryption.key", variable: "STIGMER_DATA_DIR" } as const;
     const encryptionKey = options.encryptionKey ?? (await loadOrCreateKeyFile(keyFile));
     const keyPlace = options.encryptionKey ? "STIGMER_ENCRYPTION_KEY" : join(dataDir, keyFile.name);
-    const made = { origins, dataDir, encryptionKey, keyPlace, apiKey, certificate, store, fanout };
+    const tellsByRedis = options.fanout?.type === "redis";
+    const made = { tellsByRedis, origins, dataDir, encryptionKey, keyPlace, apiKey, certificate, store, fanout };
     const server = await openServer({ ...options, mode, ...made });
     const closed = Promise.withResolvers<string | undefined>();
     let closing: Promise<void> | undefined;
@@ -197,6 +198,7 @@ interface OpenServerOptions extends Omit<StartServerOptions, "store" | "fanout" 
   readonly mode: "local" | "cloud";
   readonly store: Store;
   readonly fanout: Fanout;
+  readonly tellsByRedis: boolean;
   readonly origins: ReadonlySet<string>;
   readonly dataDir: string;
   readonly encryptionKey: Uint8Array;
@@ -299,7 +301,9 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     throw error;
   }
   logger.info({ port: listener.port, dataDir }, "stigmer-server is ready");
-  const stopWatching = meters && describeServer(meters, { metrics, executions: store.executions });
+  const redis = (): boolean | undefined => (options.tellsByRedis ? fanout.state === "live" : undefined);
+  const connections = { redis, temporal: opened.isConnected };
+  const stopWatching = meters && describeServer(meters, { metrics, store, connections });
 
   return {
     port: listener.port,

@@ -64,14 +64,14 @@ export interface TemporalEngineOptions {
 export interface TemporalEngineMetrics extends Omit<QueueCounts, "oldestWaitingAt"> {
   /** How long the oldest waiting task has waited since it was enqueued, in milliseconds; 0 when none waits. */
   readonly oldestWaitingMs: number;
-  /** Whether Temporal answered when it was asked last. */
-  readonly connected: boolean;
 }
 
 export interface TemporalEngine extends Engine {
   readonly type: "temporal";
   readonly runnerService: Required<Pick<EngineRunnerService, "claimExecution" | "checkExecution" | "releaseLease">>;
   metrics(): Promise<TemporalEngineMetrics>;
+  /** Whether Temporal answered when it was asked last. */
+  readonly connected: boolean;
   /** Another engine on the same queue has stored something for this run (`onOrder`). Never fails. */
   ordered(executionId: string): Promise<void>;
 }

@@ -166,7 +166,10 @@ export async function openEngine(settings: TemporalEngineSettings): Promise<Temp
     metrics: async () => {
       const { oldestWaitingAt, ...counts } = await queue.counts();
       const oldestWaitingMs = oldestWaitingAt === undefined ? 0 : Math.max(0, clock.now() - oldestWaitingAt);
-      return { ...counts, oldestWaitingMs, connected: !watch.isAway };
+      return { ...counts, oldestWaitingMs };
+    },
+    get connected() {
+      return !watch.isAway;
     },
 
     close: () => (closed ??= close()),

@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import type { Meters } from "@stigmer/telemetry";
 import type { ServerMetrics } from "../open-engine.ts";
@@ -6,11 +7,21 @@ import type { Store } from "../store/store.ts";
 
 export interface DescribeServerOptions {
   readonly metrics: () => Promise<ServerMetrics>;
-  readonly executions: Pick<Store["executions"], "count">;
+  readonly store: Pick<Store, "tasks"> & { readonly executions: Pick<Store["executions"], "count"> };
+  /** Whether what else the server stands on answers; undefined where it stands without. */
+  readonly connections: Readonly<Record<"redis" | "temporal", () => boolean | undefined>>;
 }
 
 /** Milliseconds within which gauges are taken to be asked for by the same scrape. */
 const SCRAPE_MS = 500;
+/** How old the look at all organizations may be, in milliseconds: it goes through all runs that are open. */
+const ORGANIZATIONS_MS = 10_000;
+/** How many organizations have a row of their own: each is a series for whoever scrapes, of each server. */
+const MOST_ORGANIZATIONS = 20;
+/** No slug has this. */
+const OTHERS = "_others";
+/** How long the store has for an answer, in milliseconds: Prometheus waits ten seconds for all that there is. */
+const ANSWER_WITHIN_MS = 5_000;
 
 /** The phases that runs stand in before their end. */
 const LIVE = [
@@ -21,19 +32,44 @@ const LIVE = [
 ] as const;
 
 /** What shows how a server stands, asked for when somebody looks. Answers the function that ends it. */
-export function describeServer(meters: Meters, { metrics, executions }: DescribeServerOptions): () => void {
+export function describeServer(meters: Meters, { metrics, store, connections }: DescribeServerOptions): () => void {
+  const { executions, tasks } = store;
   const states = { live: 1, polling: 0 } as const;
-  const read = onceAWhile(metrics);
+  const read = onceAWhile(SCRAPE_MS, () => inTime(metrics()));
+  const organizations = onceAWhile(ORGANIZATIONS_MS, () => tasks.runsByOrganization({ most: MOST_ORGANIZATIONS }));
+  meters.gauge({
+    name: "stigmer_server_dependency_up",
+    help: "1 while it answers this server, else 0; what the server does without has no row.",
+    labels: ["dependency"],
+    read: async () => [
+      { value: Number(await answers(tasks.state(""))), labels: { dependency: "database" } },
+      ...Object.entries(connections).flatMap(([dependency, isUp]) => {
+        const up = isUp();
+        return up === undefined ? [] : [{ value: Number(up), labels: { dependency } }];
+      }),
+    ],
+  });
   meters.gauge({
     name: "stigmer_server_runs",
     help: "Runs that have not ended, by phase. Servers of one database tell the same.",
     labels: ["phase"],
     read: () =>
-      Promise.all(
-        LIVE.map(async (phase) => ({
-          value: await executions.count({ phase, live: true }),
-          labels: { phase: ExecutionPhase[phase] },
-        })),
+      inTime(
+        Promise.all(
+          LIVE.map(async (phase) => ({
+            value: await executions.count({ phase, live: true }),
+            labels: { phase: ExecutionPhase[phase] },
+          })),
+        ),
+      ),
+  });
+  meters.gauge({
+    name: "stigmer_server_organization_runs",
+    help: "Runs that have not ended, by organization, for the twenty that have the most and all others together. Servers of one database tell the same.",
+    labels: ["org", "state"],
+    read: async () =>
+      (await inTime(organizations())).flatMap(({ org, ...counts }) =>
+        Object.entries(counts).map(([state, value]) => ({ value, labels: { org: org === "" ? OTHERS : org, state } })),
       ),
   });
   meters.gauge({
@@ -95,14 +131,39 @@ export function describeServer(meters: Meters, { metrics, executions }: Describe
 }
 
 /** One look serves all gauges of a scrape: counting a long queue takes the database a while. */
-function onceAWhile<T>(look: () => Promise<T>): () => Promise<T> {
+function onceAWhile<T>(ms: number, look: () => Promise<T>): () => Promise<T> {
   let lookedAt = Number.NEGATIVE_INFINITY;
   let latest: Promise<T> | undefined;
   return () => {
-    if (latest === undefined || performance.now() - lookedAt > SCRAPE_MS) {
+    if (latest === undefined || performance.now() - lookedAt > ms) {
       lookedAt = performance.now();
-      latest = look();
+      const looking = look();
+      latest = looking;
+      // What failed is looked at again by who asks next.
+      looking.catch(() => (latest = latest === looking ? undefined : latest));
     }
     return latest;
   };
+}
+
+/** A store that is away keeps nobody waiting for what is known without it. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  const late = new AbortController();
+  try {
+    return await Promise.race([
+      answer,
+      sleep(ANSWER_WITHIN_MS, undefined, { signal: late.signal }).then(() => {
+        throw new Error("The store did not answer in time.");
+      }),
+    ]);
+  } finally {
+    late.abort();
+  }
+}
+
+async function answers(question: Promise<unknown>): Promise<boolean> {
+  return inTime(question).then(
+    () => true,
+    () => false,
+  );
 }

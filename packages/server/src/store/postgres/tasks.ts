@@ -1,4 +1,4 @@
-import type { TaskOutbox, TaskState } from "../task-store.ts";
+import type { OrganizationRuns, TaskOutbox, TaskState } from "../task-store.ts";
 import type { Session } from "./sql.ts";
 
 /**
@@ -20,6 +20,20 @@ const COUNT_WAITING = `
     SELECT 1 FROM tasks WHERE queue = :queue AND org = :org AND state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL LIMIT :up_to::bigint
   ) AS waiting`;
 
+const RUNS_BY_ORGANIZATION = `
+  WITH open AS (
+    SELECT org, count(*) FILTER (WHERE state = 'leased') AS leased,
+      count(*) FILTER (WHERE state = 'waiting' AND pause_reason IS NULL) AS waiting,
+      count(*) FILTER (WHERE state = 'waiting' AND pause_reason IS NOT NULL) AS paused
+    FROM tasks WHERE state <> 'done' AND kind = 'execution' GROUP BY org
+  ), ranked AS (
+    SELECT *, row_number() OVER (ORDER BY leased + waiting + paused DESC, org) AS place FROM open
+  ), told AS (
+    SELECT CASE WHEN place <= :most THEN org ELSE '' END AS org, place, waiting, paused, leased FROM ranked
+  )
+  SELECT org, sum(waiting)::bigint AS waiting, sum(paused)::bigint AS paused, sum(leased)::bigint AS leased
+  FROM told GROUP BY org ORDER BY org = '', min(place)`;
+
 export function createTaskOutbox(session: Session): TaskOutbox {
   return {
     enqueue: ({ id, kind, queue, sessionId, org, payload, createdAt }) =>
@@ -30,6 +44,8 @@ export function createTaskOutbox(session: Session): TaskOutbox {
       session.read(
         async (sql) => (await sql.get<{ count: number }>(COUNT_WAITING, { queue, org, up_to: upTo }))?.count ?? 0,
       ),
+    runsByOrganization: (options) =>
+      session.read((sql) => sql.all<OrganizationRuns>(RUNS_BY_ORGANIZATION, { ...options })),
     state: (id) => session.read((sql) => sql.get<TaskState>(STATE, { id })),
   };
 }

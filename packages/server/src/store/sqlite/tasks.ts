@@ -1,4 +1,4 @@
-import type { TaskOutbox, TaskState } from "../task-store.ts";
+import type { OrganizationRuns, TaskOutbox, TaskState } from "../task-store.ts";
 import type { Session } from "./sql.ts";
 
 const ENQUEUE = `
@@ -13,6 +13,20 @@ const COUNT_WAITING = `
     SELECT 1 FROM tasks WHERE queue = :queue AND org = :org AND state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL LIMIT :up_to
   )`;
 
+const RUNS_BY_ORGANIZATION = `
+  WITH open AS (
+    SELECT org, count(*) FILTER (WHERE state = 'leased') AS leased,
+      count(*) FILTER (WHERE state = 'waiting' AND pause_reason IS NULL) AS waiting,
+      count(*) FILTER (WHERE state = 'waiting' AND pause_reason IS NOT NULL) AS paused
+    FROM tasks WHERE state <> 'done' AND kind = 'execution' GROUP BY org
+  ), ranked AS (
+    SELECT *, row_number() OVER (ORDER BY leased + waiting + paused DESC, org) AS place FROM open
+  ), told AS (
+    SELECT CASE WHEN place <= :most THEN org ELSE '' END AS org, place, waiting, paused, leased FROM ranked
+  )
+  SELECT org, sum(waiting) AS waiting, sum(paused) AS paused, sum(leased) AS leased
+  FROM told GROUP BY org ORDER BY org = '', min(place)`;
+
 export function createTaskOutbox(session: Session): TaskOutbox {
   return {
     enqueue: ({ id, kind, queue, sessionId, org, payload, createdAt }) =>
@@ -21,6 +35,8 @@ export function createTaskOutbox(session: Session): TaskOutbox {
       }),
     countWaiting: ({ queue, org, upTo }) =>
       session.read((sql) => sql.get<{ count: number }>(COUNT_WAITING, { queue, org, up_to: upTo })?.count ?? 0),
+    runsByOrganization: (options) =>
+      session.read((sql) => sql.all<OrganizationRuns>(RUNS_BY_ORGANIZATION, { ...options })),
     state: (id) => session.read((sql) => sql.get<TaskState>(STATE, { id })),
   };
 }

@@ -7,6 +7,7 @@ import { resourceCases } from "./resources.ts";
 import { retentionCases } from "./retention.ts";
 import { settingCases } from "./settings.ts";
 import { skillCases } from "./skills.ts";
+import { taskCases } from "./tasks.ts";
 import { transactionCases } from "./transactions.ts";
 import { valueCases } from "./values.ts";
 
@@ -57,6 +58,7 @@ export function storeConformance(options: StoreConformanceOptions): void {
     settingCases(subject);
     retentionCases(subject);
     skillCases(subject);
+    taskCases(subject);
     transactionCases(subject);
     valueCases(subject);
   });
