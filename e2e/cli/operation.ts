@@ -36,6 +36,10 @@ export function testServerTools(ground: () => Ground): void {
     await cli.works(["server", "revoke-key", id], { env, prints: `API key ${id} revoked\n` });
     await cli.fails(["server", "revoke-key", id], { env, says: id });
 
+    await cli.works(["server", "end-runs"], { env, prints: "No run was under way.\n" });
+    await cli.fails(["server", "end-runs"], { says: "Another Stigmer server uses" });
+    await cli.fails(["server", "end-runs", "now"], { env, exitCode: 2, says: "argument" });
+
     await cli.fails(["server", "run", "--port", "http"], { env, exitCode: 2, says: "a number from 0 to 65535" });
     await cli.lasts(["server", "run", "--port", "0"], (server) => server.printed(/127\.0\.0\.1:\d+/), { env });
     await cli.works(["local", "reset", "--yes"], { env, prints: `Deleted what Stigmer kept in ${env.STIGMER_HOME}` });

@@ -1,8 +1,6 @@
 // What agents of the tests do, and the words of their model. A run's message ends in its own name, and every effect has that name.
 import type { StigmerClient } from "@stigmer/client";
-import type { startScriptedModel } from "@stigmer/scripted-model";
-
-type Scenario = Parameters<typeof startScriptedModel>[0]["scenario"];
+import type { ScenarioFile } from "@stigmer/scripted-model";
 
 /** How long the model takes for a piece of what it says, in milliseconds. */
 const CHUNK_DELAY_MS = 15;
@@ -14,7 +12,7 @@ const book = (step: string): { name: string; args: { entry: string } } => ({
   args: { entry: `{{ name }}/${step}` },
 });
 
-export const scenario: Scenario = {
+export const scenario: ScenarioFile = {
   name: "cloud",
   defaults: { chunkSize: 8, chunkDelayMs: CHUNK_DELAY_MS },
   scenarios: [

@@ -30,4 +30,18 @@ export function addBackupCommands(server: Program, run: Run): void {
         { file, ...options },
       ),
     );
+  server
+    .command("end-runs")
+    .description("end all runs in the database that the environment names, once it was restored; no server may use it")
+    .addHelpText(
+      "after",
+      "\nA run that was under way when a backup was made would go on from there, and do again what it has done since. With this the" +
+        "\nnext server to start cancels it instead, and tells whoever waits for it why. Its session stays, and takes the next message.",
+    )
+    .action((options) =>
+      run(
+        import("./commands/server-end-runs.ts").then((m) => m.serverEndRuns),
+        options,
+      ),
+    );
 }

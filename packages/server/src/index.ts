@@ -29,4 +29,5 @@ export {
 // To keep what a server has.
 export { createBackup, type CreateBackupOptions, type CreatedBackup } from "./backup/create-backup.ts";
 export { restoreBackup, type RestoreBackupOptions, type RestoredBackup } from "./backup/restore-backup.ts";
+export { endOpenRuns, type EndOpenRunsOptions } from "./end-open-runs.ts";
 export { BackupError, type BackupErrorCode } from "./backup/errors.ts";

@@ -1,11 +1,11 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createId, isSlug, kinds } from "@stigmer/protos";
 import { type ApiKey, ApiKeyCommandController, ApiKeySchema } from "@stigmer/protos/apikey/v1";
+import { ADMINISTRATOR, administratorsEntry } from "./administrator.ts";
 import { ServerError } from "./errors.ts";
-import type { Principal } from "./interceptors/principal.ts";
 import { type PrincipalRole, roleOf } from "./interceptors/role.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import type { AuditRecord } from "./store/audit-store.ts";
@@ -112,9 +112,6 @@ export async function deleteApiKey(place: ApiKeyPlace, id: string): Promise<ApiK
   });
 }
 
-/** Whoever has the database: no organisation's. */
-const ADMINISTRATOR: Principal = { id: "administrator", org: "", role: "owner" };
-
 /** `tell` gives the next change its entry in the audit log: both are stored, or neither. */
 async function withKeys<T>(
   place: ApiKeyPlace,
@@ -149,19 +146,11 @@ async function withKeys<T>(
   }
 }
 
-/** The entry of what no call did. */
 function entryOf(method: "create" | "delete", key: { readonly id: string; readonly org: string }): AuditRecord {
-  return {
-    id: randomUUID(),
-    createdAt: Date.now(),
-    principalId: ADMINISTRATOR.id,
+  return administratorsEntry({
     org: key.org,
-    role: "administrator",
     method: `${ApiKeyCommandController.typeName}/${ApiKeyCommandController.method[method].name}`,
     resourceKind: "ApiKey",
     resourceId: key.id,
-    code: "OK",
-    clientAddress: "",
-    traceId: "",
-  };
+  });
 }

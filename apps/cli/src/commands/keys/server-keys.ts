@@ -1,10 +1,9 @@
 // What whoever has the database may do about API keys, without a server.
-import { ConfigError, readServerConfig } from "@stigmer/config";
-import { type ApiKeyPlace, createApiKey, deleteApiKey, listApiKeys, ServerError } from "@stigmer/server";
+import { createApiKey, deleteApiKey, listApiKeys } from "@stigmer/server";
 import type { CommandIo } from "../../command-io.ts";
 import { CliError } from "../../errors.ts";
 import { writeLine } from "../../output/write.ts";
-import { storeOf } from "../server-run.ts";
+import { inDatabase } from "../server-database.ts";
 import { showKeys } from "./show-keys.ts";
 
 export interface ServerCreateKeyOptions {
@@ -20,7 +19,7 @@ export async function serverCreateKey(options: ServerCreateKeyOptions, io: Comma
   if (role !== "runner" && org === undefined) {
     throw new CliError("usage", "Which organization does the key open? Name it with --org.");
   }
-  const made = await atPlace(io, (place) =>
+  const made = await inDatabase(io, (place) =>
     createApiKey({
       ...place,
       role,
@@ -40,7 +39,7 @@ export async function serverCreateKey(options: ServerCreateKeyOptions, io: Comma
 
 /** Of all organisations, and the runners'. */
 export async function serverListKeys({ output }: { readonly output: "table" | "json" }, io: CommandIo): Promise<void> {
-  const keys = await atPlace(io, listApiKeys);
+  const keys = await inDatabase(io, listApiKeys);
   showKeys(
     keys,
     { output, empty: "There is no API key yet: `stigmer server create-key` makes one.", withOrg: true },
@@ -49,21 +48,6 @@ export async function serverListKeys({ output }: { readonly output: "table" | "j
 }
 
 export async function serverRevokeKey({ id }: { readonly id: string }, io: CommandIo): Promise<void> {
-  await atPlace(io, (place) => deleteApiKey(place, id));
+  await inDatabase(io, (place) => deleteApiKey(place, id));
   writeLine(io.stdout, `API key ${id} revoked`);
-}
-
-async function atPlace<T>(io: CommandIo, work: (place: ApiKeyPlace) => Promise<T>): Promise<T> {
-  const result = readServerConfig({ ...io.env, MODE: io.env["MODE"] || "local" });
-  if (!result.ok) throw new ConfigError(result.problems);
-  const { config } = result;
-  try {
-    return await work({
-      store: config.isLocalMode ? storeOf(config) : config.database,
-      dataDir: config.homes.dataDir,
-    });
-  } catch (error) {
-    if (ServerError.is(error)) throw new CliError("failed", error.message, { cause: error });
-    throw error;
-  }
 }
