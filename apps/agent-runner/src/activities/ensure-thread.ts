@@ -16,8 +16,6 @@ export function createEnsureThread(dependencies: {
     try {
       return await client.runner.ensureThread(sessionId);
     } catch (error) {
-      // The run that this is for is over: its end was stored by a runner that died before it could say so to the engine.
-      if (ClientError.is(error) && error.code === "not-found") return threadOf(sessionId);
       if (!ClientError.is(error) || error.code !== "unimplemented") throw error;
     }
     // A server of before, or of another origin, leaves it to the runner.

@@ -2,6 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type BeginToolCallResponse, ToolCallClass, type ToolCallEntrySchema } from "@stigmer/protos/runner/v1";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import type { Session } from "@stigmer/protos/session/v1";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
 import { shuttingDown } from "../executions/closing.ts";
@@ -333,4 +334,35 @@ it("forgets tool calls and messages of a run that ended or was deleted", async (
   expect(await server.store.queue.inbox(executionId, { seen: 0 })).toEqual([]);
   const next = await server.store.queue.lease({ queue: QUEUE, runnerId: "r", now: AT, leaseMs: 1, maxAttempts: 1 });
   expect(next).toBeUndefined();
+});
+
+describe("a session's thread", () => {
+  const sessionOf = async (): Promise<Session> => {
+    const { spec } = await server.executions.get({ value: executionId });
+    return server.sessions.get({ value: spec?.sessionId ?? "" });
+  };
+  const threadOf = async (sessionId: string): Promise<string> =>
+    (await server.runner.ensureThread({ sessionId })).threadId;
+
+  it("is given once, and to those only who have a run of the session", async () => {
+    const { metadata } = await sessionOf();
+    const id = metadata?.id ?? "";
+    expect(await threadOf(id)).toBe(`thread-${id}`);
+    expect((await sessionOf()).spec?.threadId).toBe(`thread-${id}`);
+    await lose();
+    await expect(threadOf(id)).rejects.toMatchObject({ code: Code.NotFound });
+  });
+
+  it("is told to the next runner of a run whose end is stored already, as the session has it", async () => {
+    const { metadata, spec } = await sessionOf();
+    const id = metadata?.id ?? "";
+    const changed = given.session("s", spec?.agentInstanceId ?? "", { threadId: "theirs" }, { id });
+    await server.sessions.update(changed);
+    const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_COMPLETED));
+    await server.executions.patchStatus({ executionId, fence, sequence: ++sequence, delta });
+    await takeOver();
+    expect(await threadOf(id)).toBe("theirs");
+    await server.store.queue.complete({ taskId: executionId, fence }, "r1");
+    await expect(threadOf(id)).rejects.toMatchObject({ code: Code.NotFound });
+  });
 });

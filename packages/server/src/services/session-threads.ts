@@ -2,13 +2,13 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { EnsureThreadResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
 import { SessionSchema } from "@stigmer/protos/session/v1";
-import type { Store, StoreTransaction } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { transact } from "./transact.ts";
-import { openRunsOf } from "./when-busy.ts";
 
 /**
  * Gives sessions their threads. A runner asks before it holds a run, so it proves nothing by a fence: it is told of a session
- * whose run is in work, and only the name of the thread.
+ * whose run somebody has, and only the name of the thread. That run may be over: the runner that stored its end may have died
+ * before it told the engine, and the next one asks again.
  */
 export function createEnsureThread(
   store: Pick<Store, "transaction">,
@@ -17,7 +17,7 @@ export function createEnsureThread(
     transact(store, async (tx) => {
       const record = await tx.resources.get("Session", sessionId);
       const session = record && fromBinary(SessionSchema, record.body);
-      if (!record || !session?.spec || !(await isInWork(tx, sessionId))) {
+      if (!record || !session?.spec || !(await tx.tasks.holdsLease(sessionId))) {
         throw new ConnectError(`Session ${sessionId} does not exist, or has no run in work`, Code.NotFound);
       }
       if (session.spec.threadId === "") {
@@ -27,11 +27,4 @@ export function createEnsureThread(
       }
       return create(EnsureThreadResponseSchema, { threadId: session.spec.threadId });
     });
-}
-
-async function isInWork(tx: StoreTransaction, sessionId: string): Promise<boolean> {
-  for (const { id } of await openRunsOf(tx.executions, sessionId)) {
-    if ((await tx.tasks.state(id))?.state === "leased") return true;
-  }
-  return false;
 }

@@ -27,4 +27,6 @@ export interface TaskOutbox {
   /** The organizations that have the most runs open, the largest first and no more than `most`, and in one row what all others have. */
   runsByOrganization(options: { readonly most: number }): Promise<OrganizationRuns[]>;
   state(id: string): Promise<TaskState | undefined>;
+  /** Whether somebody has a task of the session, be it of a run whose end is stored already. */
+  holdsLease(sessionId: string): Promise<boolean>;
 }

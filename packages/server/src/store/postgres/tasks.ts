@@ -15,6 +15,10 @@ const ENQUEUE = `
 
 const STATE = 'SELECT state, fence, claim_id AS "claimId" FROM tasks WHERE id = :id';
 
+/** The words of `tasks_open_by_session`, so that it is used. */
+const HOLDS_LEASE =
+  "SELECT 1 FROM tasks WHERE session_id = :session_id AND state <> 'done' AND state = 'leased' LIMIT 1";
+
 const COUNT_WAITING = `
   SELECT count(*) AS count FROM (
     SELECT 1 FROM tasks WHERE queue = :queue AND org = :org AND state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL LIMIT :up_to::bigint
@@ -47,5 +51,7 @@ export function createTaskOutbox(session: Session): TaskOutbox {
     runsByOrganization: (options) =>
       session.read((sql) => sql.all<OrganizationRuns>(RUNS_BY_ORGANIZATION, { ...options })),
     state: (id) => session.read((sql) => sql.get<TaskState>(STATE, { id })),
+    holdsLease: (sessionId) =>
+      session.read(async (sql) => (await sql.get(HOLDS_LEASE, { session_id: sessionId })) !== undefined),
   };
 }

@@ -1,9 +1,37 @@
 import { describe, expect, it } from "vitest";
-import { task } from "./executions.ts";
+import { execution, task } from "./executions.ts";
 import type { Subject } from "./index.ts";
 
 export function taskCases(subject: Subject): void {
   describe("tasks", () => {
+    const done = new Uint8Array([9]);
+    const lease = { queue: "q", runnerId: "r1", now: 1_000, leaseMs: 10_000, maxAttempts: 5 };
+
+    it("tell whether somebody has one of a session, whatever the run's status says", async () => {
+      const { executions, tasks, queue } = subject.store;
+      const held = async (): Promise<boolean[]> =>
+        Promise.all(["ses-1", "ses-2", "ses-none"].map((session) => tasks.holdsLease(session)));
+      for (const id of ["aex-1", "aex-2"]) {
+        await executions.insert(execution({ id }));
+        await tasks.enqueue(task(id));
+      }
+      await tasks.enqueue(task("aex-3", { sessionId: "ses-2" }));
+      expect(await held()).toEqual([false, false, false]);
+
+      expect(await queue.lease(lease)).toMatchObject({ id: "aex-1" });
+      expect(await held()).toEqual([true, false, false]);
+      await executions.append({ id: "aex-1", expectedRevision: 1, delta: done, snapshot: done, ends: true });
+      expect(await held()).toEqual([true, false, false]);
+      expect(await subject.store.transaction((tx) => tx.tasks.holdsLease("ses-1"))).toBe(true);
+
+      await queue.expire({ now: 99_999, failure: "silent" });
+      expect(await held()).toEqual([false, false, false]);
+      const again = await queue.lease(lease);
+      expect(await held()).toEqual([true, false, false]);
+      await queue.complete({ taskId: "aex-1", fence: again?.fence ?? 0 }, "r1");
+      expect(await held()).toEqual([false, false, false]);
+    });
+
     it("counts the open runs of those organizations that have the most, and of all others together", async () => {
       const { tasks, queue } = subject.store;
       expect(await tasks.runsByOrganization({ most: 2 })).toEqual([]);
