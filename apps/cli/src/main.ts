@@ -14,23 +14,6 @@ for (const stream of [process.stdout, process.stderr]) {
 // A report that Node is told to write of a crash would have the keys of the environment in it.
 if (process.report !== undefined) process.report.excludeEnv = true;
 
-const io: CommandIo = {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-  cwd: userDirectory(),
-  onSignal(listener) {
-    const signals = ["SIGINT", "SIGTERM"] as const;
-    const stops = signals.map((signal) => {
-      const handler = (): void => listener(signal);
-      process.on(signal, handler);
-      return () => process.off(signal, handler);
-    });
-    return () => stops.forEach((stop) => stop());
-  },
-};
-
 const args = process.argv.slice(2);
 const exitCode = isVersion(args) ? printVersion() : await run();
 // A pipe may still hold what was written last.
@@ -48,19 +31,35 @@ function printVersion(): number {
 }
 
 async function run(): Promise<number> {
-  const { whyNodeIsUnfit } = await import("./node-version.ts");
+  const { hideSqliteWarning, whyNodeIsUnfit } = await import("@stigmer/config/node-process");
   // Before anything else is loaded: what an old Node lacks would be told by the name of a module.
   const unfit = whyNodeIsUnfit(process.versions.node);
   if (unfit) {
-    process.stderr.write(`Node.js ${unfit.problem}: ${unfit.fix}\n`);
+    process.stderr.write(`${unfit.line}\n`);
     return 1;
   }
-  const [{ runCli }, { hideSqliteWarning }] = await Promise.all([
-    import("./run-cli.ts"),
-    import("./sqlite-warning.ts"),
-  ]);
   hideSqliteWarning(process);
-  return runCli(args, io);
+  const { runCli } = await import("./run-cli.ts");
+  return runCli(args, commandIo());
+}
+
+function commandIo(): CommandIo {
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: userDirectory(),
+    onSignal(listener) {
+      const signals = ["SIGINT", "SIGTERM"] as const;
+      const stops = signals.map((signal) => {
+        const handler = (): void => listener(signal);
+        process.on(signal, handler);
+        return () => process.off(signal, handler);
+      });
+      return () => stops.forEach((stop) => stop());
+    },
+  };
 }
 
 /** `pnpm stigmer` runs in the root of the checkout, and says in INIT_CWD where its user is. */

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { dirname } from "node:path";
 import { type Homes, readConfig, readConfigFile, readServerConfig } from "@stigmer/config";
+import { whyNodeIsUnfit } from "@stigmer/config/node-process";
 import { checkSandboxBackend, type SandboxBackendConfig, SandboxError } from "@stigmer/sandbox";
 import type { CommandIo } from "../../command-io.ts";
 import { findDaemon } from "../../daemon/find-daemon.ts";
-import { whyNodeIsUnfit } from "../../node-version.ts";
 import { showBytes } from "../../output/bytes.ts";
 import { otherVersion } from "../local/show-daemon.ts";
 

@@ -1,5 +1,17 @@
-import { expect, it, vi } from "vitest";
-import { hideSqliteWarning } from "./sqlite-warning.ts";
+import { expect, it, test, vi } from "vitest";
+import { hideSqliteWarning, whyNodeIsUnfit } from "./node-process.ts";
+
+test.each(["22.18.0", "22.20.1", "24.0.0", "26.1.0"])("Node.js %s will do", (version) => {
+  expect(whyNodeIsUnfit(version)).toBeUndefined();
+});
+
+test.each(["18.20.4", "20.20.2", "22.17.9"])("Node.js %s is too old", (version) => {
+  expect(whyNodeIsUnfit(version)).toEqual({
+    problem: `${version} is too old`,
+    fix: "install Node.js 22.18 or newer (https://nodejs.org)",
+    line: `Node.js ${version} is too old: install Node.js 22.18 or newer (https://nodejs.org)`,
+  });
+});
 
 it("keeps Node's word on SQLite to itself, and passes every other warning on as it came", () => {
   const emitWarning = vi.fn();

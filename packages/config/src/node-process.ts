@@ -1,0 +1,33 @@
+// What a program looks at before it loads anything else, on whatever Node it was started: so this imports nothing.
+
+const OLDEST = [22, 18] as const;
+
+/** Of a Node that is too old; `line` is what a program says that ends because of it. */
+export interface UnfitNode {
+  readonly problem: string;
+  readonly fix: string;
+  readonly line: string;
+}
+
+/** What to do about a Node that is too old; undefined when it is not. */
+export function whyNodeIsUnfit(version: string): UnfitNode | undefined {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST;
+  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return undefined;
+  const problem = `${version} is too old`;
+  const fix = `install Node.js ${OLDEST.join(".")} or newer (https://nodejs.org)`;
+  return { problem, fix, line: `Node.js ${problem}: ${fix}` };
+}
+
+/**
+ * Node 22 says of `node:sqlite` that it is experimental, in the middle of what its users read. It has what we use of it since 22.13, and
+ * they can do nothing about it. To be called before anything loads it; every other warning is passed on.
+ */
+export function hideSqliteWarning(process: Pick<NodeJS.Process, "emitWarning">): void {
+  const emit = process.emitWarning.bind(process) as (...args: readonly unknown[]) => void;
+  process.emitWarning = (...args: readonly unknown[]): void => {
+    const [warning] = args;
+    const text = warning instanceof Error ? warning.message : String(warning);
+    if (!text.startsWith("SQLite is an experimental feature")) emit(...args);
+  };
+}
