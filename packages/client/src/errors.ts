@@ -61,12 +61,22 @@ export class ClientError extends Error {
     const connectError = ConnectError.from(error);
     const retryAfterMs = retryDelayOf(connectError);
     const code = retryAfterMs === undefined ? toCode(connectError) : "resource-exhausted";
-    return new ClientError(code, `${subject}: ${connectError.rawMessage}`, {
+    return new ClientError(code, withSubject(subject, connectError.rawMessage), {
       cause: error,
       retryAfterMs,
       violations: findViolations(connectError),
     });
   }
+}
+
+/** The server's reason, with what the call was about; a reason that begins with its name or id does not have it said twice. */
+function withSubject(subject: string, reason: string): string {
+  const [, noun, name] = /(\S+) "?([^\s"]+)"?$/.exec(subject) ?? [];
+  if (name === undefined) return `${subject}: ${reason}`;
+  // `aex-1 has ended …`, and `AgentExecution aex-1 does not exist`.
+  if (reason.startsWith(`${name} `)) return `${noun} ${reason}`;
+  const [, named] = /^[A-Z]\w+ "?([^\s"]+)"? /.exec(reason) ?? [];
+  return named === name ? reason : `${subject}: ${reason}`;
 }
 
 function toCode({ code, cause }: ConnectError): ClientErrorCode {

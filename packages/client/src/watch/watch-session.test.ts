@@ -151,7 +151,7 @@ it("ends for a session that is not there", async () => {
   });
   await expect(updates.next()).rejects.toMatchObject({
     code: "not-found",
-    message: "session ses-1: Session ses-1 does not exist",
+    message: "Session ses-1 does not exist",
   });
 });
 

@@ -8,11 +8,11 @@ import { createLiveView } from "./live-view.ts";
 import { fitParts, frameMs, type LiveStyle, paintBlocks, paintLive, spin } from "./paint-live.ts";
 import { createRunReader } from "./run-events.ts";
 import type { Mask, PrinterIo, RunPrinter } from "./run-printer.ts";
-import { showUse, summarize } from "./run-summary.ts";
+import { LONGEST_ERROR, showUse, summarize } from "./run-summary.ts";
 
 /** Everything to the terminal: what is final scrolls away, what still changes is drawn anew below it. */
 export function createLivePrinter({ stdout, env }: PrinterIo, mask: Mask): RunPrinter {
-  const reader = createRunReader();
+  const reader = createRunReader({ errorsUpTo: LONGEST_ERROR });
   const view = createLiveView(mask);
   const region = createLiveRegion(stdout);
   const paint = createPaint(stdout, env);

@@ -3,11 +3,11 @@ import { paintLine } from "./paint-line.ts";
 import { createRunReader } from "./run-events.ts";
 import { addEvent, closeText, emptyView, type RunLine, type RunView } from "./run-lines.ts";
 import type { Mask, PrinterIo, RunPrinter } from "./run-printer.ts";
-import { summarize } from "./run-summary.ts";
+import { LONGEST_ERROR, summarize } from "./run-summary.ts";
 
 /** Whole lines, each once: what the agent says to stdout, all else to stderr. */
 export function createPlainPrinter({ stdout, stderr, env }: PrinterIo, mask: Mask): RunPrinter {
-  const reader = createRunReader();
+  const reader = createRunReader({ errorsUpTo: LONGEST_ERROR });
   const paints = { stdout: createPaint(stdout, env), stderr: createPaint(stderr, env) };
   let view: RunView = emptyView;
   const write = (line: RunLine): void => {

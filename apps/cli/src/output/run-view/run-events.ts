@@ -74,8 +74,13 @@ export interface RunReader {
   read(status: AgentExecutionStatus, delta?: StatusDelta): RunEvent[];
 }
 
+export interface RunReaderOptions {
+  /** Leaves out the message that says a run's error, as long as this at most: whoever shows the run says it at its end. */
+  readonly errorsUpTo?: number;
+}
+
 /** Reads statuses of one run, remembering only what it has told. */
-export function createRunReader(): RunReader {
+export function createRunReader({ errorsUpTo = 0 }: RunReaderOptions = {}): RunReader {
   /** Characters of each message that were told. */
   const texts = new Map<string, number>();
   const tools = new Map<string, ToolState>();
@@ -83,8 +88,11 @@ export function createRunReader(): RunReader {
   let todos = "";
   let phase = ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
 
-  function* readMessage(id: string, message: AgentMessage | undefined): Generator<RunEvent> {
-    if (message === undefined) return;
+  const saysError = ({ error }: AgentExecutionStatus, { type, content }: AgentMessage): boolean =>
+    type === MessageType.MESSAGE_SYSTEM && content === error && error.length <= errorsUpTo;
+
+  function* readMessage(run: AgentExecutionStatus, id: string, message: AgentMessage | undefined): Generator<RunEvent> {
+    if (message === undefined || saysError(run, message)) return;
     const from = speakers[message.type];
     // What sub-agents say is for the agent, which tells what matters of it.
     if (from === undefined || message.subAgentId !== "") return;
@@ -148,7 +156,7 @@ export function createRunReader(): RunReader {
       const talk = talks.get(taskId) ?? [];
       talks.delete(taskId);
       for (const { id, message } of talk) {
-        yield* readMessage(id, message);
+        yield* readMessage(status, id, message);
         for (const call of message.toolCalls) {
           held.add(call.id);
           // Before its call, which is not shown beside it.
@@ -174,6 +182,7 @@ export function createRunReader(): RunReader {
         case "textAppended": {
           const { messageId } = change.value;
           yield* readMessage(
+            status,
             messageId,
             status.messages.findLast(({ id }) => id === messageId),
           );

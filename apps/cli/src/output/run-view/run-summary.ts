@@ -10,6 +10,9 @@ const colors: Readonly<Partial<Record<ExecutionPhase, Color>>> = {
   [ExecutionPhase.EXECUTION_TERMINATED]: "red",
 };
 
+/** Of an error that is longer, the last lines tell no more than this. */
+export const LONGEST_ERROR = 1000;
+
 /**
  * The last lines of a run: `completed in 4.2 s · 12,345 tokens (11,000 in, 1,345 out) · 4 model calls · 2 sub-agents · about
  * $0.05`, and where its time went. The cost is an estimate, and left out for models without a price.
@@ -17,7 +20,7 @@ const colors: Readonly<Partial<Record<ExecutionPhase, Color>>> = {
 export function summarize(status: AgentExecutionStatus, paint: Paint): string {
   const durationMs = durationBetween(status.startedAt, status.completedAt);
   const phase = `${showPhase(status.phase)}${durationMs === undefined ? "" : ` in ${formatDuration(durationMs)}`}`;
-  const error = status.error === "" ? "" : `: ${oneLine(status.error, 1000)}`;
+  const error = status.error === "" ? "" : `: ${oneLine(status.error, LONGEST_ERROR)}`;
   const [, limit] = /\blimits\.(\w+) in the agent's spec/.exec(status.error) ?? [];
   const advice = limit === undefined ? "" : ` Here that is --limit ${limit}=….`;
   return `${paint(colors[status.phase] ?? "yellow", `${phase}${error}${advice}`)}${paint("dim", usageOf(status))}${paint("dim", timingOf(status))}`;

@@ -19,6 +19,8 @@ import { createRunReader, finalAnswer, type RunEvent } from "./run-events.ts";
 import { addEvent, emptyView, type RunLine, type RunView } from "./run-lines.ts";
 import { summarize } from "./run-summary.ts";
 
+const { EXECUTION_FAILED } = ExecutionPhase;
+
 type Change = NonNullable<MessageInitShape<typeof StatusDeltaSchema>["changes"]>[number];
 
 const say = (messageId: string, text: string, offset = 0): Change => ({
@@ -232,6 +234,26 @@ describe("printing", () => {
     expect(err()).toBe(
       [...expectedLines.filter((line) => line.startsWith("  ")), summary].join("\n").replaceAll("look", "********"),
     );
+  });
+
+  test.each([
+    ["as it comes", true],
+    ["afterwards", false],
+  ])("says the error of a run once, %s, and a long one in full", (_, isLive) => {
+    const failed = (error: string): string => {
+      const changes = [begin("e", MessageType.MESSAGE_SYSTEM), say("e", error), enter(EXECUTION_FAILED, error)];
+      const fold = createStatusFold();
+      const delta = create(StatusDeltaSchema, { changes });
+      fold.apply(delta);
+      const { io, err } = capture();
+      const printer = createRunPrinter({ executionId: "aex-1", json: false }, io);
+      printer.update(fold.status, isLive ? delta : undefined);
+      printer.finish(fold.status);
+      return err();
+    };
+    expect(failed("The sandbox could not be made.")).toBe("failed: The sandbox could not be made.\n");
+    const long = "x".repeat(5_000);
+    expect(failed(long)).toBe(`${long}\nfailed: ${"x".repeat(999)}…\n`);
   });
 
   test("tells at the end how many sub-agents there were and what it may have cost", () => {
