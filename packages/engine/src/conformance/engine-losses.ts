@@ -144,6 +144,34 @@ export function engineLosses(check: Check): void {
     assert.equal(fixture.ends[0]?.phase, ExecutionPhase.EXECUTION_COMPLETED);
   });
 
+  check("nor one whose runners are lost after it got ahead", async ({ fixture, submit, ended, soon, until }) => {
+    const attempts: number[] = [];
+    await submit({ "aex-1": "ses-1" });
+    for (let losses = 0; losses < 4; losses += 1) {
+      const begun = Promise.withResolvers<void>();
+      const runner = await fixture.startRunner({
+        activities: activitiesOf(async (_execution, { attempt, progressed, signal }) => {
+          attempts.push(attempt);
+          progressed();
+          begun.resolve();
+          throw await aborted(signal);
+        }),
+      });
+      await soon(begun.promise, "the run");
+      await until(() => fixture.knowsProgress("aex-1"), "the engine to know of the progress");
+      await runner.crash();
+    }
+    await fixture.startRunner({
+      activities: activitiesOf(async (_execution, { attempt }) => {
+        attempts.push(attempt);
+        return completed();
+      }),
+    });
+    await ended(1);
+    assert.deepEqual(attempts, [1, 2, 2, 2, 2]);
+    assert.equal(fixture.ends[0]?.phase, ExecutionPhase.EXECUTION_COMPLETED);
+  });
+
   check("hands a draining runner's work to the next, without counting an attempt", async (subject) => {
     const { fixture, submit, ended, soon } = subject;
     const first = Promise.withResolvers<ActivityContext>();

@@ -22,6 +22,8 @@ export interface EngineFixture {
   readonly ends: readonly ReportedEnd[];
   /** Under which fence the server takes what is written for this execution. */
   fenceOf(executionId: string): Promise<number>;
+  /** Whether the engine knows of the attempt under way that it has got ahead. Of a first attempt, which counts as one either way, always. */
+  knowsProgress(executionId: string): Promise<boolean>;
   /** The engine's part in the server is closed and made anew over the same store; runners and their work stay. */
   restartServer(): Promise<void>;
   /** Ends what carries the runs and starts it again over its own data. Where that is the server: the same as above. */

@@ -19,6 +19,7 @@ engineConformance({
       ends: server.ends,
       submit: server.submit,
       fenceOf: async (id) => (await server.queue.find(id))?.fence ?? 0,
+      knowsProgress: async (id) => (await server.queue.find(id))?.attempt === 1,
       restartServer: server.restart,
       restartEngine: server.restart,
       startRunner: async ({ activities, maxConcurrency = 1 }) => {

@@ -289,6 +289,29 @@ describe("a run", () => {
     await until(async () => (await system.queue.counts()).leased === 0, "the task's end", PATIENCE_MS);
   });
 
+  test("is known to have got ahead at once, however long its runner is silent otherwise", async () => {
+    // Nobody beats again within the test.
+    const never = 60 * 60_000;
+    const patient = await startTemporalSystem(dev, { heartbeatTimeoutMs: 3 * never });
+    const gate = Promise.withResolvers<void>();
+    const activities = activitiesOf(async (_execution, { progressed }) => {
+      progressed();
+      await gate.promise;
+      return completed();
+    });
+    try {
+      await patient.startRunner({ activities, heartbeatMs: never });
+      await patient.submit({ id: "aex-1", sessionId: "ses-1" });
+      await patient.engine.start("aex-1");
+      await until(() => patient.knowsProgress("aex-1"), "the word of progress", PATIENCE_MS);
+      gate.resolve();
+      await until(() => patient.ends.length > 0, "the end", PATIENCE_MS);
+    } finally {
+      gate.resolve();
+      await patient.dispose();
+    }
+  });
+
   test("hands back work that does not stop, when its runner has to go", async () => {
     const started = Promise.withResolvers<void>();
     const stuck = Promise.withResolvers<void>();

@@ -28,7 +28,7 @@ export interface WorkerSession {
 
 /** The worker itself; apart from `createTemporalWorker`, so that Temporal's packages are loaded only when one runs. */
 export async function openWorker(settings: TemporalWorkerSettings): Promise<WorkerSession> {
-  const { address, namespace, taskQueue, transport, runnerId, maxConcurrency, version, heartbeatMs } = settings;
+  const { address, namespace, taskQueue, transport, runnerId, maxConcurrency, version } = settings;
   const { logger, clock } = settings;
   const connection = await connect(settings, logger);
   const resting = new AbortController();
@@ -51,9 +51,9 @@ export async function openWorker(settings: TemporalWorkerSettings): Promise<Work
         interceptors: { activity: [attemptArgument] },
         dataConverter,
         maxConcurrentActivityTaskExecutions: maxConcurrency,
-        // Each heartbeat is sent, as the answers bring cancels.
-        maxHeartbeatThrottleInterval: heartbeatMs,
-        defaultHeartbeatThrottleInterval: heartbeatMs,
+        // Each heartbeat is sent, and at once: the answers bring cancels, and what tells of progress must not wait for the next one.
+        maxHeartbeatThrottleInterval: 1,
+        defaultHeartbeatThrottleInterval: 1,
         shutdownGraceTime: NEVER_BY_ITSELF,
       }),
     what: "activities",

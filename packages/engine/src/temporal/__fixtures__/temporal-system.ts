@@ -11,6 +11,7 @@ import {
   ExecutionPhase,
 } from "@stigmer/protos/agentexecution/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
+import { Connection } from "@temporalio/client";
 import type { ReportedEnd } from "../../conformance/index.ts";
 import { type Activities, type ActivityContext, DEFAULT_ACTIVITY_QUEUE } from "../../contract.ts";
 import { quiet } from "../../embedded/__fixtures__/server.ts";
@@ -47,6 +48,8 @@ export interface TemporalSystem {
   submit(execution: { readonly id: string; readonly sessionId: string }, spec?: SubmittedSpec, place?: { readonly queue?: string }): Promise<void>;
   startRunner(options: RunnerSetup): Promise<SystemRunner>;
   fenceOf(executionId: string): Promise<number>;
+  /** Whether Temporal has heard from the activity under way that it got ahead. */
+  knowsProgress(executionId: string): Promise<boolean>;
   /** Closes the engine and starts another one on the same data. */
   restartServer(): Promise<void>;
   /** Kills Temporal and starts it again. */
@@ -61,6 +64,8 @@ export interface RunnerSetup {
   readonly maxConcurrency?: number;
   /** Default 100. */
   readonly checkMs?: number;
+  /** Default 300. */
+  readonly heartbeatMs?: number;
   readonly wakeUps?: WakeUps;
 }
 
@@ -113,6 +118,7 @@ export async function startTemporalSystem(
       ...options,
     });
   let engine = await start();
+  const connection = Connection.lazy({ address: dev.address });
   const transport = (): Transport =>
     createRouterTransport(({ service }) => service(RunnerController, engine.runnerService));
 
@@ -134,7 +140,7 @@ export async function startTemporalSystem(
       const place = { queue: name, payload: new Uint8Array(), createdAt: Date.now() };
       await queue.enqueue({ id, kind: "execution", sessionId, org: "", ...place });
     },
-    startRunner: async ({ activities, maxConcurrency = 1, checkMs = 100, wakeUps }) => {
+    startRunner: async ({ activities, maxConcurrency = 1, checkMs = 100, heartbeatMs = 300, wakeUps }) => {
       const wire = createWire(transport);
       const proxy = await startTcpProxy(dev.port);
       const worker = createTemporalWorker({
@@ -146,7 +152,7 @@ export async function startTemporalSystem(
         maxConcurrency,
         version: "1",
         logger: quiet,
-        heartbeatMs: 300,
+        heartbeatMs,
         checkMs,
         wakeUps,
       });
@@ -178,6 +184,14 @@ export async function startTemporalSystem(
       };
     },
     fenceOf: async (id) => (await queue.find(id))?.fence ?? 0,
+    knowsProgress: async (workflowId) => {
+      const { pendingActivities } = await connection.workflowService.describeWorkflowExecution({
+        namespace,
+        execution: { workflowId },
+      });
+      const told = pendingActivities.flatMap(({ heartbeatDetails }) => heartbeatDetails?.payloads ?? []);
+      return told.some(({ data }) => Buffer.from(data ?? []).includes('"progressed":true'));
+    },
     restartEngine: () => dev.restart(),
     restartServer: async () => {
       await engine.close();
@@ -186,6 +200,7 @@ export async function startTemporalSystem(
     dispose: async () => {
       await Promise.all(cleanups.map((cleanup) => cleanup()));
       await engine.close();
+      await connection.close();
     },
   };
   return system;
