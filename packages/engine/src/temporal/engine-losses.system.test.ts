@@ -293,9 +293,11 @@ describe("a run", () => {
     // Nobody beats again within the test.
     const never = 60 * 60_000;
     const patient = await startTemporalSystem(dev, { heartbeatTimeoutMs: 3 * never });
+    const begun = Promise.withResolvers<void>();
     const gate = Promise.withResolvers<void>();
     const activities = activitiesOf(async (_execution, { progressed }) => {
       progressed();
+      begun.resolve();
       await gate.promise;
       return completed();
     });
@@ -303,6 +305,7 @@ describe("a run", () => {
       await patient.startRunner({ activities, heartbeatMs: never });
       await patient.submit({ id: "aex-1", sessionId: "ses-1" });
       await patient.engine.start("aex-1");
+      await begun.promise;
       await until(() => patient.knowsProgress("aex-1"), "the word of progress", PATIENCE_MS);
       gate.resolve();
       await until(() => patient.ends.length > 0, "the end", PATIENCE_MS);
