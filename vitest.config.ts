@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { LongFirst } from "./tools/long-first.ts";
 
 // Two tiers. `*.test.ts` needs only Node. `*.system.test.ts` needs real components, or minutes, and runs from tools/test-system.ts.
 const conditions = ["@stigmer/source"];
@@ -17,6 +18,7 @@ const config: ViteUserConfig = defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",
+    sequence: { sequencer: LongFirst },
     // Most of the time goes into waiting for processes that tests start, so that a core less is no help.
     maxWorkers: "100%",
   },
