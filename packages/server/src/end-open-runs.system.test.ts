@@ -121,7 +121,9 @@ describe.each(["sqlite", "postgres"] as const)("runs that an embedded engine lef
     const mine = { taskId: held.id, fence };
     expect((await runner.heartbeat({ runnerId: "runner", held: [mine] })).lost).toMatchObject([mine]);
     const call = { executionId: held.id, fence, callKey: "m1/c1", toolName: "execute", requestId: "1" };
-    await expect(runner.beginToolCall({ ...call, toolClass: ToolCallClass.ONCE })).rejects.toThrow();
+    await expect(runner.beginToolCall({ ...call, toolClass: ToolCallClass.ONCE })).rejects.toThrow(
+      /fence|ended|no longer/,
+    );
 
     const audit = await createClient(AuditQueryController, transport()).list({ resourceId: held.id });
     expect(audit.items.filter(({ principalId }) => principalId === "administrator")).toHaveLength(2);

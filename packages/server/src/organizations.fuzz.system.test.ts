@@ -3,21 +3,31 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Fuzz, fuzzAuthenticator, prepareFuzz } from "./__fixtures__/organizations-fuzz.ts";
+import { startTemporal, type TemporalDevServer } from "./__fixtures__/temporal-dev-server.ts";
 import { type RunningServer, startServer } from "./start-server.ts";
 import { createSchema, type Schema } from "./store/postgres/__fixtures__/schemas.ts";
 
-// `STIGMER_FUZZ_SEED` repeats what a failure names; `STIGMER_FUZZ_REQUESTS=100000` takes a quarter of an hour.
+// `STIGMER_FUZZ_SEED` repeats what a failure names; `STIGMER_FUZZ_REQUESTS=100000` takes some minutes.
 const seed = Number(process.env["STIGMER_FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const requests = Number(process.env["STIGMER_FUZZ_REQUESTS"] ?? 25_000);
 
-describe.each(["sqlite", "postgres"] as const)("organisations in %s", (type) => {
+/** What organisations are kept in and what runs their agents, and how many of the requests each of these gets. */
+const INSTALLATIONS = [
+  { store: "sqlite", engine: "embedded", share: 1 },
+  { store: "postgres", engine: "embedded", share: 0.1 },
+  { store: "sqlite", engine: "temporal", share: 0.1 },
+] as const;
+
+describe.each(INSTALLATIONS)("organisations in $store under the $engine engine", ({ store, engine, share }) => {
   let home: string;
   let schema: Schema | undefined;
+  let temporal: TemporalDevServer | undefined;
   let server: RunningServer;
   let fuzz: Fuzz;
   beforeEach(async () => {
     home = await mkdtemp(join(tmpdir(), "stigmer-fuzz-"));
-    schema = type === "postgres" ? await createSchema() : undefined;
+    schema = store === "postgres" ? await createSchema() : undefined;
+    temporal = engine === "temporal" ? await startTemporal() : undefined;
     server = await startServer({
       mode: "cloud",
       home,
@@ -25,14 +35,15 @@ describe.each(["sqlite", "postgres"] as const)("organisations in %s", (type) => 
       encryptionKey: Buffer.alloc(32, 7),
       authenticators: [fuzzAuthenticator],
       // Nobody keeps the leases of the runs that are held.
-      engine: { leaseMs: 3_600_000 },
+      engine: temporal ? { type: "temporal", ...temporal } : { leaseMs: 3_600_000 },
       ...(schema && { store: { type: "postgres", url: schema.url } }),
     });
-    fuzz = await prepareFuzz(server.endpoint);
+    fuzz = await prepareFuzz(server.endpoint, engine);
   });
   afterEach(async () => {
     await server.close();
     await schema?.drop();
+    await temporal?.dispose();
     await rm(home, { recursive: true });
   });
 
@@ -42,7 +53,7 @@ describe.each(["sqlite", "postgres"] as const)("organisations in %s", (type) => 
     async () => {
       console.log(`STIGMER_FUZZ_SEED=${seed}`);
       const before = await fuzz.readVault();
-      const count = type === "sqlite" ? requests : Math.ceil(requests / 10);
+      const count = Math.ceil(requests * share);
       const { leaks, answers } = await fuzz.run({ seed, requests: count });
       expect(leaks).toEqual([]);
       expect(await fuzz.readVault()).toBe(before);

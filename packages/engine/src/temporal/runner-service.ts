@@ -67,7 +67,9 @@ export function createRunnerService(options: RunnerServiceOptions): TemporalEngi
     async releaseLease({ lease, hold, reason, inboxSeen }) {
       open();
       const { taskId, fence } = lease ?? { taskId: "", fence: 0 };
-      if (hold !== ReleaseHold.PAUSED_ITSELF) return {};
+      if (hold !== ReleaseHold.PAUSED_ITSELF) {
+        throw new ConnectError("Runs are handed back to Temporal itself, not by releaseLease.", Code.Unimplemented);
+      }
       await dispatcher.handOver(async () => {
         const stored = await queue.rest({ taskId, fence }, { reason, inboxSeen });
         if (stored === "lost") throw lost(taskId, fence);

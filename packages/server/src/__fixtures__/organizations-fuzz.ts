@@ -31,8 +31,8 @@ import { strToU8, zipSync } from "fflate";
 import { hashOfApiKey, type Authenticator } from "../interceptors/principal.ts";
 import type { PrincipalRole } from "../interceptors/role.ts";
 import { API_SERVICES } from "../services/api-services.ts";
-import { createRandom, pick, QUEUE, type Random, randomMessage, type Words } from "./random-requests.ts";
-import { foreignFence, holderOf, isRunnersOwn, plantCall, readAsHolder, undueDeedsIn } from "./runners-own.ts";
+import { createRandom, pick, type Random, randomMessage, type Words } from "./random-requests.ts";
+import { foreignFence, type FuzzEngine, holdRun, isRunnersOwn, plantCall, readAsHolder, undueDeedsIn } from "./runners-own.ts";
 
 /** The callers of the fuzz, by tokens `<organisation>.<role>`. */
 export const fuzzAuthenticator: Authenticator = async (token) => {
@@ -83,10 +83,10 @@ const METHODS: readonly { readonly service: DescService; readonly method: DescMe
 const ID = /\b[a-z]{2,4}-[0-9a-z]{26}\b/g;
 
 /** Plants, and answers what to do with it. `endpoint`: a server in cloud mode with `fuzzAuthenticator`. */
-export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
+export async function prepareFuzz(endpoint: string, engine: FuzzEngine = "embedded"): Promise<Fuzz> {
   const transport = createGrpcTransport({ baseUrl: `http://${endpoint}` });
   const planted = new Map<Org, Planted>();
-  for (const org of ORGS) planted.set(org, await plant(transport, org));
+  for (const org of ORGS) planted.set(org, await plant(transport, engine, org));
   /** Whose an id is. What is made later is its maker's. */
   const owners = new Map<string, Org>();
   for (const [org, { ids }] of planted) for (const id of [...ids.values()].flat()) owners.set(id, org);
@@ -99,7 +99,7 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
     return found;
   }
 
-  function wordsOf(random: Random, caller: Org, target: Org): Words {
+  function wordsOf(random: Random, caller: Org, target: Org): { -readonly [Word in keyof Words]: Words[Word] } {
     const { ids, slugs, hashes, pageTokens } = ofOrg(target);
     const all = [...ids.values()].flat();
     return {
@@ -112,6 +112,12 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
       artifact: () => archiveOf(caller, "made"),
       fence: () => (caller === target ? Number(ofOrg(caller).fence.split("/")[1]) : foreignFence(random, ofOrg(target).fence)),
     };
+  }
+
+  /** Runs that wait for the one in work. */
+  function waitingOf(org: Org): readonly string[] {
+    const { ids, fence } = ofOrg(org);
+    return (ids.get("AgentExecution") ?? []).filter((id) => !fence.startsWith(`${id}/`));
   }
 
   /** Of its own an organisation reads and makes; it deletes nothing, so that there is something left to be found. */
@@ -138,7 +144,10 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
     const role = isRunnersOwn(method) && random() < 0.8 ? "runner" : pick(random, ROLES);
     const target = targetOf(random, caller, method);
     const kind = kindOf(service);
-    const make = (): Message => randomMessage(method.input, { random, words: wordsOf(random, caller, target), kind });
+    const words = wordsOf(random, caller, target);
+    // A runner gets what Temporal gives it, of whichever organisation: it is the other runs that it may not take.
+    if (method.localName === "claimExecution") words.id = () => pick(random, waitingOf(target));
+    const make = (): Message => randomMessage(method.input, { random, words, kind });
     // A runner's stream of entries has many.
     const requests = method.methodKind === "bidi_streaming" ? [make(), make(), make()] : [make()];
     const header: Record<string, string> = { authorization: `Bearer ${caller}.${role}` };
@@ -176,7 +185,7 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
       const differing: string[] = [];
       // An id that is given to something new is taken or free, whoever has it.
       const methods = METHODS.filter(({ method }) => !isRunnersOwn(method) && !["create", "apply", "push"].includes(method.localName));
-      for (let count = 0; count < requests; count++) {
+      const compareOne = async (): Promise<void> => {
         const { service, method } = pick(random, methods);
         const kind = kindOf(service);
         const request = randomMessage(method.input, { random, words: wordsOf(random, "acme", "vault"), kind });
@@ -190,7 +199,12 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
         if (there.code !== nowhere.code || (there.code !== "ok" && there.text !== plain)) {
           differing.push(`${service.name}/${method.localName}: ${there.code} ${there.text}, but ${nowhere.code} ${plain}`);
         }
-      }
+      };
+      let left = requests;
+      const work = async (): Promise<void> => {
+        while (left-- > 0) await compareOne();
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
       return differing;
     },
     async readVault() {
@@ -205,7 +219,7 @@ export async function prepareFuzz(endpoint: string): Promise<Fuzz> {
           told.push(`${value} ${code} ${text}`);
         }
       }
-      told.push(await readAsHolder(transport, ofOrg("vault").fence));
+      told.push(await readAsHolder(transport, engine, ofOrg("vault").fence));
       return told.join("\n");
     },
   };
@@ -241,6 +255,8 @@ const AT_ONCE = 24;
 /** How many messages of a stream are looked at, and for how long after the first, in milliseconds. */
 const STREAM_MESSAGES = 8;
 const STREAM_MS = 100;
+/** How long one may say nothing at all: who watches a run from where it stands hears nothing until it changes. In milliseconds. */
+const SILENT_MS = 10_000;
 /** How long anything may take, in milliseconds: the machine may be busy. */
 const PATIENCE_MS = 120_000;
 
@@ -274,13 +290,15 @@ async function ask(
     async function* all(): AsyncGenerator<never> {
       for (const request of requests) yield request as never;
     }
-    let timer: NodeJS.Timeout | undefined;
+    let timer = setTimeout(() => stop.abort(), SILENT_MS);
     try {
       const answer = await transport.stream(method as DescMethodStreaming, stop.signal, PATIENCE_MS, header, all());
       for await (const message of answer.message) {
         say(message);
-        timer ??= setTimeout(() => stop.abort(), STREAM_MS);
         if (said.length === STREAM_MESSAGES) break;
+        if (said.length > 1) continue;
+        clearTimeout(timer);
+        timer = setTimeout(() => stop.abort(), STREAM_MS);
       }
     } finally {
       clearTimeout(timer);
@@ -301,7 +319,7 @@ function archiveOf(org: Org, name: string): Uint8Array {
   return zipSync({ "SKILL.md": strToU8(text) }, { level: 0, mtime: new Date("2026-01-01") });
 }
 
-async function plant(transport: Transport, org: Org): Promise<Planted> {
+async function plant(transport: Transport, engine: FuzzEngine, org: Org): Promise<Planted> {
   const canary = canaryOf(org);
   const as = { headers: { authorization: `Bearer ${org}.owner` } };
   const runner = { headers: { authorization: "Bearer x.runner" } };
@@ -343,7 +361,7 @@ async function plant(transport: Transport, org: Org): Promise<Planted> {
     sessionId = run.spec?.sessionId ?? "";
     runs.push(run.metadata?.id ?? "");
   }
-  const fence = await leaseOf(transport, runs[0] ?? "");
+  const fence = await holdRun(transport, engine, runs[0] ?? "");
   await executions.updateStatus(
     {
       executionId: runs[0],
@@ -381,20 +399,4 @@ async function plant(transport: Transport, org: Org): Promise<Planted> {
     pageTokens: [list.nextPageToken],
     fence,
   };
-}
-
-/** Takes a run as a runner does, and keeps it. */
-async function leaseOf(transport: Transport, executionId: string): Promise<string> {
-  const runner = createClient(RunnerController, transport);
-  const request = { runnerId: holderOf(executionId), taskQueue: QUEUE, maxConcurrency: 1 };
-  const header = { headers: { authorization: "Bearer x.runner" } };
-  const events = runner.takeLeases(request, header)[Symbol.asyncIterator]();
-  for (let next = await events.next(); !next.done; next = await events.next()) {
-    const { event } = next.value;
-    if (event.case !== "lease" || event.value.taskId !== executionId) continue;
-    // Never answered: the stream stands as long as the connection.
-    void events.next().catch(() => {});
-    return `${executionId}/${event.value.fence}`;
-  }
-  throw new Error(`${executionId} was not given away.`);
 }

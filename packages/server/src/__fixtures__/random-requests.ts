@@ -29,7 +29,7 @@ export function pick<T>(random: Random, from: readonly T[]): T {
 /** What requests are made of. */
 export interface Words {
   /** An id of this kind, or of any when the request does not say which. */
-  id(kind: ResourceKind | undefined): string;
+  readonly id: (kind: ResourceKind | undefined) => string;
   slug(): string;
   org(): string;
   pageToken(): string;
