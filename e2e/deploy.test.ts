@@ -84,6 +84,24 @@ describe("kubernetes", () => {
     manifests = texts.flatMap((text) => parseAllDocuments(text).map((document) => document.toJS() as Manifest));
   });
 
+  // They need no key: the port is to be the monitoring's alone.
+  test("metrics are told on a port that only one namespace reaches", () => {
+    const port = manifests
+      .map((each) => each as { data?: Record<string, string> })
+      .find(({ data }) => data?.["STIGMER_METRICS_PORT"] !== undefined)?.data?.["STIGMER_METRICS_PORT"];
+    const policies = manifests.filter(({ kind }) => kind === "NetworkPolicy") as unknown as readonly {
+      readonly spec: {
+        readonly ingress: readonly { readonly from: unknown; readonly ports: readonly { port: number }[] }[];
+      };
+    }[];
+    expect(policies).toHaveLength(2);
+    const monitoring = [{ namespaceSelector: { matchLabels: { "stigmer.ai/monitoring": "true" } } }];
+    for (const { spec } of policies) {
+      const rules = spec.ingress.filter(({ ports }) => ports.some((each) => String(each.port) === port));
+      expect(rules.map(({ from }) => from)).toEqual([monitoring]);
+    }
+  });
+
   test("each manifest has the values that the API's schema asks for", async () => {
     expect(manifests.length).toBeGreaterThan(10);
     for (const manifest of manifests) await validate(manifest);
