@@ -16,7 +16,7 @@ function guideOf(name: string): string {
   return existsSync(join(repository, page)) ? page : `docs/guides/${name}.md`;
 }
 
-/** Run by tests of their own: what one says is held to the conformance suite, the other needs more than a daemon. */
+/** Run by tests of their own: what one says is held to the conformance suite, the other (cloud/guide.system.test.ts) needs more than a daemon. */
 const ELSEWHERE = ["write-a-sandbox-backend", "cloud"];
 /** Begin where nothing runs. */
 const FROM_NOTHING = ["getting-started"];

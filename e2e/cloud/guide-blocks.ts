@@ -1,8 +1,7 @@
 // The blocks of a guide that only a whole installation can run: a test takes them from the guide, as they stand.
-import { execa } from "execa";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { repository } from "../stigmer.ts";
+import { repository, start, type Started } from "../stigmer.ts";
 
 export interface GuideBlock {
   /** The heading above it. */
@@ -27,18 +26,29 @@ export async function readGuide(name: string): Promise<GuideBlock[]> {
   });
 }
 
-/** Runs a block as its reader would, in `folder`, where `stigmer` is that of this source. Throws what it printed when it fails. */
-export async function runBlock(
-  block: GuideBlock | undefined,
-  options: {
-    readonly folder: string;
-    readonly env: Readonly<Record<string, string>>;
-    /** More folders with programs. */
-    readonly path?: readonly string[];
-  },
-): Promise<string> {
+export interface BlockOptions {
+  /** Where it is run, with `stigmer` and `stigmer-agent-runner` of this source. */
+  readonly folder: string;
+  /** All that is in the environment but for the programs' folders and a home. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What the reader puts in the place of examples: values of the variables that the block exports, and paths. */
+  readonly values?: Readonly<Record<string, string>>;
+  /** More folders with programs. */
+  readonly path?: readonly string[];
+}
+
+/** Runs a block as its reader would. Answers what it printed, and throws that when it fails. */
+export async function runBlock(block: GuideBlock | undefined, options: BlockOptions): Promise<string> {
+  const { output, result } = await startBlock(block, options);
+  const { exitCode } = await result;
+  if (exitCode !== 0) throw new Error(`The guide's block at line ${block?.line} ended with ${exitCode}:\n${output()}`);
+  return output();
+}
+
+/** Begins a block whose last command goes on until it is stopped. */
+export async function startBlock(block: GuideBlock | undefined, options: BlockOptions): Promise<Started> {
   if (!block) throw new Error("The guide has no such block.");
-  const { folder, env, path = [] } = options;
+  const { folder, env, values = {}, path = [] } = options;
   const bin = join(folder, "guide-bin");
   await mkdir(bin, { recursive: true });
   for (const [name, main] of Object.entries(PROGRAMS)) {
@@ -46,16 +56,23 @@ export async function runBlock(
     await writeFile(join(bin, name), `#!/bin/sh\nexec ${command} "$@"\n`);
     await chmod(join(bin, name), 0o755);
   }
-  const { all, exitCode } = await execa("bash", ["-euo", "pipefail", "-c", block.text], {
+  return start(["-euo", "pipefail", "-c", filledIn(block.text, values)], {
+    program: ["bash"],
     cwd: folder,
-    env: { ...env, HOME: folder, PATH: [bin, ...path, process.env["PATH"]].join(":") },
-    extendEnv: false,
-    stdin: "ignore",
-    reject: false,
-    all: true,
+    env: { HOME: folder, ...env, PATH: [bin, ...path, process.env["PATH"]].join(":") },
   });
-  if (exitCode !== 0) throw new Error(`The guide's block at line ${block.line} ended with ${exitCode}:\n${all}`);
-  return all;
+}
+
+/** Throws where something that the reader would have to fill in stays. */
+function filledIn(text: string, values: Readonly<Record<string, string>>): string {
+  let filled = text;
+  for (const [example, value] of Object.entries(values)) {
+    const isVariable = /^[A-Z_]+$/.test(example);
+    const place = isVariable ? new RegExp(`\\b${example}=\\S+`, "g") : example;
+    filled = filled.replaceAll(place, () => (isVariable ? `${example}='${value}'` : value));
+  }
+  if (filled.includes("…")) throw new Error(`Nobody said what stands for … in:\n${filled}`);
+  return filled;
 }
 
 const PROGRAMS = { stigmer: "apps/cli/src/main.ts", "stigmer-agent-runner": "apps/agent-runner/src/main.ts" };
