@@ -4,10 +4,8 @@ import { dirname, join } from "node:path";
 import {
   createMcpConnections,
   createPostgresCheckpointer,
-  createSqliteCheckpointer,
   createSqliteLedger,
-  type PostgresCheckpointer,
-  type SqliteCheckpointer,
+  openSqliteCheckpoints,
 } from "@stigmer/agent";
 import type { StigmerClient } from "@stigmer/client";
 import { type Config, readConfigFile } from "@stigmer/config";
@@ -25,7 +23,7 @@ import { watchLeases } from "./health/watch-leases.ts";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { RunnerMetrics } from "./metrics.ts";
 import { modelsOf } from "./run/models-of.ts";
-import { createPrepareAgent } from "./run/prepare-agent.ts";
+import { type Checkpoints, createPrepareAgent } from "./run/prepare-agent.ts";
 import { createSessionWorkspaces } from "./run/session-workspaces.ts";
 import { sandboxesOf } from "./sandboxes.ts";
 
@@ -87,7 +85,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
     onOpened: metrics?.sandboxOpened,
   });
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const checkpointer = await openCheckpoints(config);
+  const checkpoints = await openCheckpoints(config);
   const ledger = await createSqliteLedger({ path: join(dataDir, "tool-calls.db") });
   const resolveModel = modelsOf(config);
   const mcp = createMcpConnections({
@@ -105,7 +103,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
   const allowsMcpPrograms = config.isLocalMode || config.allowsMcpPrograms;
   const prepareAgent = createPrepareAgent({
     workspaces,
-    checkpointer,
+    checkpoints,
     mcp,
     allowsMcpPrograms,
     resolveModel,
@@ -124,7 +122,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
       metrics,
       clock,
     }),
-    cleanupSandbox: createCleanupSandbox({ workspaces, mcp, checkpointer, workspacesDir, dataDir, logger }),
+    cleanupSandbox: createCleanupSandbox({ workspaces, mcp, checkpoints, workspacesDir, dataDir, logger }),
   };
   const { worker, isConnected } = createWorker(options, activities);
   return {
@@ -135,7 +133,7 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
     async close() {
       await mcp.close();
       await workspaces.dispose();
-      await checkpointer.close();
+      await checkpoints.close();
       ledger.close();
     },
   };
@@ -166,12 +164,13 @@ function createWorker(
   return { worker, isConnected: () => leases.attached };
 }
 
-async function openCheckpoints({ checkpoints }: Config): Promise<SqliteCheckpointer | PostgresCheckpointer> {
+async function openCheckpoints({ checkpoints }: Config): Promise<Checkpoints> {
   if (checkpoints.type === "postgres") {
-    return createPostgresCheckpointer({ url: checkpoints.url }).catch((cause: unknown) => {
+    const checkpointer = await createPostgresCheckpointer({ url: checkpoints.url }).catch((cause: unknown) => {
       throw new Error(`${(cause as Error).message} STIGMER_CHECKPOINT_URL names it.`, { cause });
     });
+    return { checkpointer: async () => checkpointer, close: () => checkpointer.close() };
   }
   await mkdir(dirname(checkpoints.file), { recursive: true, mode: 0o700 });
-  return createSqliteCheckpointer({ path: checkpoints.file });
+  return openSqliteCheckpoints({ path: checkpoints.file });
 }

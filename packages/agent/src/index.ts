@@ -41,8 +41,10 @@ export { toAgentError } from "./to-agent-error.ts";
 // To keep a run's steps: on this machine, or where many can read them.
 export {
   createSqliteCheckpointer,
+  openSqliteCheckpoints,
   type SqliteCheckpointer,
   type SqliteCheckpointerOptions,
+  type SqliteCheckpoints,
 } from "./checkpointer/create-sqlite-checkpointer.ts";
 export {
   createPostgresCheckpointer,

@@ -46,9 +46,15 @@ export interface PrepareRequest {
 
 export type PrepareAgent = (request: PrepareRequest) => Promise<PreparedRun>;
 
+/** Where runs keep their steps. What it takes to use them may be loaded at the first call. */
+export interface Checkpoints {
+  checkpointer(): Promise<AgentOptions["checkpointer"]>;
+  close(): Promise<void>;
+}
+
 export interface PrepareAgentDependencies {
   readonly workspaces: SessionWorkspaces;
-  readonly checkpointer: AgentOptions["checkpointer"];
+  readonly checkpoints: Pick<Checkpoints, "checkpointer">;
   readonly mcp: Pick<McpConnections, "open">;
   /** Whether MCP servers may be programs and containers on this machine. */
   readonly allowsMcpPrograms: boolean;
@@ -137,7 +143,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         costOf: costBy(createPricing(dependencies.modelPrices())),
         unknownOutcome:
           execution.spec?.executionConfig?.unknownOutcome === UnknownOutcomePolicy.PAUSE ? "pause" : "tell-agent",
-        checkpointer: dependencies.checkpointer,
+        checkpointer: await dependencies.checkpoints.checkpointer(),
         spillDirectory: workspace.spillDirectory,
       });
       return ready.open({

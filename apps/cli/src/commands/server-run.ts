@@ -26,6 +26,7 @@ import { CliError } from "../errors.ts";
 import { createJsonLogger } from "@stigmer/telemetry";
 import { writeLine } from "../output/write.ts";
 import { readVersion } from "../version.ts";
+import { releaseStartMemory } from "./release-start-memory.ts";
 
 export interface ServerRunOptions {
   /** 0 takes any free one. Default: `STIGMER_PORT`, else 50051. */
@@ -59,6 +60,8 @@ export async function serverRun(options: ServerRunOptions, io: CommandIo): Promi
     const { server, drainMs } = await start(options, { ...io, stderr }, closers);
     writeLine(stdout, `stigmer-server is ready on ${server.endpoint}`);
     await tell({ type: "ready", port: server.port });
+    const keepMemory = releaseStartMemory();
+    closers.push(async () => keepMemory());
     const closed = await Promise.race([asked.promise, server.closed]);
     if (closed) throw new CliError("failed", closed);
     closers.push(() => server.close());

@@ -21,8 +21,37 @@ export interface SqliteCheckpointer extends BaseCheckpointSaver {
   close(): void;
 }
 
+/** A database of checkpoints that is open, while LangGraph is not loaded. */
+export interface SqliteCheckpoints {
+  /** The same at each call. The first loads LangGraph. */
+  checkpointer(): Promise<SqliteCheckpointer>;
+  /** As the checkpointer's. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens, or makes, the database, for a program that starts long before its first run: LangGraph is most of what it would load.
+ * Throws `AgentError` `checkpoint` when the file can't be used.
+ */
+export async function openSqliteCheckpoints(options: SqliteCheckpointerOptions): Promise<SqliteCheckpoints> {
+  const { openDatabase } = await import("./database.ts");
+  const database = openDatabase(options.path);
+  let opened: Promise<SqliteCheckpointer> | undefined;
+  return {
+    checkpointer() {
+      opened ??= import("./sqlite-saver.ts").then(
+        ({ SqliteSaver }) => new SqliteSaver(database, { keep: options.keep ?? 4 }),
+      );
+      return opened;
+    },
+    async close() {
+      if (opened) (await opened).close();
+      else if (database.isOpen) database.close();
+    },
+  };
+}
+
 /** Opens, or makes, the database. Throws `AgentError` `checkpoint` when the file can't be used. */
 export async function createSqliteCheckpointer(options: SqliteCheckpointerOptions): Promise<SqliteCheckpointer> {
-  const [{ openDatabase }, { SqliteSaver }] = await Promise.all([import("./database.ts"), import("./sqlite-saver.ts")]);
-  return new SqliteSaver(openDatabase(options.path), { keep: options.keep ?? 4 });
+  return (await openSqliteCheckpoints(options)).checkpointer();
 }
