@@ -7,7 +7,9 @@ import { createStatusSender, type StatusSenderOptions } from "./status-sender.ts
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-let written = 0;
+/** Not at the beginning of the message, where a text is urgent. */
+const BEFORE = 5;
+let written = BEFORE;
 function text(piece: string): StatusChange {
   const offset = written;
   written += piece.length;
@@ -27,7 +29,7 @@ function setUp(options: Partial<StatusSenderOptions> = {}): {
   sent: Sent[];
   sender: ReturnType<typeof createStatusSender>;
 } {
-  written = 0;
+  written = BEFORE;
   const sent: Sent[] = [];
   const sender = createStatusSender({
     ...options,
@@ -70,6 +72,19 @@ describe("status sender", () => {
     sender.push([text("!")], { urgent: true });
     await vi.advanceTimersByTimeAsync(0);
     expect(sent).toHaveLength(2);
+  });
+
+  it("lets a message's first word go at once, of which somebody waits to see that the model answers", async () => {
+    const { sent, sender } = setUp();
+    written = 0;
+    sender.push([text("a")]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(received(sent)).toBe("a");
+    sent[0]?.acknowledge();
+    await vi.advanceTimersByTimeAsync(0);
+    sender.push([text("b")]);
+    await vi.advanceTimersByTimeAsync(49);
+    expect(sent).toHaveLength(1);
   });
 
   it("has one request in flight, and gathers the rest", async () => {

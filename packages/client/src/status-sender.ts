@@ -24,7 +24,7 @@ export interface StatusSenderOptions {
 
 /** Carries status changes to the server beside the agent's loop, which never waits for it. */
 export interface StatusSender {
-  /** Takes changes in order. Urgent ones leave at once: by default a phase, a tool's start, a call that waits for approval. */
+  /** Takes changes in order. Urgent ones leave at once: by default a phase, the first word of a message, a tool's start, a call that waits for approval. */
   push(changes: readonly StatusChange[], options?: { urgent?: boolean }): void;
   /**
    * Sends what is left and resolves when the server has acknowledged everything. Rejects with the last error when
@@ -124,6 +124,7 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
 /** What a person who watches should see without delay. */
 function isUrgent({ change }: StatusChange): boolean {
   if (change.case === "run") return change.value.phase !== ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
+  if (change.case === "textAppended") return change.value.offset === 0;
   if (change.case !== "toolCall") return false;
   const status = change.value.call?.status;
   return status === ToolCallStatus.TOOL_CALL_RUNNING || status === ToolCallStatus.TOOL_CALL_WAITING_FOR_APPROVAL;
