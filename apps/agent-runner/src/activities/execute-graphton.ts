@@ -141,6 +141,9 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const { fence } = context;
   const executionId = execution.metadata?.id ?? "";
   const clients = fence > 0 ? run.client.underFence({ executionId, fence }) : run.client;
+  // Beside the question below, not after it. Whether it succeeds is a matter of the run, which is to tell of it.
+  const resolving = resolveRun(clients, execution);
+  resolving.catch(() => {});
   // What the server holds, so that a run which goes on elsewhere continues its status instead of starting it over.
   const current = await clients.executions.get(executionId);
   if (current.status && isTerminal(current.status.phase)) {
@@ -272,7 +275,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   }
 
   async function prepare(): Promise<PreparedRun & { readonly sessionId?: string; readonly agentId?: string }> {
-    const resolved = await resolveRun(clients, current);
+    const resolved = { ...(await resolving), execution: current };
     signal.throwIfAborted();
     const { agent, session } = resolved;
     run.span.isOf(agent);

@@ -29,15 +29,23 @@ export interface ResolvedRun {
 }
 
 /**
- * Follows Execution → Session → AgentInstance → Agent and every reference. `execution` is the stored one, as read under the
- * run's fence. Throws `RunError` that names what is missing, and `ClientError` `unavailable` when the server is away.
+ * Follows Execution → Session → AgentInstance → Agent and every reference. Of `execution` only what never changes is looked at: a task
+ * has that, too. Throws `RunError` that names what is missing, and `ClientError` `unavailable` when the server is away.
  */
-export async function resolveRun(clients: ResourceClients, execution: AgentExecution): Promise<ResolvedRun> {
+export async function resolveRun(
+  clients: ResourceClients,
+  execution: AgentExecution,
+): Promise<Omit<ResolvedRun, "execution">> {
   const sessionId = execution.spec?.sessionId ?? "";
   if (sessionId === "") throw new RunError(`Session ID is required for execution ${execution.metadata?.id ?? ""}`);
+  // Each link costs a way to the server and back: what may be at the chain's end is asked for at its beginning.
+  const likelyAgentId = execution.spec?.agentId ?? "";
+  const likelyAgent = likelyAgentId === "" ? undefined : early(clients.agents.get(likelyAgentId));
+  const ownVariables = early(readRunVariables(clients.transport, execution));
   const session = await clients.sessions.get(sessionId);
   const instance = await clients.agentInstances.get(session.spec?.agentInstanceId ?? "");
-  const agent = await clients.agents.get(instance.spec?.agentId ?? "");
+  const agentId = instance.spec?.agentId ?? "";
+  const agent = await (agentId === likelyAgentId && likelyAgent ? likelyAgent : clients.agents.get(agentId));
   const org = agent.metadata?.org ?? "";
   const environmentRefs = instance.spec?.environmentRefs ?? [];
   const mcpServerRefs = agent.spec?.mcpServerRefs ?? [];
@@ -53,9 +61,15 @@ export async function resolveRun(clients: ResourceClients, execution: AgentExecu
         named(`spec.mcp_server_refs[${at}].ref`, () => clients.mcpServers.getByReference(toReference(ref, org))),
       ),
     ),
-    readRunVariables(clients.transport, execution),
+    ownVariables,
   ]);
-  return { execution, session, instance, agent, skills, environments, mcpServers, variables };
+  return { session, instance, agent, skills, environments, mcpServers, variables };
+}
+
+/** Its failure counts when it is its turn, if ever. */
+function early<T>(asked: Promise<T>): Promise<T> {
+  asked.catch(() => {});
+  return asked;
 }
 
 function toReference(
