@@ -16,6 +16,23 @@ it("gives a burst at once, then so many a second, and says how long to wait", ()
   expect(takeAll()).toEqual([0, 0, 0, 100]);
 });
 
+it("gives evenly to who was refused a moment ago, and a burst again to who kept to the allowance for as long", () => {
+  let now = 0;
+  const allowance = createCallAllowance({ callsPerSecond: 100, callBurst: 200, clock: () => now });
+  const takeAll = (): number => {
+    let taken = 0;
+    while (allowance.take("a") === 0) taken += 1;
+    return taken;
+  };
+  expect(takeAll()).toBe(200);
+  now += 1_000;
+  expect(takeAll()).toBe(5);
+  now += 30;
+  expect(takeAll()).toBe(3);
+  now += 2_000;
+  expect(takeAll()).toBe(200);
+});
+
 it("never gives more than the burst and what came since, and never less to who waits as told", () => {
   const rules = fc.record({ callsPerSecond: fc.integer({ min: 1, max: 50 }), more: fc.nat(50) });
   fc.assert(

@@ -23,7 +23,10 @@ interface Refusal {
 /** Keys that were refused are forgotten when there are so many. */
 const MAX_REFUSED = 10_000;
 
-/** How long who comes back before the time that was told has to wait for the next refusal: else a loop of calls is work for the server. */
+/**
+ * How long who comes back before the time that was told has to wait for the next refusal: else a loop of calls is work for the
+ * server. Up to twice as long: calls that were held together would come back together.
+ */
 const HOLD_MS = 1_000;
 /** No more refusals are held at a time; the others are given at once. */
 const MAX_HELD = 10_000;
@@ -41,7 +44,7 @@ export function limitCalls({ authenticated, allowance, callsPerSecond, clock }: 
   async function hold(signal: AbortSignal): Promise<void> {
     if (held >= MAX_HELD) return;
     held += 1;
-    await sleep(HOLD_MS, undefined, { signal, ref: false })
+    await sleep(HOLD_MS * (1 + Math.random()), undefined, { signal, ref: false })
       .catch(() => {})
       .finally(() => (held -= 1));
   }
