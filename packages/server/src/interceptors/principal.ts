@@ -142,7 +142,7 @@ export interface StoredApiKey {
 }
 
 export interface ApiKeyBook<K extends StoredApiKey = StoredApiKey> {
-  /** Looks for a key by its hash, every time: one that was deleted is refused by every server at once. */
+  /** Looks for a key by its hash, every time, not before it is asked: one that was deleted is refused by every server at once. */
   find(hash: string): Promise<K | undefined>;
   /** A call comes with the key. Takes no time of the call's. */
   used(key: K): void;
