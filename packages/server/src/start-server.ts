@@ -272,7 +272,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
       traceCalls(),
       audit.interceptor,
       reportErrors(logger),
-      ...(mode === "cloud" ? [takeTurns({ most: options.limits?.maxCalls ?? MAX_CALLS })] : []),
+      ...(mode === "cloud" ? [takeTurns({ most: options.limits?.maxCalls ?? MAX_CALLS, clock: monotonic })] : []),
       recheckStreams({ authenticator, clock: Date.now }),
       validateRequests(),
     ],
@@ -347,10 +347,11 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
 function limited(authenticated: RequestGate, limits: OrganizationLimits = {}): RequestGate {
   const { callsPerSecond, callBurst = callsPerSecond } = limits;
   if (callsPerSecond === undefined || callBurst === undefined) return authenticated;
-  const clock = (): number => performance.now();
-  const allowance = createCallAllowance({ callsPerSecond, callBurst, clock });
-  return limitCalls({ authenticated, allowance, callsPerSecond, clock });
+  const allowance = createCallAllowance({ callsPerSecond, callBurst, clock: monotonic });
+  return limitCalls({ authenticated, allowance, callsPerSecond, clock: monotonic });
 }
+
+const monotonic = (): number => performance.now();
 
 /** Only who configured it has its package read. */
 async function openOidc(oidc: OidcOptions, logger: Logger): Promise<Authenticator> {

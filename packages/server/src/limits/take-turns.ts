@@ -1,56 +1,122 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { callerOf } from "../interceptors/principal.ts";
 
+export interface TakeTurnsOptions {
+  /** Calls of an organization at a time. */
+  readonly most: number;
+  /** Milliseconds, of a clock that only goes forward. */
+  readonly clock: () => number;
+}
+
+/** For so long after its last call an organization counts as at work, in milliseconds. */
+const AT_WORK_MS = 1_000;
+/** What takes longer than this, in milliseconds, is waited for no more by its organization's next call. */
+const LONG_MS = 1_000;
+
 /**
  * Works on at most `most` unary calls of an organization at a time, in the order in which they came. Connections to the database
  * are few, and whoever wants one stands in line: without this, a burst of one organization stands before the calls of all
- * others, and before the queue that hands out runs. Calls of runners and streams don't count.
+ * others, and before the queue that hands out runs.
+ *
+ * An organization that has more calls here than that, while others are at work, gets them worked on one by one: else it would
+ * have the larger part of a server that has no more to give. Calls of runners and streams don't count.
  */
-export function takeTurns({ most }: { readonly most: number }): Interceptor {
+export function takeTurns({ most, clock }: TakeTurnsOptions): Interceptor {
   const lines = new Map<string, Line>();
+  const others = createOthers(clock);
+
+  function mayBegin(org: string, { working, fresh, waiting }: Line): boolean {
+    if (working >= most) return false;
+    return fresh === 0 || working + waiting.size <= most || !others.atWork(org);
+  }
+
+  function beginNext(org: string, line: Line): void {
+    for (const begin of line.waiting) {
+      // The one that begins is still among those who wait.
+      if (!mayBegin(org, line)) return;
+      begin();
+    }
+  }
+
+  /** Resolves when it is the call's turn, with what ends it. Rejects when its caller is gone before; then it never had one. */
+  async function turnIn(org: string, line: Line, signal: AbortSignal): Promise<Disposable> {
+    await new Promise<void>((resolve, reject) => {
+      signal.throwIfAborted();
+      const leave = (): void => {
+        line.waiting.delete(begin);
+        signal.removeEventListener("abort", onAbort);
+      };
+      const begin = (): void => {
+        leave();
+        // Nobody waits where nobody works.
+        lines.set(org, line);
+        line.working += 1;
+        line.fresh += 1;
+        resolve();
+      };
+      const onAbort = (): void => {
+        leave();
+        reject(signal.reason as Error);
+      };
+      line.waiting.add(begin);
+      signal.addEventListener("abort", onAbort);
+      beginNext(org, line);
+    });
+    let isFresh = true;
+    const grow = (): void => {
+      if (!isFresh) return;
+      isFresh = false;
+      line.fresh -= 1;
+    };
+    const long = setTimeout(() => {
+      grow();
+      beginNext(org, line);
+    }, LONG_MS).unref();
+    return {
+      [Symbol.dispose]: () => {
+        clearTimeout(long);
+        grow();
+        line.working -= 1;
+        beginNext(org, line);
+        if (line.working === 0) lines.delete(org);
+      },
+    };
+  }
+
   return (next) => async (request) => {
     const caller = callerOf(request.contextValues);
     if (!caller || caller.role === "runner" || request.stream) return next(request);
-    const line = lines.get(caller.org) ?? { working: 0, waiting: new Set() };
-    lines.set(caller.org, line);
-    await turnIn(line, most, request.signal);
-    try {
-      return await next(request);
-    } finally {
-      const [first] = line.waiting;
-      if (first) first();
-      else if (--line.working === 0) lines.delete(caller.org);
-    }
+    const { org } = caller;
+    others.saw(org);
+    const line = lines.get(org) ?? { working: 0, fresh: 0, waiting: new Set() };
+    using _ = await turnIn(org, line, request.signal);
+    return await next(request);
   };
 }
 
 interface Line {
   working: number;
-  /** Each begins its call, in place of one that has ended. */
+  /** Of those the ones that have not taken long yet. */
+  fresh: number;
+  /** Each begins its call. */
   readonly waiting: Set<() => void>;
 }
 
-/** Resolves when it is the call's turn. Rejects when its caller is gone before; then it never had one. */
-async function turnIn(line: Line, most: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  if (line.working < most) {
-    line.working += 1;
-    return;
-  }
-  await new Promise<void>((resolve, reject) => {
-    const leave = (): void => {
-      line.waiting.delete(begin);
-      signal.removeEventListener("abort", onAbort);
-    };
-    const begin = (): void => {
-      leave();
-      resolve();
-    };
-    const onAbort = (): void => {
-      leave();
-      reject(signal.reason as Error);
-    };
-    line.waiting.add(begin);
-    signal.addEventListener("abort", onAbort);
-  });
+interface Others {
+  saw(org: string): void;
+  /** Whether an organization but this one is at work. */
+  atWork(org: string): boolean;
+}
+
+function createOthers(clock: () => number): Others {
+  let last = { org: "", at: Number.NEGATIVE_INFINITY };
+  /** The last one of another organization than that. */
+  let before = last;
+  return {
+    saw: (org) => {
+      if (org !== last.org) before = last;
+      last = { org, at: clock() };
+    },
+    atWork: (org) => clock() - (last.org === org ? before : last).at < AT_WORK_MS,
+  };
 }
