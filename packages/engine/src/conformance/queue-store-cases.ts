@@ -1,4 +1,4 @@
-import type { LeaseOptions, NewTask, QueuedTask, QueueStore } from "../embedded/queue-store.ts";
+import type { LeaseOptions, NewLease, NewTask, QueueStore } from "../embedded/queue-store.ts";
 
 // What the cases of the suite are made of.
 
@@ -15,6 +15,6 @@ export function task(id: string, change: Partial<NewTask> = {}): NewTask {
   };
 }
 
-export function lease(queue: QueueStore, change: Partial<LeaseOptions> = {}): Promise<QueuedTask | undefined> {
+export function lease(queue: QueueStore, change: Partial<LeaseOptions> = {}): Promise<NewLease | undefined> {
   return queue.lease({ queue: "q", runnerId: "r1", now: 1_000, leaseMs: 1_000, maxAttempts: 5, ...change });
 }

@@ -52,6 +52,22 @@ export function queueStoreSharing(
     assert.deepEqual(given, ["a1", "b1", "b2", undefined]);
   });
 
+  check("calls no lease the last one beside which another task can be leased", async ({ queue, enqueue }) => {
+    for (const id of ["a1", "a2", "a3", "b1", "b2"]) await enqueue(task(id, { org: id[0] ?? "" }));
+    for (const id of ["c1", "c2"]) await enqueue(task(id, { org: "c", sessionId: "s" }));
+    for (const id of ["own1", "own2"]) await enqueue(task(id));
+    await enqueue(task("elsewhere", { queue: "other" }));
+    for (const maxPerOrg of [1, 2, undefined]) {
+      for (let last = false; ;) {
+        const leased = await lease(queue, { maxPerOrg });
+        if (!leased) break;
+        assert.equal(last, false, `${leased.id} was leased after the last one`);
+        last = leased.isLast === true;
+      }
+    }
+    assert.equal((await queue.counts()).waiting, 2);
+  });
+
   check("keeps to the limit when many lease at once", async ({ queue, enqueue }) => {
     for (let index = 0; index < 24; index++) await enqueue(task(`t${index}`, { org: index % 2 === 0 ? "a" : "b" }));
     const leases = await Promise.all(

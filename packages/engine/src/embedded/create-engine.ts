@@ -128,7 +128,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
 
     start: async () => {
       refuseWhenClosed();
-      dispatcher.kick();
+      dispatcher.offer();
     },
 
     cancel: async (executionId, reason) => {

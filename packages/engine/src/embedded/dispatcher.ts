@@ -36,8 +36,10 @@ export interface DispatcherOptions {
 
 /** Brings tasks and runners together: after every change of either, and when time alone changes something. */
 export interface Dispatcher {
-  /** Looks through the queue soon. `settle`: a task may have become undeliverable. */
+  /** Looks through the queue and its times soon. `settle`: a task may have become undeliverable. */
   kick(change?: { readonly settle: boolean }): void;
+  /** There is a task more, or room for one, and no time has changed: gives out what there is. */
+  offer(): void;
   /**
    * Held while a task goes from the queue to its runner's stream, and by whoever needs both to agree: a cancel, a pause or
    * an item of the inbox must not fall between the two.
@@ -61,6 +63,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let running: Promise<void> | undefined;
   let again = false;
   let unsettled = true;
+  /** Something may be due before the alarm. */
+  let timesMoved = true;
   let closed = false;
   let alarm: { readonly dueAt: number; readonly callOff: () => void } | undefined;
 
@@ -76,12 +80,17 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function kick(change?: { readonly settle: boolean }): void {
     if (change?.settle) unsettled = true;
+    timesMoved = true;
+    offer();
+  }
+
+  function offer(): void {
     again = true;
     if (closed || running) return;
     running = run().finally(() => {
       running = undefined;
       // Kicked between the loop's last look and here.
-      if (again) kick();
+      if (again) offer();
     });
   }
 
@@ -95,9 +104,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         // What becomes available from here on may have been passed over: it is looked at again.
         const servedAt = clock.now();
         await serve();
-        const dueAt = (await queue.nextDue({ now: servedAt })) ?? Number.POSITIVE_INFINITY;
-        const retryAt = unsettled ? clock.now() + RETRY_AFTER_FAULT_MS : Number.POSITIVE_INFINITY;
-        setAlarm(Math.min(dueAt, retryAt));
+        if (timesMoved) {
+          timesMoved = false;
+          setAlarm((await queue.nextDue({ now: servedAt })) ?? Number.POSITIVE_INFINITY);
+        }
+        if (unsettled) alarmBy(clock.now() + RETRY_AFTER_FAULT_MS);
       } catch (error) {
         logger.error({ err: error }, "The queue could not be served; trying again.");
         setAlarm(clock.now() + RETRY_AFTER_FAULT_MS);
@@ -114,14 +125,21 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     alarm = { dueAt, callOff: clock.after(dueAt - now, kick) };
   }
 
+  /** Leaves an earlier alarm as it is: it is told when the next thing is due. */
+  function alarmBy(at: number): void {
+    if (!alarm || at < alarm.dueAt) setAlarm(at);
+  }
+
   async function expireSilent(): Promise<void> {
     const now = clock.now();
     // This process itself slept (a closed laptop, a stopped container): it could not have heard anybody.
     if (alarm && now > alarm.dueAt + Math.max(leaseMs / 2, MIN_SLEPT_MS)) {
       await queue.recover({ expiresAt: now + recoverMs });
       for (const runner of runners.all()) runner.heardAt = now;
+      timesMoved = true;
       return;
     }
+    if (!timesMoved) return;
     const expired = await queue.expire({ now, failure: RUNNER_LOST });
     if (expired.length > 0) unsettled = true;
     for (const { id: taskId, fence, runnerId, attempt } of expired) {
@@ -163,18 +181,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     while (!closed) {
       const runner = runners.next({ heardAfter: clock.now() - leaseMs, exceptQueues: empty });
       if (!runner) return;
-      const served = await handOver(() => serveOne(runner));
-      if (!served) empty.add(runner.taskQueue);
+      const mayBeMore = await handOver(() => serveOne(runner));
+      if (!mayBeMore) empty.add(runner.taskQueue);
     }
   }
 
-  /** Answers whether there was a task. */
+  /** Answers whether there may be another task. */
   async function serveOne(runner: RunnerConnection): Promise<boolean> {
     const { runnerId, taskQueue } = runner;
+    const now = clock.now();
     const task = await queue.lease({
       queue: taskQueue,
       runnerId,
-      now: clock.now(),
+      now,
       leaseMs,
       maxAttempts,
       maxPerOrg: options.maxRunsPerOrg,
@@ -182,6 +201,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (!task) return false;
     const { id: taskId, fence, attempt } = task;
     resumed.delete(taskId);
+    alarmBy(now + leaseMs);
     const content = await contentOf(task);
     if (content === undefined) {
       logger.warn({ taskId }, "A task was dropped: what it is for is no longer there.");
@@ -189,10 +209,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     } else if (content === "fault" || runner.closed) {
       const availableAt = clock.now() + (content === "fault" ? RETRY_AFTER_FAULT_MS : 0);
       await queue.release({ taskId, fence }, { runnerId, counted: false, availableAt });
+      timesMoved = true;
     } else {
       runner.leases.set(taskId, fence);
       runner.events.push({ event: { case: "lease", value: { taskId, fence, attempt, ...content } } });
       logger.debug({ taskId, fence, attempt, runnerId }, "A task was leased.");
+      return task.isLast !== true;
     }
     return true;
   }
@@ -202,9 +224,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (task.kind === "cleanup-sandbox") {
         return { task: { case: "cleanupSandbox", value: fromBinary(CleanupSandboxTaskSchema, task.payload) } };
       }
-      const execution = await options.loadExecution(task.id);
-      if (!execution) return undefined;
-      return { task: { case: "agentExecution", value: { execution } }, inbox: await inboxOf(queue, task.id) };
+      const [execution, inbox] = await Promise.all([options.loadExecution(task.id), inboxOf(queue, task.id)]);
+      return execution && { task: { case: "agentExecution", value: { execution } }, inbox };
     } catch (error) {
       logger.error({ err: error, taskId: task.id }, "A task could not be read; it waits.");
       return "fault";
@@ -213,6 +234,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   return {
     kick,
+    offer,
     handOver,
     resumed,
     opened,

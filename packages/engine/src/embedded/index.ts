@@ -9,6 +9,7 @@ export type {
 export type {
   LeaseKey,
   LeaseOptions,
+  NewLease,
   NewTask,
   QueueCounts,
   QueuedItem,

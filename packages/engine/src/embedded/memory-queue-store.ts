@@ -64,24 +64,25 @@ export function createMemoryQueueStore(): MemoryQueueStore {
       const live = new Map<string, number>();
       for (const { org } of leased()) live.set(org, (live.get(org) ?? 0) + 1);
       const liveOf = ({ org }: Row): number => live.get(org) ?? 0;
-      let chosen: Row | undefined;
-      for (const row of open()) {
+      const isAllowed = (row: Row): boolean => row.org === "" || liveOf(row) < maxPerOrg;
+      const deliverable = open().filter((row) => {
         const first = row.sessionId === "" || !busySessions.has(row.sessionId);
         busySessions.add(row.sessionId);
-        const deliverable = row.state === "waiting" && row.availableAt <= now && row.attempt < maxAttempts;
         const held = row.cancelReason !== undefined || row.pauseReason !== undefined;
-        const allowed = row.org === "" || liveOf(row) < maxPerOrg;
-        if (!first || !deliverable || held || !allowed || row.queue !== queue) continue;
-        if (!chosen || liveOf(row) < liveOf(chosen)) chosen = row;
-      }
+        const due = row.state === "waiting" && row.availableAt <= now && row.attempt < maxAttempts;
+        return first && due && !held && row.queue === queue && isAllowed(row);
+      });
+      const fewest = Math.min(...deliverable.map(liveOf));
+      const chosen = deliverable.find((row) => liveOf(row) === fewest);
       if (!chosen) return undefined;
+      live.set(chosen.org, liveOf(chosen) + 1);
       chosen.state = "leased";
       chosen.fence += 1;
       chosen.attempt += 1;
       chosen.runnerId = runnerId;
       chosen.expiresAt = now + leaseMs;
       chosen.claimId = "";
-      return taskOf(chosen);
+      return { ...taskOf(chosen), isLast: !deliverable.some((row) => row !== chosen && isAllowed(row)) };
     },
 
     renew: async ({ runnerId, leases, expiresAt }) =>

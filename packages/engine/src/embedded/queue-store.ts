@@ -33,7 +33,7 @@ export interface QueueStore {
    * attempts, first of its session, and of an organization with fewer than `maxPerOrg` leased tasks (the empty one has no
    * limit). Concurrent calls never answer the same task, nor do they exceed that number together.
    */
-  lease(options: LeaseOptions): Promise<QueuedTask | undefined>;
+  lease(options: LeaseOptions): Promise<NewLease | undefined>;
 
   /**
    * Sets `expires_at` of those of the leases that are current, and answers their tasks, in the order given. A lease whose
@@ -186,6 +186,15 @@ export interface QueuedTask extends NewTask {
    * with what they know of, when others may ask as well.
    */
   readonly orders: number;
+}
+
+/** A task as `lease` answers it. */
+export interface NewLease extends QueuedTask {
+  /**
+   * Nothing else was deliverable after it: until something changes there is no need to look again. False or absent: there may be
+   * more.
+   */
+  readonly isLast?: boolean;
 }
 
 export interface LeasedTask {

@@ -13,11 +13,15 @@ import type { Logger } from "../engine.ts";
 import type { EmbeddedEngine, FinishedExecution } from "./create-engine.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { createEventChannel } from "./event-channel.ts";
+import { createTurns } from "./lock.ts";
 import { signalEvent, standingOrders } from "./orders.ts";
 import type { LeaseKey, QueuedTask, QueueStore, RenewedLease } from "./queue-store.ts";
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
 const MAX_RETRY_DELAY_MS = 30_000;
+
+/** Ends that are stored at a time for an organization: many that come together don't stand before others' work. */
+const MAX_ENDS = 3;
 
 export interface RunnerServiceOptions {
   readonly queue: QueueStore;
@@ -35,6 +39,7 @@ export interface RunnerServiceOptions {
 /** What a runner may ask of the queue. */
 export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngine["runnerService"] {
   const { queue, runners, dispatcher, leaseMs, reattachMs, isClosed, logger, clock } = options;
+  const ends = createTurns(MAX_ENDS);
 
   async function open(): Promise<void> {
     if (isClosed()) throw new ConnectError("The engine is closing; connect again.", Code.Unavailable);
@@ -181,10 +186,11 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
         throw new ConnectError("outcome: value is required", Code.InvalidArgument);
       heard(runnerId);
       const task = await claim(lease, runnerId);
-      if (task) await finish(task, request);
+      if (task) await ends(task.org, () => finish(task, request));
       runners.forget(lease, runnerId);
       if (task) dispatcher.resumed.delete(lease.taskId);
-      dispatcher.kick({ settle: request.outcome.case === "failure" });
+      if (request.outcome.case === "failure") dispatcher.kick({ settle: true });
+      else dispatcher.offer();
       // Not current: right only when this is a repetition of the call that ended it.
       if (!task && !(await queue.complete(lease, runnerId))) throw leaseIsGone(lease);
       return {};

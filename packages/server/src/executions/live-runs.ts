@@ -17,8 +17,8 @@ export interface OpenWatcher {
 /** The runs in memory, each once. */
 export interface LiveRuns {
   using<T>(id: string, work: (run: LiveRun) => Promise<T>): Promise<T>;
-  /** Undefined when there is no such run. The status is the caller's own. */
-  read(id: string): Promise<AgentExecutionStatus | undefined>;
+  /** Undefined when there is no such run. The status is the caller's own. `known`: what the caller has just seen of it. */
+  read(id: string, known?: { readonly ended: boolean }): Promise<AgentExecutionStatus | undefined>;
   /** Undefined when there is no such run. */
   watch(id: string, options: WatchOptions): Promise<OpenWatcher | undefined>;
   /** The run is gone: those who watch it are ended with this error. */
@@ -74,8 +74,8 @@ export function createLiveRuns(options: LiveRunsOptions): LiveRuns {
 
   return {
     using,
-    read: async (id) => {
-      if (!entries.has(id)) {
+    read: async (id, { ended: mayHaveEnded } = { ended: true }) => {
+      if (mayHaveEnded && !entries.has(id)) {
         const ended = await readEnded(id);
         if (ended) return ended;
       }

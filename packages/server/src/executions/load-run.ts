@@ -25,7 +25,9 @@ export async function loadRun(executions: ExecutionStore, id: string): Promise<L
     const record = await executions.get(id);
     const snapshot = record && (await executions.snapshot(id));
     if (!snapshot) return undefined;
-    const log = await executions.log(id, snapshot.revision);
+    // A run that nobody has worked on has no log.
+    const isWhole = snapshot.revision >= record.revision;
+    const log = isWhole ? [] : await executions.log(id, snapshot.revision);
     // Each is read on its own: a compaction in between shows as a gap, or as a log that is shorter than the run.
     const revision = snapshot.revision + log.length;
     if (!continues(log, snapshot.revision) || revision < record.revision) continue;

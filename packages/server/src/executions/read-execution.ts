@@ -15,7 +15,7 @@ export async function readExecution(
   id: string,
 ): Promise<AgentExecution | undefined> {
   const record = await store.executions.get(id);
-  const status = record && (await runs.read(id));
+  const status = record && (await runs.read(id, record));
   return status && assembleExecution(record, status);
 }
 

@@ -82,8 +82,8 @@ export interface RunStatuses {
   settle(executionId: string): Promise<void>;
   /** Somebody asked for a pause: a run that rests for an approval is paused from now on, so that no approval wakes it. */
   holdWaiting(executionId: string): Promise<void>;
-  /** Undefined when there is no such run. The status is the caller's own. */
-  read(executionId: string): Promise<AgentExecutionStatus | undefined>;
+  /** Undefined when there is no such run. The status is the caller's own. `known`: what the caller has just seen of it. */
+  read(executionId: string, known?: { readonly ended: boolean }): Promise<AgentExecutionStatus | undefined>;
   /** Ends without an error once the run has ended. */
   follow(executionId: string, options: FollowOptions): AsyncIterable<RunEvent>;
   /** Ends only with its signal, or when the server closes. */
@@ -174,7 +174,7 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
       const held = movedTo(ExecutionPhase.EXECUTION_PAUSED);
       await change(id, ({ phase }) => (phase === WAITING_FOR_APPROVAL ? { delta: held } : undefined));
     },
-    read: (executionId) => live.read(executionId),
+    read: (executionId, known) => live.read(executionId, known),
     follow: (executionId, followOptions) => followRun(parts, executionId, followOptions),
     followSession: (followOptions) => followSession(parts, followOptions),
     followList: (followOptions) => followList(parts, followOptions),

@@ -14,7 +14,7 @@ export function createArtifactStore(connections: Connections): ArtifactStore {
   return {
     put: async (key, artifact) => {
       refuseOtherKeys(key);
-      await connections.transaction("read committed", async (sql) => {
+      await connections.transaction({ isolation: "read committed" }, async (sql) => {
         // Somebody else who is about to store it is waited for.
         if ((await sql.run(ADD, { key, size: artifact.length })) === 0) return;
         for (let position = 0; position * PIECE_BYTES < artifact.length; position++) {

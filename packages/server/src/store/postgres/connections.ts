@@ -9,9 +9,15 @@ export interface Connections {
   /** Statements that are each stored by themselves; `work` runs again when Postgres breaks one off for the sake of others. */
   each<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
   /** One transaction. `work` runs again when Postgres breaks it off for the sake of others. */
-  transaction<T>(isolation: Isolation, work: (sql: Sql) => Promise<T>): Promise<T>;
+  transaction<T>(options: TransactionOptions, work: (sql: Sql) => Promise<T>): Promise<T>;
   /** Ends what is under way, then refuses more. */
   close(): Promise<void>;
+}
+
+export interface TransactionOptions {
+  readonly isolation: Isolation;
+  /** One of `lockOf`, held from before `work` looks at anything to the end: who wants the same one waits. */
+  readonly lock?: string;
 }
 
 /**
@@ -46,12 +52,12 @@ export function createConnections(pool: Pool): Connections {
 
   return {
     each: (work) => track(() => work(sql)),
-    transaction: (isolation, work) => {
+    transaction: (options, work) => {
       let repeated = false;
       return track(() => {
         const inTurn = repeated;
         repeated = true;
-        return withClient(pool, (client) => runTransaction(client, { isolation, inTurn }, work));
+        return withClient(pool, (client) => runTransaction(client, { ...options, inTurn }, work));
       });
     },
     close: () =>
@@ -88,15 +94,14 @@ async function repeating<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-interface TransactionOptions {
-  readonly isolation: Isolation;
+interface TransactionAttempt extends TransactionOptions {
   /** After all others that were broken off before: else many that want the same would break each other off all the time. */
   readonly inTurn: boolean;
 }
 
 async function runTransaction<T>(
   client: PoolClient,
-  { isolation, inTurn }: TransactionOptions,
+  { isolation, lock, inTurn }: TransactionAttempt,
   work: (sql: Sql) => Promise<T>,
 ): Promise<T> {
   let over = false;
@@ -114,7 +119,8 @@ async function runTransaction<T>(
   try {
     // A lock on a table is taken before the transaction looks at anything.
     const turn = inTurn ? "; LOCK TABLE transaction_turn IN EXCLUSIVE MODE" : "";
-    await client.query(`BEGIN ISOLATION LEVEL ${isolation}${turn}`);
+    const taken = lock === undefined ? "" : `; SELECT pg_advisory_xact_lock(${lock})`;
+    await client.query(`BEGIN ISOLATION LEVEL ${isolation}${turn}${taken}`);
     const value = await work(createSql(ask));
     over = true;
     await last;

@@ -25,17 +25,14 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
   return {
     ...createRoles(session),
     queue: createQueueStore(session, (work) =>
-      connections.transaction("read committed", async (sql) => {
-        await sql.run(`SELECT pg_advisory_xact_lock(${lockOf("lease")})`);
-        return work(sql);
-      }),
+      connections.transaction({ isolation: "read committed", lock: lockOf("lease") }, work),
     ),
     settings: createSettingStore(session),
     retention: createRetentionStore(session),
     artifacts: createArtifactStore(connections),
     // Its work reads what it likes and writes by that, as if nobody else were there.
     transaction: (work) =>
-      connections.transaction("serializable", (sql) =>
+      connections.transaction({ isolation: "serializable" }, (sql) =>
         work(createRoles({ read: (step) => step(sql), write: (step) => step(sql) })),
       ),
     close: async () => {

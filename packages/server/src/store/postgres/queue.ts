@@ -1,4 +1,4 @@
-import type { LeaseKey, QueuedItem, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
+import type { LeaseKey, NewLease, QueuedItem, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
 import type { Parameters, Session, Sql } from "./sql.ts";
 
 interface Row {
@@ -63,7 +63,7 @@ const FIRST = `
     SELECT org, (SELECT count(*) FROM tasks WHERE tasks.org = waiting.org AND state = 'leased') AS live
     FROM waiting WHERE org IS NOT NULL
   ), first AS MATERIALIZED (
-    SELECT live, head.position FROM standing CROSS JOIN LATERAL (
+    SELECT org, live, head.position FROM standing CROSS JOIN LATERAL (
       SELECT position FROM tasks AS candidate
       WHERE queue = :queue AND candidate.org = standing.org AND ${RUNNABLE} AND available_at <= :now
         AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
@@ -76,7 +76,13 @@ const FIRST = `
     WHERE org = '' OR :max_per_org::bigint IS NULL OR live < :max_per_org::bigint
   )`;
 
-/** Answers a row without an id when there was no task, and whether there was one that somebody else had locked. */
+/** Whether an organization has no room for another one beside the leased. */
+const FILLED = "leased.org <> '' AND first.org = leased.org AND live + 1 >= :max_per_org::bigint";
+
+/**
+ * Answers a row without an id when there was no task; and whether there was one that somebody else had locked, or that is
+ * deliverable beside the leased one.
+ */
 const leasing = (others: "SKIP LOCKED" | ""): string => `
   WITH RECURSIVE ${FIRST}, chosen AS (
     SELECT candidate.position FROM first JOIN tasks AS candidate ON candidate.position = first.position
@@ -87,7 +93,10 @@ const leasing = (others: "SKIP LOCKED" | ""): string => `
       expires_at = :expires_at, claim_id = ''
     FROM chosen WHERE tasks.position = chosen.position RETURNING ${COLUMNS}
   )
-  SELECT leased.*, EXISTS (SELECT 1 FROM first) AS more FROM (SELECT 1) AS one LEFT JOIN leased ON TRUE`;
+  SELECT leased.*, EXISTS (
+    SELECT 1 FROM first WHERE leased.id IS NULL OR (first.position <> leased.position AND (${FILLED}) IS NOT TRUE)
+  ) AS more
+  FROM (SELECT 1) AS one LEFT JOIN leased ON TRUE`;
 
 const LEASE_FREE = leasing("SKIP LOCKED");
 const LEASE_WAITING = leasing("");
@@ -201,7 +210,7 @@ type InTurn = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
 export function createQueueStore(session: Session, inTurn: InTurn): QueueStore {
   return {
     lease: ({ queue, runnerId, now, leaseMs, maxAttempts, maxPerOrg }) => {
-      const work = (sql: Sql): Promise<QueuedTask | undefined> =>
+      const work = (sql: Sql): Promise<NewLease | undefined> =>
         lease(sql, {
           queue,
           now,
@@ -316,11 +325,11 @@ export function createQueueStore(session: Session, inTurn: InTurn): QueueStore {
  * A locked task is passed over: most are being leased. But whoever has it locked may only be looking at it, or changing
  * something else of it; so nobody is told that there is none before those were waited for.
  */
-async function lease(sql: Sql, parameters: Parameters): Promise<QueuedTask | undefined> {
+async function lease(sql: Sql, parameters: Parameters): Promise<NewLease | undefined> {
   for (let look = 0; look < MAX_LOOKS; look++) {
     const text = look === 0 ? LEASE_FREE : LEASE_WAITING;
     const row = await sql.get<(Row | { readonly id: null }) & { readonly more: boolean }>(text, parameters);
-    if (row && row.id !== null) return toTask(row);
+    if (row && row.id !== null) return { ...toTask(row), isLast: !row.more };
     if (row?.more !== true) return undefined;
   }
   return undefined;
