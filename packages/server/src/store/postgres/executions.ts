@@ -101,12 +101,15 @@ const ORPHANS = `
     AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = executions.id AND state <> 'done')
   ORDER BY created_at, id`;
 
+/** From those that are few: the tasks that rest, and the runs that say so. */
 const MISPLACED = `
   SELECT id FROM (
-    SELECT executions.id, executions.created_at, phase, ${PLACE} AS place
-    FROM executions JOIN tasks ON tasks.id = executions.id WHERE NOT ended
+    SELECT executions.id, executions.created_at FROM tasks JOIN executions ON executions.id = tasks.id
+    WHERE state = 'waiting' AND pause_reason IS NOT NULL AND cancel_reason IS NULL AND NOT ended AND phase NOT IN (:one, :other)
+    UNION ALL
+    SELECT executions.id, executions.created_at FROM executions JOIN tasks ON tasks.id = executions.id
+    WHERE NOT ended AND phase IN (:one, :other) AND state = 'waiting' AND pause_reason IS NULL AND cancel_reason IS NULL
   ) AS placed
-  WHERE (phase NOT IN (:one, :other) AND place = 'resting') OR (phase IN (:one, :other) AND place = 'waiting')
   ORDER BY created_at, id`;
 
 const DELETE = `

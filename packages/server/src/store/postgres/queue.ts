@@ -198,10 +198,12 @@ const UNDELIVERABLE = `
   UNION SELECT ${COLUMNS} FROM tasks WHERE state = 'waiting' AND attempt > 0 AND attempt >= :max
   ORDER BY position`;
 
+/** Each part by an index of its own: what waits may be much. */
 const COUNTS = `
-  SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(pause_reason) AS paused,
-    count(*) - count(pause_reason) AS waiting, min(created_at) FILTER (WHERE pause_reason IS NULL) AS oldest
-  FROM tasks WHERE state = 'waiting'`;
+  SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased,
+    (SELECT count(*) FROM tasks WHERE state = 'waiting' AND pause_reason IS NOT NULL) AS paused,
+    (SELECT count(*) FROM tasks WHERE state = 'waiting' AND pause_reason IS NULL) AS waiting,
+    (SELECT min(created_at) FROM tasks WHERE state = 'waiting' AND pause_reason IS NULL) AS oldest`;
 
 /** Runs work in a transaction that sees what those before it stored, one at a time in the whole database. */
 type InTurn = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
