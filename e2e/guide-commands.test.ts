@@ -52,6 +52,11 @@ it("runs what is for readers, in one shell", async () => {
   expect(outputs).toEqual(["2: ", "13: a: 'b'\n1 made\nto stderr", "23: "]);
 });
 
+it("ends what was left in the background", async () => {
+  // It would hold the output open for an hour.
+  expect(await run("```sh", "sleep 3600 &", "echo on", "```")).toEqual(["1: on"]);
+});
+
 it.each([
   ["a command that fails", ["```sh", "echo before; false", "echo after", "```"], /guide\.md:1: .*code 1:\nbefore\n$/],
   ["a pipe that fails", ["", "```sh", "false | cat", "```"], /guide\.md:2: .*code 1/],

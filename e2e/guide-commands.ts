@@ -6,6 +6,7 @@
 //
 //   ```sh                      is run by one bash for the whole guide, in an empty directory (so `cd` and variables last),
 //                              and must succeed: every line of it, and every part of a pipe. `stigmer` is the one of this source.
+//                              What it leaves in the background is ended with the guide.
 //   ```sh fails                must fail; what it sets is forgotten.
 //   ```text                    right after one of them: exactly what it prints, stdout and stderr together. `…` stands for
 //                              anything in its line, and a line that is only `…` for any lines.
@@ -14,6 +15,7 @@
 // Every other block is left alone: commands that are not for the test are ```console. A daemon with the scripted model runs
 // already in a STIGMER_HOME of its own, so `stigmer local start` says just that. Keys and variables that the guide's
 // commands need beside it go into `env`.
+import type { ChildProcess } from "node:child_process";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type LocalPlatform, repository, start } from "./stigmer.ts";
@@ -26,6 +28,8 @@ export interface GuideOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Folders that come first in PATH, one of which has a `stigmer`. Default: one with that of this source. */
   readonly path?: readonly string[];
+  /** Where they are run. Default: an empty one, which is their home, too. */
+  readonly directory?: string;
   /** For all commands together. Default 300,000: the machine may be busy. */
   readonly timeoutMs?: number;
 }
@@ -44,14 +48,15 @@ export async function runGuide(options: GuideOptions): Promise<RanBlock[]> {
   const commands = blocks.filter(({ kind }) => kind === "sh" || kind === "fails");
   if (commands.length === 0) throw new Error(`${guide} has no \`\`\`sh block`);
   const path = options.path ?? [await makeShim(platform.home), dirname(process.execPath)];
-  const directory = join(platform.home, "guide");
-  await mkdir(directory);
+  const home = join(platform.home, "guide");
+  // A guide in two parts is run twice.
+  await mkdir(home, { recursive: true });
   const shell = start(["-c", toScript(blocks)], {
     program: ["bash"],
-    cwd: directory,
+    cwd: options.directory ?? home,
     env: {
       ...platform.modelEnv,
-      HOME: directory,
+      HOME: home,
       STIGMER_HOME: platform.home,
       ...env,
       PATH: [...path, process.env["PATH"]].join(":"),
@@ -60,8 +65,10 @@ export async function runGuide(options: GuideOptions): Promise<RanBlock[]> {
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
-    if (shell.process.pid !== undefined) process.kill(-shell.process.pid, "SIGKILL");
+    endGroup(shell.process);
   }, timeoutMs);
+  // Its output is held open by what it left in the background.
+  shell.process.once("exit", () => endGroup(shell.process));
   const { exitCode, stdout } = await shell.result;
   clearTimeout(timer);
 
@@ -77,6 +84,15 @@ export async function runGuide(options: GuideOptions): Promise<RanBlock[]> {
       throw new Error(`${guide}:${line}: should print\n\n${expected}\nbut printed\n\n${block.output}`);
   }
   return ran;
+}
+
+/** The shell, and all that it started and did not wait for. */
+function endGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 const MARK = "\u001eguide block";

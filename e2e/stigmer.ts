@@ -161,7 +161,7 @@ export interface LocalOptions {
 }
 
 /** A home where nothing runs yet, and the scripted model for what will. */
-export async function prepareLocal(
+async function prepareLocal(
   scenario: string,
   { modelKey = "scripted-model-key", env }: LocalOptions = {},
 ): Promise<Omit<LocalPlatform, "started">> {

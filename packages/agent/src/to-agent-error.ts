@@ -83,7 +83,7 @@ function describe(model: ModelConfig | undefined): ModelWords {
     return { name, where, keyHint: "Check what stands before Ollama.", missingHint };
   }
   const variable = model.provider === "anthropic" ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY";
-  const keyHint = `Check the API key (STIGMER_LLM_API_KEY or ${variable}).`;
+  const keyHint = `Check the API key (STIGMER_LLM_API_KEY or ${variable}); a runner takes another one when it starts: \`stigmer local restart\`.`;
   return { name, where, keyHint, missingHint: "Check the model's name and that the account may use it." };
 }
 

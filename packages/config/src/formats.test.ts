@@ -17,6 +17,17 @@ test("a key is the same bytes from base64, base64url and hex", () => {
   );
 });
 
+test("what a header can't carry is no token, such as the … of an instruction that was copied", () => {
+  const token: Format = { type: "token" };
+  expect(["sk-ant_1/+=", " sk-1\n", "…", "sk-1 # mine", "schlüssel"].map((text) => read(token, text))).toEqual([
+    "sk-ant_1/+=",
+    "sk-1",
+    "refused",
+    "refused",
+    "refused",
+  ]);
+});
+
 test("a key of another length is refused", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {

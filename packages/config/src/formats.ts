@@ -9,6 +9,8 @@ import type { Mode } from "./variables.ts";
 export type Format =
   /** Text, without the white space around it. */
   | { readonly type: "text" }
+  /** What goes into a header of a request, and so is written in ASCII without spaces. */
+  | { readonly type: "token" }
   /** Text, exactly as it is. */
   | { readonly type: "verbatim" }
   | { readonly type: "choice"; readonly values: readonly string[]; readonly anyCase?: boolean }
@@ -77,6 +79,8 @@ export function describeFormat(format: Format, mode?: Mode): string {
     case "text":
     case "verbatim":
       return "text";
+    case "token":
+      return "a whole key, of letters, digits and signs of ASCII without spaces";
     case "choice":
       return format.values.join(", ").replace(/, ([^,]+)$/, " or $1");
     case "choice-by-mode":
@@ -118,6 +122,8 @@ export function schemaOf(format: Format, context: FormatContext): z.ZodType<unkn
       return z.string();
     case "text":
       return trimmed;
+    case "token":
+      return trimmed.regex(/^[!-~]*$/);
     case "choice":
       return format.anyCase ? trimmed.toUpperCase().pipe(z.enum(format.values)) : trimmed.pipe(z.enum(format.values));
     case "choice-by-mode":
