@@ -66,7 +66,8 @@ async function left(what: string, look: () => Promise<readonly string[]>): Promi
   }
 }
 
-async function openWorkflows({ temporalAddress, folder }: Installation): Promise<string[]> {
+/** The ids of the workflows that have not ended. */
+export async function openWorkflows({ temporalAddress, folder }: Installation): Promise<string[]> {
   const program = process.env["STIGMER_TEST_TEMPORAL"] ?? "temporal";
   const ask = ["workflow", "list", "--query", "ExecutionStatus='Running'", "--address", temporalAddress];
   const { stdout } = await execa(program, [...ask, "--output", "json"], { env: { HOME: folder }, stdin: "ignore" });

@@ -7,7 +7,7 @@ import { applyAgents, scenario } from "./agents.ts";
 import { type Effects, startEffects } from "./effects.ts";
 import { readGuide, runBlock } from "./guide-blocks.ts";
 import { type Installation, startInstallation } from "./installation.ts";
-import { leftoversOfRuns } from "./leftovers.ts";
+import { leftoversOfRuns, openWorkflows } from "./leftovers.ts";
 
 // Postgres is lost under live runs and restored to an earlier point, by the commands of docs/guides/cloud.md: every run ends, whatever
 // it has done since, and nothing is done again.
@@ -64,6 +64,19 @@ async function approve(id: string): Promise<void> {
   await client.executions.resolveApproval(id, status?.toolCalls.at(-1)?.id ?? "", { decision: "approve" });
 }
 
+/** Servers and runners die, and the databases are gone. */
+async function loseEverything(): Promise<void> {
+  const parts = [...cloud.parts.runners, ...cloud.parts.servers];
+  await Promise.all(parts.map((part) => part.kill()));
+  await Promise.all(parts.map((part) => part.stop()));
+  await cloud.emptyDatabases();
+}
+
+async function startAgain(): Promise<void> {
+  await Promise.all(cloud.parts.servers.map((part) => part.start()));
+  await Promise.all(cloud.parts.runners.map((part) => part.start()));
+}
+
 /** Runs what the guide says under its heading of backups: the block with these words. */
 async function asTheGuideSays(words: string): Promise<string> {
   const blocks = (await readGuide("cloud")).filter(({ section }) => section === "Backup and restore");
@@ -86,8 +99,6 @@ it("comes back to an earlier point: each run ends, with what to do, and nothing 
   expect(await endOf(kept)).toBe("completed: ");
   const before = await client.executions.get(over);
 
-  const ending = await start("Go on for long #ending", { agent: "bookkeeper" });
-  const next = await start("Book three entries #next", { session: await sessionOf(ending) });
   const endless = await start(`${FOREVER} #endless`, { agent: "bookkeeper" });
   const [decided, undecided] = [
     await start("Book with approval #decided", { agent: "careful" }),
@@ -102,6 +113,8 @@ it("comes back to an earlier point: each run ends, with what to do, and nothing 
     [paused, "paused"],
   ])
     await untilPhase(id ?? "", phase ?? "");
+  const ending = await start("Go on for long #ending", { agent: "bookkeeper" });
+  const next = await start("Book three entries #next", { session: await sessionOf(ending) });
   await until(async () => effectsOf("ending") > 1 && effectsOf("endless") > 1, 180);
   await asTheGuideSays("pg_dump");
   expect([effectsOf("next"), effectsOf("decided"), (await client.executions.get(ending)).status?.completedAt]).toEqual([
@@ -125,15 +138,11 @@ it("comes back to an earlier point: each run ends, with what to do, and nothing 
   const laterOpen = await start(`${FOREVER} #open`, { agent: "bookkeeper" });
   await until(async () => effectsOf("open") > 1, 180);
 
-  const { servers, runners } = cloud.parts;
-  await Promise.all([...runners, ...servers].map((part) => part.kill()));
-  await Promise.all([...runners, ...servers].map((part) => part.stop()));
+  await loseEverything();
   const done = new Map(effects.counts);
-  await cloud.emptyDatabases();
   await asTheGuideSays("pg_restore");
   expect(await asTheGuideSays("end-runs")).toContain("6 runs had not ended");
-  await Promise.all(servers.map((part) => part.start()));
-  await Promise.all(runners.map((part) => part.start()));
+  await startAgain();
 
   const told = expect.stringMatching(
     /^cancelled: The server's database was restored .* ask its session for what is missing\.$/,
@@ -156,4 +165,35 @@ it("comes back to an earlier point: each run ends, with what to do, and nothing 
   expect(await endOf(again)).toBe("completed: ");
   expect((await client.executions.get(again)).status?.messages.at(-1)?.content).toBe("Kept, as line 3.");
   expect([...effects.counts].filter(([, count]) => count !== 1)).toEqual([]);
+});
+
+it("goes on from the dump where nobody ended what was under way, and comes to its end", async () => {
+  const decided = await start("Book with approval #goes-on-decided", { agent: "careful" });
+  const endless = await start(`${FOREVER} #goes-on-endless`, { agent: "bookkeeper" });
+  await untilPhase(decided, "waiting-for-approval");
+  const ending = await start("Go on for long #goes-on", { agent: "bookkeeper" });
+  const next = await start("Book three entries #goes-on-next", { session: await sessionOf(ending) });
+  await until(async () => effectsOf("goes-on") > 1 && effectsOf("goes-on-endless") > 1, 180);
+  await asTheGuideSays("pg_dump");
+  await approve(decided);
+  expect(await Promise.all([ending, next, decided].map(endOf))).toEqual(["completed: ", "completed: ", "completed: "]);
+  // A run has ended for its people before its runner has told Temporal so.
+  await until(async () => (await openWorkflows(cloud)).join() === endless, 60);
+  await loseEverything();
+  const done = new Map(effects.counts);
+  await asTheGuideSays("pg_restore");
+  await startAgain();
+
+  // Temporal knows how these have ended.
+  expect(await Promise.all([ending, next, decided].map(endOf))).toEqual(["completed: ", "completed: ", "completed: "]);
+  // That is what the guide's next step is for.
+  await until(
+    async () => [...effects.counts].some(([entry, count]) => entry.startsWith("goes-on-endless/") && count > 1),
+    180,
+  );
+  await client.executions.cancel(endless, "enough");
+  expect(await endOf(endless)).toBe("cancelled: enough");
+  const others = [...effects.counts].filter(([entry]) => !entry.startsWith("goes-on-endless/"));
+  expect(others).toEqual([...done].filter(([entry]) => !entry.startsWith("goes-on-endless/")));
+  expect(await leftoversOfRuns(cloud)).toEqual([]);
 });
