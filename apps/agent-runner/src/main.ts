@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { dirname } from "node:path";
-import { hideSqliteWarning, whyNodeIsUnfit } from "@stigmer/config/node-process";
+import { hideSqliteWarning, keepHeapSmall, whyNodeIsUnfit } from "@stigmer/config/node-process";
 
 // A report that Node is told to write of a crash would have the keys of the environment in it.
 if (process.report !== undefined) process.report.excludeEnv = true;
@@ -12,6 +12,7 @@ if (unfit) {
   process.exitCode = 1;
 } else {
   hideSqliteWarning(process);
+  keepHeapSmall();
   const { runProcess } = await import("./process/run-process.ts");
   await runProcess({ env: process.env, packageDir: dirname(import.meta.dirname) });
 }

@@ -31,7 +31,7 @@ function printVersion(): number {
 }
 
 async function run(): Promise<number> {
-  const { hideSqliteWarning, whyNodeIsUnfit } = await import("@stigmer/config/node-process");
+  const { hideSqliteWarning, keepHeapSmall, whyNodeIsUnfit } = await import("@stigmer/config/node-process");
   // Before anything else is loaded: what an old Node lacks would be told by the name of a module.
   const unfit = whyNodeIsUnfit(process.versions.node);
   if (unfit) {
@@ -39,6 +39,7 @@ async function run(): Promise<number> {
     return 1;
   }
   hideSqliteWarning(process);
+  keepHeapSmall();
   const { runCli } = await import("./run-cli.ts");
   return runCli(args, commandIo());
 }

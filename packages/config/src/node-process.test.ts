@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { expect, it, test, vi } from "vitest";
 import { hideSqliteWarning, whyNodeIsUnfit } from "./node-process.ts";
 
@@ -23,4 +24,23 @@ it("keeps Node's word on SQLite to itself, and passes every other warning on as 
   const error = new Error("also old");
   process.emitWarning(error);
   expect(emitWarning.mock.calls).toEqual([["old", "DeprecationWarning", "DEP0001"], [error]]);
+});
+
+it("keeps a heap near to what lives in it", () => {
+  const heapOf = (prepare: string): number => {
+    const probe = `
+      const { keepHeapSmall } = await import(${JSON.stringify(new URL("node-process.ts", import.meta.url).href)});
+      ${prepare}
+      const living = Array.from({ length: 300_000 }, (_, index) => ({ index, text: "n" + index }));
+      let most = 0;
+      for (let round = 0; round < 100; round += 1) {
+        let kept = Array.from({ length: 50_000 }, (_, index) => ({ index, text: "g" + index }));
+        await new Promise((resolve) => setImmediate(resolve));
+        most = Math.max(most, process.memoryUsage().heapTotal);
+      }
+      console.log(living.length && most);
+    `;
+    return Number(execFileSync(process.execPath, ["--input-type=module", "--eval", probe], { encoding: "utf8" }));
+  };
+  expect(heapOf("keepHeapSmall();")).toBeLessThan(heapOf(""));
 });

@@ -1,4 +1,5 @@
-// What a program looks at before it loads anything else, on whatever Node it was started: so this imports nothing.
+// What a program looks at before it loads anything else, on whatever Node it was started: so this imports nothing but what each has.
+import { setFlagsFromString } from "node:v8";
 
 const OLDEST = [22, 18] as const;
 
@@ -30,4 +31,16 @@ export function hideSqliteWarning(process: Pick<NodeJS.Process, "emitWarning">):
     const text = warning instanceof Error ? warning.message : String(warning);
     if (!text.startsWith("SQLite is an experimental feature")) emit(...args);
   };
+}
+
+/** Percent of what lives. On 24 GB V8 would take up to 300, to collect less often. */
+const HEAP_GROWTH = 60;
+
+/**
+ * Has V8 collect garbage before it asks the system for much more than what lives. By itself it takes a large machine for its own, where a
+ * server and a runner share one with what people work on. With 60 %, both together hold a fifth to a quarter less, at no cost that a
+ * measurement showed. To be called before there is much to collect.
+ */
+export function keepHeapSmall(): void {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH}`);
 }
