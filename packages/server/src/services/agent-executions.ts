@@ -86,6 +86,11 @@ export interface AgentExecutionsOptions {
 
 const KIND = "AgentExecution";
 
+/** For how long a count of what waits is gone by while it is far from the limit, in milliseconds. */
+const ROOM_MS = 1_000;
+/** Of how many organizations. */
+const MAX_ROOMS = 10_000;
+
 export function createAgentExecutions(options: AgentExecutionsOptions): AgentExecutions {
   const { store, runs, engine, contexts, secrets, access, taskQueue, logger, clock } = options;
   const resolveSession = createSessionResolver(options);
@@ -138,10 +143,20 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     return stored;
   }
 
+  /** How many runs an organization may make before it is counted again what waits, and until when. */
+  const rooms = new Map<string, { left: number; readonly until: number }>();
+
   /** Looked at before the run is stored, so those that come at one moment may together be some more. */
   async function refuseBacklog({ org }: Principal): Promise<void> {
     const { maxWaitingRunsPerOrg: upTo } = options;
-    if (upTo === undefined || (await store.tasks.countWaiting({ queue: taskQueue, org, upTo })) < upTo) return;
+    if (upTo === undefined) return;
+    const room = rooms.get(org);
+    if (room && clock() < room.until && room.left-- > 0) return;
+    const waiting = await store.tasks.countWaiting({ queue: taskQueue, org, upTo });
+    if (rooms.size >= MAX_ROOMS) rooms.clear();
+    // Half of it: other servers count, too.
+    rooms.set(org, { left: Math.floor((upTo - waiting) / 2), until: clock() + ROOM_MS });
+    if (waiting < upTo) return;
     throw new ConnectError(
       `organization ${org} has ${upTo} runs that wait, which is as many as may: wait until some have begun, or cancel some`,
       Code.ResourceExhausted,

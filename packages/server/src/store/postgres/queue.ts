@@ -205,8 +205,8 @@ const COUNTS = `
     (SELECT count(*) FROM tasks WHERE state = 'waiting' AND pause_reason IS NULL) AS waiting,
     (SELECT min(created_at) FROM tasks WHERE state = 'waiting' AND pause_reason IS NULL) AS oldest`;
 
-/** Runs work in a transaction that sees what those before it stored, one at a time in the whole database. */
-type InTurn = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
+/** Runs work that sees what those before it stored, one at a time among all who lease from the database. */
+export type InTurn = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
 
 /** The engine's queue as rows of the server's database, so that a run and its place in the queue are written together. */
 export function createQueueStore(session: Session, inTurn: InTurn): QueueStore {
