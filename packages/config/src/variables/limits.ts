@@ -12,7 +12,7 @@ export const limitsVariables = {
   STIGMER_RATE_LIMIT_BURST: {
     group: "Limits",
     meaning:
-      "How many calls an organization may make at once when it has made none for a while. At least what it may make in a second.",
+      "How many calls an organization may make at once when it has made none for a while. At least what it may make in a second. Who goes beyond it gets its calls evenly for as long as a burst takes to come together.",
     readers: ["server"],
     format: { type: "integer", min: 1, max: 10_000_000 },
     local: { use: "ignored" },
@@ -22,7 +22,7 @@ export const limitsVariables = {
   STIGMER_MAX_CALLS_PER_ORG: {
     group: "Limits",
     meaning:
-      "How many calls of an organization each server works on at a time, streams aside. Others wait their turn, and none is refused for it.",
+      "How many calls of an organization each server works on at a time, streams aside. Others wait their turn, and none is refused for it. One that has more than these gets them worked on one by one while other organizations are at work.",
     readers: ["server"],
     format: { type: "integer", min: 1, max: 10_000 },
     local: { use: "ignored" },

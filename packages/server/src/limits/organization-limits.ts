@@ -4,11 +4,12 @@ import { ServerError } from "../errors.ts";
 export interface OrganizationLimits {
   /** Calls in a second, over time, on each server. Those of runners don't count. */
   readonly callsPerSecond?: number;
-  /** Calls at once after a quiet while; at least `callsPerSecond`, which is the default. */
+  /** Calls at once after a while without one too many; at least `callsPerSecond`, which is the default. */
   readonly callBurst?: number;
   /**
    * Calls that a server works on at a time, those of runners and streams aside. Others wait their turn. Default 3 in cloud mode:
    * fewer than the connections to the database, so that a burst leaves some to others, and enough for hundreds of calls a second.
+   * Who has more than these gets them worked on one by one while others are at work.
    */
   readonly maxCalls?: number;
   /** Runs in work at once, over all servers of the database. Others wait. */

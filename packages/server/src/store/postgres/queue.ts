@@ -48,7 +48,8 @@ const RUNNABLE = "state = 'waiting' AND cancel_reason IS NULL AND pause_reason I
 
 /**
  * The first few of each organization that may have more in work, from organization to organization by the index, however many
- * tasks each of them has. Few and not one, so that who leases at the same moment finds others.
+ * tasks each of them has. Few and not one, so that who leases at the same moment finds others. What waits behind a run of its
+ * session is passed over by the sessions in work, where that is enough: a session may have many, and each look at its tasks costs.
  *
  * What is done stays done, and nothing comes before what is there: what a session's earlier tasks were when the statement
  * began still decides when the row is locked.
@@ -60,13 +61,15 @@ const FIRST = `
     SELECT (SELECT min(tasks.org) FROM tasks WHERE queue = :queue AND ${RUNNABLE} AND tasks.org > waiting.org)
     FROM waiting WHERE waiting.org IS NOT NULL
   ), standing AS MATERIALIZED (
-    SELECT org, (SELECT count(*) FROM tasks WHERE tasks.org = waiting.org AND state = 'leased') AS live
-    FROM waiting WHERE org IS NOT NULL
+    SELECT waiting.org, count(position) AS live,
+      coalesce(array_agg(session_id) FILTER (WHERE session_id IS NOT NULL), '{}') AS busy
+    FROM waiting LEFT JOIN tasks ON tasks.org = waiting.org AND state = 'leased'
+    WHERE waiting.org IS NOT NULL GROUP BY waiting.org
   ), first AS MATERIALIZED (
     SELECT org, live, head.position FROM standing CROSS JOIN LATERAL (
       SELECT position FROM tasks AS candidate
       WHERE queue = :queue AND candidate.org = standing.org AND ${RUNNABLE} AND available_at <= :now
-        AND attempt < :max_attempts AND (session_id = '' OR NOT EXISTS (
+        AND attempt < :max_attempts AND (session_id = '' OR session_id <> ALL (busy) AND NOT EXISTS (
           SELECT 1 FROM tasks AS earlier
           WHERE earlier.session_id = candidate.session_id AND earlier.position < candidate.position
             AND earlier.state <> 'done'
