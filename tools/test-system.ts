@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { conclude, GateError, runGates, tool, type Evidence } from "./gate.ts";
 import { bubblewrap } from "./system/bubblewrap.ts";
+import { chromium } from "./system/chromium.ts";
 import { docker } from "./system/docker.ts";
 import { grpcurl } from "./system/grpcurl.ts";
 import { interruption, noticeInterruption } from "./system/interruption.ts";
@@ -24,12 +25,12 @@ noticeInterruption();
 conclude(
   await runGates([
     {
-      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap, Docker, shells, keychain)",
+      name: "system suites (buf, Go module proxy, Temporal, Postgres, Redis, grpcurl, bubblewrap, Docker, shells, keychain, Chromium)",
       atLeast: 500,
       run: async () => {
         await installed("go", "Go fetches buf/validate/validate.proto: apt-get install golang-go");
         await using environment = await provideAll(
-          [temporal, postgres, redis, grpcurl, bubblewrap, docker, shells, secretService],
+          [temporal, postgres, redis, grpcurl, bubblewrap, docker, shells, secretService, chromium],
           interruption,
         );
         return await vitest(["--config", "tools/vitest.system.config.ts"], {

@@ -6,6 +6,11 @@ import { makeSidebar } from "./sidebar.ts";
 
 // The site is static, and asks no other host for anything: search runs in the reader's browser, over an index of the site's own.
 
+const vueForNode: ReadonlyMap<string, string> = new Map([
+  ["vue", fileURLToPath(import.meta.resolve("vue"))],
+  ["vue/server-renderer", fileURLToPath(import.meta.resolve("vue/server-renderer"))],
+]);
+
 const config: UserConfig = defineConfig({
   title: "Stigmer",
   description: "AI agents as durable executions, on your own machine or in your cloud.",
@@ -24,14 +29,15 @@ const config: UserConfig = defineConfig({
   ignoreDeadLinks: "localhostLinks",
   rewrites: Object.fromEntries(pages),
   markdown: { config: adaptMarkdown, anchor: { slugify: slugOf } },
-  // Pages lie all over the repository, from where Vue can't be found.
+  // Pages lie all over the repository, from where Vue can't be found. For the browser VitePress finds it itself.
   vite: {
-    resolve: {
-      alias: [
-        { find: /^vue\/server-renderer$/, replacement: fileURLToPath(import.meta.resolve("vue/server-renderer")) },
-        { find: /^vue$/, replacement: fileURLToPath(import.meta.resolve("vue")) },
-      ],
-    },
+    plugins: [
+      {
+        name: "vue-of-the-site",
+        enforce: "pre",
+        resolveId: (id, _, options) => (options?.ssr ? vueForNode.get(id) : undefined),
+      },
+    ],
   },
   themeConfig: {
     search: { provider: "local" },
