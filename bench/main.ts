@@ -1,16 +1,27 @@
-// `pnpm bench [suite [part …] …]`: everything without a name. Exit code 1 when an aim is missed.
+// `pnpm bench [suite [part …] …]`: everything without a name. Exit code 1 when an aim is missed. `pnpm bench table`: README.md's table,
+// of the results that are there.
 import { figureLine, judge, table, writeResult, type Figure, type Judged } from "./report.ts";
 
 /** A suite's parts, each of which is one figure or a few of one measurement, and can be run by itself. */
 type Parts = Readonly<Record<string, () => Promise<Figure | readonly Figure[]>>>;
 
 const suites: Readonly<Record<string, () => Promise<Parts>>> = {
-  job: async () => (await import("./job/job.ts")).job(),
+  job: async () => ({ ...(await import("./job/job.ts")).job(), ...(await import("./job/temporal.ts")).temporal() }),
+  peers: async () => (await import("./peers/peers.ts")).peers(),
+  sessions: async () => (await import("./sessions/sessions.ts")).sessions(),
+  start: async () => (await import("./start/start.ts")).start(),
   recovery: async () => (await import("./recovery/recovery.ts")).recovery(),
   server: async () => (await import("./server/server.ts")).server(),
   scaling: async () => (await import("./scaling/scaling.ts")).scaling(),
   sandbox: async () => (await import("./sandbox/sandbox.ts")).sandbox(),
 };
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+
+if (process.argv[2] === "table") {
+  await (await import("./results.ts")).writeTable();
+  process.exit();
+}
 
 let missed = false;
 for (const [suite, names] of asked(process.argv.slice(2))) {
@@ -20,7 +31,7 @@ for (const [suite, names] of asked(process.argv.slice(2))) {
     refuse(`${suite} has no part ${unknown.join(", ")}; it has: ${Object.keys(parts).join(", ")}.`);
   const figures: Judged[] = [];
   for (const name of names.length > 0 ? names : Object.keys(parts)) {
-    const measured = await parts[name]?.();
+    const measured = await parts[name]?.().catch((error: unknown) => failed(`${suite} ${name}`, error));
     if (measured === undefined) continue;
     const judged = [measured].flat().map(judge);
     figures.push(...judged);
@@ -42,6 +53,14 @@ function asked(words: readonly string[]): ReadonlyMap<string, readonly string[]>
     else parts.push(word);
   }
   return found;
+}
+
+/** What could not be measured is no aim that was met, and no reason not to measure the rest. */
+function failed(part: string, error: unknown): undefined {
+  missed = true;
+  console.error(
+    `${part} was not measured: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
 }
 
 function refuse(message: string): never {

@@ -20,15 +20,15 @@ import { jobScenario } from "./job-scenario.ts";
 const WARM_UP = 40;
 const ROUNDS = 60;
 /** Of throughput. */
-const RUNS = 200;
-const AT_ONCE = 16;
-interface Times {
+export const RUNS = 200;
+export const AT_ONCE = 16;
+export interface Times {
   readonly first: number;
   readonly token: number;
   readonly whole: number;
 }
 
-type Run = () => Promise<Times>;
+export type Run = () => Promise<Times>;
 
 /** Nothing but Node is needed. */
 export function job(): Readonly<Record<string, () => Promise<Figure | readonly Figure[]>>> {
@@ -100,7 +100,7 @@ async function throughput(): Promise<readonly Figure[]> {
 }
 
 /** Milliseconds for each of so many runs, so many at once. */
-async function many(run: Run, count: number): Promise<number> {
+export async function many(run: Run, count: number): Promise<number> {
   let left = count;
   const startedAt = performance.now();
   const lane = async (): Promise<void> => {
@@ -110,21 +110,32 @@ async function many(run: Run, count: number): Promise<number> {
   return (performance.now() - startedAt) / count;
 }
 
-interface JobBench extends AsyncDisposable {
+export interface JobBench extends AsyncDisposable {
   /** On the platform: server and runner are processes of their own, and each step is durable. */
   readonly durable: Run;
   /** The same agent here, with nothing around it. */
   readonly direct: Run;
   readonly dataDir: string;
   residentMiB(): number;
+  /** Bytes that server and runner had written to a disk. */
+  diskBytes(): number;
+  readonly modelUrl: string;
+  /** Of the dev server, where there is one. */
+  readonly temporalAddress: string;
 }
 
-async function openJob(): Promise<JobBench> {
+/** On the embedded engine, or on Temporal's dev server by the command line that is named. */
+export async function openJob(engine: { readonly temporal?: string } = {}): Promise<JobBench> {
   await using stack = new AsyncDisposableStack();
   const model = stack.use(await openModel(jobScenario));
   const platform = stack.use(
-    await openPlatform({ modelUrl: model.url, runnerEnv: { TEMPORAL_MAX_CONCURRENCY: String(AT_ONCE) } }),
+    await openPlatform({
+      ...engine,
+      modelUrl: model.url,
+      runnerEnv: { TEMPORAL_MAX_CONCURRENCY: String(AT_ONCE) },
+    }),
   );
+  if (engine.temporal !== undefined) await platform.temporal();
   const server = meterOf((await platform.server()).child.pid);
   const runner = meterOf((await platform.runner()).child.pid);
   const apiKey = (await readFile(join(platform.home, "local.key"), "utf8")).trim();
@@ -140,6 +151,9 @@ async function openJob(): Promise<JobBench> {
     direct: () => direct(folder, model.url),
     dataDir: join(platform.home, "data"),
     residentMiB: () => server.residentMiB() + runner.residentMiB(),
+    diskBytes: () => server.diskBytes() + runner.diskBytes(),
+    modelUrl: model.url,
+    temporalAddress: platform.temporalAddress,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -22,6 +22,8 @@ export interface Process {
 export interface Platform extends AsyncDisposable {
   readonly home: string;
   readonly endpoint: string;
+  /** Where Temporal is, once it was started. */
+  readonly temporalAddress: string;
   /** Resolves when it takes calls. */
   server(): Promise<Process>;
   /** Resolves when it takes work. */
@@ -38,7 +40,7 @@ export async function openModel(scenario: ScenarioFile): Promise<{ readonly url:
   const port = await freePort();
   const args = ["--conditions=@stigmer/source", MODEL, "--scenario", file, "--port", String(port)];
   const url = `http://127.0.0.1:${port}`;
-  const model = await startProcess([process.execPath, ...args], {}, url);
+  const model = await startProcess([process.execPath, ...args], { env: {}, ready: url });
   return {
     url,
     async [Symbol.asyncDispose]() {
@@ -70,7 +72,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     ...(options.temporal && { TEMPORAL_SERVICE_ADDRESS: `127.0.0.1:${temporalPort}` }),
   };
   const start = async (command: readonly [string, ...string[]], own: Record<string, string>, ready: string) => {
-    const process = await startProcess(command, { ...env, ...own }, ready);
+    const process = await startProcess(command, { env: { ...env, ...own }, ready });
     started.push(process);
     return process;
   };
@@ -78,6 +80,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
   return {
     home,
     endpoint,
+    temporalAddress: `127.0.0.1:${temporalPort}`,
     server: () =>
       start(
         [...node, CLI, "server", "run", "--port", String(port)],
@@ -109,32 +112,52 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
   };
 }
 
-async function startProcess(
+interface StartOptions {
+  readonly env: Readonly<Record<string, string>>;
+  /** What it says when it is ready, or what resolves when it is. */
+  readonly ready: string | ((gone: AbortSignal) => Promise<void>);
+  /** Default: the folder of temporary files. */
+  readonly cwd?: string;
+  /** It starts processes itself, which end with it. */
+  readonly group?: boolean;
+}
+
+/** Resolves when it is ready. Throws with what it said when it ends before. */
+export async function startProcess(
   [command, ...args]: readonly [string, ...string[]],
-  env: Record<string, string>,
-  ready: string,
+  { env, ready, cwd = tmpdir(), group = false }: StartOptions,
 ): Promise<Process> {
   const child = spawn(command, args, {
-    cwd: tmpdir(),
+    cwd,
+    detached: group,
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
+  const ended = new AbortController();
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   await new Promise<void>((resolve, reject) => {
     const listen = (text: string): void => {
       output = (output + text).slice(-100_000);
-      if (output.includes(ready)) resolve();
+      if (typeof ready === "string" && output.includes(ready)) resolve();
     };
     child.stdout.setEncoding("utf8").on("data", listen);
     child.stderr.setEncoding("utf8").on("data", listen);
     child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`${command} ended with ${code} before it was ready:\n${output}`)));
+    child.once("exit", (code) => {
+      ended.abort();
+      reject(new Error(`${command} ended with ${code} before it was ready:\n${output}`));
+    });
+    if (typeof ready !== "string") ready(ended.signal).then(resolve, reject);
   });
   const end = (signal: NodeJS.Signals) => (): Promise<void> => {
-    child.kill(signal);
+    if (child.exitCode !== null || child.signalCode !== null) return gone;
+    if (group && child.pid !== undefined) process.kill(-child.pid, signal);
+    else child.kill(signal);
     return gone;
   };
+  // A terminal's Ctrl-C does not reach a group of its own.
+  if (group) process.once("exit", end("SIGKILL"));
   return { child, kill: end("SIGKILL"), stop: end("SIGTERM") };
 }
 

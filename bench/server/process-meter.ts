@@ -25,3 +25,21 @@ export function meterOf(pid: number | undefined): ProcessMeter {
     residentMiB: () => numberIn(`${folder}/status`, /^VmRSS:\s+(\d+) kB/m) / 1_024,
   };
 }
+
+/** The same of a process and all that it started, in sum. */
+export function meterOfTree(pid: number | undefined): ProcessMeter {
+  const sum = (of: (meter: ProcessMeter) => number): number =>
+    withDescendants(pid ?? 0).reduce((total, each) => total + of(meterOf(each)), 0);
+  return {
+    cpuMs: () => sum((meter) => meter.cpuMs()),
+    diskBytes: () => sum((meter) => meter.diskBytes()),
+    residentMiB: () => sum((meter) => meter.residentMiB()),
+  };
+}
+
+function withDescendants(pid: number): readonly number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+  );
+  return [pid, ...children.flatMap(withDescendants)];
+}
