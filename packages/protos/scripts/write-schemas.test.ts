@@ -182,17 +182,18 @@ describe("refuses what the contract refuses, and says where", () => {
   });
 });
 
-test("takes every manifest in the examples and guides", () => {
+test("takes every manifest in the examples and on the pages", () => {
   const root = join(import.meta.dirname, "../../..");
   const examples = globSync("examples/*/*.yaml", { cwd: root }).map((file) => [
     file,
     readFileSync(join(root, file), "utf8"),
   ]);
   // What a guide calls broken is there to be refused.
-  const guides = globSync("docs/guides/*.md", { cwd: root }).flatMap((file) =>
-    [...readFileSync(join(root, file), "utf8").matchAll(/^```yaml(?! title="broken).*\n([^`]*)^```$/gm)].map(
-      ([, text = ""]) => [file, text],
-    ),
+  const guides = globSync(["README.md", "docs/{*,guides/*}.md", "{packages,apps}/*/README.md"], { cwd: root }).flatMap(
+    (file) =>
+      [...readFileSync(join(root, file), "utf8").matchAll(/^```yaml(?! title="broken).*\n([^`]*)^```$/gm)].map(
+        ([, text = ""]) => [file, text],
+      ),
   );
   const found = [...examples, ...guides].flatMap(([file = "", text = ""]) =>
     [...parseAllDocuments(text)]
