@@ -2,8 +2,11 @@ import { createHash } from "node:crypto";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
+// @boundaries-ignore what is released is packed by the repository's own tools
 import { tool } from "../../tools/gate.ts";
+// @boundaries-ignore what is released is packed by the repository's own tools
 import { pack } from "../../tools/packages/pack.ts";
+// @boundaries-ignore what is released is packed by the repository's own tools
 import { publicPackages } from "../../tools/packages/public-packages.ts";
 import { keptFolder, runIn } from "../kept-folder.ts";
 
