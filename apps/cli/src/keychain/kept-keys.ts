@@ -6,8 +6,8 @@ import { CliError } from "../errors.ts";
 import { keyVariables, type Keychain, type OpenKeychain } from "./keychain.ts";
 
 const SETTING = "llm.keychain";
-/** No key looks like this. */
-const KEPT = "(in the keychain)";
+/** Passes for a key, and is none. */
+const KEPT = "(in-the-keychain)";
 
 /** The providers whose key is said to be in the keychain. */
 export function keptProviders(env: CommandIo["env"]): readonly KeyedProvider[] {
