@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
 import { createTurns } from "./lock.ts";
 
-it("runs so much of an owner's work at a time, in its order, beside that of others", async () => {
-  const turns = createTurns(2);
+function open() {
+  const time = { now: 0 };
+  const turns = createTurns({ now: () => time.now });
   const begun: string[] = [];
   const ends = new Map<string, PromiseWithResolvers<string>>();
   const work = (owner: string, name: string): Promise<string> =>
@@ -12,18 +13,34 @@ it("runs so much of an owner's work at a time, in its order, beside that of othe
       ends.set(name, end);
       return end.promise;
     });
-  const all = ["a1", "a2", "a3", "a4", "b1"].map((name) => work(name[0] ?? "", name));
-  expect(begun).toEqual(["a1", "a2", "b1"]);
-  ends.get("a2")?.reject(new Error("what it throws"));
-  await expect(all[1]).rejects.toThrow("what it throws");
+  return { time, begun, work, end: (name: string) => ends.get(name) };
+}
+
+it("runs an owner's work piece by piece, in its order, beside that of another", async () => {
+  const { begun, work, end } = open();
+  const other = work("b", "b1");
+  const all = ["a1", "a2", "a3"].map((name) => work("a", name));
+  await expect.poll(() => begun).toEqual(["b1", "a1"]);
+  end("a1")?.reject(new Error("what it throws"));
+  await expect(all[0]).rejects.toThrow("what it throws");
+  await expect.poll(() => begun).toEqual(["b1", "a1", "a2"]);
+  end("a2")?.resolve("done");
+  expect(await all[1]).toBe("done");
   await expect.poll(() => begun.at(-1)).toBe("a3");
-  ends.get("a1")?.resolve("done");
-  expect(await all[0]).toBe("done");
-  await expect.poll(() => begun.at(-1)).toBe("a4");
-  for (const name of ["a3", "a4", "b1"]) ends.get(name)?.resolve(name);
-  expect(await Promise.all(all.slice(2))).toEqual(["a3", "a4", "b1"]);
-  const later = work("a", "a5");
-  expect(begun.at(-1)).toBe("a5");
-  ends.get("a5")?.resolve("a5");
-  expect(await later).toBe("a5");
+  for (const name of ["a3", "b1"]) end(name)?.resolve(name);
+  expect(await Promise.all([all[2], other])).toEqual(["a3", "b1"]);
+});
+
+it("runs all of it at once when nobody else is at work, also what waited until then", async () => {
+  const { time, begun, work, end } = open();
+  const alone = ["a1", "a2", "a3"].map((name) => work("a", name));
+  await expect.poll(() => begun).toEqual(["a1", "a2", "a3"]);
+  const other = work("b", "b1");
+  const late = ["a4", "a5", "a6"].map((name) => work("a", name));
+  await expect.poll(() => begun).toEqual(["a1", "a2", "a3", "b1"]);
+  time.now += 1_000;
+  end("a1")?.resolve("a1");
+  await expect.poll(() => begun.slice(4)).toEqual(["a4", "a5", "a6"]);
+  for (const name of begun.slice(1)) end(name)?.resolve(name);
+  await Promise.all([...alone, ...late, other]);
 });

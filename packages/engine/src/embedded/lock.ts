@@ -1,3 +1,5 @@
+import type { Clock } from "../clock.ts";
+
 /** Runs pieces of work one after the other, in the order they came; a piece that fails does not stop the next. */
 export type Lock = <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -10,22 +12,48 @@ export function createLock(): Lock {
   };
 }
 
-/** Runs at most `most` pieces of work of one owner at a time, in the order they came. */
+/** Runs the work of an owner one piece after the other, in the order it came, while another owner is at work; else all of it at once. */
 export type Turns = <T>(owner: string, work: () => Promise<T>) => Promise<T>;
 
-export function createTurns(most: number): Turns {
-  const owners = new Map<string, { working: number; readonly waiting: (() => void)[] }>();
+/** For so long after its last piece an owner counts as at work, in milliseconds. */
+const AT_WORK_MS = 1_000;
+
+export function createTurns(clock: Pick<Clock, "now">): Turns {
+  const owners = new Map<string, Line>();
+  let last = { owner: "", at: Number.NEGATIVE_INFINITY };
+  /** The last piece of another owner than that. */
+  let before = last;
+
+  const isAlone = (owner: string): boolean => clock.now() - (last.owner === owner ? before : last).at >= AT_WORK_MS;
+
+  function beginNext(owner: string, line: Line): void {
+    while (line.waiting.length > 0 && (line.working === 0 || isAlone(owner))) line.waiting.shift()?.();
+  }
+
   return async (owner, work) => {
+    if (owner !== last.owner) before = last;
+    last = { owner, at: clock.now() };
     const line = owners.get(owner) ?? { working: 0, waiting: [] };
     owners.set(owner, line);
-    if (line.working < most) line.working += 1;
-    else await new Promise<void>((begin) => void line.waiting.push(begin));
+    await new Promise<void>((resolve) => {
+      line.waiting.push(() => {
+        line.working += 1;
+        resolve();
+      });
+      beginNext(owner, line);
+    });
     try {
       return await work();
     } finally {
-      const next = line.waiting.shift();
-      if (next) next();
-      else if (--line.working === 0) owners.delete(owner);
+      line.working -= 1;
+      beginNext(owner, line);
+      if (line.working === 0) owners.delete(owner);
     }
   };
+}
+
+interface Line {
+  working: number;
+  /** Each begins its piece. */
+  readonly waiting: (() => void)[];
 }

@@ -20,9 +20,6 @@ import type { RunnerConnection, RunnerConnections } from "./runner-connections.t
 
 const MAX_RETRY_DELAY_MS = 30_000;
 
-/** Ends that are stored at a time for an organization: many that come together don't stand before others' work. */
-const MAX_ENDS = 3;
-
 export interface RunnerServiceOptions {
   readonly queue: QueueStore;
   readonly runners: RunnerConnections;
@@ -39,7 +36,8 @@ export interface RunnerServiceOptions {
 /** What a runner may ask of the queue. */
 export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngine["runnerService"] {
   const { queue, runners, dispatcher, leaseMs, reattachMs, isClosed, logger, clock } = options;
-  const ends = createTurns(MAX_ENDS);
+  // Of an organization whose runs end many at a time, these don't stand before others' work.
+  const ends = createTurns(clock);
 
   async function open(): Promise<void> {
     if (isClosed()) throw new ConnectError("The engine is closing; connect again.", Code.Unavailable);
