@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { smallHeapArguments } from "@stigmer/config/node-process";
 import type { ScenarioFile } from "@stigmer/scripted-model";
 
 const repository = dirname(dirname(import.meta.dirname));
@@ -76,7 +77,8 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     started.push(process);
     return process;
   };
-  const node = [process.execPath, "--conditions=@stigmer/source"] as const;
+  // As `stigmer local start` starts them.
+  const node = [process.execPath, "--conditions=@stigmer/source", ...smallHeapArguments] as const;
   return {
     home,
     endpoint,
