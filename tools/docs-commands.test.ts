@@ -81,11 +81,7 @@ const EXCEPTIONS: readonly (readonly [page: string, start: string, why: string])
   ["apps/cli/README.md", "stigmer chaos run", "stands for any agent: e2e/chaos.system.test.ts has one"],
   ["apps/agent-runner/README.md", "npm install --global", `${KEY}; installed it is by the test`],
   ["apps/agent-runner/README.md", "temporal server start-dev", "the test starts its own, on a free port"],
-  [
-    "bench/README.md",
-    "npx -y pnpm@12 bench",
-    "measures for minutes, on a quiet machine; each suite has a test in bench/",
-  ],
+  ["bench/README.md", "npx -y pnpm@12 bench", "measures for minutes, on a quiet machine"],
   ["docs/architecture/scaling.md", "export STIGMER_TEST_POSTGRES_URL", "measures for minutes, on a quiet machine"],
   ["docs/guides/cloud.md", "docker build", "e2e/images does it, with images of the machine's own as a base"],
   ["deploy/README.md", "docker build", "e2e/images does it, with images of the machine's own as a base"],
