@@ -18,6 +18,8 @@ export type {
   ReleaseOptions,
   TaskKind,
 } from "./queue-store.ts";
+export { createOthersAtWork } from "./others-at-work.ts";
+export type { OthersAtWork } from "./others-at-work.ts";
 
 // For runners.
 export { createEmbeddedWorker } from "./create-worker.ts";

@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import { createOthersAtWork } from "./others-at-work.ts";
 
 /** Runs pieces of work one after the other, in the order they came; a piece that fails does not stop the next. */
 export type Lock = <T>(work: () => Promise<T>) => Promise<T>;
@@ -15,24 +16,16 @@ export function createLock(): Lock {
 /** Runs the work of an owner one piece after the other, in the order it came, while another owner is at work; else all of it at once. */
 export type Turns = <T>(owner: string, work: () => Promise<T>) => Promise<T>;
 
-/** For so long after its last piece an owner counts as at work, in milliseconds. */
-const AT_WORK_MS = 1_000;
-
 export function createTurns(clock: Pick<Clock, "now">): Turns {
   const owners = new Map<string, Line>();
-  let last = { owner: "", at: Number.NEGATIVE_INFINITY };
-  /** The last piece of another owner than that. */
-  let before = last;
-
-  const isAlone = (owner: string): boolean => clock.now() - (last.owner === owner ? before : last).at >= AT_WORK_MS;
+  const others = createOthersAtWork(() => clock.now());
 
   function beginNext(owner: string, line: Line): void {
-    while (line.waiting.length > 0 && (line.working === 0 || isAlone(owner))) line.waiting.shift()?.();
+    while (line.waiting.length > 0 && (line.working === 0 || !others.besides(owner))) line.waiting.shift()?.();
   }
 
   return async (owner, work) => {
-    if (owner !== last.owner) before = last;
-    last = { owner, at: clock.now() };
+    others.saw(owner);
     const line = owners.get(owner) ?? { working: 0, waiting: [] };
     owners.set(owner, line);
     await new Promise<void>((resolve) => {

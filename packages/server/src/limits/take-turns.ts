@@ -1,4 +1,5 @@
 import type { Interceptor } from "@connectrpc/connect";
+import { createOthersAtWork } from "@stigmer/engine/embedded";
 import { callerOf } from "../interceptors/principal.ts";
 
 export interface TakeTurnsOptions {
@@ -8,8 +9,6 @@ export interface TakeTurnsOptions {
   readonly clock: () => number;
 }
 
-/** For so long after its last call an organization counts as at work, in milliseconds. */
-const AT_WORK_MS = 1_000;
 /** What takes longer than this, in milliseconds, is waited for no more by its organization's next call. */
 const LONG_MS = 1_000;
 
@@ -23,11 +22,11 @@ const LONG_MS = 1_000;
  */
 export function takeTurns({ most, clock }: TakeTurnsOptions): Interceptor {
   const lines = new Map<string, Line>();
-  const others = createOthers(clock);
+  const others = createOthersAtWork(clock);
 
   function mayBegin(org: string, { working, fresh, waiting }: Line): boolean {
     if (working >= most) return false;
-    return fresh === 0 || working + waiting.size <= most || !others.atWork(org);
+    return fresh === 0 || working + waiting.size <= most || !others.besides(org);
   }
 
   function beginNext(org: string, line: Line): void {
@@ -100,23 +99,4 @@ interface Line {
   fresh: number;
   /** Each begins its call. */
   readonly waiting: Set<() => void>;
-}
-
-interface Others {
-  saw(org: string): void;
-  /** Whether an organization but this one is at work. */
-  atWork(org: string): boolean;
-}
-
-function createOthers(clock: () => number): Others {
-  let last = { org: "", at: Number.NEGATIVE_INFINITY };
-  /** The last one of another organization than that. */
-  let before = last;
-  return {
-    saw: (org) => {
-      if (org !== last.org) before = last;
-      last = { org, at: clock() };
-    },
-    atWork: (org) => clock() - (last.org === org ? before : last).at < AT_WORK_MS,
-  };
 }
