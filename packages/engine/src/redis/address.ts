@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { RedisOptions } from "ioredis";
+import { createTlsConnector } from "./tls-connector.ts";
 
 /** How Redis is reached. */
 export interface RedisAddress {
@@ -33,7 +34,10 @@ export async function clientOptions(address: RedisAddress): Promise<RedisOptions
     // Nobody waits for a command while Redis is away.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    ...(tls && { tls: tls.caFile === undefined ? {} : { ca: await readAuthority(tls.caFile) } }),
+    ...(tls && {
+      tls: tls.caFile === undefined ? {} : { ca: await readAuthority(tls.caFile) },
+      Connector: await createTlsConnector(),
+    }),
   };
 }
 

@@ -3,6 +3,10 @@ import { AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agen
 import type { Engine } from "@stigmer/engine";
 import { connectRedis, wakeChannel } from "@stigmer/engine/redis";
 import { Redis } from "ioredis";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { promisify } from "node:util";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { moved, said } from "../../executions/__fixtures__/open-runs.ts";
@@ -272,6 +276,30 @@ describe("when Redis is not there", () => {
   });
 });
 
+/**
+ * Hands a client's first words to Redis, closes that direction, and hands back all that Redis says to it in one piece: its
+ * certificate, and its alert that the connection ended too soon.
+ */
+async function openHalfClosing(port: number): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    client.on("error", () => {});
+    client.once("data", (hello) => {
+      const upstream = connect({ port, host: "127.0.0.1" });
+      upstream.end(hello);
+      buffer(upstream).then(
+        (answer) => client.end(answer),
+        () => client.destroy(),
+      );
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async () => void (await promisify(server.close.bind(server))()),
+  };
+}
+
 describe("a server that starts", () => {
   const choice = (changes: Partial<RedisFanoutChoice> = {}): RedisFanoutChoice => ({
     type: "redis",
@@ -351,5 +379,22 @@ describe("a server that starts", () => {
     await redis.start();
     // One without TLS waits for the end of what it takes for a command.
     expect(await refusal({ tls: {} })).toMatch(/check REDIS_HOST, REDIS_PORT and REDIS_TLS$/);
+  });
+
+  it("says why it trusts no certificate also when Redis takes offence in the same moment", async () => {
+    const plain = redis;
+    redis = await createOwnRedis({ tls: true });
+    const before = await openHalfClosing(redis.port);
+    try {
+      await redis.start();
+      expect(await refusal({ tls: {}, port: before.port })).toMatch(/certificate that is not to be trusted /);
+      // An error that nobody listened to would have come by now, and ended the process.
+      await sleep(50);
+    } finally {
+      await before.close();
+      await redis.kill();
+      await redis.dispose();
+      redis = plain;
+    }
   });
 });
