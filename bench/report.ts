@@ -84,7 +84,8 @@ export function table(figures: readonly Judged[]): string {
         name,
         `${short(p50)} / ${short(p95)} ${unit}`,
         `${baseline.name}: ${short(baselineP50)}`,
-        `${ratio.toFixed(2)} ×, ${aboveMs < 0 ? "" : "+ "}${short(aboveMs)}`,
+        // Of nothing there is no multiple.
+        `${baselineP50 === 0 ? "" : `${ratio.toFixed(2)} ×, `}${aboveMs < 0 ? "" : "+ "}${short(aboveMs)}`,
         aimMs !== undefined
           ? `+ ≤ ${short(aimMs)}`
           : aimRatio !== undefined
