@@ -71,7 +71,12 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
   return async ({ resolved, clients, threadId, createLedger, observer, signal }) => {
     const { execution, session, agent, environments, skills, mcpServers, variables } = resolved;
     const model = await chooseModel(resolved, dependencies.resolveModel);
-    const workspace = await dependencies.workspaces.get(session, (id) => rememberSandbox(clients, session, id));
+    let remembered: Promise<unknown> | undefined;
+    const workspace = await dependencies.workspaces.get(session, (id) => {
+      const stored = rememberSandbox(clients, session, id);
+      remembered = stored.catch(() => {});
+      return stored;
+    });
     const layers = [agent.spec?.envSpec?.data ?? {}, ...environments.map((each) => each.spec?.data ?? {}), variables];
     const environment = mergeEnvironment(layers);
     const sandbox = withEnvironment(workspace.sandbox, environment);
@@ -104,6 +109,8 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
           yield* opened.events(control);
         } finally {
           mcp.release();
+          // A runner may write to the session for as long as it has one of its runs.
+          await remembered;
         }
       },
       sandboxId: sandbox.id,

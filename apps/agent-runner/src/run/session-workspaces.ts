@@ -102,13 +102,12 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
         }
       },
       async store({ id, remember }, sandboxId) {
-        try {
-          return await remember(sandboxId);
-        } catch (error) {
-          if (sandboxes.holdsById) throw error;
-          logger.warn({ sessionId: id, sandboxId, err: error }, "the session's sandbox id was not stored");
-          return sandboxId;
-        }
+        if (sandboxes.holdsById) return remember(sandboxId);
+        // It is found again without, so nobody waits for it.
+        remember(sandboxId).catch((error: unknown) =>
+          logger.warn({ sessionId: id, sandboxId, err: error }, "the session's sandbox id was not stored"),
+        );
+        return sandboxId;
       },
       onReplaced(session, reason) {
         logger.warn(
