@@ -21,6 +21,15 @@ export interface SqliteFormat {
 }
 
 /**
+ * Of a file that is made here; one that is there keeps its own. What changes is written as whole pages, and a step of a run changes
+ * a few hundred bytes in each of several places.
+ */
+const PAGE_BYTES = 1_024;
+
+/** How long the log becomes before its pages are moved into the file, where each is written once, however often it is in the log. */
+const LOG_BYTES = 4 * 1_024 * 1_024;
+
+/**
  * Opens, or makes, the file for use beside other processes: each waits for the others' short writes. Throws `AgentError`
  * `checkpoint` when it can't be used.
  */
@@ -34,7 +43,9 @@ export function openSqliteFile(path: string, format: SqliteFormat): DatabaseSync
       closeSync(openSync(path, "a", 0o600));
     }
     database = new DatabaseSync(path, { timeout: 10_000 });
-    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous};`);
+    database.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous};`);
+    const pageBytes = Number(database.prepare("PRAGMA page_size").get()?.["page_size"] ?? PAGE_BYTES);
+    database.exec(`PRAGMA wal_autocheckpoint = ${LOG_BYTES / pageBytes};`);
     const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
     const isTable = database.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE type = 'table' AND name = ?");
     if (version > 0 && isTable.get(table)?.["n"] === 0) throw new Error("it is a database of another kind");

@@ -22,7 +22,7 @@ export interface Snapshot extends Disposable {
 
 /** How long writers may keep the databases from this, in milliseconds. A commit takes one. */
 const PATIENCE_MS = 10_000;
-/** Pages of 4 KiB that are copied between two looks at other work. */
+/** Pages, of 1 or 4 KiB, that are copied between two looks at other work. */
 const PAGES_PER_STEP = 2_048;
 
 /**

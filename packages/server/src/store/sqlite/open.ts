@@ -8,6 +8,18 @@ import { isUnwritable, troubleOf } from "./trouble.ts";
 /** How long a statement waits for another process (a backup, a person with the sqlite3 shell) in milliseconds. */
 const BUSY_TIMEOUT_MS = 5_000;
 
+/**
+ * Of a database that is made here; one that is there keeps its own. A change of a row is written as whole pages, one for each
+ * index that the row is in, so that small ones are most of what a run doesn't give the disk. Smaller yet, a row no longer fits.
+ */
+const PAGE_BYTES = 1_024;
+
+/**
+ * How long the log becomes before its pages are moved into the database, where each is written once, however often it is in the
+ * log.
+ */
+const LOG_BYTES = 4 * 1_024 * 1_024;
+
 export interface Databases {
   readonly writer: DatabaseSync;
   /** Sees what is committed, also while the writer is in a transaction. */
@@ -32,7 +44,8 @@ export function openDatabases(dataDir: string): Databases {
     opened.push(writer);
     // SQLite opens also what it may only read.
     accessSync(path, constants.W_OK);
-    writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+    writer.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;`);
+    writer.exec(`PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = ${LOG_BYTES / pageBytesOf(writer)};`);
     // What is deleted is overwritten: the secrets of a run, sealed as they are, don't outlive it in free pages.
     writer.exec("PRAGMA secure_delete = ON;");
     migrate(writer, path);
@@ -43,6 +56,10 @@ export function openDatabases(dataDir: string): Databases {
     for (const database of opened) database.close();
     throw explain(cause, dataDir, path);
   }
+}
+
+function pageBytesOf(database: DatabaseSync): number {
+  return Number(database.prepare("PRAGMA page_size").get()?.["page_size"] ?? PAGE_BYTES);
 }
 
 function explain(cause: unknown, dataDir: string, path: string): unknown {

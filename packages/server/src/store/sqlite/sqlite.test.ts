@@ -63,6 +63,21 @@ describe("opening a SQLite store", () => {
     );
   });
 
+  it("makes small pages, and goes on with those of a database that is there", async () => {
+    const pageBytes = (): unknown => {
+      using database = new DatabaseSync(join(dataDir, "stigmer.db"), { readOnly: true });
+      return database.prepare("PRAGMA page_size").get()?.["page_size"];
+    };
+    const before = new DatabaseSync(join(dataDir, "stigmer.db"));
+    before.exec("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; CREATE TABLE other (id INTEGER)");
+    before.close();
+    await openSqliteStore({ dataDir }).close();
+    expect(pageBytes()).toBe(4096);
+    rmSync(join(dataDir, "stigmer.db"));
+    await openSqliteStore({ dataDir }).close();
+    expect(pageBytes()).toBe(1024);
+  });
+
   it("flushes each commit to disk", async () => {
     const store = openSqliteStore({ dataDir });
     await store.resources.insert(resource({ id: "agt-1" }));
