@@ -110,11 +110,13 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
     modelPrices,
     clock,
   });
+  const ensureThread = createEnsureThread({ client, logger });
   const activities: Activities = {
-    ensureThread: createEnsureThread({ client, logger }),
+    ensureThread,
     executeGraphton: createExecuteGraphton({
       client,
       prepareAgent,
+      ensureThread,
       localLedger: ledger,
       statusUpdateEveryEvents: config.statusUpdateEveryEvents,
       modelPrices,

@@ -97,6 +97,19 @@ export const runnerCases: Cases = {
       code: "NOT_FOUND",
     });
   },
+  [`${RUNNER}/resolveRun`]: async (client, world) => {
+    const { id, run } = await world.leased();
+    const { sessionId, agentId } = run["spec"] as { sessionId: string; agentId: string };
+    expect(await client.call(`${RUNNER}/resolveRun`, { executionId: id })).toMatchObject({
+      execution: { metadata: { id }, spec: { message: "Hello" } },
+      session: { metadata: { id: sessionId } },
+      instance: { spec: { agentId } },
+      agent: { metadata: { id: agentId } },
+    });
+    await expect(client.call(`${RUNNER}/resolveRun`, { executionId: "aex-none" })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+    });
+  },
   [`${RUNNER}/beginToolCall`]: async (client, world) => {
     const { id, fence } = await world.leased();
     const begin = (requestId: string): Promise<Answer> =>

@@ -3,11 +3,14 @@ import type { AddressInfo } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { createClient, type StigmerClient } from "./create-client.ts";
 
 const closers: (() => void)[] = [];
-afterEach(() => closers.splice(0).forEach((close) => close()));
+afterEach(() => {
+  vi.useRealTimers();
+  closers.splice(0).forEach((close) => close());
+});
 
 async function serve(routes: Parameters<typeof connectNodeAdapter>[0]["routes"]): Promise<StigmerClient> {
   const server = createHttp2(connectNodeAdapter({ routes }));
@@ -90,6 +93,45 @@ describe("a runner's client", () => {
     await expect(client.runner.hello({ runnerId: "r", version: "", protocol: 1 })).rejects.toMatchObject({
       code: "unimplemented",
     });
+  });
+
+  it("asks under the fence what a run is made from, again while the server is away", async () => {
+    const headers: (string | null)[] = [];
+    const client = await serve((router) => {
+      router.service(RunnerController, {
+        resolveRun: ({ executionId }, { requestHeader }) => {
+          headers.push(requestHeader.get("stigmer-fence"));
+          if (headers.length === 1) throw new ConnectError("shutting down", Code.Unavailable);
+          return { execution: { metadata: { id: executionId } } };
+        },
+      });
+    });
+    const run = { executionId: "aex-1", fence: 3 };
+    expect(await client.runner.resolveRun(run)).toMatchObject({ execution: { metadata: { id: "aex-1" } } });
+    expect(headers).toEqual(["aex-1/3", "aex-1/3"]);
+    await expect(client.runner.resolveRun({ ...run, executionId: "" })).rejects.toMatchObject({
+      message: "execution_id cannot be empty",
+    });
+  });
+
+  it("asks a server that does not know that but once in a while, whatever run it is for", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    let calls = 0;
+    const client = await serve((router) => {
+      router.service(RunnerController, {
+        resolveRun: () => {
+          calls += 1;
+          throw new ConnectError("no such method", Code.Unimplemented);
+        },
+      });
+    });
+    for (const executionId of ["aex-1", "aex-2"]) {
+      expect(await client.runner.resolveRun({ executionId, fence: 1 })).toBeUndefined();
+    }
+    expect(calls).toBe(1);
+    vi.setSystemTime(Date.now() + 60_001);
+    expect(await client.runner.resolveRun({ executionId: "aex-3", fence: 1 })).toBeUndefined();
+    expect(calls).toBe(2);
   });
 
   it("gives a call up when told to", async () => {

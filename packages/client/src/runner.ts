@@ -3,12 +3,15 @@ import {
   RunnerController,
   type BeginToolCallResponse,
   type HelloResponse,
+  type ResolveRunResponse,
   type ToolCallClass,
 } from "@stigmer/protos/runner/v1";
 import { requireId } from "./require-id.ts";
 import { call } from "./call.ts";
 import { createEntryStream } from "./entry-stream.ts";
-import type { Fence } from "./with-fence.ts";
+import { noteAbsence } from "./note-absence.ts";
+import { retryWhileAway } from "./retry-while-away.ts";
+import { fenceHeaders, type Fence } from "./with-fence.ts";
 
 export interface HelloInput {
   /** Names the runner process, the same in all its calls and new with each start. */
@@ -49,6 +52,11 @@ export interface RunnerClient {
   recordToolCalls(): ToolCallRecord;
   /** The conversation thread of a session that has a run in work, made on first use. Throws `not-found` for any other. */
   ensureThread(sessionId: string, signal?: AbortSignal): Promise<string>;
+  /**
+   * What a run is made from, for who holds it: the run, its session with its thread, instance, agent and own variables. Is repeated
+   * while the server is away. Undefined: the server knows no such call, and each part is to be asked for by itself.
+   */
+  resolveRun(fence: Fence, signal?: AbortSignal): Promise<ResolveRunResponse | undefined>;
 }
 
 /** How the ledger of one run is written. */
@@ -63,6 +71,7 @@ export function createRunnerClient(transport: Transport): RunnerClient {
     (await runner.beginToolCall(request, { signal })).outcome;
   const finish = async (request: FinishToolCallInput, signal?: AbortSignal): Promise<void> =>
     void (await runner.finishToolCall(request, { signal }));
+  const resolving = noteAbsence();
   return {
     hello: (input, signal) =>
       call(`runner ${input.runnerId}`, () =>
@@ -90,6 +99,14 @@ export function createRunnerClient(transport: Transport): RunnerClient {
       call(`session ${sessionId}`, async () => {
         const request = { sessionId: requireId("session_id", sessionId) };
         return (await runner.ensureThread(request, { signal })).threadId;
+      }),
+    resolveRun: (fence, signal) =>
+      call(`execution ${fence.executionId}`, async () => {
+        const { executionId } = checked(fence);
+        const headers = fenceHeaders(fence);
+        return resolving.unlessAbsent(() =>
+          retryWhileAway(() => runner.resolveRun({ executionId }, { signal, headers }), signal),
+        );
       }),
   };
 }

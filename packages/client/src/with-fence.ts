@@ -9,6 +9,11 @@ export interface Fence {
 /** The header that says under which fence a call is made: `<execution id>/<fence>`. */
 const FENCE_HEADER = "stigmer-fence";
 
+/** For one call. */
+export function fenceHeaders({ executionId, fence }: Fence): Record<string, string> {
+  return { [FENCE_HEADER]: `${executionId}/${fence}` };
+}
+
 /** Says with every call under which fence it is made: the server gives secrets in clear to the present holder only. */
 export function withFence(transport: Transport, { executionId, fence }: Fence): Transport {
   const fenced = (header: ConstructorParameters<typeof Headers>[0]): Headers => {

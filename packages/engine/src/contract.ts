@@ -83,14 +83,19 @@ export interface Activities {
   /** The id of the session's conversation thread, made on first use. Same session, same thread. */
   ensureThread(sessionId: string, agentId: string, context: ActivityContext): Promise<string>;
   /**
-   * Runs one turn of the agent and stores its status as it goes.
+   * Runs one turn of the agent and stores its status as it goes. Without a `threadId` the thread is the session's, as
+   * `ensureThread` would name it: an engine leaves it out to save its runner a call.
    *
    * A run that fails is stored as FAILED and returned as such. On the stop `cancelled` it stores CANCELLED and returns;
    * on `draining` and `lease-lost` it leaves the stored phase alone and rethrows the {@link ActivityStop}; at rest after
    * `pause` it stores PAUSED and throws the {@link ActivityStop} `paused`. Anything else thrown is a fault of the
    * infrastructure: the task is tried again.
    */
-  executeGraphton(execution: AgentExecution, threadId: string, context: ActivityContext): Promise<AgentExecutionStatus>;
+  executeGraphton(
+    execution: AgentExecution,
+    threadId: string | undefined,
+    context: ActivityContext,
+  ): Promise<AgentExecutionStatus>;
   /** Frees what a session used. Succeeds when there is nothing left to free. */
   cleanupSandbox(input: CleanupSandboxInput, context: ActivityContext): Promise<void>;
 }

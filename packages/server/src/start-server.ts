@@ -234,7 +234,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const kept = { store, engine, taskQueue: taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
   const retention = createRetention({ ...kept, days, auditDays });
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
-  const registerServices = createServices({
+  const { register, resolveRun } = createServices({
     store,
     runs,
     engine,
@@ -247,8 +247,8 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   });
   const closing = createClosing();
   const routes = (router: ConnectRouter): void => {
-    registerServices(router);
-    router.service(RunnerController, createRunnerService({ store, engine, version, logger, closing }));
+    register(router);
+    router.service(RunnerController, createRunnerService({ store, engine, resolveRun, version, logger, closing }));
     router.service(Health, health.service, { readMaxBytes: MAX_PUBLIC_BYTES });
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };

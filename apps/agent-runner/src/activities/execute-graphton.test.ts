@@ -73,7 +73,7 @@ function world({ execution: init, onWrite }: Options = {}): World {
   const activity = createExecuteGraphton({
     client: {
       ...clients(),
-      runner: { recordToolCalls: () => ({ close: () => {} }) },
+      runner: { recordToolCalls: () => ({ close: () => {} }), resolveRun: async () => undefined },
       underFence: ({ fence }: { fence: number }) => clients(fence),
     } as unknown as StigmerClient,
     prepareAgent: async (): Promise<PreparedRun> => ({
@@ -88,6 +88,7 @@ function world({ execution: init, onWrite }: Options = {}): World {
         await streams(control);
       },
     }),
+    ensureThread: async (sessionId) => `thread-of-${sessionId}`,
     localLedger: { forRun: () => ({}) as never, deleteRun: (id) => void forgotten.push(id) },
     statusUpdateEveryEvents: 10,
     logger: quiet,

@@ -10,6 +10,7 @@ import {
   type AgentExecutionStatus,
   type StatusChange,
 } from "@stigmer/protos/agentexecution/v1";
+import type { Session } from "@stigmer/protos/session/v1";
 import { createReducer, isTerminal, type ModelPrices, type RunOutcome } from "@stigmer/status";
 import { contextFrom, failureOf, inSpan, type SpanChoice, traceparentHere } from "@stigmer/telemetry";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
@@ -18,13 +19,15 @@ import type { PrepareAgent, PreparedRun } from "../run/prepare-agent.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
 import { createRemoteLedger } from "../run/remote-ledger.ts";
 import { decisionsOf } from "../run/approvals.ts";
-import { resolveRun } from "../run/resolve-chain.ts";
+import { findRun, resolveRun } from "../run/resolve-chain.ts";
 import { createRunTimer } from "../run/run-timing.ts";
 import { type RunSpan, runSpan } from "../run/run-span.ts";
 
 export interface ExecuteGraphtonDependencies {
   readonly client: StigmerClient;
   readonly prepareAgent: PrepareAgent;
+  /** Asked where neither engine nor session names the thread. */
+  readonly ensureThread: Activities["ensureThread"];
   /** This machine's ledger, for servers that keep none. */
   readonly localLedger: Pick<SqliteLedger, "forRun" | "deleteRun">;
   readonly statusUpdateEveryEvents: number;
@@ -51,12 +54,11 @@ export function createExecuteGraphton(dependencies: ExecuteGraphtonDependencies)
   const { logger, metrics = noRunnerMetrics } = dependencies;
   const sequences: RunOnce["sequences"] = new Map();
   return (execution, threadId, context) =>
-    inSpan(spanOf(execution, threadId, context), async (span) => {
+    inSpan(spanOf(execution, context), async (span) => {
       const log = {
         executionId: execution.metadata?.id ?? "",
         sessionId: execution.spec?.sessionId ?? "",
         agentId: execution.spec?.agentId ?? "",
-        threadId,
         fence: context.fence,
         attempt: context.attempt,
       };
@@ -99,7 +101,7 @@ function endOf(phase: ExecutionPhase): RunEnd {
 }
 
 /** An attempt's span, below the call that created the run. */
-function spanOf(execution: AgentExecution, threadId: string, { fence, attempt }: ActivityContext): SpanChoice {
+function spanOf(execution: AgentExecution, { fence, attempt }: ActivityContext): SpanChoice {
   return {
     scope: "@stigmer/agent-runner",
     name: "invoke_agent",
@@ -108,7 +110,6 @@ function spanOf(execution: AgentExecution, threadId: string, { fence, attempt }:
       "gen_ai.operation.name": "invoke_agent",
       "gen_ai.conversation.id": execution.spec?.sessionId ?? "",
       "stigmer.execution.id": execution.metadata?.id ?? "",
-      "stigmer.thread.id": threadId,
       "stigmer.fence": fence,
       "stigmer.attempt": attempt,
     },
@@ -118,7 +119,7 @@ function spanOf(execution: AgentExecution, threadId: string, { fence, attempt }:
 
 interface RunOnce extends ExecuteGraphtonDependencies {
   readonly execution: AgentExecution;
-  readonly threadId: string;
+  readonly threadId: string | undefined;
   readonly context: ActivityContext;
   readonly metrics: RunnerMetrics;
   readonly span: RunSpan;
@@ -129,6 +130,13 @@ interface RunOnce extends ExecuteGraphtonDependencies {
   readonly sequences: Map<string, { readonly fence: number; readonly last: number }>;
 }
 
+/** What a run was made ready for, for the log. */
+interface PreparedFor {
+  readonly threadId: string;
+  readonly sessionId?: string;
+  readonly agentId?: string;
+}
+
 /** What the streaming came to: an outcome to store, or for a run at rest the stop to throw once that is stored. */
 type Ending =
   | RunOutcome
@@ -136,20 +144,21 @@ type Ending =
   | { readonly kind: "waiting-for-approval"; readonly stop: ActivityStop };
 
 async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
-  const { execution, threadId, context, logger, metrics, clock } = run;
+  const { execution, context, logger, metrics, clock } = run;
   const begunAt = clock().getTime();
   const { fence } = context;
   const executionId = execution.metadata?.id ?? "";
   const clients = fence > 0 ? run.client.underFence({ executionId, fence }) : run.client;
-  // Beside the question below, not after it. Whether it succeeds is a matter of the run, which is to tell of it.
-  const resolving = resolveRun(clients, execution);
-  resolving.catch(() => {});
   // What the server holds, so that a run which goes on elsewhere continues its status instead of starting it over.
-  const current = await clients.executions.get(executionId);
+  const found = await findRun(execution, { runner: run.client.runner, clients, fence });
+  const { execution: current } = found;
   if (current.status && isTerminal(current.status.phase)) {
     forgetCalls();
     return bounded(current.status);
   }
+  // Beside what is sent below. Whether it succeeds is a matter of the run, which is to tell of it.
+  const resolving = resolveRun(clients, found);
+  resolving.catch(() => {});
 
   run.span.follows(current.status?.timing?.traceparent);
   const timer = createRunTimer({
@@ -251,6 +260,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
         executionId,
         sessionId: agentRun.sessionId,
         agentId: agentRun.agentId,
+        threadId: agentRun.threadId,
         position: agentRun.position,
         sandbox: agentRun.sandboxId,
         model: agentRun.model,
@@ -274,11 +284,13 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     }
   }
 
-  async function prepare(): Promise<PreparedRun & { readonly sessionId?: string; readonly agentId?: string }> {
-    const resolved = { ...(await resolving), execution: current };
+  async function prepare(): Promise<PreparedRun & PreparedFor> {
+    const resolved = await resolving;
     signal.throwIfAborted();
     const { agent, session } = resolved;
     run.span.isOf(agent);
+    const threadId = await threadOf(session);
+    run.span.isOn(threadId);
     const ready = await run.prepareAgent({
       resolved,
       clients,
@@ -299,7 +311,13 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
         }),
     });
     run.span.uses(ready);
-    return { ...ready, sessionId: session.metadata?.id, agentId: agent.metadata?.id };
+    return { ...ready, threadId, sessionId: session.metadata?.id, agentId: agent.metadata?.id };
+  }
+
+  /** The engine's word comes first; then what came with the session. */
+  async function threadOf({ metadata, spec }: Session): Promise<string> {
+    const known = run.threadId ?? spec?.threadId ?? "";
+    return known === "" ? run.ensureThread(metadata?.id ?? "", current.spec?.agentId ?? "", context) : known;
   }
 
   /** The server does the same with its own ledger when the run ends. */

@@ -7,6 +7,7 @@ export interface RunSpan {
   /** An earlier attempt's span (W3C `traceparent`): this one goes on with its work. */
   follows(traceparent: string | undefined): void;
   isOf(agent: Agent): void;
+  isOn(threadId: string): void;
   uses(prepared: { readonly model: string; readonly sandboxId: string; readonly position: string }): void;
   ended(phase: ExecutionPhase): void;
 }
@@ -21,6 +22,9 @@ export function runSpan(span: Span): RunSpan {
       const { id = "", slug = "", org = "" } = metadata ?? {};
       span.updateName(`invoke_agent ${slug}`);
       span.setAttributes({ "gen_ai.agent.id": id, "gen_ai.agent.name": slug, "stigmer.org": org });
+    },
+    isOn(threadId) {
+      span.setAttribute("stigmer.thread.id", threadId);
     },
     uses({ model, sandboxId, position }) {
       const [provider = "", ...name] = model.split(":");

@@ -3,7 +3,8 @@ import { Code, ConnectError, createRouterTransport, type Transport } from "@conn
 import { AgentExecutionSchema, type AgentExecution } from "@stigmer/protos/agentexecution/v1";
 import { ExecutionContextQueryController, type ExecutionContextSchema } from "@stigmer/protos/executioncontext/v1";
 import { describe, expect, it } from "vitest";
-import { readRunVariables } from "./run-variables.ts";
+import type { EnvironmentLayer } from "./merge-environment.ts";
+import { readContext, runVariables } from "./run-variables.ts";
 
 type Context = MessageInitShape<typeof ExecutionContextSchema>;
 type Data = NonNullable<NonNullable<Context["spec"]>["data"]>;
@@ -27,6 +28,10 @@ function run(runtimeEnv: Data): AgentExecution {
   return create(AgentExecutionSchema, { metadata: { id: "aex-1", org: "acme" }, spec: { runtimeEnv } });
 }
 
+async function readRunVariables(transport: Transport, execution: AgentExecution): Promise<EnvironmentLayer> {
+  return runVariables(execution, await readContext(transport, execution));
+}
+
 const masked = { value: "********", isSecret: true };
 
 async function valuesOf(transport: Transport, runtimeEnv: Data): Promise<Record<string, string>> {
@@ -34,7 +39,7 @@ async function valuesOf(transport: Transport, runtimeEnv: Data): Promise<Record<
   return Object.fromEntries(Object.entries(variables).map(([name, { value }]) => [name, value]));
 }
 
-describe("readRunVariables", () => {
+describe("a run's variables", () => {
   it("takes secrets from the run's context, which is found by the run's id", async () => {
     const context = { TOKEN: { value: "s3cret", isSecret: true }, REGION: { value: "eu" } };
     const variables = await readRunVariables(server(context), run({ TOKEN: masked, REGION: { value: "eu" } }));

@@ -15,10 +15,9 @@ const MASK = "********";
 /**
  * The variables of one run: what the run itself says, and the secrets from its context, which the server gives to the runner
  * that holds the run, and which goes when the run is over. A server that knows no contexts leaves the secrets in the run.
- * `transport` says under which fence it calls. Throws `RunError` when a secret is not to be had.
+ * Throws `RunError` when a secret is not to be had.
  */
-export async function readRunVariables(transport: Transport, execution: AgentExecution): Promise<EnvironmentLayer> {
-  const context = await readContext(transport, execution);
+export function runVariables(execution: AgentExecution, context: ExecutionContext | undefined): EnvironmentLayer {
   const own = Object.entries(execution.spec?.runtimeEnv ?? {}).filter(([, value]) => !isMasked(value));
   const merged = { ...execution.spec?.runtimeEnv, ...context?.spec?.data, ...Object.fromEntries(own) };
   const lost = Object.entries(merged).find(([, value]) => isMasked(value));
@@ -35,8 +34,11 @@ function isMasked({ value, isSecret }: ExecutionValue): boolean {
   return isSecret && value === MASK;
 }
 
-/** Undefined when the run has none. */
-async function readContext(transport: Transport, { metadata }: AgentExecution): Promise<ExecutionContext | undefined> {
+/** The context of a run; undefined when it has none. `transport` says under which fence it calls. */
+export async function readContext(
+  transport: Transport,
+  { metadata }: AgentExecution,
+): Promise<ExecutionContext | undefined> {
   const { id = "", org = "" } = metadata ?? {};
   try {
     return await createClient(ExecutionContextQueryController, transport).getByReference({ org, slug: id });

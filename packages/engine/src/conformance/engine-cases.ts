@@ -54,7 +54,7 @@ export function createSubject(fixture: EngineFixture): Subject {
 export type Run = (
   execution: AgentExecution,
   context: ActivityContext,
-  threadId: string,
+  threadId: string | undefined,
 ) => Promise<AgentExecutionStatus>;
 
 export function activitiesOf(run: Run): Activities {

@@ -5,25 +5,33 @@ import { aborted, activitiesOf, type Check, completed, idOf, status } from "./en
 
 /** Runs from start to end, in their order, and cancelled ones. */
 export function engineRuns(check: Check): void {
-  check("runs an execution on its session's thread, and reports its end", async ({ fixture, submit, ended }) => {
-    const calls: string[] = [];
-    await fixture.startRunner({
-      activities: {
-        ...activitiesOf(async (execution, _context, threadId) => {
-          calls.push(`run ${idOf(execution)} on ${threadId}`);
-          return completed();
-        }),
-        ensureThread: async (sessionId) => {
-          calls.push(`thread of ${sessionId}`);
-          return `thread-${sessionId}`;
+  check(
+    "runs an execution on its session's thread, or leaves it to the runner, and reports its end",
+    async (subject) => {
+      const { fixture, submit, ended } = subject;
+      const calls: string[] = [];
+      await fixture.startRunner({
+        activities: {
+          ...activitiesOf(async (execution, _context, threadId) => {
+            calls.push(`run ${idOf(execution)} on ${threadId ?? "its own"}`);
+            return completed();
+          }),
+          ensureThread: async (sessionId) => {
+            calls.push(`thread of ${sessionId}`);
+            return `thread-${sessionId}`;
+          },
         },
-      },
-    });
-    await submit({ "aex-1": "ses-1" });
-    await ended(1);
-    assert.deepEqual(calls, ["thread of ses-1", "run aex-1 on thread-ses-1"]);
-    assert.deepEqual(fixture.ends, [{ executionId: "aex-1", phase: ExecutionPhase.EXECUTION_COMPLETED, error: "" }]);
-  });
+      });
+      await submit({ "aex-1": "ses-1" });
+      await ended(1);
+      const leftToRunner = calls.length === 1;
+      assert.deepEqual(
+        calls,
+        leftToRunner ? ["run aex-1 on its own"] : ["thread of ses-1", "run aex-1 on thread-ses-1"],
+      );
+      assert.deepEqual(fixture.ends, [{ executionId: "aex-1", phase: ExecutionPhase.EXECUTION_COMPLETED, error: "" }]);
+    },
+  );
 
   check("runs once what is started twice: while it waits, runs and is over", async (subject) => {
     const { fixture, submit, ended } = subject;

@@ -51,12 +51,11 @@ async function runAgentExecution(
   context: ActivityContext,
 ): Promise<LeaseOutcome> {
   const id = execution.metadata?.id ?? "";
-  const { sessionId, agentId } = execution.spec ?? { sessionId: "", agentId: "" };
+  const sessionId = execution.spec?.sessionId ?? "";
   if (sessionId === "") return failure(`Session ID is required for execution ${id}`, { retryable: false });
-  const threadId = await activities.ensureThread(sessionId, agentId, context);
   const { phase, error, startedAt, completedAt, revision, usage } = await activities.executeGraphton(
     execution,
-    threadId,
+    undefined,
     context,
   );
   // The rest went by `patchStatus`; a long run's messages would make this call large for nothing.

@@ -18,7 +18,7 @@ const dead = async (): Promise<never> => {
   // The signal is on its way; nothing else may happen.
   return new Promise<never>(() => {});
 };
-const services = createServices({
+const { register } = createServices({
   store,
   runs,
   engine: { start: dead, cancel: dead, pause: dead, resume: dead, deliver: dead },
@@ -27,7 +27,7 @@ const services = createServices({
   mode: "local",
   logger: silentLogger,
 });
-const transport = createRouterTransport(services);
+const transport = createRouterTransport(register);
 const agent = await createClient(AgentCommandController, transport).create(given.agent("a"));
 await createClient(AgentExecutionCommandController, transport).create(given.execution({ agentId: agent.metadata?.id }));
 console.log("still alive");

@@ -101,8 +101,8 @@ export interface Deed {
   readonly answers: readonly Message[];
 }
 
-/** They change a run, tell what is asked of it, or what stands in its ledger. */
-const DEEDS = ["completeLease", "releaseLease", "claimExecution", "checkExecution", "beginToolCall", "finishToolCall", "patchStatus"];
+/** They change a run, tell what it is made from or asked, or what stands in its ledger. */
+const DEEDS = ["completeLease", "releaseLease", "claimExecution", "checkExecution", "beginToolCall", "finishToolCall", "patchStatus", "resolveRun"];
 
 /** What was done that should have been refused. */
 export function undueDeedsIn({ method, role, foreign, code, answers }: Deed): string[] {

@@ -121,6 +121,7 @@ export const PERMISSIONS: Readonly<Record<string, Permission>> = {
   "RunnerController/finishToolCall": RUNNER,
   "RunnerController/recordToolCalls": RUNNER,
   "RunnerController/ensureThread": RUNNER,
+  "RunnerController/resolveRun": { runner: "held" },
 };
 
 const NOBODY: Permission = {};

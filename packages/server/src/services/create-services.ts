@@ -21,7 +21,9 @@ import { createLargeCounts } from "./large-counts.ts";
 import { mcpServerDefinition, registerMcpServers } from "./mcp-servers.ts";
 import { organizationDefinition, registerOrganizations } from "./organizations.ts";
 import { createResourceHandlers } from "./resource-handlers.ts";
+import { createResolveRun, type ResolveRun } from "./resolve-run.ts";
 import { createResources, type Deleted, type Resource, type ResourceDefinition, type Resources } from "./resources.ts";
+import { createSessionThreads } from "./session-threads.ts";
 import { registerSessions, sessionDefinition } from "./sessions.ts";
 import { registerSkills, skillDefinition } from "./skills.ts";
 
@@ -44,11 +46,17 @@ export interface ServicesOptions {
   readonly clock?: () => number;
 }
 
-/**
- * Answers the function that registers every service of the API but the runner's. The contract's own rules are checked
- * before a handler is called, by the interceptor `validateRequests`.
- */
-export function createServices(options: ServicesOptions): (router: ConnectRouter) => void {
+export interface Services {
+  /**
+   * Registers every service of the API but the runner's. The contract's own rules are checked before a handler is called, by the
+   * interceptor `validateRequests`.
+   */
+  readonly register: (router: ConnectRouter) => void;
+  /** Of the runner's service, what reads all that the others have. */
+  readonly resolveRun: ResolveRun;
+}
+
+export function createServices(options: ServicesOptions): Services {
   const { store, runs, engine, secrets, mode, logger } = options;
   const { taskQueue = DEFAULT_ACTIVITY_QUEUE, clock = Date.now } = options;
   const access = createAccess(mode);
@@ -84,7 +92,7 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     clock,
   });
 
-  return (router) => {
+  const register = (router: ConnectRouter): void => {
     const handlersOf = <T extends Resource>(resources: Resources<T>) => createResourceHandlers(resources, callOf);
     registerAgents(router, handlersOf(agents));
     registerAgentInstances(router, { instances, handlers: handlersOf(instances), callOf });
@@ -100,4 +108,7 @@ export function createServices(options: ServicesOptions): (router: ConnectRouter
     registerApiKeys(router, { keys, mode, callOf });
     registerAudit(router, { entries: store.audit, access, callOf });
   };
+  const threads = createSessionThreads(store);
+  const resolveRun = createResolveRun({ executions, sessions, instances, agents, contexts, threads, callOf });
+  return { register, resolveRun };
 }

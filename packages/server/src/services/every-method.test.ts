@@ -180,6 +180,7 @@ const CASES: Readonly<Record<string, Case>> = {
   "RunnerController/recordToolCalls": { lacks: "entry" },
   "RunnerController/ensureThread": { lacks: "session_id", unknown: { sessionId: missing.session } },
   "RunnerController/finishToolCall": byRun({ fence: 1, callKey: "k" }),
+  "RunnerController/resolveRun": byRun(),
 };
 
 const nameOf = (service: DescService, method: DescMethod): string => `${service.name}/${method.localName}`;

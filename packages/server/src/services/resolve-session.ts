@@ -10,6 +10,7 @@ import type { StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import { invalidField, missingReference } from "./field-errors.ts";
 import type { Resources } from "./resources.ts";
+import { threadOf } from "./session-threads.ts";
 
 /** Where a run belongs. */
 export interface ResolvedSession {
@@ -53,7 +54,8 @@ export function createSessionResolver(options: {
     const org = record.org || principal.org;
     const session = create(SessionSchema, {
       metadata: { id, name: id, org, ownerScope: ApiResourceOwnerScope.organization },
-      spec: { agentInstanceId, subject: subjectOf(message) },
+      // Its first run follows at once: to give it its thread then would be a transaction that the run waits for.
+      spec: { agentInstanceId, subject: subjectOf(message), threadId: threadOf(id) },
     });
     return sessions.createIn(tx, session, principal);
   }

@@ -344,13 +344,25 @@ describe("a session's thread", () => {
   const threadOf = async (sessionId: string): Promise<string> =>
     (await server.runner.ensureThread({ sessionId })).threadId;
 
-  it("is given once, and to those only who have a run of the session", async () => {
-    const { metadata } = await sessionOf();
+  it("is there from the start where a run began the session, and told to those only who have a run of it", async () => {
+    const { metadata, spec } = await sessionOf();
     const id = metadata?.id ?? "";
+    expect(spec?.threadId).toBe(`thread-${id}`);
     expect(await threadOf(id)).toBe(`thread-${id}`);
-    expect((await sessionOf()).spec?.threadId).toBe(`thread-${id}`);
     await lose();
     await expect(threadOf(id)).rejects.toMatchObject({ code: Code.NotFound });
+  });
+
+  it("is given once to a session that was made without", async () => {
+    const { spec } = await sessionOf();
+    const made = await server.sessions.create(given.session("s", spec?.agentInstanceId ?? ""));
+    const id = made.metadata?.id ?? "";
+    expect(made.spec?.threadId).toBe("");
+    await server.executions.create(given.execution({ sessionId: id }));
+    await server.lease();
+    expect(await threadOf(id)).toBe(`thread-${id}`);
+    const { spec: stored, metadata } = await server.sessions.get({ value: id });
+    expect([stored?.threadId, metadata?.version]).toEqual([`thread-${id}`, made.metadata?.version]);
   });
 
   it("is told to the next runner of a run whose end is stored already, as the session has it", async () => {

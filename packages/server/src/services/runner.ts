@@ -1,16 +1,19 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { type Engine, OLDEST_RUNNER_PROTOCOL, RUNNER_PROTOCOL } from "@stigmer/engine";
-import { HelloResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
+import { EnsureThreadResponseSchema, HelloResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
 import type { Closing } from "../executions/closing.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
 import { answerEntries, createToolCalls } from "./tool-calls.ts";
-import { createEnsureThread } from "./session-threads.ts";
+import type { ResolveRun } from "./resolve-run.ts";
+import { createSessionThreads } from "./session-threads.ts";
 
 export interface RunnerServiceOptions {
   readonly store: Pick<Store, "ledger" | "transaction">;
   readonly engine: Pick<Engine, "type" | "runnerService">;
+  /** As `createServices` made it, from what it registers. */
+  readonly resolveRun: ResolveRun;
   /** The server's version, for people. */
   readonly version: string;
   readonly logger: Logger;
@@ -22,14 +25,18 @@ export interface RunnerServiceOptions {
 
 /** What runners call: the engine's part, and what is the same under every engine. What neither has is UNIMPLEMENTED. */
 export function createRunnerService(options: RunnerServiceOptions): Partial<ServiceImpl<typeof RunnerController>> {
-  const { store, engine, version, logger, closing, clock = Date.now } = options;
+  const { store, engine, resolveRun, version, logger, closing, clock = Date.now } = options;
   const toolCalls = createToolCalls(options);
+  const threads = createSessionThreads(store);
   return {
     ...engine.runnerService,
     ...toolCalls,
     recordToolCalls: (entries, { signal }) => answerEntries(entries, { calls: toolCalls, signal, closing }),
 
-    ensureThread: createEnsureThread(store),
+    ensureThread: async ({ sessionId }) =>
+      create(EnsureThreadResponseSchema, { threadId: await threads.ensure(sessionId) }),
+
+    resolveRun,
 
     hello: (request) => {
       refuseForeignProtocol(request, version);

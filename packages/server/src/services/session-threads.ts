@@ -1,30 +1,39 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import { EnsureThreadResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { SessionSchema } from "@stigmer/protos/session/v1";
 import type { Store } from "../store/store.ts";
 import { transact } from "./transact.ts";
+
+/** The thread of a session that was not given one. */
+export function threadOf(sessionId: string): string {
+  return `thread-${sessionId}`;
+}
+
+export interface SessionThreads {
+  /** The session's thread, given to it when it has none. Throws NOT_FOUND. */
+  ensure(sessionId: string): Promise<string>;
+}
 
 /**
  * Gives sessions their threads. A runner asks before it holds a run, so it proves nothing by a fence: it is told of a session
  * whose run somebody has, and only the name of the thread. That run may be over: the runner that stored its end may have died
  * before it told the engine, and the next one asks again.
  */
-export function createEnsureThread(
-  store: Pick<Store, "transaction">,
-): ServiceImpl<typeof RunnerController>["ensureThread"] {
-  return ({ sessionId }) =>
-    transact(store, async (tx) => {
-      const record = await tx.resources.get("Session", sessionId);
-      const session = record && fromBinary(SessionSchema, record.body);
-      if (!record || !session?.spec || !(await tx.tasks.holdsLease(sessionId))) {
-        throw new ConnectError(`Session ${sessionId} does not exist, or has no run in work`, Code.NotFound);
-      }
-      if (session.spec.threadId === "") {
-        session.spec.threadId = `thread-${sessionId}`;
-        // Nobody has changed the session: version and audit stay.
-        await tx.resources.replace({ ...record, body: toBinary(SessionSchema, session) }, record.version);
-      }
-      return create(EnsureThreadResponseSchema, { threadId: session.spec.threadId });
-    });
+export function createSessionThreads(store: Pick<Store, "transaction">): SessionThreads {
+  return {
+    ensure: (sessionId) =>
+      transact(store, async (tx) => {
+        const record = await tx.resources.get("Session", sessionId);
+        const session = record && fromBinary(SessionSchema, record.body);
+        if (!record || !session?.spec || !(await tx.tasks.holdsLease(sessionId))) {
+          throw new ConnectError(`Session ${sessionId} does not exist, or has no run in work`, Code.NotFound);
+        }
+        if (session.spec.threadId === "") {
+          session.spec.threadId = threadOf(sessionId);
+          // Nobody has changed the session: version and audit stay.
+          await tx.resources.replace({ ...record, body: toBinary(SessionSchema, session) }, record.version);
+        }
+        return session.spec.threadId;
+      }),
+  };
 }

@@ -212,7 +212,7 @@ export function activitiesOf(
 ): Activities {
   return {
     ensureThread: async (sessionId) => `thread-${sessionId}`,
-    executeGraphton: (execution, threadId, context) => run(execution, context, threadId),
+    executeGraphton: (execution, threadId, context) => run(execution, context, threadId ?? ""),
     cleanupSandbox: async () => {},
   };
 }

@@ -5,7 +5,11 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Attached, CancelSignal, HeldLease, InboxItem, Lease, LeaseLost, LeaseSignal, PauseSignal, TaskDone, TaskFailure } from "./lease_pb.js";
-import type { AgentExecutionStatus } from "../../agentexecution/v1/api_pb.js";
+import type { AgentExecution, AgentExecutionStatus } from "../../agentexecution/v1/api_pb.js";
+import type { Session } from "../../session/v1/api_pb.js";
+import type { AgentInstance } from "../../agentinstance/v1/api_pb.js";
+import type { Agent } from "../../agent/v1/api_pb.js";
+import type { ExecutionContext } from "../../executioncontext/v1/api_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/io.proto.
@@ -894,6 +898,74 @@ export declare type EnsureThreadResponse = Message<"ai.stigmer.agentic.runner.v1
  * Use `create(EnsureThreadResponseSchema)` to create a new message.
  */
 export declare const EnsureThreadResponseSchema: GenMessage<EnsureThreadResponse>;
+
+/**
+ * ResolveRunRequest asks what a run is made from.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ResolveRunRequest
+ */
+export declare type ResolveRunRequest = Message<"ai.stigmer.agentic.runner.v1.ResolveRunRequest"> & {
+  /**
+   * The run's `metadata.id`.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ResolveRunRequest.
+ * Use `create(ResolveRunRequestSchema)` to create a new message.
+ */
+export declare const ResolveRunRequestSchema: GenMessage<ResolveRunRequest>;
+
+/**
+ * ResolveRunResponse tells it. Each part is what the `get` of its kind would have answered the same caller.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.ResolveRunResponse
+ */
+export declare type ResolveRunResponse = Message<"ai.stigmer.agentic.runner.v1.ResolveRunResponse"> & {
+  /**
+   * The run, with its status so far.
+   *
+   * @generated from field: ai.stigmer.agentic.agentexecution.v1.AgentExecution execution = 1;
+   */
+  execution?: AgentExecution | undefined;
+
+  /**
+   * The run's session. For who holds the run it has its thread, which is made on first use.
+   *
+   * @generated from field: ai.stigmer.agentic.session.v1.Session session = 2;
+   */
+  session?: Session | undefined;
+
+  /**
+   * The session's instance.
+   *
+   * @generated from field: ai.stigmer.agentic.agentinstance.v1.AgentInstance instance = 3;
+   */
+  instance?: AgentInstance | undefined;
+
+  /**
+   * The instance's agent.
+   *
+   * @generated from field: ai.stigmer.agentic.agent.v1.Agent agent = 4;
+   */
+  agent?: Agent | undefined;
+
+  /**
+   * The run's own variables; unset where it has none.
+   *
+   * @generated from field: ai.stigmer.agentic.executioncontext.v1.ExecutionContext context = 5;
+   */
+  context?: ExecutionContext | undefined;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.ResolveRunResponse.
+ * Use `create(ResolveRunResponseSchema)` to create a new message.
+ */
+export declare const ResolveRunResponseSchema: GenMessage<ResolveRunResponse>;
 
 /**
  * ReleaseHold is whether a task that was handed back waits for a person.

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, EnsureThreadRequestSchema, EnsureThreadResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, TakeLeasesRequestSchema, ToolCallAnswerSchema, ToolCallEntrySchema } from "./io_pb.js";
+import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, EnsureThreadRequestSchema, EnsureThreadResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, ResolveRunRequestSchema, ResolveRunResponseSchema, TakeLeasesRequestSchema, ToolCallAnswerSchema, ToolCallEntrySchema } from "./io_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/service.proto.
@@ -139,6 +139,17 @@ export declare const RunnerController: GenService<{
     methodKind: "unary";
     input: typeof EnsureThreadRequestSchema;
     output: typeof EnsureThreadResponseSchema;
+  },
+  /**
+   * Answers at once what a run is made from, to the runner that holds it (header `stigmer-fence`). NOT_FOUND when any part of it is
+   * gone: the `get` of each kind tells which.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.resolveRun
+   */
+  resolveRun: {
+    methodKind: "unary";
+    input: typeof ResolveRunRequestSchema;
+    output: typeof ResolveRunResponseSchema;
   },
 }>;
 
