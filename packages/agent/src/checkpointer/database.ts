@@ -1,9 +1,12 @@
 import type { DatabaseSync } from "node:sqlite";
 import { openSqliteFile } from "../sqlite-file.ts";
 
-// A checkpoint is small: what its channels hold lies in channel_values, one row for each value that changed. A list
-// that only grew is stored as what was appended to the row `base`, so that a step of a long conversation costs what
-// the step added and not the whole conversation.
+// A checkpoint is small: what its channels hold lies in channel_values, one row for each value that changed, or in the
+// checkpoint itself when it is a few bytes. A list that only grew is stored as what was appended to the row `base`, so that a
+// step of a long conversation costs what the step added and not the whole conversation.
+//
+// What a step gives the disk is pages, one for each place that it touches. So values are appended one after the other and have
+// no index: whose they are is found by the checkpoints that refer to them. A database of before keeps its tables' layout.
 const schema = `
   CREATE TABLE IF NOT EXISTS checkpoints (
     thread_id TEXT NOT NULL,
@@ -16,16 +19,15 @@ const schema = `
     metadata BLOB NOT NULL,
     channels TEXT NOT NULL,
     PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id)
-  ) STRICT;
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS channel_values (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     thread_id TEXT NOT NULL,
     checkpoint_ns TEXT NOT NULL,
     base INTEGER,
     type TEXT NOT NULL,
     value BLOB NOT NULL
   ) STRICT;
-  CREATE INDEX IF NOT EXISTS channel_values_by_thread ON channel_values (thread_id, checkpoint_ns);
   CREATE TABLE IF NOT EXISTS writes (
     thread_id TEXT NOT NULL,
     checkpoint_ns TEXT NOT NULL,
@@ -37,12 +39,26 @@ const schema = `
     value BLOB NOT NULL,
     PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
   ) STRICT;
+  -- Of before version 3: values that nothing refers to were found by this index.
+  DROP INDEX IF EXISTS channel_values_by_thread;
+  DELETE FROM channel_values WHERE id NOT IN (${valuesOf("true")});
 `;
+
+/** The ids of all values that those checkpoints refer to, also by way of others: a query. */
+export function valuesOf(checkpoints: string): string {
+  return `
+    WITH RECURSIVE referred (id) AS (
+      SELECT c.value FROM checkpoints, json_each(checkpoints.channels) AS c
+      WHERE c.type = 'integer' AND ${checkpoints}
+      UNION SELECT v.base FROM channel_values AS v JOIN referred ON v.id = referred.id WHERE v.base IS NOT NULL
+    )
+    SELECT id FROM referred`;
+}
 
 /** Opens, or makes, a database of checkpoints. */
 export function openDatabase(path: string): DatabaseSync {
   // A step is not synced by itself: most are followed by another at once. Who needs one to outlive a power cut flushes.
-  return openSqliteFile(path, { name: "checkpoint", schema, version: 2, synchronous: "NORMAL", table: "checkpoints" });
+  return openSqliteFile(path, { name: "checkpoint", schema, version: 3, synchronous: "NORMAL", table: "checkpoints" });
 }
 
 /** Runs `work` in one transaction that holds the write lock from its start. */

@@ -139,6 +139,85 @@ it("deletes a thread whole, and takes it up again as new", async () => {
   expect((await saver.getTuple(at("t")))?.checkpoint.channel_values["messages"]).toEqual(messages);
 });
 
+it("leaves no value behind that nothing refers to", async () => {
+  const saver = await openSaver();
+  const { config, messages } = await converse(saver, at("t"), { steps: 20 });
+  await converse(saver, at("t", "tools:1"), { steps: 10 });
+  const tuple = await saver.getTuple(config);
+  const { checkpoint, metadata, parentConfig } = tuple!;
+  // The same checkpoint once more, with another end of the list.
+  const again = { ...checkpoint, channel_values: { messages: messages.slice(1), step: 99, note: "x".repeat(100) } };
+  const versions = { messages: 100, step: 100, note: 1 };
+  await saver.put(parentConfig!, { ...again, channel_versions: versions }, metadata!, versions);
+  expect((await saver.getTuple(config))?.checkpoint.channel_values).toEqual(again.channel_values);
+  await converse(saver, config, { steps: 9, messages: messages.slice(1) });
+
+  using database = new DatabaseSync(path);
+  const referred = new Set<number>();
+  const refer = (id: unknown): void => {
+    if (typeof id !== "number" || referred.has(id)) return;
+    referred.add(id);
+    refer(database.prepare("SELECT base FROM channel_values WHERE id = ?").get(id)?.["base"]);
+  };
+  for (const { channels } of database.prepare("SELECT channels FROM checkpoints").all()) {
+    Object.values(JSON.parse(String(channels)) as Record<string, unknown>).forEach(refer);
+  }
+  const stored = database.prepare("SELECT id FROM channel_values ORDER BY id").all();
+  expect(stored.map(({ id }) => id)).toEqual([...referred].toSorted((a, b) => a - b));
+});
+
+it("keeps a value of a few bytes within its checkpoint", async () => {
+  const saver = await openSaver();
+  const values = { undefined, nothing: null, text: "é", list: [], bytes: new Uint8Array(3), long: "x".repeat(100) };
+  const versions = Object.fromEntries(Object.keys(values).map((channel) => [channel, 1]));
+  const checkpoint = { ...emptyCheckpoint(), channel_values: values, channel_versions: versions };
+  const config = await saver.put(at("t"), checkpoint, { source: "input", step: -1, parents: {} }, versions);
+  expect((await saver.getTuple(config))?.checkpoint.channel_values).toEqual(values);
+  expect(count("channel_values")).toBeLessThan(3);
+  // It is nothing to append to, though it is a list that only grew.
+  const grown = { ...checkpoint, id: uuid6(1), channel_values: { ...values, list: [{ text: "x".repeat(100) }] } };
+  await saver.put(config, grown, { source: "loop", step: 0, parents: {} }, { list: 2 });
+  expect((await saver.getTuple(at("t")))?.checkpoint.channel_values).toEqual(grown.channel_values);
+});
+
+it("goes on with a database of before", async () => {
+  (await openSaver()).close();
+  const old = new DatabaseSync(path);
+  old.exec(
+    `
+    DROP TABLE checkpoints; DROP TABLE channel_values; PRAGMA user_version = 2;
+    CREATE TABLE checkpoints (
+      thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL, checkpoint_id TEXT NOT NULL, parent_checkpoint_id TEXT,
+      type TEXT NOT NULL, checkpoint BLOB NOT NULL, metadata_type TEXT NOT NULL, metadata BLOB NOT NULL, channels TEXT NOT NULL,
+      PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id)
+    ) STRICT;
+    CREATE TABLE channel_values (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL, base INTEGER,
+      type TEXT NOT NULL, value BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX channel_values_by_thread ON channel_values (thread_id, checkpoint_ns);
+    INSERT INTO channel_values (id, thread_id, checkpoint_ns, base, type, value) VALUES
+      (1, 't', '', NULL, 'json', '["a"]'), (2, 't', '', 1, 'json', '["b"]'), (3, 't', '', NULL, 'json', '"lost"'),
+      (4, 't', '', NULL, 'json', '7');
+  `.replaceAll(/'json', ('[^']*')/g, "'json', CAST($1 AS BLOB)"),
+  );
+  const { channel_values: _, ...head } = { ...emptyCheckpoint(), id: uuid6(0) };
+  old
+    .prepare("INSERT INTO checkpoints VALUES ('t', '', ?, NULL, 'json', ?, 'json', ?, ?)")
+    .run(head.id, Buffer.from(JSON.stringify(head)), Buffer.from("{}"), '{"messages":2,"step":4}');
+  old.close();
+
+  const saver = await openSaver();
+  const tuple = await saver.getTuple(at("t"));
+  expect(tuple?.checkpoint.channel_values).toEqual({ messages: ["a", "b"], step: 7 });
+  // What nothing referred to is gone; it would never be found again.
+  expect(count("channel_values")).toBe(3);
+  const { messages } = await converse(saver, tuple!.config, { steps: 20 });
+  expect((await saver.getTuple(at("t")))?.checkpoint.channel_values["messages"]).toEqual(messages);
+  await saver.deleteThread("t");
+  for (const table of ["checkpoints", "channel_values", "writes"]) expect(count(table)).toBe(0);
+});
+
 it("stores the whole list again when another process deleted what it would append to", async () => {
   const saver = await openSaver();
   const old = await converse(saver, at("t"), { steps: 3 });

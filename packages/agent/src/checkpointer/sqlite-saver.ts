@@ -31,6 +31,13 @@ interface NewValue extends Serialised {
   readonly base: number | undefined;
 }
 
+/** Where a channel's value is: a row of channel_values, or here, as JSON. */
+type Place = number | readonly [json: string];
+type Places = Readonly<Record<string, Place>>;
+
+/** A value of so few bytes is kept in each checkpoint that has it: a row of its own is more, and one more page that is touched. */
+const MOST_BYTES_IN_PLACE = 64;
+
 interface CheckpointRow {
   readonly thread_id: string;
   readonly checkpoint_ns: string;
@@ -40,7 +47,7 @@ interface CheckpointRow {
   readonly checkpoint: Uint8Array;
   readonly metadata_type: string;
   readonly metadata: Uint8Array;
-  /** JSON: channel → row of channel_values. */
+  /** JSON of `Places`. */
   readonly channels: string;
 }
 
@@ -129,16 +136,12 @@ export class SqliteSaver extends BaseCheckpointSaver {
           }),
       ),
     ]);
-    const rows = transaction(this.#database, () => {
+    const places = transaction(this.#database, () => {
       // Another process may have deleted the thread meanwhile: then nothing is there to append to.
       if (newValues.some(({ base }) => base !== undefined && this.#sql.value.get(base) === undefined)) return undefined;
-      const ids = newValues.map(({ base, type, value }) =>
-        Number(this.#sql.insertValue.run(threadId, namespace, base ?? null, type, value).lastInsertRowid),
-      );
-      const channels = Object.fromEntries([
-        ...carried,
-        ...newValues.map(({ channel }, index) => [channel, ids[index]]),
-      ]);
+      const places = this.#insertValues(threadId, namespace, newValues);
+      const channels = [...carried, ...newValues.map(({ channel }, index) => [channel, places[index]])];
+      const replaced = this.#sql.channelsOf.get(threadId, namespace, checkpoint.id);
       this.#sql.insertCheckpoint.run(
         threadId,
         namespace,
@@ -148,19 +151,24 @@ export class SqliteSaver extends BaseCheckpointSaver {
         storedHead.value,
         storedMetadata.type,
         storedMetadata.value,
-        JSON.stringify(channels),
+        JSON.stringify(Object.fromEntries(channels)),
       );
+      if (replaced !== undefined) {
+        this.#sql.dropReplaced.run({ thread: threadId, ns: namespace, channels: String(replaced["channels"]) });
+      }
       this.#prune(threadId, namespace, checkpoint.id);
-      return ids;
+      return places;
     });
-    if (rows === undefined) {
+    if (places === undefined) {
       this.#lists.forget(threadPrefix(threadId));
       return this.put(config, checkpoint, metadata, newVersions);
     }
     newValues.forEach(({ channel, base, type, value }, index) => {
-      // A list that is put together when it is read is none to append to.
-      const list = type.startsWith(sharedSendsPrefix) ? undefined : values[channel];
-      this.#lists.stored(key(channel), list, { id: rows[index] ?? 0, base, bytes: value.byteLength });
+      const id = places[index];
+      // A list that has no row, or is put together when it is read, is none to append to.
+      const isRow = typeof id === "number" && !type.startsWith(sharedSendsPrefix);
+      const row = { id: isRow ? id : 0, base, bytes: value.byteLength };
+      this.#lists.stored(key(channel), isRow ? values[channel] : undefined, row);
     });
     return { configurable: { thread_id: threadId, checkpoint_ns: namespace, checkpoint_id: checkpoint.id } };
   }
@@ -192,6 +200,19 @@ export class SqliteSaver extends BaseCheckpointSaver {
     });
   }
 
+  #insertValues(threadId: string, namespace: string, values: readonly NewValue[]): Place[] {
+    // Never one that was used before: another process may go on appending to a row that this one has deleted.
+    let id = Math.max(Number(this.#sql.newestValue.get()?.["id"] ?? 0), idOfNow());
+    return values.map(({ base, type, value }): Place => {
+      if (base === undefined && type === "json" && value.byteLength <= MOST_BYTES_IN_PLACE) {
+        return [new TextDecoder().decode(value)];
+      }
+      id += 1;
+      this.#sql.insertValue.run(id, threadId, namespace, base ?? null, type, value);
+      return id;
+    });
+  }
+
   /** Deletes what no run needs any more, a few checkpoints at a time. */
   #prune(threadId: string, namespace: string, newest: string): void {
     if (this.#keep === Infinity) return;
@@ -205,21 +226,21 @@ export class SqliteSaver extends BaseCheckpointSaver {
     }
   }
 
-  #channelsOf(threadId: string, namespace: string, checkpointId: string): Record<string, number> | undefined {
+  #channelsOf(threadId: string, namespace: string, checkpointId: string): Places | undefined {
     const row = this.#sql.channelsOf.get(threadId, namespace, checkpointId);
-    return row === undefined ? undefined : (JSON.parse(String(row["channels"])) as Record<string, number>);
+    return row === undefined ? undefined : (JSON.parse(String(row["channels"])) as Places);
   }
 
   async #readTuple(row: CheckpointRow): Promise<CheckpointTuple> {
     const { thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id: parentId } = row;
-    const rows = JSON.parse(row.channels) as Record<string, number>;
+    const places = JSON.parse(row.channels) as Places;
     const [checkpoint, metadata, pendingWrites, ...values] = await Promise.all([
       this.serde.loadsTyped(row.type, row.checkpoint) as Promise<Checkpoint>,
       this.serde.loadsTyped(row.metadata_type, row.metadata) as Promise<CheckpointMetadata>,
       this.#readWrites(thread_id, checkpoint_ns, checkpoint_id),
-      ...Object.values(rows).map((id) => this.#readValue(id)),
+      ...Object.values(places).map((place) => this.#readValue(place)),
     ]);
-    const channels = Object.fromEntries(Object.keys(rows).map((channel, index) => [channel, values[index]]));
+    const channels = Object.fromEntries(Object.keys(places).map((channel, index) => [channel, values[index]]));
     const { [TASKS]: sends } = channels;
     if (sends instanceof SharedSends) channels[TASKS] = restoreSends(sends.value, channels);
     checkpoint.channel_values = channels;
@@ -234,9 +255,10 @@ export class SqliteSaver extends BaseCheckpointSaver {
     };
   }
 
-  async #readValue(id: number): Promise<unknown> {
+  async #readValue(place: Place): Promise<unknown> {
+    if (typeof place !== "number") return this.serde.loadsTyped("json", place[0]);
     const appended: unknown[][] = [];
-    for (let next = id; ;) {
+    for (let next = place; ;) {
       const row = this.#sql.value.get(next);
       if (row === undefined) {
         const message = `The checkpoint database lacks a value that it refers to (row ${next}). Start a new session.`;
@@ -279,6 +301,11 @@ export class SqliteSaver extends BaseCheckpointSaver {
     const [type, bytes] = await this.serde.dumpsTyped(value);
     return { type, value: bytes };
   }
+}
+
+/** Ids grow with the time: milliseconds since 2025, each with a range of its own, in which a process begins anywhere. */
+function idOfNow(): number {
+  return (Date.now() - Date.UTC(2025)) * 4096 + Math.floor(Math.random() * 4096);
 }
 
 /** Sends that wait for the channels which they share values with. */

@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { valuesOf } from "./database.ts";
 
 /** The saver's SQL, prepared once per connection. */
 export interface Statements {
@@ -8,7 +9,9 @@ export interface Statements {
   readonly channelsOf: StatementSync;
   readonly insertCheckpoint: StatementSync;
   readonly value: StatementSync;
+  readonly newestValue: StatementSync;
   readonly insertValue: StatementSync;
+  readonly dropReplaced: StatementSync;
   readonly writes: StatementSync;
   readonly insertWrite: StatementSync;
   readonly replaceWrite: StatementSync;
@@ -20,6 +23,13 @@ export interface Statements {
 }
 
 const columns = `thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata_type, metadata, channels`;
+
+const ofThread = "thread_id = :thread OR (thread_id >= :below AND thread_id < :above)";
+const ofNamespace = "thread_id = :thread AND checkpoint_ns = :ns";
+// Once the root graph has taken its next step, the sub-graphs of its earlier steps are done with.
+const ofFinished = `thread_id = :thread AND checkpoint_ns IN (
+  SELECT checkpoint_ns FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns <> ''
+  GROUP BY checkpoint_ns HAVING max(checkpoint_id) < :next)`;
 
 export function prepareStatements(database: DatabaseSync): Statements {
   const prepare = (sql: string): StatementSync => database.prepare(sql);
@@ -39,8 +49,17 @@ export function prepareStatements(database: DatabaseSync): Statements {
     ),
     insertCheckpoint: prepare(`INSERT OR REPLACE INTO checkpoints (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
     value: prepare(`SELECT base, type, value FROM channel_values WHERE id = ?`),
+    newestValue: prepare(`SELECT max(id) AS id FROM channel_values`),
     insertValue: prepare(
-      `INSERT INTO channel_values (thread_id, checkpoint_ns, base, type, value) VALUES (?, ?, ?, ?, ?)`,
+      `INSERT INTO channel_values (id, thread_id, checkpoint_ns, base, type, value) VALUES (?, ?, ?, ?, ?, ?)`,
+    ),
+    // Of a checkpoint that was put again, what nothing refers to any more.
+    dropReplaced: prepare(
+      `WITH RECURSIVE replaced (id) AS (
+         SELECT c.value FROM json_each(:channels) AS c WHERE c.type = 'integer'
+         UNION SELECT v.base FROM channel_values AS v JOIN replaced ON v.id = replaced.id WHERE v.base IS NOT NULL
+       )
+       DELETE FROM channel_values WHERE id IN (SELECT id FROM replaced) AND id NOT IN (${valuesOf(ofNamespace)})`,
     ),
     writes: prepare(
       `SELECT task_id, channel, type, value FROM writes
@@ -53,33 +72,26 @@ export function prepareStatements(database: DatabaseSync): Statements {
       `SELECT checkpoint_id, (SELECT count(*) FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = :ns) AS total
        FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = :ns ORDER BY checkpoint_id DESC LIMIT 1 OFFSET :keep`,
     ),
+    // First what only the oldest refer to: afterwards nobody would know of it.
     prune: [
-      `DELETE FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = :ns AND checkpoint_id <= :last`,
-      `DELETE FROM writes WHERE thread_id = :thread AND checkpoint_ns = :ns AND checkpoint_id <= :last`,
-      `WITH RECURSIVE live (id) AS (
-         SELECT c.value FROM checkpoints, json_each(checkpoints.channels) AS c
-         WHERE thread_id = :thread AND checkpoint_ns = :ns AND :last IS NOT NULL
-         UNION SELECT v.base FROM channel_values AS v JOIN live ON v.id = live.id WHERE v.base IS NOT NULL
-       )
-       DELETE FROM channel_values WHERE thread_id = :thread AND checkpoint_ns = :ns AND id NOT IN (SELECT id FROM live)`,
+      `DELETE FROM channel_values WHERE id IN (${valuesOf(`${ofNamespace} AND checkpoint_id <= :last`)})
+         AND id NOT IN (${valuesOf(`${ofNamespace} AND checkpoint_id > :last`)})`,
+      `DELETE FROM checkpoints WHERE ${ofNamespace} AND checkpoint_id <= :last`,
+      `DELETE FROM writes WHERE ${ofNamespace} AND checkpoint_id <= :last`,
     ].map(prepare),
     // The commonest conversation has no sub-graphs: one look instead of three deletes.
     hasSubGraphs: prepare(`SELECT 1 FROM checkpoints WHERE thread_id = ? AND checkpoint_ns > '' LIMIT 1`),
-    // Once the root graph has taken its next step, the sub-graphs of its earlier steps are done with.
+    // The checkpoints last: the others are found by them.
     dropFinished: [
-      `DELETE FROM channel_values WHERE thread_id = :thread AND checkpoint_ns IN (
-         SELECT checkpoint_ns FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns <> ''
-         GROUP BY checkpoint_ns HAVING max(checkpoint_id) < :next)`,
-      `DELETE FROM writes WHERE thread_id = :thread AND checkpoint_ns <> '' AND checkpoint_ns IN (
-         SELECT checkpoint_ns FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns <> ''
-         GROUP BY checkpoint_ns HAVING max(checkpoint_id) < :next)`,
-      `DELETE FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns IN (
-         SELECT checkpoint_ns FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns <> ''
-         GROUP BY checkpoint_ns HAVING max(checkpoint_id) < :next)`,
+      `DELETE FROM channel_values WHERE id IN (${valuesOf(ofFinished)})`,
+      `DELETE FROM writes WHERE checkpoint_ns <> '' AND ${ofFinished}`,
+      `DELETE FROM checkpoints WHERE ${ofFinished}`,
     ].map(prepare),
-    deleteThread: ["checkpoints", "channel_values", "writes"].map((table) =>
-      // Background tasks have threads of their own below it.
-      prepare(`DELETE FROM ${table} WHERE thread_id = :thread OR (thread_id >= :below AND thread_id < :above)`),
-    ),
+    // Background tasks have threads of their own below it.
+    deleteThread: [
+      `DELETE FROM channel_values WHERE id IN (${valuesOf(`(${ofThread})`)})`,
+      `DELETE FROM writes WHERE ${ofThread}`,
+      `DELETE FROM checkpoints WHERE ${ofThread}`,
+    ].map(prepare),
   };
 }
