@@ -8,6 +8,7 @@ import { createExecuteOutput, discard } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
 import { createLockMarks, isBelow } from "./lock-marks.ts";
+import { hasProc, readProcess } from "./process-table.ts";
 import { killProcesses } from "./process-tree.ts";
 import { runCommand, type CommandContext, type CommandRequest, type RunningCommand } from "./run-command.ts";
 
@@ -53,6 +54,8 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
   const ownEntries: readonly GuardianEntry[] = locks ? [ownMark, `${locks.all.low}..${locks.all.high}`] : [ownMark];
   const commands = new Set<RunningCommand>();
   let started = 0;
+  /** When the first command was started, as the system tells it. */
+  let since: number | undefined;
   let ended: Promise<void> | undefined;
 
   const assertUsable = (): void => {
@@ -92,8 +95,10 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
       guarded: options.guarded && locks === undefined,
       isGone: options.isGone,
       isStray,
+      since: () => since,
       explain: options.watch?.(),
     });
+    if (since === undefined && hasProc && run.leader !== undefined) since = readProcess(run.leader)?.startTime;
     commands.add(run);
     const forget = (): void => {
       if (!run.isLeftBehind()) commands.delete(run);
@@ -121,7 +126,7 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     if (started === 0) return;
     const leaders = new Set([...commands].flatMap(({ leader }) => (leader === undefined ? [] : [leader])));
     const known = new Map([...commands].flatMap((command) => [...command.survivors]));
-    return killProcesses({ leaders, known, mark: ownMark, locks: locks?.all });
+    return killProcesses({ leaders, known, mark: ownMark, locks: locks?.all, since });
   };
 
   const end = async (): Promise<void> => {

@@ -20,6 +20,8 @@ export interface ProcessScope {
   readonly isStray?: (pid: number) => boolean;
   /** Processes looked at and found to carry no mark, by pid with their start time: they get none later. */
   readonly foreign?: Map<number, number>;
+  /** When the first of them was started, as in `ProcessEntry`: an older process needs no look at its marks. */
+  readonly since?: number;
 }
 
 /** Waits this long for what was killed to be gone. SIGKILL takes effect within a few ms, but not in an uninterruptible read. */
@@ -29,9 +31,28 @@ const freezeRounds = 10;
 const ended = (entry: ProcessEntry): boolean => entry.state === "Z" || entry.state === "X";
 const halted = (entry: ProcessEntry): boolean => ended(entry) || entry.state === "T" || entry.state === "t";
 
+/**
+ * The processes there were a moment ago, for those who ask in the same turn of the event loop, as a thousand sandboxes that end together.
+ * What none of a sandbox's processes was in, none is in later: they come from one another, or are started here.
+ */
+let table: readonly ProcessEntry[] | undefined;
+
+function processTable(): readonly ProcessEntry[] {
+  if (table === undefined) {
+    table = readProcessTable().filter((entry) => entry.pid !== process.pid && entry.pid > 1);
+    setImmediate(forgetProcessTable);
+  }
+  return table;
+}
+
+/** To be called when a process was started or told something. */
+export function forgetProcessTable(): void {
+  table = undefined;
+}
+
 /** The living processes in scope: those known, led or marked, all their descendants, and all in sessions of these. */
 export function findProcesses(scope: ProcessScope): ProcessEntry[] {
-  const table = readProcessTable().filter((entry) => entry.pid !== process.pid && entry.pid > 1);
+  const table = processTable();
   const members = new Set<ProcessEntry>();
   const pids = new Set<number>();
   // Commands run in sessions of their own, so that a session of one of their processes holds nothing foreign.
@@ -57,8 +78,9 @@ export function findProcesses(scope: ProcessScope): ProcessEntry[] {
   return living;
 }
 
-function carriesMark({ pid, startTime }: ProcessEntry, { mark, locks, isStray, foreign }: ProcessScope): boolean {
-  if (foreign?.get(pid) === startTime) return false;
+function carriesMark({ pid, startTime }: ProcessEntry, scope: ProcessScope): boolean {
+  const { mark, locks, isStray, foreign, since = 0 } = scope;
+  if (startTime < since || foreign?.get(pid) === startTime) return false;
   if (hasEnvironmentEntry(pid, mark)) return true;
   if (locks === undefined) return false;
   if (isMarked(pid, locks) || isStray?.(pid)) return true;
@@ -75,7 +97,9 @@ export async function killProcesses(wanted: ProcessScope): Promise<void> {
   const scope = { foreign: new Map<number, number>(), ...wanted };
   for (const leader of scope.leaders) signalProcess(-leader, "SIGSTOP");
   for (let round = 0; round < freezeRounds; round++) {
-    const running = findProcesses(scope).filter((entry) => !halted(entry));
+    const living = findProcesses(scope);
+    if (living.length === 0 && scope.leaders.size === 0) return;
+    const running = living.filter((entry) => !halted(entry));
     if (running.length === 0) break;
     for (const entry of running) signalProcess(entry.pid, "SIGSTOP");
     await delay(1);
@@ -97,6 +121,7 @@ export function groupExists(leader: number): boolean {
 
 /** A negative number is a process group. Whether there is such a process. */
 export function signalProcess(pid: number, name: NodeJS.Signals | 0): boolean {
+  if (name !== 0) forgetProcessTable();
   try {
     return process.kill(pid, name);
   } catch (error) {

@@ -8,7 +8,14 @@ import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
 import type { LockMark } from "./lock-marks.ts";
 import { hasProc, readProcessTable } from "./process-table.ts";
-import { findProcesses, groupExists, killProcesses, signalProcess, type ProcessScope } from "./process-tree.ts";
+import {
+  findProcesses,
+  forgetProcessTable,
+  groupExists,
+  killProcesses,
+  signalProcess,
+  type ProcessScope,
+} from "./process-tree.ts";
 import { shellArguments } from "./shell-arguments.ts";
 
 /** After SIGKILL the shell's own exit is only a matter of being told. */
@@ -43,6 +50,8 @@ export interface CommandContext {
   readonly locks: LockMark | undefined;
   /** As in `ProcessScope`. */
   isStray?(pid: number): boolean;
+  /** The same, once the first command of the sandbox has been started. */
+  since(): number | undefined;
   /** Whether the guardian is to end it when this process dies. Not where something else does. */
   readonly guarded: boolean;
   /** Whether the sandbox is no more, to tell that from a command that failed. */
@@ -104,6 +113,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     mark: context.mark,
     locks: context.locks?.range,
     isStray: context.isStray,
+    since: context.since(),
   });
 
   const run = async (): Promise<CommandExit> => {
@@ -124,6 +134,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
       return failToStart(error as Error);
     }
     const shell = child;
+    forgetProcessTable();
     shellRuns = shell.pid !== undefined;
     if (shell.pid !== undefined) guard([`${shell.pid}`]);
     const exit = Promise.withResolvers<readonly [code: number | null, signal: NodeJS.Signals | null] | Error>();
