@@ -5,6 +5,13 @@ import { bundleWorkflowCode, DefaultLogger, type WorkflowBundleOption } from "@t
 const fromSource = import.meta.url.endsWith(".ts");
 const beside = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+/**
+ * What all workflows of a worker share, with all that it imports: our messages' descriptors. Each workflow has every other module
+ * for itself, evaluated at its start, which for these would be most of what a workflow costs the server. So nothing here, nor
+ * below it, may remember anything of the workflow that calls it; the worker freezes what they export.
+ */
+const SHARED = beside("payload-converter.ts");
+
 let made: Promise<WorkflowBundleOption> | undefined;
 
 /**
@@ -28,13 +35,16 @@ export async function makeWorkflowBundle(): Promise<{ readonly code: string }> {
     return await bundleWorkflowCode({
       workflowsPath: beside("workflow/index.ts"),
       workflowInterceptorModules: [beside("workflow/interceptors.ts")],
-      payloadConverterPath: beside("payload-converter.ts"),
+      payloadConverterPath: SHARED,
+      preloadModules: [SHARED],
       logger: new DefaultLogger("INFO", ({ message }) => void said.push(message)),
       webpackConfigHook: (config) => ({
         ...config,
         // Names in the code are relative to this, so that no machine's paths stand in it.
         context: beside("../.."),
         output: { ...config.output, devtoolModuleFilenameTemplate: "/@stigmer/engine/[resource-path]" },
+        // Or Webpack drops an import of which nothing is used.
+        module: { ...config.module, rules: [...(config.module?.rules ?? []), { test: SHARED, sideEffects: true }] },
         resolve: { ...config.resolve, conditionNames: ["@stigmer/source", "..."] },
       }),
     });
