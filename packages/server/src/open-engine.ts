@@ -1,6 +1,7 @@
 import type { Engine } from "@stigmer/engine";
 import { EngineError } from "@stigmer/engine";
 import { createEmbeddedEngine, type EmbeddedEngineOptions } from "@stigmer/engine/embedded";
+import type { TemporalEngineOptions } from "@stigmer/engine/temporal";
 import { ServerError } from "./errors.ts";
 import type { Fanout, RunNotice } from "./fanout/fanout.ts";
 import type { FanoutMetrics } from "./executions/run-statuses.ts";
@@ -75,6 +76,7 @@ export type EngineNeeds = Pick<
   EmbeddedEngineOptions,
   "queue" | "loadExecution" | "onFinished" | "onExhausted" | "logger"
 > & {
+  readonly threadOf: NonNullable<TemporalEngineOptions["threadOf"]>;
   readonly taskQueue: string | undefined;
   readonly fanout: Fanout;
   readonly maxRunsPerOrg: number | undefined;
@@ -82,7 +84,7 @@ export type EngineNeeds = Pick<
 
 /** Makes the engine that was chosen. Throws `ServerError` `engine-unavailable` when it can't be used. */
 export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Promise<OpenEngine> {
-  const { taskQueue: runnerTaskQueue, fanout, ...server } = needs;
+  const { taskQueue: runnerTaskQueue, fanout, threadOf, ...server } = needs;
   if (choice.type !== "temporal") {
     const { type: _type, ...settings } = choice;
     const engine = createEmbeddedEngine({ ...settings, ...server });
@@ -94,7 +96,7 @@ export async function openEngine(choice: EngineChoice, needs: EngineNeeds): Prom
     const { createTemporalEngine } = await import("@stigmer/engine/temporal");
     const { shared } = fanout;
     const onOrder = (executionId: string): void => fanout.publish(orderOf(executionId));
-    const engine = await createTemporalEngine({ ...settings, ...server, runnerTaskQueue, shared, onOrder });
+    const engine = await createTemporalEngine({ ...settings, ...server, threadOf, runnerTaskQueue, shared, onOrder });
     if (shared) fanout.subscribe("orders", ({ executionId }) => void engine.ordered(executionId));
     return {
       engine,

@@ -18,7 +18,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { ExecutionContextQueryController } from "@stigmer/protos/executioncontext/v1";
 import { RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
-import { SessionCommandController } from "@stigmer/protos/session/v1";
+import { SessionCommandController, SessionQueryController } from "@stigmer/protos/session/v1";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { startTemporal, type TemporalDevServer } from "./__fixtures__/temporal-dev-server.ts";
 import { silentLogger } from "./logger.ts";
@@ -96,13 +96,19 @@ async function tell(id: string, { fence }: ActivityContext, phase: ExecutionPhas
   await executions().patchStatus({ executionId: id, fence, sequence, delta });
 }
 
+/** Of all attempts. */
+const threads: string[] = [];
+
 type Run = (id: string, context: ActivityContext, execution: AgentExecution) => Promise<void>;
 
 async function startRunner(run: Run, cleaned: CleanupSandboxInput[] = []): Promise<TemporalWorker> {
   const activities: Activities = {
-    ensureThread: async (sessionId) => `thread-${sessionId}`,
-    executeGraphton: async (execution, _threadId, context) => {
+    ensureThread: async () => {
+      throw new Error("The server has named the thread.");
+    },
+    executeGraphton: async (execution, threadId, context) => {
       const id = execution.metadata?.id ?? "";
+      threads.push(threadId ?? "");
       await tell(id, context, EXECUTION_IN_PROGRESS, 1);
       await run(id, context, execution);
       await tell(id, context, EXECUTION_COMPLETED, 9);
@@ -148,6 +154,27 @@ describe("a server on Temporal", () => {
       timeout: 60_000,
     });
     expect(await server.metrics()).toMatchObject({ paused: 0, oldestWaitingMs: 0, runners: [] });
+  });
+
+  it("names each session's thread, so that no activity has to ask for it", async () => {
+    threads.length = 0;
+    await startRunner(async () => {});
+    const first = await createRun();
+    await reaches(first.id, EXECUTION_COMPLETED);
+    const sessions = createClient(SessionCommandController, transport());
+    const queries = createClient(SessionQueryController, transport());
+    const { spec } = await queries.get({ value: first.sessionId });
+    const agentInstanceId = spec?.agentInstanceId ?? "";
+    const { metadata } = await sessions.create(given.session("without", agentInstanceId));
+    const theirs = await sessions.create(given.session("theirs", agentInstanceId, { threadId: "theirs" }));
+    const without = await createRun({ sessionId: metadata?.id });
+    await reaches(without.id, EXECUTION_COMPLETED);
+    const own = await createRun({ sessionId: theirs.metadata?.id });
+    await reaches(own.id, EXECUTION_COMPLETED);
+    const named = [`thread-${first.sessionId}`, `thread-${without.sessionId}`, "theirs"];
+    expect(threads).toEqual(named);
+    const { spec: stored } = await queries.get({ value: without.sessionId });
+    expect([spec?.threadId, stored?.threadId]).toEqual(named.slice(0, 2));
   });
 
   it("keeps the ledger under the fence that each activity claims", async () => {

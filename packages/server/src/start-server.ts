@@ -62,6 +62,7 @@ import { openStore, type StoreChoice } from "./open-store.ts";
 import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
 import { createRunnerService } from "./services/runner.ts";
+import { giveThread } from "./services/session-threads.ts";
 import type { Store } from "./store/store.ts";
 import { version } from "./version.ts";
 
@@ -385,6 +386,7 @@ async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Pro
       const execution = await readExecution({ store, runs }, executionId);
       return execution && secrets.mask(execution);
     },
+    threadOf: (sessionId) => giveThread(store, sessionId),
     onFinished: async ({ executionId, fence, status }) => {
       await runs.finish(executionId, fence, status);
       logger.info({ executionId, fence, phase: ExecutionPhase[status.phase] }, "run ended");

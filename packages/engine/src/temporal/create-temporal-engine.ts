@@ -42,6 +42,11 @@ export interface TemporalEngineOptions {
    */
   readonly loadExecution: (executionId: string) => Promise<AgentExecution | undefined>;
   /**
+   * The thread of a session, given to it when it has none yet. Undefined for a session that is not there. Default: runners are asked,
+   * each time before a run's first attempt.
+   */
+  readonly threadOf?: (sessionId: string) => Promise<string | undefined>;
+  /**
    * Stores how an execution ended. Called at least once for each, before its task is done, so it must stand repetition; a
    * rejection is tried again. The fence is always undefined: a workflow that has ended gives nobody work any more.
    */
@@ -90,6 +95,7 @@ export async function createTemporalEngine(options: TemporalEngineOptions): Prom
     shared: false,
     serverTimeoutMs: 15_000,
     onOrder: () => {},
+    threadOf: async () => undefined,
     heartbeatTimeoutMs: 15_000,
     maxAttempts: 10,
     retryDelayMs: 500,

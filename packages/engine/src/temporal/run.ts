@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly queue: QueueStore;
   readonly workflows: Workflows;
   readonly ends: Ends;
+  /** Of a session; undefined where runners have to be asked. */
+  readonly threadOf: (sessionId: string) => Promise<string | undefined>;
   readonly watch: ConnectionWatch;
   readonly closing: AbortSignal;
   readonly logger: Logger;
@@ -36,7 +38,7 @@ export interface RunOptions {
 
 /** Takes a task to its end, past every fault on the way: each step is repeated until it worked, and harmless when it did before. */
 export function followRun(options: RunOptions): Run {
-  const { task, recovered, queue, workflows, ends, watch, logger, clock } = options;
+  const { task, recovered, queue, workflows, ends, threadOf, watch, logger, clock } = options;
   const taskId = task.id;
   const started = Promise.withResolvers<void>();
   const over = new AbortController();
@@ -85,12 +87,11 @@ export function followRun(options: RunOptions): Run {
   }
 
   async function start(): Promise<WorkflowEnd | "gone" | undefined> {
-    const execution = task.kind === "execution" ? await ends.load(taskId) : undefined;
-    if (task.kind === "execution" && !execution) {
-      logger.warn({ taskId }, "A task was dropped: what it is for is no longer there.");
-      return "gone";
-    }
-    return workflows.start(task, execution);
+    if (task.kind !== "execution") return workflows.start(task);
+    const [execution, threadId] = await Promise.all([ends.load(taskId), threadOf(task.sessionId)]);
+    if (execution) return workflows.start(task, { execution, threadId });
+    logger.warn({ taskId }, "A task was dropped: what it is for is no longer there.");
+    return "gone";
   }
 
   const settled = follow()

@@ -9,10 +9,11 @@ import type { SearchAttributeName } from "./search-attributes.ts";
 // What the workflow, whoever starts it and the runner's worker say to each other. Messages of ours travel as
 // `json/protobuf`, all else as `json/plain` (payload-converter.ts).
 //
-//   workflow   InvokeAgentExecutionWorkflow(execution: AgentExecution, options?: InvokeOptions) → AgentExecutionStatus
-//              (also `stigmer/agent-execution/invoke`); id = the execution's id.
+//   workflow   InvokeAgentExecutionWorkflow(execution: AgentExecution, options?: InvokeOptions, known?: KnownRun)
+//              → AgentExecutionStatus (also `stigmer/agent-execution/invoke`); id = the execution's id.
 //   activities EnsureThread(sessionId, agentId) → threadId
 //              ExecuteGraphton(execution: AgentExecution, threadId) → AgentExecutionStatus
+//              The first is left out where the starter knows the thread.
 //   workflow   CleanupSandboxWorkflow(task: CleanupSandboxTask, options?: InvokeOptions); id = the task's id.
 //   activity   CleanupSandbox(sandboxId)
 //
@@ -41,6 +42,12 @@ export interface InvokeOptions {
   readonly retryDelayMs?: number;
   /** Those of our search attributes that the namespace has. Default none: an unknown one would fail the workflow's every step. */
   readonly searchAttributes?: readonly SearchAttributeName[];
+}
+
+/** What is known of a run when its history begins. Third argument of the workflow; whoever knows nothing leaves it out. */
+export interface KnownRun {
+  /** The session's thread. Default: a runner is asked, which costs as much as the activity that does the work. */
+  readonly threadId?: string;
 }
 
 /** The header of an activity, besides its arguments: `json/plain` of {@link AttemptHeader}. */

@@ -21,7 +21,13 @@ import { FAILURE_TYPES } from "./failures.ts";
 import { errorCode, errorText, GRPC } from "./grpc-errors.ts";
 import type { LongPolls } from "./long-polls.ts";
 import { payloadConverter } from "./payload-converter.ts";
-import { CLEANUP_SANDBOX_WORKFLOW, type InvokeOptions, SIGNALS, STATE_QUERY } from "./workflow-contract.ts";
+import {
+  CLEANUP_SANDBOX_WORKFLOW,
+  type InvokeOptions,
+  type KnownRun,
+  SIGNALS,
+  STATE_QUERY,
+} from "./workflow-contract.ts";
 
 /** How a task's workflow ended. */
 export type WorkflowEnd =
@@ -32,10 +38,10 @@ export type WorkflowEnd =
 /** What the engine wants of Temporal, task by task. Calls that found nobody fail with an error that `isAway` knows. */
 export interface Workflows {
   /**
-   * Starts a task's workflow, unless it was started before. Answers how it ended when it can't be started at all (too large, say),
+   * Starts a task's workflow, unless it was started before, of a run with its session's thread where that is known. Answers how it ended when it can't be started at all (too large, say),
    * else undefined.
    */
-  start(task: QueuedTask, execution: AgentExecution | undefined): Promise<WorkflowEnd | undefined>;
+  start(task: QueuedTask, run?: StartedRun): Promise<WorkflowEnd | undefined>;
   /** Waits for the end. Undefined when there is no such workflow. */
   end(task: Pick<QueuedTask, "id" | "kind">, signal: AbortSignal): Promise<WorkflowEnd | undefined>;
   /** Answers whether there was a workflow under way to be told. */
@@ -44,6 +50,11 @@ export interface Workflows {
   rests(taskId: string): Promise<boolean>;
   /** Completes the activity of another workflow that waits for this execution, or fails it. One that nobody waits for any more is done. */
   callBack(execution: AgentExecution): Promise<void>;
+}
+
+export interface StartedRun {
+  readonly execution: AgentExecution;
+  readonly threadId: string | undefined;
 }
 
 export type WorkflowOrder =
@@ -89,17 +100,17 @@ export function createWorkflows(options: WorkflowsOptions): Workflows {
   }
 
   return {
-    start: async (task, execution) => {
+    start: async (task, run) => {
       const [type, argument] =
         task.kind === "execution"
-          ? ([INVOKE_AGENT_EXECUTION_WORKFLOW, execution && asCreated(execution)] as const)
+          ? ([INVOKE_AGENT_EXECUTION_WORKFLOW, run && asCreated(run.execution)] as const)
           : ([CLEANUP_SANDBOX_WORKFLOW, fromBinary(CleanupSandboxTaskSchema, task.payload)] as const);
       try {
         await call(() =>
           client.workflow.start(type, {
             workflowId: task.id,
             taskQueue: workflowTaskQueue,
-            args: [argument, invokeOptions],
+            args: [argument, invokeOptions, ...knownOf(run)],
             workflowIdReusePolicy: "REJECT_DUPLICATE",
           }),
         );
@@ -178,6 +189,10 @@ export function createWorkflows(options: WorkflowsOptions): Workflows {
       throw cause;
     }
   }
+}
+
+function knownOf(run: StartedRun | undefined): readonly KnownRun[] {
+  return run?.threadId ? [{ threadId: run.threadId }] : [];
 }
 
 /** An execution as it was created: its status is the server's, and would only be old. */

@@ -1,8 +1,8 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { SessionSchema } from "@stigmer/protos/session/v1";
-import type { Store } from "../store/store.ts";
-import { transact } from "./transact.ts";
+import type { Store, StoreTransaction } from "../store/store.ts";
+import { orAfterLostRace, transact } from "./transact.ts";
 
 /** The thread of a session that was not given one. */
 export function threadOf(sessionId: string): string {
@@ -23,17 +23,32 @@ export function createSessionThreads(store: Pick<Store, "transaction">): Session
   return {
     ensure: (sessionId) =>
       transact(store, async (tx) => {
-        const record = await tx.resources.get("Session", sessionId);
-        const session = record && fromBinary(SessionSchema, record.body);
-        if (!record || !session?.spec || !(await tx.tasks.holdsLease(sessionId))) {
-          throw new ConnectError(`Session ${sessionId} does not exist, or has no run in work`, Code.NotFound);
-        }
-        if (session.spec.threadId === "") {
-          session.spec.threadId = threadOf(sessionId);
-          // Nobody has changed the session: version and audit stay.
-          await tx.resources.replace({ ...record, body: toBinary(SessionSchema, session) }, record.version);
-        }
-        return session.spec.threadId;
+        const threadId = (await tx.tasks.holdsLease(sessionId)) ? await givenThread(tx, sessionId) : undefined;
+        if (threadId !== undefined) return threadId;
+        throw new ConnectError(`Session ${sessionId} does not exist, or has no run in work`, Code.NotFound);
       }),
   };
+}
+
+/** The same for the server itself, before anybody holds the run. Undefined when there is no such session. */
+export async function giveThread(
+  store: Pick<Store, "resources" | "transaction">,
+  sessionId: string,
+): Promise<string | undefined> {
+  const record = await store.resources.get("Session", sessionId);
+  // Mostly it has one: then nobody's writes wait for this.
+  const known = record && fromBinary(SessionSchema, record.body).spec?.threadId;
+  return known || orAfterLostRace(() => transact(store, (tx) => givenThread(tx, sessionId)));
+}
+
+async function givenThread(tx: StoreTransaction, sessionId: string): Promise<string | undefined> {
+  const record = await tx.resources.get("Session", sessionId);
+  const session = record && fromBinary(SessionSchema, record.body);
+  if (!record || !session?.spec) return undefined;
+  if (session.spec.threadId === "") {
+    session.spec.threadId = threadOf(sessionId);
+    // Nobody has changed the session: version and audit stay.
+    await tx.resources.replace({ ...record, body: toBinary(SessionSchema, session) }, record.version);
+  }
+  return session.spec.threadId;
 }

@@ -16,6 +16,7 @@ import { activityFailure, FAILURE_TYPES, refusedFailure } from "../failures.ts";
 import {
   type AttemptContext,
   type InvokeOptions,
+  type KnownRun,
   type RunState,
   SIGNALS,
   STATE_QUERY,
@@ -63,6 +64,30 @@ export const SCENARIOS: readonly Scenario[] = [
         ["aex-completed", "Count the files.", "thread-1", 1, []],
       ]);
       assert.deepEqual([end.phase, end.revision, end.messages], [EXECUTION_COMPLETED, 7, []]);
+      return handle;
+    },
+  },
+  {
+    name: "thread-known",
+    run: async (world) => {
+      const calls: unknown[] = [];
+      const activities: RunnerActivities = {
+        EnsureThread: async () => {
+          calls.push("asked for the thread");
+          return "thread-1";
+        },
+        ExecuteGraphton: async (_execution: AgentExecution, threadId: string, { attempt }: AttemptContext) => {
+          calls.push([threadId, attempt]);
+          if (attempt === 1) throw new Error("the disk was full");
+          return completed();
+        },
+      };
+      const handle = await begin(world, "aex-thread-known", activities, { threadId: "thread-of-the-starter" });
+      assert.equal((await endOf(handle)).phase, EXECUTION_COMPLETED);
+      assert.deepEqual(calls, [
+        ["thread-of-the-starter", 1],
+        ["thread-of-the-starter", 2],
+      ]);
       return handle;
     },
   },
@@ -328,10 +353,11 @@ async function begin(
   world: WorkflowWorld,
   executionId: string,
   activities: RunnerActivities,
+  ...known: readonly KnownRun[]
 ): ReturnType<WorkflowWorld["start"]> {
   const runnerTaskQueue = world.newQueue();
   await world.startRunner(runnerTaskQueue, { EnsureThread: async () => "thread-1", ...activities });
-  return world.start(executionId, { ...QUICK, runnerTaskQueue });
+  return world.start(executionId, { ...QUICK, runnerTaskQueue }, ...known);
 }
 
 /** Activities of a runner that shows signs of life in time. */

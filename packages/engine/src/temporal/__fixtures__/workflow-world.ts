@@ -8,7 +8,7 @@ import { attemptArgument } from "../attempt-header.ts";
 import { workflowBundle } from "../bundled-workflows.ts";
 import { dataConverter } from "../data-converter.ts";
 import { quietRuntime } from "../quiet-runtime.ts";
-import type { InvokeOptions } from "../workflow-contract.ts";
+import type { InvokeOptions, KnownRun } from "../workflow-contract.ts";
 import { type DevServer, type DevServerOptions, startDevServer } from "./dev-server.ts";
 
 /** The workflows on a real Temporal server, with runners that do what a test says. */
@@ -18,7 +18,7 @@ export interface WorkflowWorld {
   /** The queue of this world's runners; new with each call. */
   newQueue(): string;
   /** Starts an execution as the server's engine does. `options.runnerTaskQueue` names who runs it. */
-  start(executionId: string, options: InvokeOptions): Promise<WorkflowHandleWithFirstExecutionRunId>;
+  start(executionId: string, options: InvokeOptions, ...known: readonly KnownRun[]): Promise<WorkflowHandleWithFirstExecutionRunId>;
   /** Takes activities until `stop`. `plain`: as a runner of another origin, which knows nothing of our header. */
   startRunner(queue: string, activities: RunnerActivities, options?: { readonly plain?: boolean }): Promise<Runner>;
   dispose(): Promise<void>;
@@ -76,11 +76,11 @@ async function worldOn(server: DevServer): Promise<WorkflowWorld> {
     client,
     workflowQueue,
     newQueue: () => `runners-${String((queues += 1))}`,
-    start: (executionId, invokeOptions) =>
+    start: (executionId, ...more) =>
       client.workflow.start(INVOKE_AGENT_EXECUTION_WORKFLOW, {
         workflowId: executionId,
         taskQueue: workflowQueue,
-        args: [executionNamed(executionId), invokeOptions],
+        args: [executionNamed(executionId), ...more],
       }),
     startRunner: async (taskQueue, activities, { plain = false } = {}) =>
       running(

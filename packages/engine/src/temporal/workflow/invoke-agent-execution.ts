@@ -20,7 +20,13 @@ import type { Standing } from "../../engine.ts";
 import type { AttemptFailure } from "../failures.ts";
 import { messageOf } from "../payload-converter.ts";
 import { SEARCH_ATTRIBUTES, type SearchAttributeName } from "../search-attributes.ts";
-import { type AttemptContext, type InvokeOptions, type RunState, STATE_QUERY } from "../workflow-contract.ts";
+import {
+  type AttemptContext,
+  type InvokeOptions,
+  type KnownRun,
+  type RunState,
+  STATE_QUERY,
+} from "../workflow-contract.ts";
 import { attempted, type CarriedAttempts, createAttempts } from "./attempts.ts";
 import { listen } from "./listen.ts";
 import { ended, endOf, threadOf } from "./read-result.ts";
@@ -31,11 +37,10 @@ import { activityOptions, settingsOf } from "./settings.ts";
 /** Attempts, counted or not, after which the workflow goes on with a new history. */
 const MAX_STARTS_OF_A_HISTORY = 100;
 
-/** What a run takes along into its next history. */
-interface CarriedRun {
-  readonly attempts: CarriedAttempts;
-  readonly orders: CarriedOrders;
-  readonly threadId?: string;
+/** What a run takes along into its next history; a starter knows less of it. */
+interface CarriedRun extends KnownRun {
+  readonly attempts?: CarriedAttempts;
+  readonly orders?: CarriedOrders;
 }
 
 interface RunnerActivities {
@@ -51,7 +56,7 @@ interface RunnerActivities {
  * Runs one execution to its end, whatever becomes of its runners. What it takes, answers and throws is written down in
  * workflow-contract.ts.
  *
- * @param carriedRun what an earlier history of the same run left; only the workflow itself passes it.
+ * @param carriedRun a {@link KnownRun}; of an earlier history of the same run, all that it left.
  */
 export async function invokeAgentExecution(
   argument?: RawValue<AgentExecution>,
@@ -64,7 +69,7 @@ export async function invokeAgentExecution(
   const carried = valueOf(carriedRun) as CarriedRun | undefined;
   const orders = createOrders(carried?.orders);
   const attempts = createAttempts(settings, carried?.attempts);
-  let threadId = carried?.threadId;
+  let threadId = typeof carried?.threadId === "string" && carried.threadId !== "" ? carried.threadId : undefined;
   let state: RunState["standing"] = "waiting";
   let underWay: CancellationScope | undefined;
 
