@@ -11,9 +11,10 @@ export interface Engine {
   /**
    * Makes sure that the execution gets run. Idempotent: started twice, it runs once; started after its end, nothing
    * happens. The caller's create transaction has stored the queue entry already, so a crash before this call loses
-   * nothing: it only makes the start prompt.
+   * nothing: it only makes the start prompt. Who knows whose execution it is says so: one of an organization that has as many in
+   * work as may be is not looked for.
    */
-  start(executionId: string): Promise<void>;
+  start(executionId: string, whose?: { readonly org: string }): Promise<void>;
 
   /**
    * Asks for the end of an execution. Resolves when the wish is stored, not when the run has stopped: a waiting

@@ -38,7 +38,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
     check("leases in the order of enqueueing, and answers the task as it was given", async ({ queue, enqueue }) => {
       await enqueue(task("b", { createdAt: 2, payload: Uint8Array.of(0, 255), kind: "cleanup-sandbox" }));
       await enqueue(task("a", { createdAt: 1 }));
-      const { isLast: _, ...leased } = (await lease(queue)) ?? assert.fail("nothing was leased");
+      const { isLast: _, items: _items, ...leased } = (await lease(queue)) ?? assert.fail("nothing was leased");
       assert.deepEqual(leased, {
         ...task("b", { createdAt: 2, payload: Uint8Array.of(0, 255), kind: "cleanup-sandbox" }),
         fence: 1,
@@ -51,6 +51,16 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
       });
       assert.equal((await lease(queue))?.id, "a");
       assert.equal(await lease(queue), undefined);
+    });
+
+    check("tells of a lease how many items it has been sent, where it tells that", async ({ queue, enqueue }) => {
+      await enqueue(task("a"));
+      await enqueue(task("b"));
+      for (const id of ["1", "2", "1"]) await queue.deliver("b", { id, payload: Uint8Array.of() });
+      const first = await lease(queue);
+      const second = await lease(queue);
+      assert.deepEqual([first?.id, first?.items ?? 0], ["a", 0]);
+      assert.deepEqual([second?.id, second?.items ?? 2], ["b", 2]);
     });
 
     check("takes a task id once, whatever became of it", async ({ queue, enqueue }) => {

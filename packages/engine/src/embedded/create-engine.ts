@@ -106,13 +106,19 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     if (closing) throw new EngineError("closed", "The engine is closed; start it again to go on.");
   };
 
+  /** Whether an organization is known to have no room for another run. What this process does not know of may fill it, too. */
+  function isFull(org: string | undefined): boolean {
+    const { maxRunsPerOrg: most } = settings;
+    return Boolean(org) && most !== undefined && runners.heldBy(org ?? "") >= most;
+  }
+
   /** Stores what somebody wants of an execution, and tells its holder. */
   async function tell(executionId: string, store: () => Promise<TaskState>, order?: Order): Promise<Standing> {
     refuseWhenClosed();
     const state = await dispatcher.handOver(async () => {
       const stored = await store();
       const holder = stored === "leased" ? runners.holderOf(executionId) : undefined;
-      const fence = holder?.leases.get(executionId);
+      const fence = holder?.leases.get(executionId)?.fence;
       // A holder whose stream is broken is told when it comes back.
       if (order && fence !== undefined) holder?.events.push(signalEvent({ taskId: executionId, fence }, order));
       return stored;
@@ -126,9 +132,10 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     type: "embedded",
     runnerService: createRunnerService({ ...settings, runners, dispatcher, isClosed: () => closing !== undefined }),
 
-    start: async () => {
+    start: async (_executionId, whose) => {
       refuseWhenClosed();
-      dispatcher.offer();
+      // The end of one of its runs, which makes room, is an offer too.
+      if (!isFull(whose?.org)) dispatcher.offer();
     },
 
     cancel: async (executionId, reason) => {

@@ -6,7 +6,7 @@ import type { Logger } from "../engine.ts";
 import type { FinishedExecution } from "./create-engine.ts";
 import { createLock, type Lock } from "./lock.ts";
 import { inboxOf } from "./orders.ts";
-import type { QueuedTask, QueueStore } from "./queue-store.ts";
+import type { NewLease, QueuedTask, QueueStore } from "./queue-store.ts";
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
 /** After a store or a callback failed. */
@@ -211,7 +211,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       await queue.release({ taskId, fence }, { runnerId, counted: false, availableAt });
       timesMoved = true;
     } else {
-      runner.leases.set(taskId, fence);
+      runner.leases.set(taskId, { fence, org: task.org });
       runner.events.push({ event: { case: "lease", value: { taskId, fence, attempt, ...content } } });
       logger.debug({ taskId, fence, attempt, runnerId }, "A task was leased.");
       return task.isLast !== true;
@@ -219,12 +219,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return true;
   }
 
-  async function contentOf(task: QueuedTask): Promise<LeaseContent | "fault" | undefined> {
+  async function contentOf(task: NewLease): Promise<LeaseContent | "fault" | undefined> {
     try {
       if (task.kind === "cleanup-sandbox") {
         return { task: { case: "cleanupSandbox", value: fromBinary(CleanupSandboxTaskSchema, task.payload) } };
       }
-      const [execution, inbox] = await Promise.all([options.loadExecution(task.id), inboxOf(queue, task.id)]);
+      const [execution, inbox] = await Promise.all([
+        options.loadExecution(task.id),
+        // Nothing comes in while it is handed over.
+        task.items === 0 ? [] : inboxOf(queue, task.id),
+      ]);
       return execution && { task: { case: "agentExecution", value: { execution } }, inbox };
     } catch (error) {
       logger.error({ err: error, taskId: task.id }, "A task could not be read; it waits.");

@@ -195,6 +195,8 @@ export interface NewLease extends QueuedTask {
    * more.
    */
   readonly isLast?: boolean;
+  /** How many items its inbox has. Absent: that is to be looked up. */
+  readonly items?: number;
 }
 
 export interface LeasedTask {

@@ -3,14 +3,20 @@ import type { LeaseEventSchema } from "@stigmer/protos/runner/v1";
 import type { EventChannel } from "./event-channel.ts";
 import type { LeaseKey } from "./queue-store.ts";
 
+/** A lease that a runner was told of, or has shown. */
+export interface Held {
+  readonly fence: number;
+  readonly org: string;
+}
+
 /** A runner whose stream stands. */
 export interface RunnerConnection {
   readonly runnerId: string;
   readonly taskQueue: string;
   readonly version: string;
   readonly maxConcurrency: number;
-  /** What it holds as far as the engine told it: task id to fence. The queue store has the truth. */
-  readonly leases: Map<string, number>;
+  /** What it holds as far as the engine told it, by task id. The queue store has the truth. */
+  readonly leases: Map<string, Held>;
   readonly events: EventChannel<MessageInitShape<typeof LeaseEventSchema>>;
   /** When it last showed a sign of life. */
   heardAt: number;
@@ -31,6 +37,8 @@ export interface RunnerConnections {
   holderOf(taskId: string): RunnerConnection | undefined;
   /** Takes a lease off its runner's books, to free the capacity. */
   forget(lease: LeaseKey, runnerId: string): RunnerConnection | undefined;
+  /** How many tasks of an organization those who are connected hold. */
+  heldBy(org: string): number;
   /** Who gets the next task: of those that have room and were heard of, the one with the least work, in turns. */
   next(options: {
     readonly heardAfter: number;
@@ -61,9 +69,15 @@ export function createRunnerConnections(): RunnerConnections {
     holderOf: (taskId) => [...connections.values()].find((connection) => connection.leases.has(taskId)),
     forget: ({ taskId, fence }, runnerId) => {
       const connection = connections.get(runnerId);
-      if (connection?.leases.get(taskId) !== fence) return undefined;
+      if (connection?.leases.get(taskId)?.fence !== fence) return undefined;
       connection.leases.delete(taskId);
       return connection;
+    },
+    heldBy: (org) => {
+      let count = 0;
+      for (const { leases } of connections.values())
+        for (const held of leases.values()) if (held.org === org) count += 1;
+      return count;
     },
     next: ({ heardAfter, exceptQueues }) => {
       let best: RunnerConnection | undefined;

@@ -59,11 +59,11 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
     const { runnerId, taskQueue, maxConcurrency, version, held } = request;
     const now = clock.now();
     const kept = await renew(runnerId, held.map(keyOf), now + leaseMs);
-    const leases = new Map(kept.map(({ id, fence }) => [id, fence]));
+    const leases = new Map(kept.map(({ id, fence, org }) => [id, { fence, org }]));
     // Sent on the earlier stream, and lost with it.
     const undelivered = [...(runners.get(runnerId)?.leases ?? [])]
-      .map(([taskId, fence]) => ({ taskId, fence }))
-      .filter(({ taskId, fence }) => leases.get(taskId) !== fence);
+      .map(([taskId, { fence }]) => ({ taskId, fence }))
+      .filter(({ taskId, fence }) => leases.get(taskId)?.fence !== fence);
     await renew(runnerId, undelivered, now);
 
     const runner: RunnerConnection = {
@@ -97,7 +97,7 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
     const { runnerId } = runner;
     logger.info({ runnerId, leases: runner.leases.size }, "A runner's stream ended.");
     try {
-      const leases = [...runner.leases].map(([taskId, fence]) => ({ taskId, fence }));
+      const leases = [...runner.leases].map(([taskId, { fence }]) => ({ taskId, fence }));
       await renew(runnerId, leases, clock.now() + reattachMs);
     } catch (error) {
       logger.error(

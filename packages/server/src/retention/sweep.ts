@@ -99,7 +99,7 @@ async function deleteSessions(
       return task;
     });
     if (cleanup === undefined) continue;
-    await announceTask(engine, cleanup, logger);
+    await announceTask(engine, { id: cleanup, org: "" }, logger);
     count += 1;
   }
   return count;

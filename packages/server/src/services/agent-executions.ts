@@ -173,10 +173,11 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
       return { execution, before };
     });
     const id = execution.metadata?.id ?? "";
+    const { org = "" } = execution.metadata ?? {};
     const { sessionId, agentId } = execution.spec ?? {};
-    logger.info({ executionId: id, sessionId, agentId, org: execution.metadata?.org, by: principal.id }, "run created");
+    logger.info({ executionId: id, sessionId, agentId, org, by: principal.id }, "run created");
     for (const open of before) if (open.id !== id) await engine.cancel(open.id, `Interrupted by ${id}.`);
-    await announceTask(engine, id, logger);
+    await announceTask(engine, { id, org }, logger);
     return execution;
   }
 

@@ -65,7 +65,7 @@ export function createServices(options: ServicesOptions): Services {
     createResources(definition, { store, secrets, access: by, onDeleted, clock });
 
   async function onDeleted({ kind, id, isGone, principal, reason, runs: gone, tasks }: Deleted): Promise<void> {
-    for (const task of tasks) await announceTask(engine, task, logger);
+    for (const task of tasks) await announceTask(engine, { id: task, org: "" }, logger);
     if (!isGone) return;
     const along = { ...(gone.length > 0 && { runs: gone.length }), ...(reason !== "" && { reason }) };
     logger.info({ kind, id, by: principal.id, ...along }, "deleted");

@@ -24,6 +24,9 @@ interface ItemRow {
   item_payload: Uint8Array | null;
 }
 
+/** Of a lease, or of what it found instead. */
+type LeasedRow = ((Row & { readonly items: number }) | { readonly id: null }) & { readonly more: boolean };
+
 const COLUMN_NAMES = [
   "position",
   "id",
@@ -94,7 +97,7 @@ const leasing = (others: "SKIP LOCKED" | ""): string => `
   ), leased AS (
     UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
       expires_at = :expires_at, claim_id = ''
-    FROM chosen WHERE tasks.position = chosen.position RETURNING ${COLUMNS}
+    FROM chosen WHERE tasks.position = chosen.position RETURNING ${COLUMNS}, tasks.items
   )
   SELECT leased.*, EXISTS (
     SELECT 1 FROM first WHERE leased.id IS NULL OR (first.position <> leased.position AND (${FILLED}) IS NOT TRUE)
@@ -333,8 +336,8 @@ export function createQueueStore(session: Session, inTurn: InTurn): QueueStore {
 async function lease(sql: Sql, parameters: Parameters): Promise<NewLease | undefined> {
   for (let look = 0; look < MAX_LOOKS; look++) {
     const text = look === 0 ? LEASE_FREE : LEASE_WAITING;
-    const row = await sql.get<(Row | { readonly id: null }) & { readonly more: boolean }>(text, parameters);
-    if (row && row.id !== null) return { ...toTask(row), isLast: !row.more };
+    const row = await sql.get<LeasedRow>(text, parameters);
+    if (row && row.id !== null) return { ...toTask(row), isLast: !row.more, items: row.items };
     if (row?.more !== true) return undefined;
   }
   return undefined;
