@@ -3,7 +3,7 @@ import { AgentExecutionStatusSchema, StatusDeltaSchema } from "@stigmer/protos/a
 import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import { isTerminal } from "@stigmer/status";
 import type { Fanout } from "../fanout/fanout.ts";
-import type { AppendRefusal, ExecutionSummary, StatusAppend } from "../store/execution-store.ts";
+import type { AppendRefusal, ExecutionRecord, ExecutionSummary, StatusAppend } from "../store/execution-store.ts";
 import { refusalOf } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
 import { withEndTime } from "./closing-delta.ts";
@@ -45,8 +45,10 @@ export interface WatchOptions extends Pick<WatcherOptions, "mode" | "wake"> {
 export interface LiveRun {
   /** Applies, stores and publishes what `propose` answers to the current status; nothing when it answers undefined. */
   change(propose: (status: AgentExecutionStatus) => ProposedChange | undefined): Promise<ChangeOutcome>;
-  /** Undefined when there is no such run. The status is the caller's own. */
-  read(): Promise<{ readonly revision: number; readonly status: AgentExecutionStatus } | undefined>;
+  /** Undefined when there is no such run. The status is the caller's own. `known`: what the caller has just seen of it. */
+  read(
+    known?: ExecutionRecord,
+  ): Promise<{ readonly revision: number; readonly status: AgentExecutionStatus } | undefined>;
   /** Undefined when there is no such run. `unwatch` must be called in the end. */
   watch(options: WatchOptions): Promise<Watcher | undefined>;
   unwatch(watcher: Watcher): void;
@@ -88,17 +90,17 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
   }
 
   /** The run as it is known here, or read anew. */
-  async function load(): Promise<LoadedRun | undefined> {
+  async function load(known?: ExecutionRecord): Promise<LoadedRun | undefined> {
     if (loaded) return loaded;
-    loaded = await loadRun(executions, id);
+    loaded = await loadRun(executions, id, known);
     if (loaded) await tellMissed(loaded);
     else endWatchers(deletedExecution(id));
     return loaded;
   }
 
   /** The run as it is in the store: others may have written. */
-  async function loadCurrent(): Promise<LoadedRun | undefined> {
-    if (!fanout.shared || !loaded) return load();
+  async function loadCurrent(known?: ExecutionRecord): Promise<LoadedRun | undefined> {
+    if (!fanout.shared || !loaded) return load(known);
     return loadUpTo((await executions.revisions([id])).get(id));
   }
 
@@ -155,7 +157,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       const proposed = propose(current.fold.status);
       if (!proposed) return { kind: "unchanged" };
       // Decided before the fold is touched, so that a zombie's writes cost nothing; `append` decides for good.
-      const attempted = { ...proposed, expectedRevision: current.revision };
+      const attempted = { ...proposed, expectedRevision: current.revision, known: state };
       const refusal = refusalOf(attempted, state) ?? (await store(current, attempted));
       if (!refusal) return { kind: "appended", revision: current.revision };
       if (refusal.kind !== "moved") return refusal;
@@ -166,7 +168,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
   /** Folds, appends, publishes. When it does not come to the last, the fold is read anew next time. */
   async function store(
     current: LoadedRun,
-    proposed: ProposedChange & { readonly expectedRevision: number },
+    proposed: ProposedChange & Pick<StatusAppend, "expectedRevision" | "known">,
   ): Promise<AppendRefusal | undefined> {
     const { fold } = current;
     const before = summaryOf(fold.status);
@@ -181,7 +183,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const compacts = logBytes > options.compactAfterBytes && logBytes > 2 * current.snapshotBytes;
     const snapshot = ends || amended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
     const summary = difference(before, after);
-    const { fence, sequence, amends, place, expectedRevision } = proposed;
+    const { fence, sequence, amends, place, expectedRevision, known } = proposed;
     const result = await executions.append({
       id,
       fence,
@@ -189,6 +191,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       amends,
       place,
       expectedRevision,
+      known,
       snapshot,
       ends,
       delta: bytes,
@@ -292,7 +295,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
 
   return {
     change: (propose) => inTurn(() => change(propose)),
-    read: () => inTurn(() => readSnapshot(loadCurrent)),
+    read: (known) => inTurn(() => readSnapshot(() => loadCurrent(known))),
     watch: async (watchOptions) => {
       const heard = remote.listen();
       let watcher: Watcher | undefined;

@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type AgentExecutionStatus, AgentExecutionStatusSchema } from "@stigmer/protos/agentexecution/v1";
+import type { ExecutionRecord } from "../store/execution-store.ts";
 import { createLiveRun, type LiveRun, type LiveRunOptions, type WatchOptions } from "./live-run.ts";
 import type { Watcher } from "./watcher.ts";
 
@@ -18,7 +19,7 @@ export interface OpenWatcher {
 export interface LiveRuns {
   using<T>(id: string, work: (run: LiveRun) => Promise<T>): Promise<T>;
   /** Undefined when there is no such run. The status is the caller's own. `known`: what the caller has just seen of it. */
-  read(id: string, known?: { readonly ended: boolean }): Promise<AgentExecutionStatus | undefined>;
+  read(id: string, known?: ExecutionRecord): Promise<AgentExecutionStatus | undefined>;
   /** Undefined when there is no such run. */
   watch(id: string, options: WatchOptions): Promise<OpenWatcher | undefined>;
   /** The run is gone: those who watch it are ended with this error. */
@@ -74,12 +75,12 @@ export function createLiveRuns(options: LiveRunsOptions): LiveRuns {
 
   return {
     using,
-    read: async (id, { ended: mayHaveEnded } = { ended: true }) => {
-      if (mayHaveEnded && !entries.has(id)) {
+    read: async (id, known) => {
+      if ((known?.ended ?? true) && !entries.has(id)) {
         const ended = await readEnded(id);
         if (ended) return ended;
       }
-      return (await using(id, (run) => run.read()))?.status;
+      return (await using(id, (run) => run.read(known)))?.status;
     },
     watch: async (id, watchOptions) => {
       const { run, release } = acquire(id);

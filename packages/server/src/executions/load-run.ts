@@ -19,10 +19,14 @@ export interface LoadedRun {
 /** Another server may write between reading and writing; then all is read again, this often. */
 export const MAX_ATTEMPTS = 5;
 
-/** Undefined when there is no such run. */
-export async function loadRun(executions: ExecutionStore, id: string): Promise<LoadedRun | undefined> {
+/** Undefined when there is no such run. `known`: what the caller has just seen of it, which is as good as a first look. */
+export async function loadRun(
+  executions: ExecutionStore,
+  id: string,
+  known?: ExecutionRecord,
+): Promise<LoadedRun | undefined> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const record = await executions.get(id);
+    const record = attempt === 0 && known ? known : await executions.get(id);
     const snapshot = record && (await executions.snapshot(id));
     if (!snapshot) return undefined;
     // A run that nobody has worked on has no log.

@@ -6,6 +6,7 @@ import { isTerminal, StatusError } from "@stigmer/status";
 import type { Fanout, FanoutState, RunNotice } from "../fanout/fanout.ts";
 import { createInProcessFanout } from "../fanout/in-process.ts";
 import type { Logger } from "../logger.ts";
+import type { ExecutionRecord } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
 import { createClosing, shuttingDown } from "./closing.ts";
 import { closingDelta, type Ending } from "./closing-delta.ts";
@@ -83,7 +84,7 @@ export interface RunStatuses {
   /** Somebody asked for a pause: a run that rests for an approval is paused from now on, so that no approval wakes it. */
   holdWaiting(executionId: string): Promise<void>;
   /** Undefined when there is no such run. The status is the caller's own. `known`: what the caller has just seen of it. */
-  read(executionId: string, known?: { readonly ended: boolean }): Promise<AgentExecutionStatus | undefined>;
+  read(executionId: string, known?: ExecutionRecord): Promise<AgentExecutionStatus | undefined>;
   /** Ends without an error once the run has ended. */
   follow(executionId: string, options: FollowOptions): AsyncIterable<RunEvent>;
   /** Ends only with its signal, or when the server closes. */

@@ -6,6 +6,7 @@ import { AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
 import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
 import { type Session, SessionSchema } from "@stigmer/protos/session/v1";
 import type { Principal } from "../interceptors/principal.ts";
+import type { ResourceRecord, ResourceStore } from "../store/resource-store.ts";
 import type { StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import { invalidField, missingReference } from "./field-errors.ts";
@@ -35,15 +36,17 @@ export function createSessionResolver(options: {
 }): SessionResolver {
   const { sessions, access } = options;
 
-  async function joined(tx: StoreTransaction, id: string, principal: Principal): Promise<Session> {
+  async function joined(tx: StoreTransaction, id: string, principal: Principal): Promise<ResolvedSession> {
     const record = await tx.resources.get("Session", id);
     if (!record || !access.canRead(principal, record)) {
       throw missingReference({ schema, field: "spec.session_id", kind: "Session", id });
     }
-    return fromBinary(SessionSchema, record.body);
+    const session = fromBinary(SessionSchema, record.body);
+    const instanceId = session.spec?.agentInstanceId ?? "";
+    return { session, agentId: agentOf(await tx.resources.get("AgentInstance", instanceId), instanceId) };
   }
 
-  async function started(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<Session> {
+  async function started(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<ResolvedSession> {
     const { agentId = "", message = "" } = given.spec ?? {};
     const record = await tx.resources.get("Agent", agentId);
     if (!record || !access.canRead(principal, record)) {
@@ -57,7 +60,9 @@ export function createSessionResolver(options: {
       // Its first run follows at once: to give it its thread then would be a transaction that the run waits for.
       spec: { agentInstanceId, subject: subjectOf(message), threadId: threadOf(id) },
     });
-    return sessions.createIn(tx, session, principal);
+    const instance = await tx.resources.get("AgentInstance", agentInstanceId);
+    const stored = await sessions.createIn(instance ? having(tx, instance) : tx, session, principal);
+    return { session: stored, agentId: agentOf(instance, agentInstanceId) };
   }
 
   return async (tx, given, principal) => {
@@ -65,19 +70,23 @@ export function createSessionResolver(options: {
     if (sessionId === "" && asked === "") {
       throw invalidField({ schema, field: "spec", message: "session_id or agent_id is required" });
     }
-    const session = sessionId === "" ? await started(tx, given, principal) : await joined(tx, sessionId, principal);
-    const agentId = await agentOf(tx, session);
-    if (asked !== "" && asked !== agentId) {
-      const message = `the session talks with ${agentId}; leave out one of agent_id and session_id`;
+    const found = sessionId === "" ? await started(tx, given, principal) : await joined(tx, sessionId, principal);
+    if (asked !== "" && asked !== found.agentId) {
+      const message = `the session talks with ${found.agentId}; leave out one of agent_id and session_id`;
       throw invalidField({ schema, field: "spec.agent_id", message });
     }
-    return { session, agentId };
+    return found;
   };
 }
 
-async function agentOf(tx: StoreTransaction, session: Session): Promise<string> {
-  const id = session.spec?.agentInstanceId ?? "";
-  const instance = await tx.resources.get("AgentInstance", id);
+/** The transaction with what was read in it already: nobody looks for it again. */
+function having(tx: StoreTransaction, record: ResourceRecord): StoreTransaction {
+  const get: ResourceStore["get"] = async (kind, id) =>
+    kind === record.kind && id === record.id ? record : tx.resources.get(kind, id);
+  return { ...tx, resources: { ...tx.resources, get } };
+}
+
+function agentOf(instance: ResourceRecord | undefined, id: string): string {
   if (!instance) throw missingReference({ schema, field: "spec.session_id", kind: "its AgentInstance", id });
   return fromBinary(AgentInstanceSchema, instance.body).spec?.agentId ?? "";
 }

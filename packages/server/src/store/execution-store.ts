@@ -73,6 +73,8 @@ export interface StatusAppend {
   readonly amends?: boolean;
   /** The change is true only while the run's task is there. Undefined: wherever it is. */
   readonly place?: TaskPlace;
+  /** What the caller has just seen of the run, by which a driver may decide first: it need not be read again. */
+  readonly known?: WriteState | undefined;
 }
 
 /**

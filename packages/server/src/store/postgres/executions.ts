@@ -199,9 +199,14 @@ export async function decide<T>(executionId: string, attempt: () => Promise<T | 
 
 function append(sql: Sql, change: StatusAppend): Promise<AppendResult> {
   const { id, fence = 0, sequence = 0, summary = {}, delta, snapshot } = change;
+  let { known } = change;
   return decide<AppendResult>(id, async () => {
-    const state = await readWriteState(sql, id);
+    const seen = known;
+    known = undefined;
+    const state = seen ?? (await readWriteState(sql, id));
     const refusal = refusalOf(change, state);
+    // What refuses may be over by now.
+    if (refusal && seen) return "outdated";
     if (refusal || !state) return refusal ?? { kind: "missing" };
     const revision = state.revision + 1;
     const counted = fence > 0 && sequence > 0;
