@@ -308,4 +308,24 @@ export const MIGRATIONS: readonly Migration[] = [
       executions_open: "ON executions (id) INCLUDE (created_at) WHERE NOT ended",
     },
   },
+  {
+    worksWith: 1,
+    // To look where others insert is what makes Postgres break transactions off: a foreign key does at the end of the runs' index,
+    // for each new run, and a new session for its children, which it can't have.
+    sql: `
+  ALTER TABLE execution_bodies DROP CONSTRAINT execution_bodies_execution_id_fkey;
+  ALTER TABLE execution_snapshots DROP CONSTRAINT execution_snapshots_execution_id_fkey;
+  CREATE FUNCTION executions_forget_parts() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    DELETE FROM execution_bodies WHERE execution_id = OLD.id;
+    DELETE FROM execution_snapshots WHERE execution_id = OLD.id;
+    RETURN NULL;
+  END $$;
+  CREATE TRIGGER executions_parts_deleted AFTER DELETE ON executions FOR EACH ROW EXECUTE FUNCTION executions_forget_parts();
+  DROP TRIGGER resources_parent_inserted ON resources;
+  CREATE TRIGGER resources_parent_inserted AFTER INSERT ON resources FOR EACH ROW
+    WHEN (NEW.parent_id <> '' AND NEW.kind NOT IN ('Session', 'ApiKey', 'ExecutionContext'))
+    EXECUTE FUNCTION resources_tell_grandchildren();
+  `,
+  },
 ];
