@@ -25,7 +25,7 @@ export async function insertRun(
   const { sessionId = "", agentId = "", callbackToken } = execution.spec ?? {};
   const phase = ExecutionPhase.EXECUTION_PENDING;
   const status = create(AgentExecutionStatusSchema, { phase, callbackToken });
-  await tx.executions.insert({
+  const inserting = tx.executions.insert({
     id,
     org,
     name,
@@ -41,7 +41,7 @@ export async function insertRun(
     body: toBinary(AgentExecutionSchema, execution),
     snapshot: toBinary(AgentExecutionStatusSchema, status),
   });
-  await tx.tasks.enqueue({
+  const enqueuing = tx.tasks.enqueue({
     id,
     kind: "execution",
     queue: taskQueue,
@@ -50,5 +50,6 @@ export async function insertRun(
     payload: new Uint8Array(),
     createdAt,
   });
+  await Promise.all([inserting, enqueuing]);
   return status;
 }

@@ -94,6 +94,8 @@ async function repeating<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+const IS_LOOK = /^\s*SELECT\b/;
+
 interface TransactionAttempt extends TransactionOptions {
   /** After all others that were broken off before: else many that want the same would break each other off all the time. */
   readonly inTurn: boolean;
@@ -106,21 +108,26 @@ async function runTransaction<T>(
 ): Promise<T> {
   let over = false;
   let failure: unknown;
-  let last: Promise<unknown> = Promise.resolve();
-  // `work` may ask several things at once, a connection does one after the other.
+  // A lock on a table is taken before the transaction looks at anything.
+  const turn = inTurn ? "; LOCK TABLE transaction_turn IN EXCLUSIVE MODE" : "";
+  const taken = lock === undefined ? "" : `; SELECT pg_advisory_xact_lock(${lock})`;
+  const begun = client.query(`BEGIN ISOLATION LEVEL ${isolation}${turn}${taken}`);
+  let isFirst = true;
+  let last: Promise<unknown> = begun.catch(() => {});
+  // What `work` asks at once is sent at once: the connection does one after the other, and nothing more after a failure.
   const ask = (query: Query): Promise<QueryResult> => {
     if (over) return Promise.reject(new StoreError("closed", "A transaction was used after its end."));
-    const answer = last.then(() => client.query(query));
-    last = answer.catch((error: unknown) => {
+    // A first look goes along with the beginning. A change waits for it: else it would be stored by itself where that fails.
+    const goesAlong = isFirst && IS_LOOK.test(query.text);
+    isFirst = false;
+    const answer = goesAlong ? client.query(query) : begun.then(() => client.query(query));
+    const settled = answer.catch((error: unknown) => {
       failure ??= error;
     });
+    last = Promise.all([last, settled]);
     return answer;
   };
   try {
-    // A lock on a table is taken before the transaction looks at anything.
-    const turn = inTurn ? "; LOCK TABLE transaction_turn IN EXCLUSIVE MODE" : "";
-    const taken = lock === undefined ? "" : `; SELECT pg_advisory_xact_lock(${lock})`;
-    await client.query(`BEGIN ISOLATION LEVEL ${isolation}${turn}${taken}`);
     const value = await work(createSql(ask));
     over = true;
     await last;
@@ -132,7 +139,10 @@ async function runTransaction<T>(
     over = true;
     await last;
     // Whatever `work` made of it, this is why.
-    const cause = isDecisive(failure) ? failure : error;
+    const cause: unknown = await begun.then(
+      () => (isDecisive(failure) ? failure : error),
+      (reason: unknown) => reason,
+    );
     // A connection that can't even do this breaks off what is open by itself.
     if (troubleOf(cause) !== "disconnected") await client.query("ROLLBACK");
     throw cause;

@@ -70,6 +70,7 @@ export async function openDatabase({ url, poolSize = 10, logger, hold }: Postgre
   const pool = new pg.Pool({
     ...config,
     max: poolSize,
+    pipeline: true,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 30_000,
     statement_timeout: STATEMENT_TIMEOUT_MS,
