@@ -53,7 +53,9 @@ const ADVANCE = `
     completed_at = coalesce(:completed_at, completed_at)
   WHERE id = :id`;
 
-const SET_PHASE = "UPDATE executions SET phase = coalesce(:phase, phase), ended = :ended WHERE id = :id";
+/** Apart, since an index of a column that is named is written, whatever becomes of the column. */
+const SET_PHASE = "UPDATE executions SET phase = :phase WHERE id = :id";
+const SET_ENDED = "UPDATE executions SET ended = 1 WHERE id = :id";
 
 /** A task's `TaskPlace`. */
 const PLACE = `
@@ -68,7 +70,7 @@ const WRITE_STATE = `
 
 const MISPLACED = `
   SELECT executions.id AS id, ${PLACE} AS place
-  FROM executions JOIN tasks ON tasks.id = executions.id
+  FROM executions INDEXED BY executions_live JOIN tasks ON tasks.id = executions.id
   WHERE ended = 0 AND ((phase NOT IN (:one, :other) AND place = 'resting') OR (phase IN (:one, :other) AND place = 'waiting'))
   ORDER BY executions.created_at, executions.id`;
 
@@ -142,7 +144,7 @@ export function createExecutionStore(session: Session): ExecutionStore {
       session.read((sql) =>
         sql
           .all<{ id: string }>(
-            `SELECT id FROM executions WHERE ended = 0
+            `SELECT id FROM executions INDEXED BY executions_live WHERE ended = 0
                AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = executions.id AND state <> 'done')
              ORDER BY created_at, id`,
           )
@@ -189,10 +191,9 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
     started_at: summary.startedAt ?? null,
     completed_at: summary.completedAt ?? null,
   });
-  if (ends || summary.phase !== undefined) {
-    sql.run(SET_PHASE, { id, phase: summary.phase ?? null, ended: state.ended || ends ? 1 : 0 });
-  }
+  if (summary.phase !== undefined && summary.phase !== state.phase) sql.run(SET_PHASE, { id, phase: summary.phase });
   if (ends) {
+    if (!state.ended) sql.run(SET_ENDED, { id });
     sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });
     deleteContexts(sql, id);
   }

@@ -289,6 +289,12 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX audit_entries_by_kind ON audit_entries (resource_kind, org, created_at, id);
   CREATE INDEX audit_entries_by_resource ON audit_entries (resource_id, created_at, id) WHERE resource_id <> '';
   `,
+  `
+  -- Each is a page more to write whenever a task changes hands. Those that wait are found among the open ones, and of those that
+  -- are leased there are no more than runners have slots.
+  DROP INDEX tasks_waiting;
+  DROP INDEX tasks_leased;
+  `,
 ];
 
 /** The version of the schema that this program makes and knows. */

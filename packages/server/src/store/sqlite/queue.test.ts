@@ -1,9 +1,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { queueStoreConformance } from "@stigmer/engine/conformance";
 import { describe, expect, it } from "vitest";
 import { openSqliteStore } from "./create-store.ts";
+import { createExecutionStore } from "./executions.ts";
+import { migrate } from "./migrations.ts";
+import { createQueueStore } from "./queue.ts";
+import { createSql, type Session, type Sql } from "./sql.ts";
+import { createTaskOutbox } from "./tasks.ts";
 
 queueStoreConformance({
   name: "sqlite",
@@ -53,4 +59,50 @@ describe("the queue, after its database was closed and opened again", () => {
       rmSync(dataDir, { recursive: true });
     }
   });
+});
+
+it("looks at what is under way by an index, however many tasks are done", async () => {
+  const database = new DatabaseSync(":memory:");
+  migrate(database, ":memory:");
+  const sql = createSql(database);
+  const steps: string[] = [];
+  const explained = (text: string, parameters: NonNullable<Parameters<Sql["get"]>[1]> = {}): void => {
+    const plan = database.prepare(`EXPLAIN QUERY PLAN ${text}`).all(parameters);
+    steps.push(...plan.map(({ detail }) => `${String(detail)}: ${text}`));
+  };
+  const explaining: Sql = {
+    get: (text, parameters) => (explained(text, parameters), sql.get(text, parameters)),
+    all: (text, parameters) => (explained(text, parameters), sql.all(text, parameters)),
+    run: (text, parameters) => (explained(text, parameters), sql.run(text, parameters)),
+  };
+  const session: Session = { read: async (work) => work(explaining), write: async (work) => work(explaining) };
+  const [queue, tasks, executions] = [
+    createQueueStore(session),
+    createTaskOutbox(session),
+    createExecutionStore(session),
+  ];
+  const key = { taskId: "a", fence: 1 };
+  await queue.lease({ queue: "q", runnerId: "r", now: 0, leaseMs: 1, maxAttempts: 5 });
+  await queue.renew({ runnerId: "r", leases: [key], expiresAt: 1 });
+  await queue.complete(key, "r");
+  await queue.release(key, { runnerId: "r", counted: true, availableAt: 1 });
+  await queue.expire({ now: 1, failure: "lost" });
+  await queue.adopt({ holder: "h", now: 1 });
+  await queue.recover({ expiresAt: 1 });
+  await queue.leasedTo("r");
+  await queue.undeliverable({ maxAttempts: 5 });
+  await queue.nextDue({ now: 1 });
+  await queue.counts();
+  await tasks.countWaiting({ queue: "q", org: "o", upTo: 1 });
+  await tasks.runsByOrganization({ most: 1 });
+  await tasks.holdsLease("s");
+  await executions.orphans();
+  await executions.misplaced([1, 2]);
+  database.close();
+
+  // To scan an index is to read all of it, and these have what is under way alone.
+  const partial = /INDEX (tasks_\w+|executions_live)\b/;
+  const looks = steps.filter((step) => /^(SCAN|SEARCH) (tasks|executions|candidate|earlier)\b/.test(step));
+  expect(looks.length).toBeGreaterThan(15);
+  expect(looks.filter((step) => step.startsWith("SCAN") && !partial.test(step))).toEqual([]);
 });

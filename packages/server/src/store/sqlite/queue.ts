@@ -79,20 +79,25 @@ const asking = (change: string): string =>
 
 const NEXT_DUE = `
   SELECT min(due) AS due FROM (
-    SELECT min(expires_at) AS due FROM tasks WHERE state = 'leased'
+    SELECT min(expires_at) AS due FROM tasks INDEXED BY tasks_live_by_org WHERE state = 'leased'
     UNION ALL SELECT min(available_at) FROM tasks WHERE state = 'waiting' AND available_at > :now AND available_at > 0 AND pause_reason IS NULL
   )`;
 
 /** Each half by an index of what few tasks are, however many wait. */
 const UNDELIVERABLE = `
-  SELECT * FROM tasks WHERE state = 'waiting' AND cancel_reason IS NOT NULL
-  UNION SELECT * FROM tasks WHERE state = 'waiting' AND attempt > 0 AND attempt >= :max
+  SELECT * FROM tasks INDEXED BY tasks_to_cancel WHERE state = 'waiting' AND cancel_reason IS NOT NULL
+  UNION SELECT * FROM tasks INDEXED BY tasks_tried WHERE state = 'waiting' AND attempt > 0 AND attempt >= :max
   ORDER BY position`;
 
+/** Those that wait are found among the open ones: the words are the index's. */
 const COUNTS = `
   SELECT (SELECT count(*) FROM tasks WHERE state = 'leased') AS leased, count(pause_reason) AS paused,
     count(*) - count(pause_reason) AS waiting, min(iif(pause_reason IS NULL, created_at, NULL)) AS oldest
-  FROM tasks WHERE state = 'waiting'`;
+  FROM tasks INDEXED BY tasks_open_by_session WHERE state <> 'done' AND state = 'waiting'`;
+
+const LEASED_TO = `
+  SELECT * FROM tasks INDEXED BY tasks_live_by_org WHERE state = 'leased' AND runner_id = :runner_id
+  ORDER BY position`;
 
 const DELIVER = `
   INSERT INTO task_inbox (task_id, id, payload)
@@ -197,11 +202,7 @@ export function createQueueStore(session: Session): QueueStore {
         sql.run("DELETE FROM task_holders WHERE id <> :holder AND expires_at <= :now", { holder, now });
         return inOrder(adopted);
       }),
-    leasedTo: (runnerId) =>
-      session.read((sql) => {
-        const text = "SELECT * FROM tasks WHERE state = 'leased' AND runner_id = :runner_id ORDER BY position";
-        return sql.all<Row>(text, { runner_id: runnerId }).map(toTask);
-      }),
+    leasedTo: (runnerId) => session.read((sql) => sql.all<Row>(LEASED_TO, { runner_id: runnerId }).map(toTask)),
     claim: ({ taskId, claimId }) =>
       session.write((sql) => {
         const row = sql.get<Row>(CLAIM, { id: taskId, claim_id: claimId });
