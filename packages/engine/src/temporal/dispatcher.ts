@@ -87,9 +87,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       again = false;
       callOffAlarm();
       try {
+        // Before all else: for this somebody waits.
+        await serve();
         await takeOver();
         const settled = await settle();
-        await serve();
         if (!settled) setAlarm(RETRY_AFTER_FAULT_MS);
         else await setAlarmByQueue();
       } catch (error) {
@@ -115,6 +116,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const expired = await queue.expire({ now: clock.now(), failure: "The server's engine was changed." });
     for (const { id: taskId, runnerId } of expired) {
       logger.info({ taskId, runnerId }, "A task that another engine had given out waits again.");
+      again = true;
     }
   }
 
@@ -139,10 +141,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   // While Temporal is away everything stays where it can be cancelled without it.
   async function serve(): Promise<void> {
     while (!closing.aborted && !watch.isAway && starting.size < MAX_STARTING) {
-      const run = await handOver(leaseOne);
-      if (!run) return;
-      starting.add(run);
-      void untilStarted(run);
+      const leased = await handOver(leaseOne);
+      if (!leased) return;
+      starting.add(leased.run);
+      void untilStarted(leased.run);
+      if (leased.isLast) return;
     }
   }
 
@@ -153,7 +156,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (wasFull) kick();
   }
 
-  async function leaseOne(): Promise<Run | undefined> {
+  async function leaseOne(): Promise<{ readonly run: Run; readonly isLast: boolean } | undefined> {
     const now = clock.now();
     const task = await queue.lease({
       queue: runnerTaskQueue,
@@ -163,7 +166,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       maxAttempts,
       maxPerOrg: options.maxRunsPerOrg,
     });
-    return task && follow(task, { recovered: false });
+    return task && { run: follow(task, { recovered: false }), isLast: task.isLast === true };
   }
 
   function follow(task: QueuedTask, { recovered }: { readonly recovered: boolean }): Run {
