@@ -66,8 +66,8 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
   const everyMs = Math.max(1, Math.min(heartbeatMs, (temporal.info.heartbeatTimeoutMs ?? Infinity) / 3));
   let progress: AttemptProgress | undefined;
   const beat = (): void => temporal.heartbeat(progress);
+  // Not before: that the activity has started Temporal knows, and each heartbeat costs it as much as a step of a workflow.
   const beating = setInterval(beat, everyMs);
-  beat();
   const onCancel = (): void => void cancelled();
   const onLeave = (): void => stopWith("draining", (leaving.reason as ActivityStop).message);
   const onRest = (): void => pause.abort(resting.reason);
