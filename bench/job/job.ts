@@ -121,7 +121,7 @@ export async function many(run: Run, count: number): Promise<number> {
 
 export interface JobBench extends AsyncDisposable {
   /** On the platform: server and runner are processes of their own, and each step is durable. */
-  readonly durable: Run;
+  readonly durable: () => Promise<Times & { readonly id: string }>;
   /** The same agent here, with nothing around it. */
   readonly direct: Run;
   readonly dataDir: string;
@@ -167,12 +167,13 @@ export async function openJob(engine: { readonly temporal?: string } = {}): Prom
   };
 }
 
-async function durable(client: StigmerClient): Promise<Times> {
+async function durable(client: StigmerClient): Promise<Times & { readonly id: string }> {
   const startedAt = performance.now();
   let first = 0;
   let token = 0;
   let phase = "";
-  for await (const update of client.executions.run({ agent: "bench", message: "Go." })) {
+  const run = client.executions.run({ agent: "bench", message: "Go." });
+  for await (const update of run) {
     const now = performance.now() - startedAt;
     // What the server says of the run before anybody works on it is no event of it.
     if (first === 0 && update.phase === "in-progress") first = now;
@@ -180,7 +181,7 @@ async function durable(client: StigmerClient): Promise<Times> {
     phase = update.phase;
   }
   if (phase !== "completed") throw new Error(`A run ended ${phase}.`);
-  return { first, token, whole: performance.now() - startedAt };
+  return { id: run.id, first, token, whole: performance.now() - startedAt };
 }
 
 async function direct(folder: string, modelUrl: string): Promise<Times> {
