@@ -106,10 +106,11 @@ async function platform(folder: string): Promise<Record<string, Record<string, n
   });
   const server = await platform.server();
   const runner = await platform.runner();
-  const look = async (): Promise<{ server: Counts; runner: Counts; calls: number }> => ({
+  const look = async () => ({
     server: await countsOf(server, files.server),
     runner: await countsOf(runner, files.runner),
-    calls: await callsOf(metricsPort),
+    calls: await sumOf("stigmer_server_calls_total", metricsPort),
+    entries: await sumOf("stigmer_server_run_entries_total", metricsPort),
   });
   const atStart = await look();
   const apiKey = (await readFile(join(platform.home, "local.key"), "utf8")).trim();
@@ -138,6 +139,7 @@ async function platform(folder: string): Promise<Record<string, Record<string, n
     "the runner, polling": { modules: atStart.runner.modules },
     "a run of one job": {
       "the server's calls": each(({ calls }) => calls),
+      "the entries of its stream": each(({ entries }) => entries),
       "the server's statements": each(({ server }) => server.statements),
       "the server's bytes to SQLite": each(({ server }) => server.boundBytes),
       "the server's messages": each(({ server }) => server.messages),
@@ -172,8 +174,9 @@ async function countsOf({ child }: Process, file: string): Promise<Counts> {
   return JSON.parse(await readFile(file, "utf8")) as Counts;
 }
 
-async function callsOf(port: number): Promise<number> {
+/** A counter's, over all its labels. */
+async function sumOf(counter: string, port: number): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  const counts = text.matchAll(/^stigmer_server_calls_total\{[^}]*\} (?<count>\d+)/gm);
-  return [...counts].reduce((sum, { groups }) => sum + Number(groups?.["count"]), 0);
+  const counts = text.matchAll(/^(?<name>\w+)\{[^}]*\} (?<count>\d+)/gm);
+  return [...counts].reduce((sum, { groups }) => sum + (groups?.["name"] === counter ? Number(groups["count"]) : 0), 0);
 }

@@ -114,7 +114,7 @@ function serverLedger(
   client: StigmerClient,
   { executionId, fence, prefix }: { readonly executionId: string; readonly fence: number; readonly prefix: string },
 ): NonNullable<AgentOptions["ledger"]> {
-  const record = client.runner.recordToolCalls();
+  const record = client.runner.recordRun();
   const classes = { repeatable: ToolCallClass.REPEATABLE, once: ToolCallClass.ONCE };
   return {
     async begin({ callKey, toolName, toolClass }) {

@@ -135,6 +135,29 @@ export const runnerCases: Cases = {
       { number: 4, refused: { code: 9, message: expect.stringContaining("is not current") as string } },
     ]);
   },
+  [`${RUNNER}/recordRun`]: async (client, world) => {
+    const { id, fence } = await world.leased();
+    const patchOf = (under: number): object => {
+      const changes = [{ run: { phase: "EXECUTION_IN_PROGRESS" } }];
+      return { executionId: id, fence: under, sequence: 1, delta: { changes } };
+    };
+    const entries = client.stream(`${RUNNER}/recordRun`, { number: 3, patch: patchOf(fence) });
+    if (!client.duplex) {
+      // As of the ledger alone: for such clients there are the three calls.
+      expect(await Array.fromAsync(entries).catch(() => [])).toEqual([]);
+      return;
+    }
+    expect(await Array.fromAsync(entries)).toEqual([
+      { number: 3, patched: { revision: expect.any(Number) as number } },
+    ]);
+    expect(await phaseOf(world, id)).toBe("EXECUTION_IN_PROGRESS");
+    const begun = client.stream(`${RUNNER}/recordRun`, { number: 4, begin: beginning(id, fence, "q1") });
+    expect(await Array.fromAsync(begun)).toEqual([{ number: 4, begun: { started: {} } }]);
+    const refused = client.stream(`${RUNNER}/recordRun`, { number: 5, patch: patchOf(fence + 7) });
+    expect(await Array.fromAsync(refused)).toEqual([
+      { number: 5, refused: { code: 9, message: expect.stringContaining("is not current") as string } },
+    ]);
+  },
   [`${RUNNER}/finishToolCall`]: async (client, world) => {
     const { id, fence } = await world.leased();
     await world.own.call(`${RUNNER}/beginToolCall`, beginning(id, fence, "q1"));

@@ -21,7 +21,7 @@ export function createClient(options: ClientOptions): StigmerClient {
   const defaults = defaultsOf(options, toBaseUrl(options.endpoint));
   return {
     ...createResourceClients(transport, defaults),
-    runner: createRunnerClient(transport),
+    runner: createRunnerClient(transport, options),
     underFence: (fence) => createResourceClients(withFence(transport, fence), defaults),
     close,
     [Symbol.dispose]: close,

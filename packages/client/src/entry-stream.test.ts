@@ -1,9 +1,10 @@
 import { createServer as createHttp2, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { RunnerController, type ToolCallAnswerSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
+import { AgentExecutionCommandController, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
+import { RunnerController, type RunAnswerSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createClient, type StigmerClient } from "./create-client.ts";
 
@@ -21,6 +22,8 @@ const intent = (callKey: string) => ({
   toolClass: ToolCallClass.ONCE,
   requestId: `request of ${callKey}`,
 });
+const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "run", value: { error: "so far" } } }] });
+const patch = (sequence: number) => ({ executionId: "aex-1", fence: 3, sequence, delta });
 const result = (callKey: string) => ({ executionId: "aex-1", fence: 3, callKey, result: Uint8Array.of(1) });
 
 interface World {
@@ -31,20 +34,23 @@ interface World {
   breakConnections(): void;
 }
 
-async function serve(recordToolCalls?: ServiceImpl<typeof RunnerController>["recordToolCalls"]): Promise<World> {
+async function serve(
+  recordRun?: ServiceImpl<typeof RunnerController>["recordRun"],
+  { timeoutMs }: { readonly timeoutMs?: number } = {},
+): Promise<World> {
   const seen: string[] = [];
   const sessions = new Set<ServerHttp2Session>();
-  const record: ServiceImpl<typeof RunnerController>["recordToolCalls"] | undefined =
-    recordToolCalls &&
+  const record: ServiceImpl<typeof RunnerController>["recordRun"] | undefined =
+    recordRun &&
     ((entries, context) => {
       seen.push("stream");
-      return recordToolCalls(entries, context);
+      return recordRun(entries, context);
     });
   const server = createHttp2(
     connectNodeAdapter({
       routes: (router) => {
         router.service(RunnerController, {
-          ...(record && { recordToolCalls: record }),
+          ...(record && { recordRun: record }),
           beginToolCall: ({ callKey, requestId }) => {
             seen.push(`begin ${callKey}: ${requestId}`);
             return { outcome: { case: "started", value: {} } };
@@ -54,12 +60,22 @@ async function serve(recordToolCalls?: ServiceImpl<typeof RunnerController>["rec
             return {};
           },
         });
+        router.service(AgentExecutionCommandController, {
+          patchStatus: ({ fence, sequence }) => {
+            seen.push(`patch ${fence}/${sequence}`);
+            return { revision: 1 };
+          },
+        });
       },
     }),
   );
   server.on("session", (session) => sessions.add(session));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const client = createClient({ endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, apiKey: "k" });
+  const client = createClient({
+    endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    apiKey: "k",
+    timeoutMs,
+  });
   closers.push(() => {
     client.close();
     server.close();
@@ -67,14 +83,16 @@ async function serve(recordToolCalls?: ServiceImpl<typeof RunnerController>["rec
   return { client, seen, breakConnections: () => sessions.forEach((session) => session.destroy()) };
 }
 
-type Entries = Parameters<ServiceImpl<typeof RunnerController>["recordToolCalls"]>[0];
+type Entries = Parameters<ServiceImpl<typeof RunnerController>["recordRun"]>[0];
 
 /** Answers each entry; what comes back tells that it came by the stream. */
-async function* answering(entries: Entries): AsyncGenerator<MessageInitShape<typeof ToolCallAnswerSchema>> {
+async function* answering(entries: Entries): AsyncGenerator<MessageInitShape<typeof RunAnswerSchema>> {
   for await (const { number, entry } of entries) {
     if (entry.case === "begin") {
       const outcome = { case: "recorded" as const, value: { result: new TextEncoder().encode(entry.value.requestId) } };
       yield { number, answer: { case: "begun" as const, value: { outcome } } };
+    } else if (entry.case === "patch") {
+      yield { number, answer: { case: "patched" as const, value: { revision: 100 + entry.value.sequence } } };
     } else {
       yield { number, answer: { case: "finished" as const, value: {} } };
     }
@@ -86,13 +104,13 @@ const byStream = (callKey: string) => ({
   value: { result: new TextEncoder().encode(`request of ${callKey}`) },
 });
 
-describe("the ledger of a run over a stream", () => {
+describe("what a run tells over a stream", () => {
   it("writes all its entries over one stream, and matches answers that come in another order", async () => {
     const { client, seen } = await serve(async function* (entries) {
       const held = [];
       for await (const answer of answering(entries)) if (held.push(answer) === 3) yield* held.splice(0).toReversed();
     });
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     const answers = await Promise.all([
       record.beginToolCall(intent("a")),
       record.beginToolCall(intent("b")),
@@ -112,7 +130,7 @@ describe("the ledger of a run over a stream", () => {
         refuses = false;
       }
     });
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     await expect(record.beginToolCall(intent("a"))).rejects.toMatchObject({
       code: "failed-precondition",
       message: "tool call a of execution aex-1: fence 3 of aex-1 is old",
@@ -123,7 +141,7 @@ describe("the ledger of a run over a stream", () => {
 
   it("makes the calls on a server that knows no stream, and asks it for one but once", async () => {
     const { client, seen } = await serve();
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     expect(await record.beginToolCall(intent("a"))).toMatchObject({ case: "started" });
     await record.finishToolCall(result("a"));
     expect(seen).toEqual(["begin a: request of a", "finish a"]);
@@ -131,9 +149,12 @@ describe("the ledger of a run over a stream", () => {
     const refusing = await serve(() => {
       throw new ConnectError("no such method", Code.Unimplemented);
     });
-    const second = refusing.client.runner.recordToolCalls();
+    const second = refusing.client.runner.recordRun();
     for (const callKey of ["a", "b", "c"]) await second.beginToolCall(intent(callKey));
+    // Nor for another run: what one has found out is true of the connection.
+    expect(await refusing.client.runner.recordRun().patchStatus(patch(1))).toBe(1);
     expect(refusing.seen.filter((what) => what === "stream")).toHaveLength(1);
+    expect(refusing.seen.at(-1)).toBe("patch 3/1");
   });
 
   it("asks again by a call for what a broken stream left unanswered, under the same request id; then opens another", async () => {
@@ -144,7 +165,7 @@ describe("the ledger of a run over a stream", () => {
         yield answer;
       }
     });
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     await record.beginToolCall(intent("a"));
     breaks = true;
     expect(await record.beginToolCall(intent("b"))).toMatchObject({ case: "started" });
@@ -161,7 +182,7 @@ describe("the ledger of a run over a stream", () => {
         else yield answer;
       }
     });
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     await record.beginToolCall(intent("a"));
     silent = true;
     expect(await record.beginToolCall(intent("b"))).toMatchObject({ case: "started" });
@@ -173,7 +194,7 @@ describe("the ledger of a run over a stream", () => {
     const { client, seen } = await serve(() => {
       throw new ConnectError("a proxy allows no streams", Code.Unavailable);
     });
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     for (const callKey of ["a", "b"]) await record.finishToolCall(result(callKey));
     vi.setSystemTime(Date.now() + 5_001);
     await record.finishToolCall(result("c"));
@@ -184,7 +205,7 @@ describe("the ledger of a run over a stream", () => {
     const { client } = await serve(async function* (entries) {
       for await (const _ of entries) yield* [];
     });
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     const stop = new AbortController();
     const begun = record.beginToolCall(intent("a"), stop.signal);
     stop.abort();
@@ -201,7 +222,7 @@ describe("the ledger of a run over a stream", () => {
       yield* answering(entries);
       ended.resolve();
     });
-    const record = client.runner.recordToolCalls();
+    const record = client.runner.recordRun();
     await record.beginToolCall(intent("a"));
     const last = record.finishToolCall(result("a"));
     record.close();
@@ -209,5 +230,84 @@ describe("the ledger of a run over a stream", () => {
     await ended.promise;
     await record.finishToolCall(result("b"));
     expect(seen).toEqual(["stream", "finish b"]);
+  });
+
+  it("has the status among it, under the revision that each change is stored as", async () => {
+    const { client, seen } = await serve(answering);
+    const record = client.runner.recordRun();
+    expect(await Promise.all([record.patchStatus(patch(1)), record.beginToolCall(intent("a"))])).toMatchObject([
+      101,
+      byStream("a"),
+    ]);
+    expect(await record.patchStatus(patch(2))).toBe(102);
+    expect(seen).toEqual(["stream"]);
+  });
+
+  it("tells in the words of the call that the run is another runner's", async () => {
+    const { client } = await serve(async function* (entries) {
+      for await (const { number } of entries) {
+        const refused = { code: Code.FailedPrecondition, message: "fence 3 of aex-1 is old" };
+        yield { number, answer: { case: "refused", value: refused } };
+      }
+    });
+    await expect(client.runner.recordRun().patchStatus(patch(1))).rejects.toMatchObject({
+      code: "failed-precondition",
+      message: "status of execution aex-1: fence 3 of aex-1 is old",
+    });
+  });
+
+  it("repeats a change of the status under its number when the stream breaks, or its caller is refused", async () => {
+    let code: Code | undefined;
+    const { client, seen } = await serve(async function* (entries) {
+      for await (const answer of answering(entries)) {
+        if (code !== undefined) throw new ConnectError("the API key is not known here", code);
+        yield answer;
+      }
+    });
+    const record = client.runner.recordRun();
+    await record.patchStatus(patch(1));
+    for (const broken of [Code.Unavailable, Code.Unauthenticated, Code.InvalidArgument]) {
+      code = broken;
+      expect(await record.patchStatus(patch(2))).toBe(1);
+      code = undefined;
+      vi.useFakeTimers({ toFake: ["Date"] });
+      vi.setSystemTime(Date.now() + 5_001);
+      expect(await record.patchStatus(patch(3))).toBe(103);
+    }
+    expect(seen).toEqual(["stream", "patch 3/2", "stream", "patch 3/2", "stream", "patch 3/2", "stream"]);
+  });
+
+  it("is given up in its time, and its stream with it", async () => {
+    let silent = true;
+    const ended = Promise.withResolvers<void>();
+    const { client, seen } = await serve(
+      async function* (entries, { signal }) {
+        signal.addEventListener("abort", () => ended.resolve());
+        for await (const answer of answering(entries)) if (!silent || answer.number === 1) yield answer;
+      },
+      { timeoutMs: 300 },
+    );
+    const record = client.runner.recordRun();
+    await record.patchStatus(patch(1));
+    await expect(record.patchStatus(patch(2))).rejects.toMatchObject({ code: "deadline-exceeded" });
+    await ended.promise;
+    silent = false;
+    expect(await record.patchStatus(patch(2))).toBe(102);
+    expect(seen).toEqual(["stream", "stream"]);
+  });
+
+  it("leaves to a newer server its streams again, a minute later", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    let isNew = false;
+    const { client, seen } = await serve((entries) => {
+      if (!isNew) throw new ConnectError("no such method", Code.Unimplemented);
+      return answering(entries);
+    });
+    expect(await client.runner.recordRun().patchStatus(patch(1))).toBe(1);
+    isNew = true;
+    expect(await client.runner.recordRun().patchStatus(patch(1))).toBe(1);
+    vi.setSystemTime(Date.now() + 60_001);
+    expect(await client.runner.recordRun().patchStatus(patch(1))).toBe(101);
+    expect(seen).toEqual(["stream", "patch 3/1", "patch 3/1", "stream"]);
   });
 });

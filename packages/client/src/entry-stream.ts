@@ -1,9 +1,12 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
-import type { RunnerController, ToolCallAnswer } from "@stigmer/protos/runner/v1";
+import type { PatchStatusInputSchema } from "@stigmer/protos/agentexecution/v1";
+import type { RunAnswer, RunnerController } from "@stigmer/protos/runner/v1";
+import { traceEntry } from "./interceptors/trace-calls.ts";
 import type { BeginToolCallInput, FinishToolCallInput } from "./runner.ts";
 import { createChannel } from "./watch/channel.ts";
 
-/** One stream for all that a run writes into its ledger, opened by the first entry and again after it broke. */
+/** One stream for all that a run tells the server, opened by the first entry and again after it broke. */
 export interface EntryStream {
   /**
    * Resolves with the server's answer, or with undefined when there is none to be had from a stream: then the call of the same
@@ -16,67 +19,91 @@ export interface EntryStream {
 
 export type Entry =
   | { readonly case: "begin"; readonly value: BeginToolCallInput }
-  | { readonly case: "finish"; readonly value: FinishToolCallInput };
+  | { readonly case: "finish"; readonly value: FinishToolCallInput }
+  | { readonly case: "patch"; readonly value: MessageInitShape<typeof PatchStatusInputSchema> };
 
-type Answer = Exclude<ToolCallAnswer["answer"], { case: "refused" }>;
+type Answer = Exclude<RunAnswer["answer"], { case: "refused" }>;
 
-export interface EntryStreamOptions {
-  readonly controller: Pick<Client<typeof RunnerController>, "recordToolCalls">;
+/** The streams over one connection. */
+export interface EntryStreams {
+  /** For one run. */
+  open(): EntryStream;
+}
+
+export interface EntryStreamsOptions {
+  readonly controller: Pick<Client<typeof RunnerController>, "recordRun">;
+  /** Milliseconds until an entry without an answer is given up with `DEADLINE_EXCEEDED`, and its stream with it. */
+  readonly timeoutMs: number;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly clock?: () => number;
 }
 
 /** A stream that broke before it answered is not tried again for so long, in milliseconds: something between may allow none. */
 const PAUSE_MS = 5_000;
+/** The same for a server that knows no streams: a newer one may stand there by then. */
+const UNKNOWN_MS = 60_000;
 
 /**
- * A unary call costs both sides several times what a message of an open stream does, and a run makes two for each call of a
- * tool. What a stream leaves unanswered when it breaks the caller asks for by such a call: the ledger knows a repetition.
+ * A unary call costs both sides several times what a message of an open stream does, and a run says something every few
+ * milliseconds. What a stream leaves unanswered when it breaks the caller asks for by such a call: the server knows a repetition.
  */
-export function createEntryStream({ controller, clock = Date.now }: EntryStreamOptions): EntryStream {
-  let open: OpenStream | undefined;
+export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
+  const { controller, timeoutMs, clock = () => Date.now() } = options;
+  // What one run has found out is true of the others.
   let notBefore = 0;
 
-  function onEnd(stream: OpenStream, error: unknown): void {
-    if (open === stream) open = undefined;
-    if (stream.hasAnswered) return;
-    const isUnknown = ConnectError.from(error).code === Code.Unimplemented;
-    notBefore = isUnknown ? Number.POSITIVE_INFINITY : Math.max(notBefore, clock() + PAUSE_MS);
+  function openForRun(): EntryStream {
+    let open: OpenStream | undefined;
+    let isClosed = false;
+
+    function onEnd(stream: OpenStream, error: unknown): void {
+      if (open === stream) open = undefined;
+      if (stream.hasAnswered) return;
+      const isUnknown = ConnectError.from(error).code === Code.Unimplemented;
+      notBefore = Math.max(notBefore, clock() + (isUnknown ? UNKNOWN_MS : PAUSE_MS));
+    }
+
+    return {
+      async send(entry, signal) {
+        signal?.throwIfAborted();
+        if (isClosed || (open === undefined && clock() < notBefore)) return undefined;
+        const stream = (open ??= openStream(controller, onEnd));
+        return traceEntry(entry.case, async (traceparent) => {
+          const answered = stream.send(entry, traceparent);
+          const answer = await inTime(answered, { signal, timeoutMs, onTimeout: () => stream.abandon() });
+          if (answer?.case === "refused") throw refusalOf(answer.value);
+          return answer;
+        });
+      },
+      close() {
+        isClosed = true;
+        open?.close();
+        open = undefined;
+      },
+    };
   }
 
-  return {
-    async send(entry, signal) {
-      signal?.throwIfAborted();
-      if (open === undefined) {
-        if (clock() < notBefore) return undefined;
-        open = openStream(controller, onEnd);
-      }
-      const answer = await unlessAborted(open.send(entry), signal);
-      if (answer?.case === "refused") throw refusalOf(answer.value);
-      return answer;
-    },
-    close() {
-      notBefore = Number.POSITIVE_INFINITY;
-      open?.close();
-      open = undefined;
-    },
-  };
+  return { open: openForRun };
 }
 
 interface OpenStream {
   readonly hasAnswered: boolean;
   /** The answer, or undefined when the stream ends before it. Never rejects. */
-  send(entry: Entry): Promise<ToolCallAnswer["answer"] | undefined>;
+  send(entry: Entry, traceparent: string): Promise<RunAnswer["answer"] | undefined>;
+  /** Ends it when what is under way has been answered. */
   close(): void;
+  /** Ends it at once. */
+  abandon(): void;
 }
 
 /** `onEnd` is called once, with what the stream ended by. */
 function openStream(
-  controller: EntryStreamOptions["controller"],
+  controller: EntryStreamsOptions["controller"],
   onEnd: (stream: OpenStream, error: unknown) => void,
 ): OpenStream {
-  const waiting = new Map<number, (answer: ToolCallAnswer["answer"] | undefined) => void>();
-  const entries = createChannel<{ readonly number: number; readonly entry: Entry }>();
+  const waiting = new Map<number, (answer: RunAnswer["answer"] | undefined) => void>();
+  const entries = createChannel<{ readonly number: number; readonly entry: Entry; readonly traceparent: string }>();
+  const abandoned = new AbortController();
   let number = 0;
   let isOver = false;
   let hasAnswered = false;
@@ -85,15 +112,16 @@ function openStream(
     get hasAnswered() {
       return hasAnswered;
     },
-    send(entry) {
+    send(entry, traceparent) {
       if (isOver) return Promise.resolve(undefined);
       number += 1;
-      const { promise, resolve } = Promise.withResolvers<ToolCallAnswer["answer"] | undefined>();
+      const { promise, resolve } = Promise.withResolvers<RunAnswer["answer"] | undefined>();
       waiting.set(number, resolve);
-      void entries.send({ number, entry });
+      void entries.send({ number, entry, traceparent });
       return promise;
     },
     close: () => entries.close(),
+    abandon: () => abandoned.abort(),
   };
   const end = (error?: unknown): void => {
     isOver = true;
@@ -102,7 +130,8 @@ function openStream(
     for (const resolve of waiting.values()) resolve(undefined);
   };
   const read = async (): Promise<void> => {
-    for await (const { number: answered, answer } of controller.recordToolCalls(entries.items())) {
+    const answers = controller.recordRun(entries.items(), { signal: abandoned.signal });
+    for await (const { number: answered, answer } of answers) {
       hasAnswered = true;
       waiting.get(answered)?.(answer);
       waiting.delete(answered);
@@ -116,15 +145,26 @@ function refusalOf({ code, message }: { readonly code: number; readonly message:
   return new ConnectError(message, code in Code ? code : Code.Unknown);
 }
 
-/** The work goes on without being waited for when the signal is aborted. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  const aborted = Promise.withResolvers<never>();
-  const giveUp = (): void => aborted.reject(signal.reason as Error);
-  signal.addEventListener("abort", giveUp, { once: true });
+interface Patience {
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+  readonly onTimeout: () => void;
+}
+
+/** The work goes on without being waited for when the signal is aborted, or it takes too long. */
+async function inTime<T>(work: Promise<T>, { signal, timeoutMs, onTimeout }: Patience): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  work.then(resolve, reject);
+  const giveUp = (): void => reject(signal?.reason as Error);
+  const timer = setTimeout(() => {
+    reject(new ConnectError(`not answered within ${timeoutMs} ms`, Code.DeadlineExceeded));
+    onTimeout();
+  }, timeoutMs);
+  signal?.addEventListener("abort", giveUp, { once: true });
   try {
-    return await Promise.race([work, aborted.promise]);
+    return await promise;
   } finally {
-    signal.removeEventListener("abort", giveUp);
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", giveUp);
   }
 }

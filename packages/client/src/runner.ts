@@ -1,4 +1,5 @@
 import { createClient as createConnectClient, type Transport } from "@connectrpc/connect";
+import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
 import {
   RunnerController,
   type BeginToolCallResponse,
@@ -8,9 +9,11 @@ import {
 } from "@stigmer/protos/runner/v1";
 import { requireId } from "./require-id.ts";
 import { call } from "./call.ts";
-import { createEntryStream } from "./entry-stream.ts";
+import { createEntryStreams } from "./entry-stream.ts";
+import type { ExecutionClient } from "./executions.ts";
 import { noteAbsence } from "./note-absence.ts";
 import { retryWhileAway } from "./retry-while-away.ts";
+import { DEFAULT_TIMEOUT_MS } from "./unary-deadline.ts";
 import { fenceHeaders, type Fence } from "./with-fence.ts";
 
 export interface HelloInput {
@@ -48,8 +51,8 @@ export interface RunnerClient {
   beginToolCall(input: BeginToolCallInput, signal?: AbortSignal): Promise<BeginToolCallResponse["outcome"]>;
   /** Writes the result of a call that was begun. Throws `failed-precondition` when the fence is not the present one. */
   finishToolCall(input: FinishToolCallInput, signal?: AbortSignal): Promise<void>;
-  /** Both for one run, over a stream where the server has one: for a runner that makes many. */
-  recordToolCalls(): ToolCallRecord;
+  /** Both for one run, and its status, over a stream where the server has one. */
+  recordRun(): RunRecord;
   /** The conversation thread of a session that has a run in work, made on first use. Throws `not-found` for any other. */
   ensureThread(sessionId: string, signal?: AbortSignal): Promise<string>;
   /**
@@ -59,18 +62,27 @@ export interface RunnerClient {
   resolveRun(fence: Fence, signal?: AbortSignal): Promise<ResolveRunResponse | undefined>;
 }
 
-/** How the ledger of one run is written. */
-export interface ToolCallRecord extends Pick<RunnerClient, "beginToolCall" | "finishToolCall"> {
+/** What a runner tells of one run while it works on it. */
+export interface RunRecord
+  extends Disposable, Pick<RunnerClient, "beginToolCall" | "finishToolCall">, Pick<ExecutionClient, "patchStatus"> {
   /** Ends its stream, when what is under way has been answered. What comes later is a call of its own. */
   close(): void;
 }
 
-export function createRunnerClient(transport: Transport): RunnerClient {
+export interface RunnerClientOptions {
+  /** Milliseconds until a call, or an entry of a stream, is given up. Default 30,000. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export function createRunnerClient(transport: Transport, options: RunnerClientOptions = {}): RunnerClient {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   const runner = createConnectClient(RunnerController, transport);
+  const executions = createConnectClient(AgentExecutionCommandController, transport);
   const begin = async (request: BeginToolCallInput, signal?: AbortSignal): Promise<BeginToolCallResponse["outcome"]> =>
     (await runner.beginToolCall(request, { signal })).outcome;
   const finish = async (request: FinishToolCallInput, signal?: AbortSignal): Promise<void> =>
     void (await runner.finishToolCall(request, { signal }));
+  const streams = createEntryStreams({ controller: runner, timeoutMs });
   const resolving = noteAbsence();
   return {
     hello: (input, signal) =>
@@ -79,8 +91,9 @@ export function createRunnerClient(transport: Transport): RunnerClient {
       ),
     beginToolCall: (input, signal) => call(describeCall(input), () => begin(checked(input), signal)),
     finishToolCall: (input, signal) => call(describeCall(input), () => finish(checked(input), signal)),
-    recordToolCalls() {
-      const stream = createEntryStream({ controller: runner });
+    recordRun() {
+      const stream = streams.open();
+      const close = (): void => stream.close();
       return {
         beginToolCall: (input, signal) =>
           call(describeCall(input), async () => {
@@ -92,7 +105,13 @@ export function createRunnerClient(transport: Transport): RunnerClient {
             const answer = await stream.send({ case: "finish", value: checked(input) }, signal);
             if (answer?.case !== "finished") await finish(input, signal);
           }),
-        close: () => stream.close(),
+        patchStatus: (input) =>
+          call(`status of execution ${input.executionId}`, async () => {
+            const answer = await stream.send({ case: "patch", value: checked(input) });
+            return (answer?.case === "patched" ? answer.value : await executions.patchStatus(input)).revision;
+          }),
+        close,
+        [Symbol.dispose]: close,
       };
     },
     ensureThread: (sessionId, signal) =>

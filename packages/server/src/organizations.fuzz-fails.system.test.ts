@@ -56,7 +56,7 @@ it("is seen by the fuzz when the ledger takes entries under any fence", { timeou
     const fuzz = await prepareFuzz(server.endpoint);
     mends.ledger = false;
     const { leaks } = await fuzz.run({ seed: 1, requests: 300, among: isRunnersOwn });
-    for (const method of ["beginToolCall", "finishToolCall", "recordToolCalls"])
+    for (const method of ["beginToolCall", "finishToolCall", "recordToolCalls", "recordRun"])
       expect(leaks.filter((leak) => leak.startsWith(`RunnerController/${method}: `))).not.toEqual([]);
   } finally {
     mends.ledger = true;

@@ -50,6 +50,7 @@ import { takeTurns } from "./limits/take-turns.ts";
 import { loadOrCreateKeyFile } from "./key-file.ts";
 import { silentLogger, type Logger } from "./logger.ts";
 import { createCallCounts } from "./metrics/count-calls.ts";
+import { createEntryCounts } from "./metrics/count-entries.ts";
 import { describeServer } from "./metrics/describe-server.ts";
 import { measureStore } from "./metrics/measure-store.ts";
 import { createRetention } from "./retention/create-retention.ts";
@@ -247,9 +248,13 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
     maxWaitingRunsPerOrg: options.limits?.maxWaitingRuns,
   });
   const closing = createClosing();
+  const observeEntry = meters && createEntryCounts(meters);
   const routes = (router: ConnectRouter): void => {
     register(router);
-    router.service(RunnerController, createRunnerService({ store, engine, resolveRun, version, logger, closing }));
+    router.service(
+      RunnerController,
+      createRunnerService({ store, runs, engine, resolveRun, version, logger, closing, observeEntry }),
+    );
     router.service(Health, health.service, { readMaxBytes: MAX_PUBLIC_BYTES });
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));
   };

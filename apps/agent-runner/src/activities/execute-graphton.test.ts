@@ -23,6 +23,8 @@ interface World {
   readonly told: string[];
   run(streams: Streams, context?: Partial<ActivityContext>): Promise<AgentExecutionStatus>;
   readonly forgotten: string[];
+  /** The last that was told, each time a run's record was closed. */
+  readonly closedAfter: string[];
 }
 
 interface Options {
@@ -36,26 +38,27 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 function world({ execution: init, onWrite }: Options = {}): World {
   const told: string[] = [];
   const forgotten: string[] = [];
+  const closedAfter: string[] = [];
   const execution = create(
     AgentExecutionSchema,
     init ?? { metadata: { id: "aex-1" }, spec: { sessionId: "ses-1", message: "hi" } },
   );
+  const patchStatus = async ({
+    fence: under,
+    sequence,
+    delta,
+  }: {
+    fence: number;
+    sequence: number;
+    delta: StatusDelta;
+  }) => {
+    await onWrite?.();
+    told.push(`patch ${under}/${sequence}${phasesOf(delta)}`);
+    return 1;
+  };
   const clients = (fence?: number): object => ({
     executions: {
       get: async () => execution,
-      patchStatus: async ({
-        fence: under,
-        sequence,
-        delta,
-      }: {
-        fence: number;
-        sequence: number;
-        delta: StatusDelta;
-      }) => {
-        await onWrite?.();
-        told.push(`patch ${under}/${sequence}${phasesOf(delta)}`);
-        return 1;
-      },
       updateStatus: async (_: string, status: AgentExecutionStatus) => {
         await onWrite?.();
         told.push(`whole ${nameOf(status.phase)}`);
@@ -73,7 +76,14 @@ function world({ execution: init, onWrite }: Options = {}): World {
   const activity = createExecuteGraphton({
     client: {
       ...clients(),
-      runner: { recordToolCalls: () => ({ close: () => {} }), resolveRun: async () => undefined },
+      runner: {
+        recordRun: () => ({
+          patchStatus,
+          close: () => {},
+          [Symbol.dispose]: () => void closedAfter.push(told.at(-1) ?? ""),
+        }),
+        resolveRun: async () => undefined,
+      },
       underFence: ({ fence }: { fence: number }) => clients(fence),
     } as unknown as StigmerClient,
     prepareAgent: async (): Promise<PreparedRun> => ({
@@ -97,6 +107,7 @@ function world({ execution: init, onWrite }: Options = {}): World {
   return {
     told,
     forgotten,
+    closedAfter,
     run: (next, context) => {
       streams = next;
       return activity(execution, "thread-1", {
@@ -122,10 +133,12 @@ function phasesOf({ changes }: StatusDelta): string {
 
 describe("a run's status", () => {
   it("is stored to its end, and then returned small", async () => {
-    const { run, told, forgotten } = world();
+    const { run, told, closedAfter, forgotten } = world();
     const status = await run(async () => {});
     expect(status).toMatchObject({ phase: ExecutionPhase.EXECUTION_COMPLETED, messages: [], toolCalls: [] });
+    // The record is closed when the last word is stored.
     expect(told).toEqual(["patch 7/1 IN_PROGRESS", "patch 7/2 COMPLETED"]);
+    expect(closedAfter).toEqual(["patch 7/2 COMPLETED"]);
     expect(forgotten).toEqual(["aex-1"]);
   });
 

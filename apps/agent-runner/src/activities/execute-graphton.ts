@@ -182,7 +182,12 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const sent = before?.fence === fence ? before.last : 0;
   run.sequences.delete(executionId);
   let last = sent;
-  const send = sendStatus({ executions: clients.executions, executionId, fence, wholeStatus: () => reducer.status });
+  // Until all is acknowledged: the last word goes over the same stream as the first.
+  using record = run.client.runner.recordRun();
+  const { patchStatus } = record;
+  const { updateStatus } = clients.executions;
+  const executions = { patchStatus, updateStatus };
+  const send = sendStatus({ executions, executionId, fence, wholeStatus: () => reducer.status });
   const sender = createStatusSender({
     send: async (delta, sequence) => {
       last = sent + sequence;
@@ -198,9 +203,8 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   });
   const push = (changes: StatusChange[]): void => sender.push(changes);
 
-  const toolCalls = run.client.runner.recordToolCalls();
   let prepared: PreparedRun | undefined;
-  const outcome = await attempt().finally(() => toolCalls.close());
+  const outcome = await attempt();
   push(lastWords(outcome));
   await acknowledged();
   if ("stop" in outcome) {
@@ -299,7 +303,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
       observer: bothObservers(timer.observer, metrics.observer),
       createLedger: (mask) =>
         createRemoteLedger({
-          record: toolCalls,
+          record,
           executionId,
           fence,
           signal,

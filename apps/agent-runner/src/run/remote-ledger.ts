@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ToolCallIntent, ToolCallLedger, ToolCallStart } from "@stigmer/agent";
-import { ClientError, type ToolCallRecord } from "@stigmer/client";
+import { ClientError, type RunRecord } from "@stigmer/client";
 import { ActivityStop } from "@stigmer/engine";
 import { ToolCallClass } from "@stigmer/protos/runner/v1";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import { RunError } from "./run-error.ts";
 
 export interface RemoteLedgerOptions {
-  readonly record: Pick<ToolCallRecord, "beginToolCall" | "finishToolCall">;
+  readonly record: Pick<RunRecord, "beginToolCall" | "finishToolCall">;
   readonly executionId: string;
   /** 0: the server knows no fences, so it has no ledger either. */
   readonly fence: number;
@@ -112,7 +112,7 @@ export function createRemoteLedger(options: RemoteLedgerOptions): ToolCallLedger
   };
 }
 
-type Outcome = NonNullable<Awaited<ReturnType<ToolCallRecord["beginToolCall"]>>>;
+type Outcome = NonNullable<Awaited<ReturnType<RunRecord["beginToolCall"]>>>;
 
 function startOf(outcome: Outcome, callKey: string): ToolCallStart {
   switch (outcome.case) {

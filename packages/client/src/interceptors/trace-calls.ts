@@ -1,4 +1,6 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
+import { RunnerController } from "@stigmer/protos/runner/v1";
 import { inSpan, traceparentHere } from "@stigmer/telemetry";
 
 /**
@@ -13,21 +15,39 @@ export function traceCalls(): Interceptor {
       request.header.set("traceparent", traceparent);
       return next(request);
     }
-    const method = `${request.service.typeName}/${request.method.name}`;
-    const attributes = { "rpc.system.name": "grpc", "rpc.method": method };
-    const failureOf = (error: unknown): string => grpcName(ConnectError.from(error).code);
-    return inSpan({ scope: "@stigmer/client", name: method, kind: "client", attributes, failureOf }, async (span) => {
+    return traceCall(`${request.service.typeName}/${request.method.name}`, () => {
       request.header.set("traceparent", traceparentHere());
-      try {
-        const response = await next(request);
-        span.setAttribute("rpc.response.status_code", "OK");
-        return response;
-      } catch (error) {
-        span.setAttribute("rpc.response.status_code", grpcName(ConnectError.from(error).code));
-        throw error;
-      }
+      return next(request);
     });
   };
+}
+
+type Entry = "begin" | "finish" | "patch";
+
+const ENTRIES: Readonly<Record<Entry, string>> = {
+  begin: `${RunnerController.typeName}/beginToolCall`,
+  finish: `${RunnerController.typeName}/finishToolCall`,
+  patch: `${AgentExecutionCommandController.typeName}/patchStatus`,
+};
+
+/** The same for an entry of a run's stream, which stands for a call. `send` is told what to tell the server. */
+export function traceEntry<T>(entry: Entry, send: (traceparent: string) => Promise<T>): Promise<T> {
+  return traceparentHere() === "" ? send("") : traceCall(ENTRIES[entry], () => send(traceparentHere()));
+}
+
+function traceCall<T>(method: string, work: () => Promise<T>): Promise<T> {
+  const attributes = { "rpc.system.name": "grpc", "rpc.method": method };
+  const failureOf = (error: unknown): string => grpcName(ConnectError.from(error).code);
+  return inSpan({ scope: "@stigmer/client", name: method, kind: "client", attributes, failureOf }, async (span) => {
+    try {
+      const answer = await work();
+      span.setAttribute("rpc.response.status_code", "OK");
+      return answer;
+    } catch (error) {
+      span.setAttribute("rpc.response.status_code", grpcName(ConnectError.from(error).code));
+      throw error;
+    }
+  });
 }
 
 /** `NOT_FOUND`. */

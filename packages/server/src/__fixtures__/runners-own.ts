@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type DescMethod, type Message, toJsonString } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createId } from "@stigmer/protos";
-import { RunnerController, RunOrdersSchema, type ToolCallAnswer, ToolCallClass } from "@stigmer/protos/runner/v1";
+import { RunnerController, RunOrdersSchema, type RunAnswer, type ToolCallAnswer, ToolCallClass } from "@stigmer/protos/runner/v1";
 import type { PrincipalRole } from "../interceptors/role.ts";
 import { CALL_KEY, pick, QUEUE, type Random } from "./random-requests.ts";
 
@@ -109,8 +109,8 @@ export function undueDeedsIn({ method, role, foreign, code, answers }: Deed): st
   if (!isRunnersOwn(method)) return [];
   if (role !== "runner") return code === "PermissionDenied" || code === "InvalidArgument" ? [] : [`${role} was answered ${code}`];
   if (!foreign) return [];
-  if (method.localName === "recordToolCalls") {
-    return (answers as ToolCallAnswer[]).flatMap(({ answer }) => (answer.case === "refused" ? [] : [`an entry was ${answer.case}`]));
+  if (method.localName === "recordToolCalls" || method.localName === "recordRun") {
+    return (answers as (ToolCallAnswer | RunAnswer)[]).flatMap(({ answer }) => (answer.case === "refused" ? [] : [`an entry was ${answer.case}`]));
   }
   return code === "ok" && DEEDS.includes(method.localName) ? ["it was done"] : [];
 }

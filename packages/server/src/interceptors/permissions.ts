@@ -120,6 +120,7 @@ export const PERMISSIONS: Readonly<Record<string, Permission>> = {
   "RunnerController/beginToolCall": RUNNER,
   "RunnerController/finishToolCall": RUNNER,
   "RunnerController/recordToolCalls": RUNNER,
+  "RunnerController/recordRun": RUNNER,
   "RunnerController/ensureThread": RUNNER,
   "RunnerController/resolveRun": { runner: "held" },
 };

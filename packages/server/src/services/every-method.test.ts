@@ -178,6 +178,7 @@ const CASES: Readonly<Record<string, Case>> = {
   "RunnerController/beginToolCall": byRun({ fence: 1, callKey: "k", toolClass: 1, requestId: "q" }),
   // What a call would be refused with is an answer here.
   "RunnerController/recordToolCalls": { lacks: "entry" },
+  "RunnerController/recordRun": { lacks: "entry" },
   "RunnerController/ensureThread": { lacks: "session_id", unknown: { sessionId: missing.session } },
   "RunnerController/finishToolCall": byRun({ fence: 1, callKey: "k" }),
   "RunnerController/resolveRun": byRun(),

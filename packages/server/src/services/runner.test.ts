@@ -1,7 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type BeginToolCallResponse, ToolCallClass, type ToolCallEntrySchema } from "@stigmer/protos/runner/v1";
-import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import {
+  type BeginToolCallResponse,
+  type RunAnswer,
+  type RunEntrySchema,
+  ToolCallClass,
+  type ToolCallEntrySchema,
+} from "@stigmer/protos/runner/v1";
+import { ExecutionPhase, type StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import type { Session } from "@stigmer/protos/session/v1";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
@@ -35,8 +41,8 @@ interface Begin {
   readonly requestId?: string;
   readonly executionId?: string;
 }
-/** How the ledger is asked: by a call for each entry, or by a stream of them. */
-let way: "calls" | "stream" = "calls";
+/** How the server is told: by a call for each entry, by a stream of the ledger's, or by one of all that a run has to say. */
+let way: "calls" | "stream" | "run stream" = "calls";
 
 /** Answers the outcome by its name, a result or time after it. */
 async function begin(change: Begin = {}): Promise<readonly unknown[]> {
@@ -67,8 +73,28 @@ async function* only(entry: Entry): AsyncGenerator<MessageInitShape<typeof ToolC
   yield { number: 7, entry };
 }
 
+type SaidOfRun = Exclude<MessageInitShape<typeof RunEntrySchema>["entry"], undefined>;
+
+async function* onlyOf(entry: SaidOfRun): AsyncGenerator<MessageInitShape<typeof RunEntrySchema>> {
+  yield { number: 7, entry };
+}
+
+/** What one entry of a run's stream comes to. */
+async function told(entry: SaidOfRun): Promise<RunAnswer["answer"]> {
+  const [said, ...more] = await Array.fromAsync(server.runner.recordRun(onlyOf(entry)));
+  expect([said?.number, more]).toEqual([7, []]);
+  if (said?.answer.case === "refused") throw new ConnectError(said.answer.value.message, said.answer.value.code);
+  return said?.answer ?? { case: undefined };
+}
+
+function outcomeIn(answer: RunAnswer["answer"], entry: Entry["case"]): Pick<BeginToolCallResponse, "outcome"> {
+  expect(answer.case).toBe(entry === "begin" ? "begun" : "finished");
+  return answer.case === "begun" ? answer.value : { outcome: { case: undefined } };
+}
+
 /** What one entry comes to; of a result nothing is told. */
 async function streamed(entry: Entry): Promise<Pick<BeginToolCallResponse, "outcome">> {
+  if (way === "run stream") return outcomeIn(await told(entry as SaidOfRun), entry.case);
   const [said, ...more] = await Array.fromAsync(server.runner.recordToolCalls(only(entry)));
   expect(more).toEqual([]);
   expect(said?.number).toBe(7);
@@ -78,9 +104,24 @@ async function streamed(entry: Entry): Promise<Pick<BeginToolCallResponse, "outc
 }
 
 let sequence = 0;
+interface Patch {
+  readonly executionId?: string;
+  readonly fence: number;
+  readonly sequence: number;
+  readonly delta: StatusDelta;
+}
+
+/** Answers the revision. */
+async function patched(sent: Patch): Promise<number> {
+  const request = { executionId, ...sent };
+  if (way !== "run stream") return (await server.executions.patchStatus(request)).revision;
+  const answer = await told({ case: "patch", value: request });
+  return answer.case === "patched" ? answer.value.revision : Number.NaN;
+}
+
 const patch = (under: number): Promise<unknown> => {
   const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_IN_PROGRESS));
-  return server.executions.patchStatus({ executionId, fence: under, sequence: ++sequence, delta });
+  return patched({ fence: under, sequence: ++sequence, delta });
 };
 
 const lose = (): Promise<unknown> => server.queue.expire({ now: Number.MAX_SAFE_INTEGER, failure: "silent" });
@@ -111,7 +152,7 @@ describe("hello", () => {
   });
 });
 
-describe.each(["calls", "stream"] as const)("tool calls by %s", (theirs) => {
+describe.each(["calls", "stream", "run stream"] as const)("tool calls by %s", (theirs) => {
   beforeEach(() => void (way = theirs));
   afterEach(() => void (way = "calls"));
 
@@ -216,7 +257,7 @@ describe("a stream of tool calls", () => {
   });
 });
 
-describe.each(["calls", "stream"] as const)("an old fence, in %s,", (theirs) => {
+describe.each(["calls", "stream", "run stream"] as const)("an old fence, in %s,", (theirs) => {
   beforeEach(() => void (way = theirs));
   afterEach(() => void (way = "calls"));
 
@@ -297,15 +338,15 @@ describe.each(["calls", "stream"] as const)("an old fence, in %s,", (theirs) => 
 
   it("is refused in a repeated patch, which under the present fence is answered again", async () => {
     const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_IN_PROGRESS));
-    const sent = { executionId, fence, sequence: ++sequence, delta };
-    const { revision } = await server.executions.patchStatus(sent);
-    expect(await server.executions.patchStatus(sent)).toMatchObject({ revision });
+    const sent = { fence, sequence: ++sequence, delta };
+    const revision = await patched(sent);
+    expect(await patched(sent)).toBe(revision);
     await lose();
-    expect(await server.executions.patchStatus(sent)).toMatchObject({ revision });
+    expect(await patched(sent)).toBe(revision);
     ({ fence } = await server.lease());
-    await expect(server.executions.patchStatus(sent)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    await expect(patched(sent)).rejects.toMatchObject({ code: Code.FailedPrecondition });
     server = await server.restart();
-    await expect(server.executions.patchStatus(sent)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    await expect(patched(sent)).rejects.toMatchObject({ code: Code.FailedPrecondition });
     expect(await server.executions.get({ value: executionId })).toMatchObject({ status: { revision } });
   });
 
@@ -319,6 +360,73 @@ describe.each(["calls", "stream"] as const)("an old fence, in %s,", (theirs) => 
     };
     expect(await read(zombie)).toBe("********");
     expect(await read(fence)).toBe("canary");
+  });
+});
+
+describe("a status over a run's stream", () => {
+  beforeEach(() => void (way = "run stream"));
+  afterEach(() => void (way = "calls"));
+  const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_IN_PROGRESS));
+
+  it("is stored when it is answered, and counted on with what came by calls", async () => {
+    const first = await patched({ fence, sequence: 1, delta });
+    const { revision } = await server.executions.patchStatus({ executionId, fence, sequence: 2, delta });
+    expect(await patched({ fence, sequence: 3, delta })).toBe(first + 2);
+    expect(revision).toBe(first + 1);
+    server = await server.restart();
+    expect(await server.executions.get({ value: executionId })).toMatchObject({
+      status: { phase: ExecutionPhase.EXECUTION_IN_PROGRESS, revision: first + 2 },
+    });
+  });
+
+  it("is refused as the call is, of a run that never was, has ended, or is told what fits nothing", async () => {
+    const sent = { fence, sequence: 1, delta };
+    await expect(patched({ ...sent, executionId: MISSING })).rejects.toMatchObject({ code: Code.NotFound });
+    const gap = deltaOf(["textAppended", { messageId: "m1", kind: 1, offset: 99, text: "x" }] as never);
+    const refusals = [];
+    for (const theirs of ["calls", "run stream"] as const) {
+      way = theirs;
+      refusals.push(
+        await patched({ ...sent, delta: gap }).catch(({ code, rawMessage }: ConnectError) => [code, rawMessage]),
+      );
+    }
+    expect(refusals[1]).toEqual(refusals[0]);
+    await server.runs.fail(executionId, "no");
+    await expect(patched(sent)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+  });
+
+  it("is held to the contract's rules, which ends the stream", async () => {
+    for (const wrong of [{ fence: 0 }, { sequence: 0 }, { executionId: "" }]) {
+      const sent = { fence, sequence: 1, delta, ...wrong };
+      await expect(patched(sent)).rejects.toMatchObject({ code: Code.InvalidArgument });
+    }
+  });
+
+  it("waits for no entry of another kind", async () => {
+    const stored = Promise.withResolvers<never>();
+    vi.spyOn(server.store.ledger, "begin").mockReturnValueOnce(stored.promise);
+    const over = Promise.withResolvers<void>();
+    const answers = server.runner.recordRun(
+      (async function* (): AsyncGenerator<MessageInitShape<typeof RunEntrySchema>> {
+        const call = {
+          executionId,
+          fence,
+          callKey: "a",
+          toolName: "execute",
+          toolClass: ToolCallClass.ONCE,
+          requestId: "q",
+        };
+        yield { number: 1, entry: { case: "begin", value: call } };
+        yield { number: 2, entry: { case: "patch", value: { executionId, fence, sequence: 1, delta } } };
+        await over.promise;
+      })(),
+    );
+    const stream = answers[Symbol.asyncIterator]();
+    expect((await stream.next()).value).toMatchObject({ number: 2, answer: { case: "patched" } });
+    stored.resolve({ kind: "started" } as never);
+    expect((await stream.next()).value).toMatchObject({ number: 1, answer: { case: "begun" } });
+    over.resolve();
+    expect((await stream.next()).done).toBe(true);
   });
 });
 

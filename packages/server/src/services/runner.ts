@@ -3,14 +3,17 @@ import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { type Engine, OLDEST_RUNNER_PROTOCOL, RUNNER_PROTOCOL } from "@stigmer/engine";
 import { EnsureThreadResponseSchema, HelloResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
 import type { Closing } from "../executions/closing.ts";
+import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
-import { answerEntries, createToolCalls } from "./tool-calls.ts";
+import { createRunStreams, type EntryObserver } from "./run-entries.ts";
+import { createToolCalls } from "./tool-calls.ts";
 import type { ResolveRun } from "./resolve-run.ts";
 import { createSessionThreads } from "./session-threads.ts";
 
 export interface RunnerServiceOptions {
   readonly store: Pick<Store, "ledger" | "transaction">;
+  readonly runs: Pick<RunStatuses, "patch">;
   readonly engine: Pick<Engine, "type" | "runnerService">;
   /** As `createServices` made it, from what it registers. */
   readonly resolveRun: ResolveRun;
@@ -19,19 +22,21 @@ export interface RunnerServiceOptions {
   readonly logger: Logger;
   /** Ends the streams of runners that stay open. */
   readonly closing: Closing;
+  /** Default: nothing is observed. */
+  readonly observeEntry?: EntryObserver | undefined;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly clock?: () => number;
 }
 
 /** What runners call: the engine's part, and what is the same under every engine. What neither has is UNIMPLEMENTED. */
 export function createRunnerService(options: RunnerServiceOptions): Partial<ServiceImpl<typeof RunnerController>> {
-  const { store, engine, resolveRun, version, logger, closing, clock = Date.now } = options;
+  const { store, runs, engine, resolveRun, version, logger, closing, observeEntry, clock = Date.now } = options;
   const toolCalls = createToolCalls(options);
   const threads = createSessionThreads(store);
   return {
     ...engine.runnerService,
     ...toolCalls,
-    recordToolCalls: (entries, { signal }) => answerEntries(entries, { calls: toolCalls, signal, closing }),
+    ...createRunStreams({ toolCalls, runs, closing, observe: observeEntry }),
 
     ensureThread: async ({ sessionId }) =>
       create(EnsureThreadResponseSchema, { threadId: await threads.ensure(sessionId) }),

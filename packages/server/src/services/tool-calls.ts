@@ -7,15 +7,9 @@ import {
   type FinishToolCallRequest,
   type FinishToolCallResponse,
   FinishToolCallResponseSchema,
-  type ToolCallAnswer,
-  ToolCallAnswerSchema,
   ToolCallClass,
-  type ToolCallEntry,
 } from "@stigmer/protos/runner/v1";
 import { refusalError } from "../executions/refusals.ts";
-import type { Closing } from "../executions/closing.ts";
-import { wakeOnEnd } from "../executions/follow-run.ts";
-import { createWaker } from "../executions/waker.ts";
 import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
 
@@ -81,90 +75,4 @@ export function createToolCalls({ store, logger, clock = Date.now }: ToolCallsOp
       }
     },
   };
-}
-
-/** Entries of a stream that are worked on at a time: enough for a run's parallel tool calls, and a burst waits its turn. */
-const MOST_AT_A_TIME = 32;
-
-export interface AnswerEntriesOptions {
-  readonly calls: ToolCalls;
-  /** Of the stream. */
-  readonly signal: AbortSignal;
-  readonly closing: Closing;
-}
-
-/**
- * Answers each entry of a stream as soon as it is stored, in whichever order. Ends with the entries; with an error that is no
- * refusal of one of them; and when the server closes, as soon as what is under way has been answered.
- */
-export async function* answerEntries(
-  entries: AsyncIterable<ToolCallEntry>,
-  { calls, signal, closing }: AnswerEntriesOptions,
-): AsyncGenerator<ToolCallAnswer> {
-  const waker = createWaker();
-  const stopListening = wakeOnEnd(waker.wake, { signal, closing });
-  const answers: ToolCallAnswer[] = [];
-  const working = new Set<Promise<void>>();
-  let end: { readonly error?: unknown } | undefined;
-
-  const take = async ({ number, entry }: ToolCallEntry): Promise<void> => {
-    try {
-      answers.push(create(ToolCallAnswerSchema, { number, answer: await answerOf(entry, calls) }));
-    } catch (error) {
-      end = { error };
-    }
-  };
-  const read = async (): Promise<void> => {
-    for await (const entry of entries) {
-      const work = take(entry).finally(() => {
-        working.delete(work);
-        waker.wake();
-      });
-      working.add(work);
-      if (working.size >= MOST_AT_A_TIME) await Promise.race(working);
-    }
-  };
-  const ended = (how: { readonly error?: unknown }): void => {
-    end ??= how;
-    waker.wake();
-  };
-  read().then(
-    () => ended({}),
-    (error: unknown) => ended({ error }),
-  );
-
-  try {
-    while (!signal.aborted) {
-      const answer = answers.shift();
-      if (answer) {
-        yield answer;
-      } else if (working.size > 0) {
-        await waker.sleep();
-      } else {
-        closing.throwIfClosed();
-        if (end && "error" in end) throw end.error;
-        if (end) return;
-        await waker.sleep();
-      }
-    }
-  } finally {
-    stopListening();
-  }
-}
-
-async function answerOf(entry: ToolCallEntry["entry"], calls: ToolCalls): Promise<ToolCallAnswer["answer"]> {
-  try {
-    switch (entry.case) {
-      case "begin":
-        return { case: "begun", value: await calls.beginToolCall(entry.value) };
-      case "finish":
-        return { case: "finished", value: await calls.finishToolCall(entry.value) };
-      case undefined:
-        throw new ConnectError("entry: value is required", Code.InvalidArgument);
-    }
-  } catch (error) {
-    if (!(error instanceof ConnectError)) throw error;
-    const { code, rawMessage: message } = error;
-    return { case: "refused", value: { $typeName: "ai.stigmer.agentic.runner.v1.ToolCallRefused", code, message } };
-  }
 }

@@ -1,11 +1,11 @@
 import { constants, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ClientError, createClient, type StigmerClient } from "@stigmer/client";
-import { AgentExecutionSchema } from "@stigmer/protos/agentexecution/v1";
+import { AgentExecutionSchema, ExecutionPhase, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
 import { BeginToolCallRequestSchema, RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, test } from "vitest";
 import { startLocalServer } from "../../__fixtures__/local-server.ts";
@@ -223,11 +223,12 @@ test("calls that a stream carries are stopped each by itself, and told to the re
   const reached: string[] = [];
   const { port } = await serveConnect((router) => {
     router.service(RunnerController, {
-      async *recordToolCalls(entries) {
+      async *recordRun(entries) {
         for await (const { number, entry } of entries) {
-          reached.push(`${entry.case} ${entry.value?.callKey}`);
+          reached.push(entry.case === "patch" ? "patch" : `${entry.case} ${entry.value?.callKey}`);
           const started = { outcome: { case: "started" as const, value: {} } };
           if (entry.case === "begin") yield { number, answer: { case: "begun" as const, value: started } };
+          else if (entry.case === "patch") yield { number, answer: { case: "patched" as const, value: {} } };
           else yield { number, answer: { case: "finished" as const, value: {} } };
         }
       },
@@ -238,11 +239,14 @@ test("calls that a stream carries are stopped each by itself, and told to the re
     onToolCall: async (callKey, moment) => (callKey === "held" && moment === "begin" ? gate.promise : undefined),
   });
   const client = await connectThrough(port, recorder.gatekeeper("runner"));
-  const record = client.runner.recordToolCalls();
+  const record = client.runner.recordRun();
   const held = record.beginToolCall({ ...intent, callKey: "held" });
   expect(await record.beginToolCall({ ...intent, callKey: "free" })).toMatchObject({ case: "started" });
   await record.finishToolCall({ executionId: "aex-1", fence: 1, callKey: "free", result: Uint8Array.of(1) });
-  expect(reached).toEqual(["begin free", "finish free"]);
+  const changes = [{ change: { case: "run" as const, value: { phase: ExecutionPhase.EXECUTION_COMPLETED } } }];
+  const delta = create(StatusDeltaSchema, { changes });
+  await record.patchStatus({ executionId: "aex-1", fence: 1, sequence: 1, delta });
+  expect(reached).toEqual(["begin free", "finish free", "patch"]);
   gate.resolve();
   expect(await held).toMatchObject({ case: "started" });
   record.close();
@@ -251,6 +255,8 @@ test("calls that a stream carries are stopped each by itself, and told to the re
     "after beginToolCall 1",
     "before finishToolCall 1",
     "after finishToolCall 1",
+    "before patchStatus(completed) 1",
+    "after patchStatus(completed) 1",
     "before beginToolCall 2",
     "after beginToolCall 2",
   ]);
@@ -260,7 +266,7 @@ test("calls that a stream carries are stopped each by itself, and told to the re
 test("a victim takes the calls with it that its stream carried", async () => {
   const { port, server } = await serveConnect((router) => {
     router.service(RunnerController, {
-      async *recordToolCalls(entries) {
+      async *recordRun(entries) {
         for await (const { number, entry } of entries)
           if (entry.case === "begin")
             yield { number, answer: { case: "begun", value: { outcome: { case: "started", value: {} } } } };
@@ -275,7 +281,7 @@ test("a victim takes the calls with it that its stream carried", async () => {
     },
   });
   const client = await connectThrough(port, recorder.gatekeeper("runner"));
-  const record = client.runner.recordToolCalls();
+  const record = client.runner.recordRun();
   await record.beginToolCall({ ...intent, callKey: "first" });
   // The stream broke with the server; the call that follows meets one that has no such method.
   await expect(record.beginToolCall({ ...intent, callKey: "second" })).rejects.toMatchObject({ name: "ClientError" });

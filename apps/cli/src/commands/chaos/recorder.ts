@@ -1,12 +1,13 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { AgentExecutionCommandController, PatchStatusInputSchema } from "@stigmer/protos/agentexecution/v1";
 import {
   BeginToolCallRequestSchema,
   BeginToolCallResponseSchema,
   FinishToolCallRequestSchema,
+  RunAnswerSchema,
+  RunEntrySchema,
   RunnerController,
-  ToolCallAnswerSchema,
   ToolCallClass,
-  ToolCallEntrySchema,
 } from "@stigmer/protos/runner/v1";
 import {
   type DurablePoint,
@@ -60,24 +61,32 @@ interface LedgerEntry {
 }
 
 /** The entries of a stream are the calls of their name. */
-const ledgerEntries: CarriedCalls = {
+const runEntries: CarriedCalls = {
   callOf(message) {
-    const { number, entry } = fromBinary(ToolCallEntrySchema, message);
+    const { number, entry } = fromBinary(RunEntrySchema, message);
     const service = RunnerController.typeName;
-    if (entry.case === "begin") {
-      const request = toBinary(BeginToolCallRequestSchema, entry.value);
-      return { number, call: { service, method: "beginToolCall", request } };
+    switch (entry.case) {
+      case "begin": {
+        const request = toBinary(BeginToolCallRequestSchema, entry.value);
+        return { number, call: { service, method: "beginToolCall", request } };
+      }
+      case "finish": {
+        const request = toBinary(FinishToolCallRequestSchema, entry.value);
+        return { number, call: { service, method: "finishToolCall", request } };
+      }
+      case "patch": {
+        const request = toBinary(PatchStatusInputSchema, entry.value);
+        return { number, call: { service: AgentExecutionCommandController.typeName, method: "patchStatus", request } };
+      }
+      case undefined:
+        throw new Error("an entry of a run that says nothing");
     }
-    if (entry.case === "finish") {
-      const request = toBinary(FinishToolCallRequestSchema, entry.value);
-      return { number, call: { service, method: "finishToolCall", request } };
-    }
-    throw new Error("an entry of the ledger that says nothing");
   },
   answerOf(message) {
-    const { number, answer } = fromBinary(ToolCallAnswerSchema, message);
+    const { number, answer } = fromBinary(RunAnswerSchema, message);
     if (answer.case === "begun") return { number, answer: toBinary(BeginToolCallResponseSchema, answer.value) };
-    return answer.case === "finished" ? { number, answer: new Uint8Array() } : { number };
+    // What the others say nobody looks at.
+    return answer.case === "finished" || answer.case === "patched" ? { number, answer: new Uint8Array() } : { number };
   },
 };
 
@@ -123,7 +132,7 @@ export function createRecorder({ strike, onToolCall }: RecorderOptions): Recorde
     const ordinals = new WeakMap<PassingCall, readonly { kind: string; ordinal: number }[]>();
     return {
       reads: (method) => isLookedAt(link, method),
-      carries: (method) => (link === "runner" && method === "recordToolCalls" ? ledgerEntries : undefined),
+      carries: (method) => (link === "runner" && method === "recordRun" ? runEntries : undefined),
       async onRequest(call) {
         if (link === "runner" && call.method === "beginToolCall") {
           await onToolCall?.(entryOf(call.request).callKey, "begin");

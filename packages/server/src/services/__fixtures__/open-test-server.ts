@@ -131,7 +131,7 @@ async function open(options: OpenOptions): Promise<TestServer> {
     const engine = { type: "embedded", runnerService: {} } as const;
     router.service(
       RunnerController,
-      createRunnerService({ store, engine, resolveRun, version: "9.8.7", logger: silentLogger, closing, clock }),
+      createRunnerService({ store, runs, engine, resolveRun, version: "9.8.7", logger: silentLogger, closing, clock }),
     );
   };
   const services = new Set(API_SERVICES.map(({ typeName }) => typeName));

@@ -6,6 +6,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { Message } from "@bufbuild/protobuf";
 import type { Attached, CancelSignal, HeldLease, InboxItem, Lease, LeaseLost, LeaseSignal, PauseSignal, TaskDone, TaskFailure } from "./lease_pb.js";
 import type { AgentExecution, AgentExecutionStatus } from "../../agentexecution/v1/api_pb.js";
+import type { PatchStatusInput, PatchStatusOutput } from "../../agentexecution/v1/command_pb.js";
 import type { Session } from "../../session/v1/api_pb.js";
 import type { AgentInstance } from "../../agentinstance/v1/api_pb.js";
 import type { Agent } from "../../agent/v1/api_pb.js";
@@ -858,6 +859,150 @@ export declare type ToolCallRefused = Message<"ai.stigmer.agentic.runner.v1.Tool
  * Use `create(ToolCallRefusedSchema)` to create a new message.
  */
 export declare const ToolCallRefusedSchema: GenMessage<ToolCallRefused>;
+
+/**
+ * RunEntry is what a runner has to say of its run.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.RunEntry
+ */
+export declare type RunEntry = Message<"ai.stigmer.agentic.runner.v1.RunEntry"> & {
+  /**
+   * Names the entry in its stream.
+   *
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * What it says.
+   *
+   * @generated from oneof ai.stigmer.agentic.runner.v1.RunEntry.entry
+   */
+  entry: {
+    /**
+     * A tool is about to be run.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.BeginToolCallRequest begin = 2;
+     */
+    value: BeginToolCallRequest;
+    case: "begin";
+  } | {
+    /**
+     * What came of it.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.FinishToolCallRequest finish = 3;
+     */
+    value: FinishToolCallRequest;
+    case: "finish";
+  } | {
+    /**
+     * What changed in the run's status.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.PatchStatusInput patch = 4;
+     */
+    value: PatchStatusInput;
+    case: "patch";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The span that the entry is sent in (W3C `traceparent`), as the header of a call would tell it. Empty: none.
+   *
+   * @generated from field: string traceparent = 5;
+   */
+  traceparent: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.RunEntry.
+ * Use `create(RunEntrySchema)` to create a new message.
+ */
+export declare const RunEntrySchema: GenMessage<RunEntry>;
+
+/**
+ * RunAnswer answers an entry.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.RunAnswer
+ */
+export declare type RunAnswer = Message<"ai.stigmer.agentic.runner.v1.RunAnswer"> & {
+  /**
+   * The entry's.
+   *
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * What came of it.
+   *
+   * @generated from oneof ai.stigmer.agentic.runner.v1.RunAnswer.answer
+   */
+  answer: {
+    /**
+     * Of `begin`.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.BeginToolCallResponse begun = 2;
+     */
+    value: BeginToolCallResponse;
+    case: "begun";
+  } | {
+    /**
+     * Of `finish`.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.FinishToolCallResponse finished = 3;
+     */
+    value: FinishToolCallResponse;
+    case: "finished";
+  } | {
+    /**
+     * The entry is refused, for the reasons that the call of its name has.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.EntryRefused refused = 4;
+     */
+    value: EntryRefused;
+    case: "refused";
+  } | {
+    /**
+     * Of `patch`.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.PatchStatusOutput patched = 5;
+     */
+    value: PatchStatusOutput;
+    case: "patched";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.RunAnswer.
+ * Use `create(RunAnswerSchema)` to create a new message.
+ */
+export declare const RunAnswerSchema: GenMessage<RunAnswer>;
+
+/**
+ * EntryRefused says why an entry was not stored.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.EntryRefused
+ */
+export declare type EntryRefused = Message<"ai.stigmer.agentic.runner.v1.EntryRefused"> & {
+  /**
+   * The status code of gRPC that the call would have ended with.
+   *
+   * @generated from field: uint32 code = 1;
+   */
+  code: number;
+
+  /**
+   * For people.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.EntryRefused.
+ * Use `create(EntryRefusedSchema)` to create a new message.
+ */
+export declare const EntryRefusedSchema: GenMessage<EntryRefused>;
 
 /**
  * EnsureThreadRequest asks for the thread of a session. It needs no fence: a workflow engine asks before a run is claimed.

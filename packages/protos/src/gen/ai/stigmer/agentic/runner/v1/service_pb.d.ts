@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, EnsureThreadRequestSchema, EnsureThreadResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, ResolveRunRequestSchema, ResolveRunResponseSchema, TakeLeasesRequestSchema, ToolCallAnswerSchema, ToolCallEntrySchema } from "./io_pb.js";
+import type { BeginToolCallRequestSchema, BeginToolCallResponseSchema, CheckExecutionRequestSchema, CheckExecutionResponseSchema, ClaimExecutionRequestSchema, ClaimExecutionResponseSchema, CompleteLeaseRequestSchema, CompleteLeaseResponseSchema, EnsureThreadRequestSchema, EnsureThreadResponseSchema, FinishToolCallRequestSchema, FinishToolCallResponseSchema, HeartbeatRequestSchema, HeartbeatResponseSchema, HelloRequestSchema, HelloResponseSchema, LeaseEventSchema, ReleaseLeaseRequestSchema, ReleaseLeaseResponseSchema, ResolveRunRequestSchema, ResolveRunResponseSchema, RunAnswerSchema, RunEntrySchema, TakeLeasesRequestSchema, ToolCallAnswerSchema, ToolCallEntrySchema } from "./io_pb.js";
 
 /**
  * Describes the file ai/stigmer/agentic/runner/v1/service.proto.
@@ -119,8 +119,7 @@ export declare const RunnerController: GenService<{
     output: typeof FinishToolCallResponseSchema;
   },
   /**
-   * Both of these for one run, over a stream that its runner keeps open: each entry is answered under its number, as soon as it
-   * is stored. What would be an error of the two calls is an answer here, and the stream goes on.
+   * Both of these for one run, as `recordRun` has them.
    *
    * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.recordToolCalls
    */
@@ -128,6 +127,17 @@ export declare const RunnerController: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ToolCallEntrySchema;
     output: typeof ToolCallAnswerSchema;
+  },
+  /**
+   * `beginToolCall`, `finishToolCall` and `patchStatus` of one run, over a stream that its runner keeps open: each entry is answered
+   * under its number, as soon as it is stored. What would be an error of the call is an answer here, and the stream goes on.
+   *
+   * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.recordRun
+   */
+  recordRun: {
+    methodKind: "bidi_streaming";
+    input: typeof RunEntrySchema;
+    output: typeof RunAnswerSchema;
   },
   /**
    * Answers the conversation thread of a session that has a run in work, and gives it one when it has none. NOT_FOUND when

@@ -1,0 +1,102 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
+import {
+  RunAnswerSchema,
+  RunnerController,
+  type RunEntry,
+  ToolCallAnswerSchema,
+  type ToolCallEntry,
+} from "@stigmer/protos/runner/v1";
+import type { Closing } from "../executions/closing.ts";
+import type { RunStatuses } from "../executions/run-statuses.ts";
+import { traceCall } from "../interceptors/trace-calls.ts";
+import { answerEntries } from "./answer-entries.ts";
+import type { ToolCalls } from "./tool-calls.ts";
+
+/** What stands around the work on each entry, as interceptors stand around a call. `method`: that of the call of its name. */
+export type EntryObserver = <T>(method: string, work: () => Promise<T>) => Promise<T>;
+
+export interface RunEntriesOptions {
+  readonly toolCalls: ToolCalls;
+  readonly runs: Pick<RunStatuses, "patch">;
+  /** Ends the streams, which stay open. */
+  readonly closing: Closing;
+  /** Default: nothing. */
+  readonly observe?: EntryObserver | undefined;
+}
+
+export type RunStreams = Pick<ServiceImpl<typeof RunnerController>, "recordRun" | "recordToolCalls">;
+
+type ToolCall = ToolCallEntry["entry"];
+type ToolCallAnswer = Exclude<MessageInitShape<typeof ToolCallAnswerSchema>["answer"], { case: "refused" } | undefined>;
+type Answer = Exclude<MessageInitShape<typeof RunAnswerSchema>["answer"], undefined>;
+
+const METHODS = {
+  begin: `${RunnerController.typeName}/beginToolCall`,
+  finish: `${RunnerController.typeName}/finishToolCall`,
+  patch: `${AgentExecutionCommandController.typeName}/patchStatus`,
+} as const;
+
+/** The streams over which a runner says what the calls of those names say, for a fraction of what a call costs both sides. */
+export function createRunStreams({ toolCalls, runs, closing, observe = unobserved }: RunEntriesOptions): RunStreams {
+  async function onToolCall(entry: ToolCall): Promise<ToolCallAnswer> {
+    switch (entry.case) {
+      case "begin":
+        return { case: "begun", value: await toolCalls.beginToolCall(entry.value) };
+      case "finish":
+        return { case: "finished", value: await toolCalls.finishToolCall(entry.value) };
+      case undefined:
+        throw new ConnectError("entry: value is required", Code.InvalidArgument);
+    }
+  }
+
+  async function onEntry(entry: RunEntry["entry"]): Promise<Answer> {
+    if (entry.case !== "patch") return onToolCall(entry);
+    const { executionId, fence, sequence, delta } = entry.value;
+    // The contract's rules have been looked at: there is one.
+    if (!delta) throw new ConnectError("delta: value is required", Code.InvalidArgument);
+    return { case: "patched", value: { revision: await runs.patch({ executionId, fence, sequence, delta }) } };
+  }
+
+  /** Under the name of the call that the entry stands for. */
+  function worked<A extends { readonly case: string | undefined }>(
+    { case: kind }: RunEntry["entry"],
+    traceparent: string,
+    work: () => Promise<A>,
+  ): Promise<A | Refused> {
+    if (kind === undefined) return orRefused(work);
+    const method = METHODS[kind];
+    return orRefused(() => traceCall(method, traceparent || undefined, () => observe(method, work)));
+  }
+
+  return {
+    recordRun: (entries, { signal }) => {
+      const answer = async ({ number, entry, traceparent }: RunEntry) =>
+        create(RunAnswerSchema, { number, answer: await worked(entry, traceparent, () => onEntry(entry)) });
+      return answerEntries(entries, { answer, signal, closing });
+    },
+    recordToolCalls: (entries, { signal }) => {
+      const answer = async ({ number, entry }: ToolCallEntry) =>
+        create(ToolCallAnswerSchema, { number, answer: await worked(entry, "", () => onToolCall(entry)) });
+      return answerEntries(entries, { answer, signal, closing });
+    },
+  };
+}
+
+interface Refused {
+  readonly case: "refused";
+  readonly value: { readonly code: number; readonly message: string };
+}
+
+/** What a call would have been refused with is an answer; all else ends the stream. */
+async function orRefused<A>(work: () => Promise<A>): Promise<A | Refused> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ConnectError)) throw error;
+    return { case: "refused", value: { code: error.code, message: error.rawMessage } };
+  }
+}
+
+const unobserved: EntryObserver = (_method, work) => work();
