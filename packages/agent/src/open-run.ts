@@ -61,7 +61,8 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
         if (won?.kind === "done") return "ended";
         // Whoever stops a run asks for no more. At a limit what has happened before is still told: it has been used.
         stopped.throwIfAborted();
-        yield* tell(underWay);
+        // For each token: where nothing is to be told, nothing is awaited either.
+        if (hasToTell(underWay)) yield* tell(underWay);
         background.goOn();
         if (won === undefined) continue;
         const [namespace, mode, data] = won.value;
@@ -76,6 +77,10 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     } finally {
       background.release();
     }
+  }
+
+  function hasToTell({ writes, approvals, background }: UnderWay): boolean {
+    return writes.isBehind || approvals.hasToTell || background.hasToTell;
   }
 
   /** What there is to tell besides the graph's own events. */

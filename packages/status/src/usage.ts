@@ -123,9 +123,12 @@ function tellCall(state: RunState, messageId: string, call: ModelCall): void {
 }
 
 /** The run counts what its sub-agents do; a sub-agent does not count its own sub-agents. */
-function metersOf({ meters }: RunState, subAgentId: string): Meter[] {
-  const ids = subAgentId === "" ? [""] : ["", subAgentId];
-  return ids.map((id) => meters.get(id)).filter((meter) => meter !== undefined);
+function metersOf({ meters }: RunState, subAgentId: string): readonly Meter[] {
+  const run = meters.get("");
+  const subAgent = subAgentId === "" ? undefined : meters.get(subAgentId);
+  // Asked for each token: no more is made than is needed.
+  if (run === undefined) return subAgent === undefined ? [] : [subAgent];
+  return subAgent === undefined ? [run] : [run, subAgent];
 }
 
 function combine(a: CallTokens, b: CallTokens, by: (a: number, b: number) => number): CallTokens {

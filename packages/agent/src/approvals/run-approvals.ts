@@ -60,6 +60,8 @@ export interface RunApprovals {
   canGoOn(owner: string): boolean;
   /** Before that graph goes on, where each call that still waits says so again. */
   forget(owner: string): void;
+  /** Whether `take` has something. */
+  readonly hasToTell: boolean;
   /** What has to be told, since the last call. */
   take(): AgentEvent[];
 }
@@ -98,6 +100,9 @@ export function createRunApprovals(read: () => readonly ApprovalDecision[]): Run
     canGoOn: (owner) => waitingIn(owner).some(({ callKey }) => decisionOn(callKey) !== undefined),
     forget(owner) {
       for (const { callKey } of waitingIn(owner)) waiting.delete(callKey);
+    },
+    get hasToTell() {
+      return untold.length > 0;
     },
     take() {
       const taken = untold;

@@ -19,6 +19,8 @@ export interface RunWrites {
   readonly failed: AbortSignal;
   /** Lets the run go on while a result is being written; no checkpoint is written before that is done. */
   follow(result: Promise<void>): void;
+  /** Whether something is not written yet, or couldn't be: otherwise `written` has nothing to wait for. */
+  readonly isBehind: boolean;
   /** Resolves when all is written. Throws what couldn't be. */
   written(): Promise<void>;
   /** Resolves when all is written and outlives a power cut too. Throws what couldn't be. */
@@ -126,6 +128,9 @@ function createRun(flush: () => Promise<void>, onClose: () => void): Run {
   };
   return {
     failed: failed.signal,
+    get isBehind() {
+      return results.size > 0 || last !== undefined || failed.signal.aborted;
+    },
     follow(result) {
       const followed = result.catch(fail).finally(() => results.delete(followed));
       results.add(followed);

@@ -53,6 +53,8 @@ export interface BackgroundTasks {
   hasNews(): boolean;
   /** What the agent has to be told, in the order in which it happened. From here on it counts as told. */
   takeNews(): HumanMessage[];
+  /** Whether something happened since `takeEvents`. */
+  readonly hasToTell: boolean;
   /** What happened since the last call. */
   takeEvents(): AgentEvent[];
   /** Resolves when something happens from here on. */
@@ -166,7 +168,9 @@ export function createBackgroundTasks(options: BackgroundOptions): BackgroundTas
     task.work = outside(() => carryOut(task));
   }
 
-  const all = (): Task[] => [...tasks.values()];
+  // Asked for each token of a run, which mostly has none.
+  const none: readonly Task[] = [];
+  const all = (): readonly Task[] => (tasks.size === 0 ? none : [...tasks.values()]);
   return {
     begin(order, of) {
       if (tasks.has(order.id)) return;
@@ -200,6 +204,9 @@ export function createBackgroundTasks(options: BackgroundOptions): BackgroundTas
       news = [];
       told.push(...taken.map(([order]) => order));
       return taken.map(([order, result]) => resultMessage(runId, order, result));
+    },
+    get hasToTell() {
+      return events.length > 0;
     },
     takeEvents() {
       const taken = events.filter(([task]) => !task.isHeldBack);
