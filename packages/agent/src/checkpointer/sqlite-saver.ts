@@ -28,11 +28,13 @@ interface Serialised {
 
 interface NewValue extends Serialised {
   readonly channel: string;
+  /** A step gives many channels no value: they are the rule, and have to be short. */
+  readonly isUndefined?: boolean;
   readonly base: number | undefined;
 }
 
-/** Where a channel's value is: a row of channel_values, or here, as JSON. */
-type Place = number | readonly [json: string];
+/** Where a channel's value is: a row of channel_values, or here, as JSON; nothing is undefined. */
+type Place = number | readonly [json?: string];
 type Places = Readonly<Record<string, Place>>;
 
 /** A value of so few bytes is kept in each checkpoint that has it: a row of its own is more, and one more page that is touched. */
@@ -132,7 +134,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
               return { channel, base: undefined, type: sharedSendsPrefix + type, value };
             }
             const { base, value } = this.#lists.plan(key(channel), values[channel]);
-            return { channel, base, ...(await this.#dump(value)) };
+            return { channel, base, isUndefined: value === undefined, ...(await this.#dump(value)) };
           }),
       ),
     ]);
@@ -203,7 +205,8 @@ export class SqliteSaver extends BaseCheckpointSaver {
   #insertValues(threadId: string, namespace: string, values: readonly NewValue[]): Place[] {
     // Never one that was used before: another process may go on appending to a row that this one has deleted.
     let id = Math.max(Number(this.#sql.newestValue.get()?.["id"] ?? 0), idOfNow());
-    return values.map(({ base, type, value }): Place => {
+    return values.map(({ base, type, value, isUndefined = false }): Place => {
+      if (isUndefined) return [];
       if (base === undefined && type === "json" && value.byteLength <= MOST_BYTES_IN_PLACE) {
         return [new TextDecoder().decode(value)];
       }
@@ -256,7 +259,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
   }
 
   async #readValue(place: Place): Promise<unknown> {
-    if (typeof place !== "number") return this.serde.loadsTyped("json", place[0]);
+    if (typeof place !== "number") return place[0] === undefined ? undefined : this.serde.loadsTyped("json", place[0]);
     const appended: unknown[][] = [];
     for (let next = place; ;) {
       const row = this.#sql.value.get(next);
