@@ -1,4 +1,5 @@
 // An organisation that takes what it can get: many connections, each with calls that follow at once on any answer.
+import { constants, setPriority } from "node:os";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AgentCommandController, AgentQueryController } from "@stigmer/protos/agent/v1";
@@ -27,6 +28,9 @@ let asks: readonly Ask[] = [];
 let going = false;
 let flood: Promise<void>[] = [];
 let count = { taken: 0, runs: 0, refused: 0 };
+
+// It is another machine's in earnest: what it does itself is not to be noticed, but what the server does for it.
+setPriority(constants.priority.PRIORITY_LOW);
 
 const methods: Noisy = {
   async open({ endpoint, apiKey, connections, callsEach }) {
