@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { ReleaseHold } from "@stigmer/protos/runner/v1";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { until } from "../conformance/until.ts";
 import { closeWorlds, type EngineWorld, holding, world } from "./__fixtures__/engine-world.ts";
 import type { RawRunner, RawStream } from "./__fixtures__/raw-runner.ts";
@@ -112,4 +112,24 @@ describe("a fence", () => {
       expect(given.server.finished).toMatchObject([{ executionId: "aex-1", fence: causes.length + 1 }]);
     },
   );
+});
+
+describe("an end that is no failure", () => {
+  it("is taken from who holds the lease alone, whatever fence others name", async () => {
+    const given = world();
+    await holding(given);
+    await expect(given.runner("r2").complete({ taskId: "aex-1", fence: 1 })).rejects.toMatchObject({
+      code: Code.Aborted,
+    });
+    expect(given.server.ends).toEqual([]);
+  });
+
+  it("is stored by one write, with none before it that renews the lease", async () => {
+    const given = world();
+    const { runner } = await holding(given);
+    const renew = vi.spyOn(given.server.queue, "renew");
+    await runner.complete({ taskId: "aex-1", fence: 1 });
+    expect(given.server.ends).toHaveLength(1);
+    expect(renew).not.toHaveBeenCalled();
+  });
 });

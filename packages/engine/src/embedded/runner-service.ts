@@ -19,6 +19,8 @@ import type { LeaseKey, QueuedTask, QueueStore, RenewedLease } from "./queue-sto
 import type { RunnerConnection, RunnerConnections } from "./runner-connections.ts";
 
 const MAX_RETRY_DELAY_MS = 30_000;
+/** As seen: none of the inbox is asked for. */
+const ALL_ITEMS = 2 ** 31 - 1;
 
 export interface RunnerServiceOptions {
   readonly queue: QueueStore;
@@ -108,10 +110,21 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
     dispatcher.kick();
   }
 
-  /** The task under a lease that is current. It stays so while its end is being stored. */
-  async function claim(lease: RenewedLease, runnerId: string): Promise<QueuedTask | undefined> {
-    const [task] = await renew(runnerId, [lease], clock.now() + leaseMs);
-    return task;
+  /**
+   * The task under a lease that is current. A failure counts attempts, which the progress under the lease begins anew. Any other end
+   * is looked at and no more, to spare a write: its runner goes on telling that it holds the lease until it has the answer, and
+   * should the lease end all the same while the end is being stored, its fence decides.
+   */
+  async function current(
+    lease: RenewedLease,
+    { runnerId, outcome }: CompleteLeaseRequest,
+  ): Promise<QueuedTask | undefined> {
+    if (outcome.case === "failure") {
+      const [task] = await renew(runnerId, [lease], clock.now() + leaseMs);
+      return task;
+    }
+    const found = await queue.leased(lease.taskId, { seen: ALL_ITEMS });
+    return found?.task.fence === lease.fence && found.task.runnerId === runnerId ? found.task : undefined;
   }
 
   async function finish(task: QueuedTask, { outcome, runnerId }: CompleteLeaseRequest): Promise<void> {
@@ -183,7 +196,7 @@ export function createRunnerService(options: RunnerServiceOptions): EmbeddedEngi
       if (request.outcome.case === undefined)
         throw new ConnectError("outcome: value is required", Code.InvalidArgument);
       heard(runnerId);
-      const task = await claim(lease, runnerId);
+      const task = await current(lease, request);
       if (task) await ends(task.org, () => finish(task, request));
       runners.forget(lease, runnerId);
       if (task) dispatcher.resumed.delete(lease.taskId);
