@@ -117,6 +117,12 @@ export interface RunRequest {
   readonly input: string;
   /** What earlier attempts of the run have used of the agent's limits. */
   readonly used?: RunUsage;
+  /**
+   * The messages of `AgentError` `paused` that people have seen of this run. A run that has something to ask a person, by its thread,
+   * and none of it is here, asks again: whoever asked first may have died before anybody heard of it. Default: opening the run again
+   * is the answer.
+   */
+  readonly restedFor?: readonly string[];
 }
 
 /** One run of an agent: one human message and everything that follows from it. */

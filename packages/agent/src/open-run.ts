@@ -118,7 +118,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     const stop = AbortSignal.any([stopped, budget.ended]);
     const approvals = createRunApprovals(decisions);
     const hasNews = (): boolean => inbox.hasNews() || background.hasNews();
-    const gate = createRunGate(pause, hasNews);
+    const gate = createRunGate({ pause, hasNews, restedFor: request.restedFor });
     const shared = { ...gateConfig(gate), ...approvalsConfig(approvals), ...budgetConfig(budget) };
     const background = createBackgroundTasks({
       ...options.background,

@@ -8,7 +8,7 @@ import {
   type ToolCallLedger,
 } from "@stigmer/agent";
 import type { ResourceClients } from "@stigmer/client";
-import { UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
+import { MessageType, UnknownOutcomePolicy } from "@stigmer/protos/agentexecution/v1";
 import { createPricing, type ModelPrices, type SkillInUse } from "@stigmer/status";
 import { describeSubAgents } from "./describe-sub-agents.ts";
 import { maskSecrets, type SecretMask } from "./mask-secrets.ts";
@@ -158,6 +158,9 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         runId: execution.metadata?.id ?? "",
         input: execution.spec?.message ?? "",
         used: usedBy(execution),
+        restedFor: execution.status?.messages.flatMap(({ type, content }) =>
+          type === MessageType.MESSAGE_SYSTEM ? [content] : [],
+        ),
       });
     }
   };

@@ -7,7 +7,7 @@ import type { Scenario, ScriptedToolCall } from "@stigmer/scripted-model";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { answer, collect, openWorkbench, toolResults, type Workbench } from "../__fixtures__/workbench.ts";
-import type { AgentOptions, RunControl } from "../agent.ts";
+import type { AgentOptions, RunControl, RunRequest } from "../agent.ts";
 import { createMemoryLedger } from "../ledger/create-memory-ledger.ts";
 import type { ToolCallIntent, ToolCallLedger } from "../ledger/tool-call-ledger.ts";
 
@@ -66,9 +66,9 @@ function spyOn(inner: ToolCallLedger, hooks: Hooks = {}): Spied {
 }
 
 /** A run like any other; the next of the same bench goes on with it. */
-async function go(options: Partial<AgentOptions>, control?: RunControl) {
+async function go(options: Partial<AgentOptions>, control?: RunControl, request?: Pick<RunRequest, "restedFor">) {
   const agent = await bench.agent(options);
-  const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go." });
+  const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go.", ...request });
   return { run, events: await collect(run, control) };
 }
 
@@ -295,7 +295,11 @@ describe("when a run goes on after a crash", () => {
       message: expect.stringMatching(/outcome of a call of execute is unknown.*echo one.*resume the run/) as string,
     });
     expect(bench.model.requests).toHaveLength(asked);
-    const { events } = await go(options);
+    // Whoever asked may have died before anybody heard: then it is asked again.
+    const paused: unknown = await go(options, {}, { restedFor: ["another reason"] }).catch((error: unknown) => error);
+    expect(paused).toMatchObject({ code: "paused", message: expect.stringContaining("echo one") as string });
+    expect(bench.model.requests).toHaveLength(asked);
+    const { events } = await go(options, {}, { restedFor: ["another reason", (paused as Error).message] });
     expect(answer(events)).toBe("Done.");
     expect(effects()).toEqual(["one"]);
     expect(JSON.stringify(bench.model.requests[asked]?.body)).toContain("outcome of this call is unknown");

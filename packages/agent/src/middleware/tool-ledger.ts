@@ -98,8 +98,10 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
         }
         if (start.kind === "outcome-unknown") {
           const lost = { id, name, args, begunAt: start.begunAt };
-          requestPause?.(runtime, askAboutLostCall(lost));
-          return unknownOutcome(lost);
+          if (requestPause === undefined) return unknownOutcome(lost);
+          const question = askAboutLostCall(lost);
+          requestPause(runtime, question);
+          return unknownOutcome(lost, question);
         }
         // What ends the run (an abort, an interrupt) leaves the intent open: nobody knows how far the tool came.
         const result = (await handler(request)) as ToolResult;

@@ -14,7 +14,10 @@ function callModel(
   retries: (attempt: () => Promise<unknown>) => Promise<unknown>,
   model: () => Promise<unknown>,
 ) {
-  const request = { runtime: { configurable: gateConfig(createRunGate(pause, () => false)) } };
+  const request = {
+    messages: [],
+    runtime: { configurable: gateConfig(createRunGate({ pause, hasNews: () => false, restedFor: undefined })) },
+  };
   const attempt = (): Promise<unknown> => modelCall(runGate({ listens: true }))(request, model);
   return modelCall(restBetweenAttempts())(request, () => retries(attempt)).catch((error: unknown) => error as Error);
 }

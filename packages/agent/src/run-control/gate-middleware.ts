@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type AgentMiddleware, createMiddleware } from "langchain";
-import { passGate, restOf, RestNow } from "./run-gate.ts";
+import { questionsBefore } from "../ledger/unknown-outcome.ts";
+import { askAgain, passGate, restOf, RestNow } from "./run-gate.ts";
 
 export interface GateMiddlewareOptions {
   /** Whether people speak to this agent: true for the root, whose model calls wait until what was said is in the thread. */
@@ -24,6 +25,7 @@ export function runGate({ listens }: GateMiddlewareOptions): AgentMiddleware {
   return createMiddleware({
     name: "runGate",
     wrapModelCall: async (request, handler) => {
+      askAgain(request.runtime as object, questionsBefore(request.messages));
       passGate(request.runtime as object, { listens });
       const call = calls.getStore();
       if (call !== undefined) call.underWay = true;

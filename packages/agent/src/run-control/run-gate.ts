@@ -13,22 +13,37 @@ export interface RunGate {
   hasNews(): boolean;
   /** Brings the run to rest by its own wish. The first message stays. */
   requestOwnPause(message: string): void;
+  /** Brings it to rest for the first of these, unless it has rested for one of them before, as far as that is known. */
+  restForFirstOf(messages: readonly string[]): void;
+}
+
+export interface RunGateOptions {
+  readonly pause: AbortSignal | undefined;
+  hasNews(): boolean;
+  /** As in `RunRequest`. */
+  readonly restedFor: readonly string[] | undefined;
 }
 
 const key = "stigmer_run";
 
-export function createRunGate(pause: AbortSignal | undefined, hasNews: () => boolean): RunGate {
+export function createRunGate({ pause, hasNews, restedFor }: RunGateOptions): RunGate {
   const own = new AbortController();
   let ownPause: string | undefined;
+  const requestOwnPause = (message: string): void => {
+    ownPause ??= message;
+    own.abort();
+  };
   return {
     rest: pause === undefined ? own.signal : AbortSignal.any([pause, own.signal]),
     get ownPause() {
       return ownPause;
     },
     hasNews,
-    requestOwnPause(message) {
-      ownPause ??= message;
-      own.abort();
+    requestOwnPause,
+    restForFirstOf(messages) {
+      const [first] = messages;
+      if (first === undefined || restedFor === undefined) return;
+      if (!messages.some((message) => restedFor.includes(message))) requestOwnPause(first);
     },
   };
 }
@@ -46,6 +61,14 @@ export interface GateRuntime {
 /** Asks the run of this call to rest, for a person to look: its events end with `AgentError` `paused` and the message. */
 export function requestOwnPause(runtime: GateRuntime, message: string): void {
   gateOf(runtime)?.requestOwnPause(message);
+}
+
+/**
+ * Before a model call: what the thread says that a person is to be asked, and was not. Whoever asked first may have died when the
+ * thread had it, and nobody else.
+ */
+export function askAgain(runtime: GateRuntime, questions: readonly string[]): void {
+  gateOf(runtime)?.restForFirstOf(questions);
 }
 
 /** Ends the graph where it stands, as a drain of LangGraph's own would. */
