@@ -11,11 +11,7 @@ import { createAudit } from "./audit/create-audit.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { createHealth } from "./discovery/health.ts";
 import { createReflection } from "./discovery/reflection.ts";
-import { readExecution } from "./executions/read-execution.ts";
-import { createRunStatuses, type RunStatuses } from "./executions/run-statuses.ts";
-import { followUnheard } from "./executions/follow-unheard.ts";
-import { settlePhases } from "./executions/settle-phases.ts";
-import { traceQueue } from "./executions/trace-queue.ts";
+import { createRunStatuses } from "./executions/run-statuses.ts";
 import { announceOrders } from "./fanout/announce-orders.ts";
 import { announceRuns } from "./fanout/announce-runs.ts";
 import type { Fanout } from "./fanout/fanout.ts";
@@ -56,14 +52,13 @@ import { measureStore } from "./metrics/measure-store.ts";
 import { createRetention } from "./retention/create-retention.ts";
 import { createSecrets } from "./secrets/create-secrets.ts";
 import { requireSameKey } from "./secrets/require-same-key.ts";
-import type { Secrets } from "./secrets/secrets.ts";
-import { type EngineChoice, openEngine, type OpenEngine, type ServerMetrics } from "./open-engine.ts";
+import type { EngineChoice, ServerMetrics } from "./open-engine.ts";
+import { recoverEngine } from "./recover-engine.ts";
 import { createApiKeyBook } from "./services/api-key-book.ts";
 import { openStore, type StoreChoice } from "./open-store.ts";
 import { API_SERVICES } from "./services/api-services.ts";
 import { createServices } from "./services/create-services.ts";
 import { createRunnerService } from "./services/runner.ts";
-import { giveThread } from "./services/session-threads.ts";
 import type { Store } from "./store/store.ts";
 import { version } from "./version.ts";
 
@@ -230,7 +225,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const runs = createRunStatuses({ store: measured, logger, fanout });
   const audit = createAudit({ store: announceRuns(measured, runs), logger, clock: Date.now });
   const { store } = audit;
-  const opened = await openEngineOf(options, { store, runs, secrets, logger });
+  const opened = await recoverEngine(options, { store, runs, secrets, logger });
   const engine = announceOrders(opened.engine, fanout);
   const { retentionDays: days, auditDays = 90 } = options;
   const kept = { store, engine, taskQueue: taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
@@ -363,48 +358,4 @@ const monotonic = (): number => performance.now();
 async function openOidc(oidc: OidcOptions, logger: Logger): Promise<Authenticator> {
   const { oidcAuthenticator } = await import("./auth/oidc.ts");
   return oidcAuthenticator({ ...oidc, logger, clock: Date.now });
-}
-
-interface EngineParts {
-  readonly store: Store;
-  readonly runs: RunStatuses;
-  readonly secrets: Secrets;
-  readonly logger: Logger;
-}
-
-/** The engine over what an earlier server left, made good first. */
-async function openEngineOf(options: OpenServerOptions, parts: EngineParts): Promise<OpenEngine> {
-  const { store, runs, secrets, logger } = parts;
-  await runs.recover();
-  const following = { store, runs, taskQueue: options.taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
-  return openEngine(options.engine ?? {}, {
-    queue: settlePhases({
-      queue: traceQueue({
-        queue: store.queue,
-        executions: store.executions,
-        engine: options.engine?.type ?? "embedded",
-      }),
-      runs,
-      logger,
-    }),
-    loadExecution: async (executionId) => {
-      const execution = await readExecution({ store, runs }, executionId);
-      return execution && secrets.mask(execution);
-    },
-    threadOf: (sessionId) => giveThread(store, sessionId),
-    onFinished: async ({ executionId, fence, status }) => {
-      await runs.finish(executionId, fence, status);
-      logger.info({ executionId, fence, phase: ExecutionPhase[status.phase] }, "run ended");
-      await followUnheard(executionId, following);
-    },
-    onExhausted: async (executionId, message) => {
-      await runs.fail(executionId, message);
-      logger.info({ executionId, phase: "EXECUTION_FAILED", reason: "all attempts were lost" }, "run ended");
-      await followUnheard(executionId, following);
-    },
-    maxRunsPerOrg: options.limits?.maxRuns,
-    taskQueue: options.taskQueue,
-    fanout: options.fanout,
-    logger,
-  });
 }

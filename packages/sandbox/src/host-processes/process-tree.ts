@@ -35,19 +35,19 @@ const halted = (entry: ProcessEntry): boolean => ended(entry) || entry.state ===
  * The processes there were a moment ago, for those who ask in the same turn of the event loop, as a thousand sandboxes that end together.
  * What none of a sandbox's processes was in, none is in later: they come from one another, or are started here.
  */
-let table: readonly ProcessEntry[] | undefined;
+let recent: readonly ProcessEntry[] | undefined;
 
 function processTable(): readonly ProcessEntry[] {
-  if (table === undefined) {
-    table = readProcessTable().filter((entry) => entry.pid !== process.pid && entry.pid > 1);
+  if (recent === undefined) {
+    recent = readProcessTable().filter((entry) => entry.pid !== process.pid && entry.pid > 1);
     setImmediate(forgetProcessTable);
   }
-  return table;
+  return recent;
 }
 
 /** To be called when a process was started or told something. */
 export function forgetProcessTable(): void {
-  table = undefined;
+  recent = undefined;
 }
 
 /** The living processes in scope: those known, led or marked, all their descendants, and all in sessions of these. */
