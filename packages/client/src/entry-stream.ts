@@ -3,6 +3,7 @@ import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import type { PatchStatusInputSchema } from "@stigmer/protos/agentexecution/v1";
 import type { RunAnswer, RunnerController } from "@stigmer/protos/runner/v1";
 import { traceEntry } from "./interceptors/trace-calls.ts";
+import { ABSENCE_MS } from "./note-absence.ts";
 import type { BeginToolCallInput, FinishToolCallInput } from "./runner.ts";
 import { createChannel } from "./watch/channel.ts";
 
@@ -40,8 +41,6 @@ export interface EntryStreamsOptions {
 
 /** A stream that broke before it answered is not tried again for so long, in milliseconds: something between may allow none. */
 const PAUSE_MS = 5_000;
-/** The same for a server that knows no streams: a newer one may stand there by then. */
-const UNKNOWN_MS = 60_000;
 
 /**
  * A unary call costs both sides several times what a message of an open stream does, and a run says something every few
@@ -60,7 +59,7 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
       if (open === stream) open = undefined;
       if (stream.hasAnswered) return;
       const isUnknown = ConnectError.from(error).code === Code.Unimplemented;
-      notBefore = Math.max(notBefore, clock() + (isUnknown ? UNKNOWN_MS : PAUSE_MS));
+      notBefore = Math.max(notBefore, clock() + (isUnknown ? ABSENCE_MS : PAUSE_MS));
     }
 
     return {

@@ -7,7 +7,7 @@ export interface Absence {
 }
 
 /** A server that does not know a call is asked for it again after this, in milliseconds: a newer one may stand there by then. */
-const PAUSE_MS = 60_000;
+export const ABSENCE_MS = 60_000;
 
 /** Remembers that a call is not known, for all who share it. `clock`: milliseconds since 1970. */
 export function noteAbsence(clock: () => number = () => Date.now()): Absence {
@@ -19,7 +19,7 @@ export function noteAbsence(clock: () => number = () => Date.now()): Absence {
         return await call();
       } catch (error) {
         if (ConnectError.from(error).code !== Code.Unimplemented) throw error;
-        notBefore = clock() + PAUSE_MS;
+        notBefore = clock() + ABSENCE_MS;
         return undefined;
       }
     },
