@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { startScriptedModel } from "@stigmer/scripted-model";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { runGuide, type RanBlock } from "./guide-commands.ts";
 import { nodeOfVersion } from "./publishing/node-version.ts";
 import { startRegistry, type Registry } from "./publishing/registry.ts";
@@ -113,8 +113,7 @@ describe.concurrent.each([`v${OLDEST}`, process.version])(
     });
 
     it("plays its demo", { timeout: 180_000 }, async () => {
-      const home = within(`demo-${version}`);
-      await mkdir(home);
+      const home = await mkdtemp(within(`demo-${version}-`));
       const result = await stigmer(["demo"], { program: ["stigmer"], cwd: home, env: environmentOf(version, home) });
       expect(result, result.stdout + result.stderr).toMatchObject({ exitCode: 0, stderr: "" });
       expect(result.stdout).toMatch(/^completed in .* tokens/m);
@@ -188,8 +187,7 @@ it("brings every one of our packages once, without type stripping to be done", a
 });
 
 it("says what a manifest may be, in JSON Schemas that other packages find", async () => {
-  const place = within("schemas");
-  await mkdir(place);
+  const place = await mkdtemp(within("schemas-"));
   await symlink(modules, join(place, "node_modules"));
   const program = `
     import manifest from "@stigmer/protos/schemas/manifest.json" with { type: "json" };
@@ -293,8 +291,7 @@ describe.concurrent("@stigmer/agent-runner by itself, as its README says", () =>
       scenario: join(import.meta.dirname, "publishing/runner-readme.yaml"),
     });
     const temporal = engine === "temporal" ? await startTemporal() : undefined;
-    const home = within(`runner-${engine}`);
-    await mkdir(home);
+    const home = await mkdtemp(within(`runner-${engine}-`));
     // Installed already, so that `npx` fetches nothing.
     await writeFile(join(home, "package.json"), JSON.stringify({ private: true }));
     await symlink(modules, join(home, "node_modules"));
@@ -320,7 +317,8 @@ describe.concurrent("@stigmer/agent-runner by itself, as its README says", () =>
       expect(model.requests.length).toBeGreaterThan(0);
       for (const log of ["server.log", "runner.log"])
         expect(await readFile(join(home, "guide", log), "utf8")).not.toContain("Warning");
-      expect(await processesOf(home)).toEqual([]);
+      // The shell waits for npx, which does not wait for the runner that the same signal ends.
+      await vi.waitFor(async () => expect(await processesOf(home)).toEqual([]), { timeout: 10_000 });
     } finally {
       // A test that failed must not leave its processes to the next one.
       for (const line of await processesOf(home)) process.kill(Number.parseInt(line, 10), "SIGKILL");
