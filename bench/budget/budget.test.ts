@@ -4,8 +4,12 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
@@ -99,8 +103,9 @@ async function platform(folder: string): Promise<Record<string, Record<string, n
   const files = { server: join(folder, "server.json"), runner: join(folder, "runner.json") };
   const recorded = (file: string) => ({ NODE_OPTIONS: `--import=${RECORDER.href}`, STIGMER_BENCH_COUNTS: file });
   await using model = await openModel(scenario);
+  await using relay = await openRelay(model.url);
   await using platform = await openPlatform({
-    modelUrl: model.url,
+    modelUrl: relay.url,
     serverEnv: { ...recorded(files.server), STIGMER_METRICS_PORT: String(metricsPort) },
     runnerEnv: recorded(files.runner),
   });
@@ -157,6 +162,28 @@ async function platform(folder: string): Promise<Record<string, Record<string, n
   };
 }
 
+/**
+ * Ends the lines of a model's answer as HTTP does. Then none of its pieces are joined: how many come together depends on the
+ * machine, and it is one of them by itself that has a budget.
+ */
+async function openRelay(modelUrl: string): Promise<AsyncDisposable & { readonly url: string }> {
+  const server = createServer(async (request, response) => {
+    const { method, headers, url } = request;
+    const asked = { method: method ?? "GET", headers: headers as Record<string, string>, body: await text(request) };
+    const answer = await fetch(modelUrl + url, asked);
+    const answered = (await answer.text()).replaceAll("\n", "\r\n");
+    response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "" }).end(answered);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
 async function runs(client: StigmerClient, message: string, count: number): Promise<void> {
   for (let run = 0; run < count; run += 1) {
     const live = client.executions.run({ agent: "bench", message });
@@ -176,7 +203,7 @@ async function countsOf({ child }: Process, file: string): Promise<Counts> {
 
 /** A counter's, over all its labels. */
 async function sumOf(counter: string, port: number): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  const counts = text.matchAll(/^(?<name>\w+)\{[^}]*\} (?<count>\d+)/gm);
+  const exposed = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const counts = exposed.matchAll(/^(?<name>\w+)\{[^}]*\} (?<count>\d+)/gm);
   return [...counts].reduce((sum, { groups }) => sum + (groups?.["name"] === counter ? Number(groups["count"]) : 0), 0);
 }

@@ -1,12 +1,13 @@
 import { UnreadableAnswer } from "./answer.ts";
 import { currentAttempt } from "./attempt.ts";
+import { joinPieces } from "./join-pieces.ts";
 import type { ModelProvider } from "./model-config.ts";
 import { readRetryAfter } from "./retry-after.ts";
 
 /**
  * The `fetch` of every provider's client. It does what the clients leave out: it notes `retry-after` for whoever tries again,
- * refuses pages that are no model's answer, and, for Ollama's, closes the socket as soon as the call is aborted and tells of
- * what goes wrong in mid-answer (its client drops lines that it can't read).
+ * refuses pages that are no model's answer, joins pieces that come together, and, for Ollama's, closes the socket as soon as the
+ * call is aborted and tells of what goes wrong in mid-answer (its client drops lines that it can't read).
  */
 export function createModelFetch(provider: ModelProvider): typeof globalThis.fetch {
   return async (input, init) => {
@@ -24,10 +25,15 @@ export function createModelFetch(provider: ModelProvider): typeof globalThis.fet
       const { origin, pathname } = new URL(url);
       throw new UnreadableAnswer(`${origin}${pathname} answers with ${type}, as no model does`, { retryable: false });
     }
-    if (provider !== "ollama" || response.body === null) return response;
+    if (response.body === null || !isStream(type)) return response;
     const { status, headers } = response;
-    return new Response(ReadableStream.from(wholeLines(response.body)), { status, headers });
+    const body = provider === "ollama" ? ReadableStream.from(wholeLines(response.body)) : response.body;
+    return new Response(joinPieces(body, provider), { status, headers });
   };
+}
+
+function isStream(type: string): boolean {
+  return type.includes("text/event-stream") || type.includes("ndjson");
 }
 
 /** Its client prints what is no JSON instead of telling it. */
@@ -46,16 +52,29 @@ async function* wholeLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   for await (const chunk of body) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) {
-      if (line.trim() === "") continue;
-      checkLine(line);
-      yield encoder.encode(`${line}\n`);
-    }
+    const { good, failure } = readLines(lines);
+    if (good.length > 0) yield encoder.encode(`${good.join("\n")}\n`);
+    if (failure) throw failure.reason;
   }
   rest += decoder.decode();
   if (rest.trim() === "") return;
   checkLine(rest);
   yield encoder.encode(rest);
+}
+
+/** The lines up to the first bad one. */
+function readLines(lines: readonly string[]): { good: readonly string[]; failure?: { readonly reason: unknown } } {
+  const good: string[] = [];
+  for (const line of lines) {
+    if (line.trim() === "") continue;
+    try {
+      checkLine(line);
+    } catch (reason) {
+      return { good, failure: { reason } };
+    }
+    good.push(line);
+  }
+  return { good };
 }
 
 function checkLine(line: string): void {
