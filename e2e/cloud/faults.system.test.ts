@@ -36,14 +36,7 @@ beforeAll(async () => {
   server = await serve();
   for (const org of ["acme", "globex"]) keys.set(org, await ground.createKey("--org", org, "--role", "owner"));
   for (const org of keys.keys()) await applyAgents(clientOf(org), effects.url);
-  const apiKey = await ground.createKey("--role", "runner", "--expires", "never");
-  runner = ground.runner({
-    ...ground.runnerEnv({ endpoint: server.endpoint, apiKey }),
-    STIGMER_TLS_CA_FILE: caFile,
-    ANTHROPIC_API_KEY: "scripted-model-key",
-    ANTHROPIC_BASE_URL: model.url,
-  });
-  await runner.printed("Worker ready");
+  runner = await startRunner();
 });
 afterAll(async () => {
   for (const client of clients) client.close();
@@ -53,6 +46,18 @@ afterAll(async () => {
   await effects?.[Symbol.asyncDispose]();
   await model?.close();
 });
+
+async function startRunner(): Promise<Started> {
+  const apiKey = await ground.createKey("--role", "runner", "--expires", "never");
+  const started = ground.runner({
+    ...ground.runnerEnv({ endpoint: server.endpoint, apiKey }),
+    STIGMER_TLS_CA_FILE: caFile,
+    ANTHROPIC_API_KEY: "scripted-model-key",
+    ANTHROPIC_BASE_URL: model.url,
+  });
+  await started.printed("Worker ready");
+  return started;
+}
 
 function clientOf(org: string): StigmerClient {
   const { endpoint } = server;
@@ -192,4 +197,22 @@ it("says of a secret that an earlier key sealed that it can't be opened", async 
   });
   const again = await stigmer("acme", "run", "keeper", "Keep a file #found");
   expect(again, again.stderr).toMatchObject({ exitCode: 0 });
+});
+
+it("ends a runner whose key is revoked in the middle of a run, which goes on with the next one", async () => {
+  const client = clientOf("acme");
+  const keysOfAll = await ground.stigmer(["server", "list-keys"], ground.serverEnv).result;
+  const [, id = ""] = /^runner +(key-\w+)/m.exec(keysOfAll.stdout) ?? [];
+  const run = client.executions.run({ agent: "bookkeeper", message: "Go on for long #revoked" });
+  await run.execution;
+  await until(async () => effects.counts.has("revoked/long-0"));
+  const revoked = await ground.stigmer(["server", "revoke-key", id], ground.serverEnv).result;
+  expect(revoked, revoked.stderr).toMatchObject({ exitCode: 0 });
+
+  const { exitCode, stderr } = await runner.result;
+  expect(exitCode, runner.output()).toBe(1);
+  expect(stderr.trimEnd().split("\n").at(-1)).toMatch(/the API key is not known here.*STIGMER_API_KEY/);
+  runner = await startRunner();
+  expect(await run.result()).toMatchObject({ phase: "completed", output: "The end of revoked." });
+  expect(notOnce("revoked")).toEqual([]);
 });

@@ -225,6 +225,8 @@ async function work(life: Life, { config, logger, shutdown, print, parent }: Wor
     await working;
   } catch (error) {
     if (!EngineError.is(error)) throw error;
+    if (error.code === "turned-away")
+      throw unreachable(config, `${error.message}. Set STIGMER_API_KEY to a key of a runner`, error);
     throw config.engine.type === "temporal" ? temporalFailed(error) : unreachable(config, error.message, error);
   } finally {
     shutdown.removeEventListener("abort", drain);

@@ -6,6 +6,8 @@ export type EngineErrorCode =
   | "unavailable"
   /** The other side refused for a reason that asking again does not change (authentication, another version). */
   | "refused"
+  /** The server takes nothing from this runner any more: its key was revoked, has expired, or opens something else now. */
+  | "turned-away"
   /** The engine or worker was closed before the call. */
   | "closed"
   | "invalid-argument";

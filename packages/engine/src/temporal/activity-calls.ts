@@ -7,6 +7,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import type { RunnerController } from "@stigmer/protos/runner/v1";
 import { ACTIVITY_NAMES } from "../contract.ts";
+import type { EngineError } from "../errors.ts";
 import type { ReceivedAttempt } from "./attempt-header.ts";
 import { attempt, type AttemptOptions } from "./attempt.ts";
 import type { TemporalWorkerSettings } from "./create-temporal-worker.ts";
@@ -21,6 +22,8 @@ export interface ActivityCallsOptions extends TemporalWorkerSettings {
   /** Aborted, with the same, when what is in flight has to be handed back as it is. */
   readonly leaving: AbortSignal;
   readonly stopGraceMs: number;
+  /** Called when the server turns this runner away. What is in flight has to be handed back then, and nothing more be taken. */
+  onTurnedAway(error: EngineError): void;
 }
 
 /** What Temporal's worker calls. The last argument of each is from a header, and there for workflows of any origin. */

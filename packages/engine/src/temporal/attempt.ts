@@ -5,7 +5,7 @@ import { sleep } from "../clock.ts";
 import type { ActivityContext } from "../contract.ts";
 import { retryDelayMs } from "../embedded/retry-delay.ts";
 import { createRunInbox } from "../embedded/run-inbox.ts";
-import { ActivityStop } from "../errors.ts";
+import { ActivityStop, EngineError } from "../errors.ts";
 import type { ActivityCallsOptions } from "./activity-calls.ts";
 import { activityFailure, type AttemptProgress, refusedFailure } from "./failures.ts";
 
@@ -187,6 +187,8 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
       // A server of before, or of another origin.
       if (code === Code.Unimplemented) return 0;
       if (code === Code.NotFound || code === Code.FailedPrecondition) throw refusedFailure(rawMessage);
+      // Another runner may well do what this one can't.
+      if (TURNED_AWAY_CODES.has(code)) throw turnedAway(error);
       throw new Error(`The server did not let this runner claim the execution ${id} (${Code[code]}): ${rawMessage}`, {
         cause: error,
       });
@@ -210,9 +212,18 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
       if (orders && !over.signal.aborted) take(orders);
     } catch (error) {
       const { code, rawMessage } = ConnectError.from(error);
-      if (LOST_CODES.has(code) && !over.signal.aborted) stopWith("lease-lost", rawMessage);
+      if (over.signal.aborted) return;
+      if (LOST_CODES.has(code)) stopWith("lease-lost", rawMessage);
+      else if (TURNED_AWAY_CODES.has(code)) stop.abort(turnedAway(error));
       else logger.debug({ ...fields, code: Code[code], reason: rawMessage }, "A check was not answered.");
     }
+  }
+
+  function turnedAway(error: unknown): ActivityStop {
+    const { code, rawMessage } = ConnectError.from(error);
+    const message = `The server turns this runner away (${Code[code]}): ${rawMessage}`;
+    options.onTurnedAway(new EngineError("turned-away", message, { cause: error }));
+    return new ActivityStop("draining", message);
   }
 
   async function cancelled(): Promise<void> {
@@ -274,6 +285,9 @@ const FINAL_CODES: ReadonlySet<Code> = new Set([
   Code.Unauthenticated,
   Code.Unimplemented,
 ]);
+
+/** It is the runner that is refused, not what it asks for. */
+const TURNED_AWAY_CODES: ReadonlySet<Code> = new Set([Code.Unauthenticated, Code.PermissionDenied]);
 
 /** The run is another's, or nobody's. */
 const LOST_CODES: ReadonlySet<Code> = new Set([Code.Aborted, Code.NotFound, Code.FailedPrecondition]);

@@ -42,8 +42,9 @@ export interface TemporalWorkerOptions {
 export interface TemporalWorker {
   /**
    * Takes activities and works on them until `drain` is done. Rejects with `EngineError` when Temporal can't be reached at
-   * the start (`unavailable`), has no such namespace or turns this runner away (`refused`). Once it works, a Temporal or a
-   * server that is away is waited for, and work in flight goes on meanwhile.
+   * the start (`unavailable`), has no such namespace or turns this runner away (`refused`), and when the server does
+   * (`turned-away`): what is in flight is handed back before. Once it works, a Temporal or a server that is away is waited for,
+   * and work in flight goes on meanwhile.
    */
   run(): Promise<void>;
   /** Resolves when this runner takes work from Temporal. Rejects when `run` ends before that. */

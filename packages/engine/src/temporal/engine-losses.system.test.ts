@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { CleanupSandboxTaskSchema, InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { SandboxType } from "@stigmer/protos/session/v1";
@@ -230,6 +231,35 @@ describe("a run", () => {
     next.gate.resolve();
     await ended(1);
     expect([system.ends[0]?.phase, next.runs]).toEqual([EXECUTION_COMPLETED, ["aex-1"]]);
+  });
+
+  test("goes on with another runner when the server turns its own away", async () => {
+    const { runs, worker, context } = await startGatedRunner();
+    await system.submit({ id: "aex-1", sessionId: "ses-1" });
+    await system.engine.start("aex-1");
+    await until(() => runs.length > 0, "the run", PATIENCE_MS);
+    worker.wire.cut(Code.Unauthenticated);
+    await expect(worker.worker.run()).rejects.toMatchObject({ code: "turned-away" });
+    expect(context().signal.reason).toMatchObject({ kind: "draining" });
+    const next = await startGatedRunner();
+    next.gate.resolve();
+    await ended(1);
+    expect([system.ends[0]?.phase, runs, next.runs]).toEqual([EXECUTION_COMPLETED, ["aex-1"], ["aex-1"]]);
+    // What was handed back is not held against the run.
+    expect(next.context().attempt).toBe(1);
+  });
+
+  test("is left to others by a runner that the server turns away", async () => {
+    const { runs, worker } = await startGatedRunner();
+    worker.wire.cut(Code.PermissionDenied);
+    await system.submit({ id: "aex-1", sessionId: "ses-1" });
+    await system.engine.start("aex-1");
+    await expect(worker.worker.run()).rejects.toMatchObject({ code: "turned-away" });
+    const next = await startGatedRunner();
+    next.gate.resolve();
+    await ended(1);
+    expect([system.ends[0]?.phase, runs, next.runs]).toEqual([EXECUTION_COMPLETED, [], ["aex-1"]]);
+    expect(next.context().attempt).toBe(1);
   });
 
   test("ends as TERMINATED when its workflow is terminated, and its runner stops", async () => {
