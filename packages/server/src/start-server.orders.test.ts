@@ -72,8 +72,13 @@ const settles = (metrics: Partial<ServerMetrics>): Promise<void> =>
   vi.waitFor(async () => expect(await server.metrics()).toMatchObject(metrics), { timeout: 20_000, interval: 20 });
 
 /** What a runner tells of a run under its fence. */
-async function tell(id: string, fence: number, phase: ExecutionPhase, sequence: number): Promise<void> {
-  const delta = { changes: [{ change: { case: "run" as const, value: { phase, startedAt: "t0" } } }] };
+async function tell(
+  id: string,
+  fence: number,
+  phase: ExecutionPhase,
+  { sequence, restsByItself = false }: { readonly sequence: number; readonly restsByItself?: boolean },
+): Promise<void> {
+  const delta = { changes: [{ change: { case: "run" as const, value: { phase, startedAt: "t0", restsByItself } } }] };
   await executions().patchStatus({ executionId: id, fence, sequence, delta });
 }
 
@@ -90,9 +95,9 @@ async function startRunner(run: Run): Promise<void> {
       ensureThread: async () => "thread",
       executeGraphton: async (execution, _threadId, context) => {
         const id = execution.metadata?.id ?? "";
-        await tell(id, context.fence, EXECUTION_IN_PROGRESS, 1);
+        await tell(id, context.fence, EXECUTION_IN_PROGRESS, { sequence: 1 });
         await run(id, context);
-        await tell(id, context.fence, EXECUTION_COMPLETED, 9);
+        await tell(id, context.fence, EXECUTION_COMPLETED, { sequence: 9 });
         return create(AgentExecutionStatusSchema, { phase: EXECUTION_COMPLETED });
       },
       cleanupSandbox: async () => {},
@@ -110,7 +115,7 @@ const untilTold: Run = async (id, { pause, signal, fence }) => {
     for (const told of [pause, signal]) told.addEventListener("abort", () => resolve(), { once: true });
   });
   if (signal.aborted) throw signal.reason;
-  await tell(id, fence, EXECUTION_PAUSED, 2);
+  await tell(id, fence, EXECUTION_PAUSED, { sequence: 2 });
   throw pause.reason;
 };
 
@@ -140,7 +145,7 @@ it("goes on at once when it paused by itself and somebody who watched said so", 
   let tries = 0;
   await startRunner(async (run, { fence }) => {
     if (++tries > 1) return;
-    await tell(run, fence, EXECUTION_PAUSED, 2);
+    await tell(run, fence, EXECUTION_PAUSED, { sequence: 2 });
     throw new ActivityStop("paused", "Nobody knows whether the mail was sent.");
   });
   for await (const { status } of executions().subscribe({ value: id })) {
@@ -150,19 +155,50 @@ it("goes on at once when it paused by itself and somebody who watched said so", 
   expect(tries).toBe(2);
 });
 
-it("is shown as paused when its runner dies on the way to its rest", async () => {
-  const id = await createRun();
+/** A runner that takes the run, and dies when that is called. */
+async function startMortal(id: string, fence: number): Promise<() => void> {
   const gone = new AbortController();
   const runner = createClient(RunnerController, transport());
-  const capacity = { runnerId: "dying", taskQueue: "agent_execution_runner", maxConcurrency: 1 };
+  const capacity = { runnerId: `dying-${fence}`, taskQueue: "agent_execution_runner", maxConcurrency: 1 };
   const events = runner.takeLeases(capacity, { signal: gone.signal })[Symbol.asyncIterator]();
   await events.next();
   const { value: leased } = await events.next();
-  expect(leased).toMatchObject({ event: { case: "lease", value: { taskId: id, fence: 1 } } });
-  await tell(id, 1, EXECUTION_IN_PROGRESS, 1);
+  expect(leased).toMatchObject({ event: { case: "lease", value: { taskId: id, fence } } });
+  return () => gone.abort();
+}
+
+it("is not gone on with when its runner dies as it rests by itself, before it could hand it back", async () => {
+  const id = await createRun();
+  let die = await startMortal(id, 1);
+  await tell(id, 1, EXECUTION_PAUSED, { sequence: 1, restsByItself: true });
+  die();
+  await settles({ paused: 1, leased: 0, waiting: 0 });
+  await server.close();
+  server = await start();
+  const other = await createRun();
+  let tries = 0;
+  await startRunner(async (run) => void (tries += Number(run === id)));
+  await reaches(other, EXECUTION_COMPLETED);
+  expect([await phaseOf(id), tries]).toEqual([EXECUTION_PAUSED, 0]);
+  await stopRunners();
+  await executions().resume({ executionId: id });
+  die = await startMortal(id, 2);
+  await tell(id, 2, EXECUTION_PAUSED, { sequence: 1, restsByItself: true });
+  // Answered as soon as it was seen, which is before the queue knows.
+  await executions().resume({ executionId: id });
+  die();
+  await startRunner(async (run) => void (tries += Number(run === id)));
+  await reaches(id, EXECUTION_COMPLETED);
+  expect(tries).toBe(1);
+});
+
+it("is shown as paused when its runner dies on the way to its rest", async () => {
+  const id = await createRun();
+  const die = await startMortal(id, 1);
+  await tell(id, 1, EXECUTION_IN_PROGRESS, { sequence: 1 });
   await executions().pause({ executionId: id });
   expect(await phaseOf(id)).toBe(EXECUTION_IN_PROGRESS);
-  gone.abort();
+  die();
   await reaches(id, EXECUTION_PAUSED);
   await executions().resume({ executionId: id });
   expect(await phaseOf(id)).toBe(EXECUTION_IN_PROGRESS);

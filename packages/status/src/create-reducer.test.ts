@@ -506,6 +506,10 @@ describe("a pause", () => {
     expect(reducer.status.phase).toBe(ExecutionPhase.EXECUTION_CANCELLED);
     expect(reducer.status.toolCalls).toMatchObject([{ status: ToolCallStatus.TOOL_CALL_CANCELLED }]);
     expect(reducer.pause("wait", moment(4))).toEqual([]);
+    const rests = begin().pause("Did the mail go out?", moment(2), { itself: true });
+    expect(rests.at(-1)).toMatchObject({
+      change: { case: "run", value: { phase: ExecutionPhase.EXECUTION_PAUSED, restsByItself: true } },
+    });
   });
 });
 

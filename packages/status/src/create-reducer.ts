@@ -53,9 +53,10 @@ export interface Reducer {
   reduce(event: AgentEvent, at: At): StatusChange[];
   /**
    * The run has come to rest, for a reason that people are shown, in a message of its own: `""` adds none. It has not ended:
-   * nothing is closed, events change nothing until somebody starts it again, and an end may still come.
+   * nothing is closed, events change nothing until somebody starts it again, and an end may still come. `itself`: nobody asked
+   * for it, the run has a question; the change says so, for the server to keep the run until somebody resumes it.
    */
-  pause(reason: string, at: At): StatusChange[];
+  pause(reason: string, at: At, how?: { readonly itself: boolean }): StatusChange[];
   /** As `pause`, until a person has decided one of the calls that wait for approval. */
   waitForApproval(at: At): StatusChange[];
   /** The run has ended: what still runs is closed with it. Later events and outcomes change nothing. */
@@ -86,7 +87,7 @@ export function createReducer({ executionId, message, resumeFrom, prices, timing
     resume: (messages, at) => step((at) => resumeRun(state, messages, at), at),
     skills: (skills, at) => step(() => useSkills(state, skills), at),
     reduce: (event, at) => step((at) => reduceEvent(state, event, at), at),
-    pause: (reason, at) => step((at) => pauseRun(state, reason, at), at),
+    pause: (reason, at, how) => step((at) => pauseRun(state, { reason, itself: how?.itself ?? false }, at), at),
     waitForApproval: (at) => step(() => waitForApproval(state), at),
     finish: (outcome, at) => step((at) => finishRun(state, outcome, at), at),
   };

@@ -38,7 +38,11 @@ export function finishRun(state: RunState, outcome: RunOutcome, at: string): voi
  * Brings a run to rest, which is no end: calls that have not begun stay pending, a task whose sub-agent rests with the run stays running. Why it rests is a
  * message and not the run's error, which nothing could take back when the run goes on.
  */
-export function pauseRun(state: RunState, reason: string, at: string): void {
+export function pauseRun(
+  state: RunState,
+  { reason, itself }: { readonly reason: string; readonly itself: boolean },
+  at: string,
+): void {
   const { phase, messages } = state.fold.status;
   if (isTerminal(phase) || phase === ExecutionPhase.EXECUTION_PAUSED) return;
   closeMessages(state);
@@ -47,7 +51,7 @@ export function pauseRun(state: RunState, reason: string, at: string): void {
     const id = `${state.executionId}-paused-${before + 1}`;
     startMessage(state, id, { type: MessageType.MESSAGE_SYSTEM, at, text: reason });
   }
-  rest(state, ExecutionPhase.EXECUTION_PAUSED);
+  rest(state, ExecutionPhase.EXECUTION_PAUSED, itself);
 }
 
 /** Brings a run to rest as a pause does, until a person has decided a tool call. What is asked stands in the calls' rows. */
@@ -55,14 +59,15 @@ export function waitForApproval(state: RunState): void {
   const { phase } = state.fold.status;
   if (isTerminal(phase) || phase === ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL) return;
   closeMessages(state);
-  rest(state, ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL);
+  // Not "by itself": whoever goes on finds no decision, and asks again.
+  rest(state, ExecutionPhase.EXECUTION_WAITING_FOR_APPROVAL, false);
 }
 
-function rest(state: RunState, phase: ExecutionPhase): void {
+function rest(state: RunState, phase: ExecutionPhase, restsByItself: boolean): void {
   tellUsage(state, { end: true });
   // Rest does not count.
   state.meters.clear();
-  state.emit({ case: "run", value: { phase } });
+  state.emit({ case: "run", value: { phase, restsByItself } });
 }
 
 function closeCalls(state: RunState, outcome: RunOutcome, at: string): void {

@@ -109,7 +109,7 @@ function joinChanges(first: Change | undefined, second: RowChange): Change | und
     case "run": {
       // Whether a terminal phase lets a change through depends on its phase, so only equal phases may share one.
       if (first?.case !== "run" || first.value.phase !== second.value.phase) return undefined;
-      const { error, startedAt, completedAt } = second.value;
+      const { error, startedAt, completedAt, restsByItself } = second.value;
       return {
         case: "run",
         value: {
@@ -117,6 +117,7 @@ function joinChanges(first: Change | undefined, second: RowChange): Change | und
           error: error || first.value.error,
           startedAt: startedAt || first.value.startedAt,
           completedAt: completedAt || first.value.completedAt,
+          restsByItself: restsByItself || first.value.restsByItself,
         },
       };
     }

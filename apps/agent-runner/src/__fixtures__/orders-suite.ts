@@ -15,6 +15,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startPlatform, type Platform, type PlatformOptions, type RunnerProcess } from "./platform.ts";
 import { until } from "./until.ts";
 
+const DIE_BEFORE_RELEASE = new URL("die-before-release.ts", import.meta.url).href;
+
 /** What the tests of one engine alone have to work with. */
 export interface OrdersWorld {
   readonly platform: Platform;
@@ -85,8 +87,8 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
     await Promise.all(runners.map(({ exited }) => exited));
   });
 
-  async function startRunner(): Promise<RunnerProcess> {
-    const runner = await platform.runner();
+  async function startRunner(env?: Record<string, string>): Promise<RunnerProcess> {
+    const runner = await platform.runner(env);
     runners.push(runner);
     return runner;
   }
@@ -233,6 +235,30 @@ export function ordersSuite(options: () => PlatformOptions | Promise<PlatformOpt
       expect(answer(status)).toBe("It is unknown.");
       expect(await effects()).toEqual(["one"]);
       expect(status.toolCalls.map(({ status }) => status)).toEqual([ToolCallStatus.TOOL_CALL_OUTCOME_UNKNOWN]);
+    });
+
+    it("as it rests for a person, when only the status says so: is not gone on with", { timeout: 120_000 }, async () => {
+      const first = await startRunner();
+      const execution = await submitAndWait("one effect", UnknownOutcomePolicy.PAUSE);
+      first.process.kill("SIGKILL");
+      const second = await startRunner({ NODE_OPTIONS: `--import=${DIE_BEFORE_RELEASE}` });
+      expect(await second.exited).toBe("SIGKILL");
+      const asked = await stored(execution);
+      expect(asked.phase).toBe(ExecutionPhase.EXECUTION_PAUSED);
+      expect(asked.messages.at(-1)?.content).toContain("The outcome of a call of execute is unknown");
+      const third = await startRunner();
+      // Where no runner is given the run, its queue has it at rest; else the runner stops at once.
+      const isLeft = async (): Promise<boolean> =>
+        third.output().includes("run stopped here") || (await platform.metrics?.())?.paused === 1;
+      await until(isLeft, 60_000);
+      expect(await stored(execution)).toEqual(asked);
+      expect(third.output()).not.toContain("agent is ready");
+      await platform.client.executions.resume(idOf(execution));
+      const status = await platform.follow(execution);
+      expect(status.phase).toBe(ExecutionPhase.EXECUTION_COMPLETED);
+      expect(answer(status)).toBe("It is unknown.");
+      expect(status.messages.filter(({ content }) => content.includes("The outcome of a call"))).toHaveLength(1);
+      expect(await effects()).toEqual(["one"]);
     });
 
     it("between a tool and the answer: repeats nothing", { timeout: 120_000 }, async () => {

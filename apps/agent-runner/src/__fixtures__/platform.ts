@@ -10,7 +10,7 @@ import { AgentSchema, type Agent } from "@stigmer/protos/agent/v1";
 import { AgentExecutionSchema, type AgentExecution, type AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 import { SessionSchema, type Session } from "@stigmer/protos/session/v1";
 import { startScriptedModel, type ScenarioFile, type ScriptedModel } from "@stigmer/scripted-model";
-import { startServer, type StartServerOptions } from "@stigmer/server";
+import { type RunningServer, startServer, type StartServerOptions } from "@stigmer/server";
 import { startChild, type Child } from "./child.ts";
 
 export const header = { apiVersion: "agentic.stigmer.ai/v1" } as const;
@@ -76,6 +76,8 @@ export interface Platform extends AsyncDisposable {
   readonly home: string;
   /** Where the server is, also after a restart. */
   readonly endpoint: string;
+  /** Of a server in the test's process. */
+  readonly metrics: RunningServer["metrics"] | undefined;
   /** Takes the server away, for as long as `meanwhile` takes, and brings it back on the same port. */
   restartServer(meanwhile?: () => Promise<void>): Promise<void>;
   readonly client: StigmerClient;
@@ -113,6 +115,9 @@ export async function startPlatform(scenario: ScenarioFile, options: PlatformOpt
   const platform: Platform = {
     home,
     endpoint,
+    get metrics() {
+      return server.metrics;
+    },
     async restartServer(meanwhile) {
       await server.end();
       await meanwhile?.();
@@ -187,12 +192,13 @@ export async function startPlatform(scenario: ScenarioFile, options: PlatformOpt
 interface Server {
   readonly endpoint: string;
   readonly apiKey: string;
+  readonly metrics?: RunningServer["metrics"];
   end(): Promise<void>;
 }
 
 async function openServer(options: StartServerOptions): Promise<Server> {
-  const { endpoint, apiKey, close } = await startServer(options);
-  return { endpoint, apiKey, end: close };
+  const { endpoint, apiKey, metrics, close } = await startServer(options);
+  return { endpoint, apiKey, metrics, end: close };
 }
 
 async function spawnServer(options: StartServerOptions): Promise<Server> {

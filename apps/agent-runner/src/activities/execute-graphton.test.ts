@@ -128,7 +128,12 @@ function nameOf(phase: ExecutionPhase): string {
 }
 
 function phasesOf({ changes }: StatusDelta): string {
-  return changes.map(({ change }) => (change.case === "run" ? ` ${nameOf(change.value.phase)}` : "")).join("");
+  return changes
+    .map(({ change }) => {
+      if (change.case !== "run") return "";
+      return ` ${nameOf(change.value.phase)}${change.value.restsByItself ? " by itself" : ""}`;
+    })
+    .join("");
 }
 
 describe("a run's status", () => {
@@ -239,7 +244,7 @@ describe("a run that comes to rest", () => {
     expect(thrown).toBe(false);
     acknowledged.resolve();
     expect(await ended).toBe(stop);
-    expect(told.at(-1)).toContain("PAUSED");
+    expect(told.at(-1)).toBe("patch 7/2 PAUSED");
   });
 
   it("says itself why, and counts on under the same fence", async () => {
@@ -250,11 +255,43 @@ describe("a run that comes to rest", () => {
     await expect(run(look)).rejects.toMatchObject({ kind: "paused", message: "look at this" });
     expect(forgotten).toEqual([]);
     await run(async () => {});
-    expect(told).toEqual(["patch 7/1 IN_PROGRESS", "patch 7/2 PAUSED", "patch 7/3 IN_PROGRESS", "patch 7/4 COMPLETED"]);
+    expect(told).toEqual([
+      "patch 7/1 IN_PROGRESS",
+      "patch 7/2 PAUSED by itself",
+      "patch 7/3 IN_PROGRESS",
+      "patch 7/4 COMPLETED",
+    ]);
     const elsewhere = world();
     await expect(elsewhere.run(look)).rejects.toMatchObject({ kind: "paused" });
     await elsewhere.run(async () => {}, { fence: 8 });
     expect(elsewhere.told.slice(2)).toEqual(["patch 8/1 IN_PROGRESS", "patch 8/2 COMPLETED"]);
+  });
+
+  it("says that it rests by itself also when it was asked to pause at the same time", async () => {
+    const { run, told } = world();
+    const pause = AbortSignal.abort(new ActivityStop("paused", "let me look"));
+    const ended = run(
+      async () => {
+        throw new AgentError("paused", "look at this");
+      },
+      { pause },
+    );
+    await expect(ended).rejects.toMatchObject({ kind: "paused", message: "look at this" });
+    expect(told.at(-1)).toBe("patch 7/2 PAUSED by itself");
+  });
+
+  it("is left as it rests by a runner that gets it although it is to rest", async () => {
+    const status = { phase: ExecutionPhase.EXECUTION_PAUSED };
+    const spec = { sessionId: "ses-1", message: "hi" };
+    const { run, told } = world({ execution: { metadata: { id: "aex-1" }, spec, status } });
+    let began = false;
+    const stop = new ActivityStop("paused", "It waits for a person.");
+    const begin = async (): Promise<void> => void (began = true);
+    await expect(run(begin, { pause: AbortSignal.abort(stop) })).rejects.toBe(stop);
+    expect([began, told]).toEqual([false, []]);
+    // One that goes on is told by nobody to rest.
+    await run(begin);
+    expect([began, told.at(-1)]).toEqual([true, "patch 7/2 COMPLETED"]);
   });
 });
 

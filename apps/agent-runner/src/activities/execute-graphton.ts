@@ -16,6 +16,7 @@ import { contextFrom, failureOf, inSpan, type SpanChoice, traceparentHere } from
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import { bothObservers, noRunnerMetrics, type RunEnd, type RunnerMetrics } from "../metrics.ts";
 import type { PrepareAgent, PreparedRun } from "../run/prepare-agent.ts";
+import { logOrders } from "../run/log-orders.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
 import { createRemoteLedger } from "../run/remote-ledger.ts";
 import { decisionsOf } from "../run/approvals.ts";
@@ -156,6 +157,8 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     forgetCalls();
     return bounded(current.status);
   }
+  // Stored by a runner that died before its engine knew of it, or paused again before it was taken up: nothing is to be done.
+  if (current.status?.phase === ExecutionPhase.EXECUTION_PAUSED && isToPause(context.pause)) throw context.pause.reason;
   // Beside what is sent below. Whether it succeeds is a matter of the run, which is to tell of it.
   const resolving = resolveRun(clients, found);
   resolving.catch(() => {});
@@ -215,7 +218,10 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   return bounded(reducer.status);
 
   function lastWords(ending: Ending): StatusChange[] {
-    if (ending.kind === "paused") return reducer.pause(ending.stop.message, clock());
+    if (ending.kind === "paused") {
+      // A rest of its own is another stop than the one that was asked for.
+      return reducer.pause(ending.stop.message, clock(), { itself: ending.stop !== context.pause.reason });
+    }
     return ending.kind === "waiting-for-approval" ? reducer.waitForApproval(clock()) : reducer.finish(ending, clock());
   }
 
@@ -363,27 +369,16 @@ function createdAtOf({ status }: AgentExecution): number | undefined {
   return at && timestampMs(at);
 }
 
+function isToPause({ reason }: AbortSignal): boolean {
+  return ActivityStop.is(reason) && reason.kind === "paused";
+}
+
 /** Why the activity stops, when it does: told by the engine, asked for by a person, or wanted by the run itself. */
 function stopOf(error: unknown, signal: AbortSignal): ActivityStop | undefined {
   if (ActivityStop.is(signal.reason)) return signal.reason;
   if (ActivityStop.is(error)) return error;
   const rests = AgentError.is(error) && (error.code === "paused" || error.code === "waiting-for-approval");
   return rests ? new ActivityStop("paused", error.message) : undefined;
-}
-
-/** Says when a run under way is asked for something. Answers the function that ends it. */
-function logOrders({ pause, inbox }: ActivityContext, executionId: string, logger: Logger): () => void {
-  const onPause = (): void => {
-    logger.info({ executionId, reason: (pause.reason as Error).message }, "run was asked to pause");
-  };
-  if (pause.aborted) onPause();
-  else pause.addEventListener("abort", onPause, { once: true });
-  // Without a look at what it was: what is looked at here, the run would seem to have taken in.
-  const unsubscribe = inbox.subscribe(() => logger.info({ executionId }, "run was sent something"));
-  return () => {
-    pause.removeEventListener("abort", onPause);
-    unsubscribe();
-  };
 }
 
 /** What people said to the run. */

@@ -158,6 +158,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
         runId: execution.metadata?.id ?? "",
         input: execution.spec?.message ?? "",
         used: usedBy(execution),
+        // Asked is answered: a run whose status says that it rests for these is given out only when somebody has resumed it.
         restedFor: execution.status?.messages.flatMap(({ type, content }) =>
           type === MessageType.MESSAGE_SYSTEM ? [content] : [],
         ),

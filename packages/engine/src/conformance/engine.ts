@@ -4,6 +4,7 @@ import type { Engine } from "../engine.ts";
 import { type Check, createSubject } from "./engine-cases.ts";
 import { engineLosses } from "./engine-losses.ts";
 import { engineOrders } from "./engine-orders.ts";
+import { engineRests } from "./engine-rests.ts";
 import { engineRuns } from "./engine-runs.ts";
 import type { TestFunctions } from "./test-functions.ts";
 
@@ -22,6 +23,10 @@ export interface EngineFixture {
   readonly ends: readonly ReportedEnd[];
   /** Under which fence the server takes what is written for this execution. */
   fenceOf(executionId: string): Promise<number>;
+  /** Stores, under this fence, a status that says that the execution rests by itself. */
+  comeToRest(executionId: string, fence: number): Promise<void>;
+  /** Whether the queue knows that the execution is to rest until somebody resumes it. */
+  isPaused(executionId: string): Promise<boolean>;
   /** Whether the engine knows of the attempt under way that it has got ahead. Of a first attempt, which counts as one either way, always. */
   knowsProgress(executionId: string): Promise<boolean>;
   /** The engine's part in the server is closed and made anew over the same store; runners and their work stay. */
@@ -69,6 +74,7 @@ export function engineConformance(options: EngineConformanceOptions): void {
   describe(`engine: ${options.name}`, () => {
     engineRuns(check);
     engineOrders(check);
+    engineRests(check);
     engineLosses(check);
   });
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Arbitrary } from "fast-check";
-import type { NewTask, QueuedTask, QueueStore } from "../embedded/queue-store.ts";
+import { AT_REST, type QueuedTask } from "../embedded/queue-store.ts";
 import type { QueueStoreFixture } from "./queue-store.ts";
 
 // Random sequences of operations against a model of the port's law, kept as literal as the law's words.
@@ -25,7 +25,7 @@ type Step =
     }
   | { readonly op: "cancel" | "pause" | "resume" | "finish"; readonly id: number }
   | { readonly op: "deliver" | "claim"; readonly id: number; readonly name: number }
-  | { readonly op: "discard"; readonly id: number; readonly back: number }
+  | { readonly op: "discard" | "come-to-rest"; readonly id: number; readonly back: number }
   | { readonly op: "expire" }
   | { readonly op: "recover" }
   | { readonly op: "look" };
@@ -44,6 +44,8 @@ interface ModelTask {
   pauseReason: string | undefined;
   claimId: string;
   inbox: string[];
+  /** The run was stored as one that rests by itself, and whether that was answered. */
+  atRest: "unanswered" | "answered" | undefined;
 }
 
 const taskIds = Array.from({ length: 6 }, (_, index) => `t${String(index)}`);
@@ -85,6 +87,7 @@ export function queueStoreSequences(options: {
         arbitrary: fc.record({ op: fc.constantFrom("deliver" as const, "claim" as const), id, name: fc.nat(2) }),
       },
       fc.record({ op: fc.constant("discard" as const), id, back }),
+      { weight: 3, arbitrary: fc.record({ op: fc.constant("come-to-rest" as const), id, back }) },
       {
         weight: 2,
         arbitrary: fc.record({ op: fc.constantFrom("expire" as const, "recover" as const, "look" as const) }),
@@ -92,14 +95,14 @@ export function queueStoreSequences(options: {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), async (steps) => {
-        const { queue, enqueue, dispose } = await options.create();
+        const { queue, enqueue, comeToRest, dispose } = await options.create();
         try {
           const model = createModel();
           for (const [now, step] of steps.entries()) {
-            assert.deepEqual(await perform(step, { queue, enqueue, model, now }), model.perform(step, now));
+            assert.deepEqual(await perform(step, { queue, enqueue, comeToRest, model, now }), model.perform(step, now));
           }
           assert.deepEqual(
-            await perform({ op: "look" }, { queue, enqueue, model, now: steps.length }),
+            await perform({ op: "look" }, { queue, enqueue, comeToRest, model, now: steps.length }),
             model.perform({ op: "look" }, steps.length),
           );
         } finally {
@@ -111,15 +114,13 @@ export function queueStoreSequences(options: {
   });
 }
 
-interface Subject {
-  readonly queue: QueueStore;
-  readonly enqueue: (task: NewTask) => Promise<void>;
+interface Subject extends Omit<QueueStoreFixture, "dispose"> {
   readonly model: { fence(id: string): number };
   readonly now: number;
 }
 
 /** The step on the store; its answer in the words of the model. */
-async function perform(step: Step, { queue, enqueue, model, now }: Subject): Promise<unknown> {
+async function perform(step: Step, { queue, enqueue, comeToRest, model, now }: Subject): Promise<unknown> {
   const key = (step: { readonly id: number; readonly back: number }): { taskId: string; fence: number } => {
     const taskId = `t${String(step.id)}`;
     return { taskId, fence: model.fence(taskId) - step.back };
@@ -166,6 +167,8 @@ async function perform(step: Step, { queue, enqueue, model, now }: Subject): Pro
       return pick(await queue.claim({ taskId: `t${String(step.id)}`, claimId: `c${String(step.name)}` }));
     case "discard":
       return queue.discard(key(step));
+    case "come-to-rest":
+      return comeToRest(key(step));
     case "expire":
       return (await queue.expire({ now, failure: "lost" })).map(({ id }) => id).sort();
     case "recover":
@@ -188,6 +191,18 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
   const end = (task: ModelTask): void => {
     task.state = "done";
     task.inbox = [];
+  };
+  /** The lease has ended without an outcome. */
+  const wait = (task: ModelTask, uncounted: boolean, pauseReason?: string): void => {
+    task.state = "waiting";
+    if (uncounted || task.atRest === "unanswered") task.attempt -= 1;
+    if (task.atRest === "unanswered") task.pauseReason ??= pauseReason ?? AT_REST;
+    else if (!task.atRest) task.pauseReason ??= pauseReason;
+    task.atRest = undefined;
+  };
+  /** Something is asked of the task. */
+  const ask = (task: ModelTask): void => {
+    if (task.atRest) task.atRest = "answered";
   };
   const find = (id: number): ModelTask | undefined => tasks.find((task) => task.id === `t${String(id)}`);
   const isCurrent = (
@@ -220,7 +235,7 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
             claimId: "",
           };
           const id = `t${String(step.id)}`;
-          const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [] };
+          const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [], atRest: undefined };
           const owner = { sessionId: sessionOf(step.id), org: orgOf(step.id) };
           if (!task) tasks.push({ id, ...owner, state: "waiting", ...unclaimed, ...unasked });
           return undefined;
@@ -246,11 +261,10 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
         }
         case "end": {
           if (isCurrent(task, step)) {
-            task.state = "waiting";
-            task.availableAt = now + 2;
-            if (step.how === "give-back" || step.how === "rest") task.attempt -= 1;
-            if (step.how === "rest") task.pauseReason ??= `rests at ${String(now)}`;
+            const uncounted = step.how === "give-back" || step.how === "rest";
             if (step.how === "complete") end(task);
+            else wait(task, uncounted, step.how === "rest" ? `rests at ${String(now)}` : undefined);
+            task.availableAt = now + 2;
           }
           return task?.state === (step.how === "complete" ? "done" : "waiting") && step.back === 0;
         }
@@ -261,15 +275,24 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
           return [pick(task)];
         }
         case "cancel": {
-          if (task && task.state !== "done") task.cancelReason ??= `at ${String(now)}`;
+          if (task && task.state !== "done") {
+            task.cancelReason ??= `at ${String(now)}`;
+            ask(task);
+          }
           return task?.state ?? "unknown";
         }
         case "pause": {
-          if (task && task.state !== "done") task.pauseReason ??= `at ${String(now)}`;
+          if (task && task.state !== "done") {
+            task.pauseReason ??= `at ${String(now)}`;
+            ask(task);
+          }
           return task?.state ?? "unknown";
         }
         case "resume": {
-          if (task && task.state !== "done") task.pauseReason = undefined;
+          if (task && task.state !== "done") {
+            task.pauseReason = undefined;
+            ask(task);
+          }
           return task?.state ?? "unknown";
         }
         case "deliver": {
@@ -293,9 +316,18 @@ function createModel(): { fence(id: string): number; perform(step: Step, now: nu
           end(task);
           return true;
         }
+        case "come-to-rest": {
+          if (step.back !== 0 || !task || task.state === "done") return undefined;
+          if (task.state === "leased") task.atRest = "unanswered";
+          else task.pauseReason ??= AT_REST;
+          return undefined;
+        }
         case "expire": {
           const expired = tasks.filter((candidate) => candidate.state === "leased" && candidate.expiresAt <= now);
-          for (const candidate of expired) Object.assign(candidate, { state: "waiting", availableAt: 0 });
+          for (const candidate of expired) {
+            wait(candidate, false);
+            candidate.availableAt = 0;
+          }
           return expired.map(({ id }) => id).sort();
         }
         case "recover": {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import type { NewTask, QueuedTask, QueueStore } from "../embedded/queue-store.ts";
+import type { LeaseKey, NewTask, QueuedTask, QueueStore } from "../embedded/queue-store.ts";
 import { lease, task } from "./queue-store-cases.ts";
 import { queueStoreOrders } from "./queue-store-orders.ts";
+import { queueStoreRests } from "./queue-store-rests.ts";
 import { queueStoreSharing } from "./queue-store-sharing.ts";
 import { queueStoreSequences } from "./queue-store-sequences.ts";
 import type { TestFunctions } from "./test-functions.ts";
@@ -10,6 +11,8 @@ import type { TestFunctions } from "./test-functions.ts";
 export interface QueueStoreFixture {
   readonly queue: QueueStore;
   enqueue(task: NewTask): Promise<void>;
+  /** Stores a status of the task's run that says that it rests by itself, as the holder of this lease. What is refused changes nothing. */
+  comeToRest(lease: LeaseKey): Promise<void>;
   /** Closes the store and removes its data. */
   dispose(): Promise<void>;
 }
@@ -286,6 +289,7 @@ export function queueStoreConformance(options: QueueStoreConformanceOptions): vo
     });
 
     queueStoreOrders(check);
+    queueStoreRests(check);
     queueStoreSharing(check);
     queueStoreSequences({ check, runs: options.runs ?? 100, create: options.create });
   });

@@ -19,6 +19,8 @@ engineConformance({
       ends: server.ends,
       submit: server.submit,
       fenceOf: async (id) => (await server.queue.find(id))?.fence ?? 0,
+      comeToRest: (taskId, fence) => server.queue.comeToRest({ taskId, fence }),
+      isPaused: async (id) => (await server.queue.find(id))?.pauseReason !== undefined,
       knowsProgress: async (id) => (await server.queue.find(id))?.attempt === 1,
       restartServer: server.restart,
       restartEngine: server.restart,

@@ -6,6 +6,7 @@ export type {
   EmbeddedEngineOptions,
   FinishedExecution,
 } from "./create-engine.ts";
+export { AT_REST } from "./queue-store.ts";
 export type {
   LeaseKey,
   LeaseOptions,

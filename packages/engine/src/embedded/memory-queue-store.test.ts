@@ -8,6 +8,6 @@ queueStoreConformance({
   it,
   create: async () => {
     const queue = createMemoryQueueStore();
-    return { queue, enqueue: queue.enqueue, dispose: async () => {} };
+    return { queue, enqueue: queue.enqueue, comeToRest: queue.comeToRest, dispose: async () => {} };
   },
 });

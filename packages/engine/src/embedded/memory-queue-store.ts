@@ -1,19 +1,30 @@
-import type { LeaseKey, NewTask, QueuedItem, QueuedTask, QueueStore } from "./queue-store.ts";
+import {
+  AT_REST,
+  type LeaseKey,
+  type NewTask,
+  type QueuedItem,
+  type QueuedTask,
+  type QueueStore,
+} from "./queue-store.ts";
 
 /** A queue that lives as long as the process: for tests and demonstrations. */
 export interface MemoryQueueStore extends QueueStore {
   /** Adds a task at the end. A task id that is there already changes nothing. */
   enqueue(task: NewTask): Promise<void>;
+  /** What a store does when it takes a status of this fence that says that the run rests by itself. */
+  comeToRest(lease: LeaseKey): Promise<void>;
   /** A task as it is, also when it is done. */
   find(taskId: string): Promise<QueuedTask | undefined>;
 }
 
-type Row = { -readonly [Key in keyof QueuedTask]: QueuedTask[Key] } & {
+type Row = { -readonly [Key in Exclude<keyof QueuedTask, "atRest">]: QueuedTask[Key] } & {
   state: "waiting" | "leased" | "done";
   expiresAt: number;
   availableAt: number;
   claimId: string;
   inbox: QueuedItem[];
+  /** What `orders` was when the task came to be at rest. */
+  ordersAtRest: number | undefined;
 };
 
 // Every operation runs in one go between two awaits of its caller, which makes it a transaction.
@@ -41,6 +52,16 @@ export function createMemoryQueueStore(): MemoryQueueStore {
     return row?.state ?? "unknown";
   };
 
+  /** The lease has ended without an outcome. */
+  const wait = (row: Row, { counted, pauseReason }: { counted: boolean; pauseReason?: string | undefined }): void => {
+    const rests = isAtRest(row);
+    row.state = "waiting";
+    if (rests || !counted) row.attempt -= 1;
+    if (rests) row.pauseReason ??= pauseReason ?? AT_REST;
+    else if (row.ordersAtRest === undefined) row.pauseReason ??= pauseReason;
+    row.ordersAtRest = undefined;
+  };
+
   const end = (row: Row): void => {
     row.state = "done";
     row.inbox = [];
@@ -50,8 +71,15 @@ export function createMemoryQueueStore(): MemoryQueueStore {
     enqueue: async (task) => {
       if (rows.has(task.id)) return;
       const unclaimed = { fence: 0, attempt: 0, runnerId: "", claimId: "", lastFailure: "", orders: 0 };
-      const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [] };
+      const unasked = { cancelReason: undefined, pauseReason: undefined, inbox: [], ordersAtRest: undefined };
       rows.set(task.id, { ...task, ...unclaimed, ...unasked, state: "waiting", expiresAt: 0, availableAt: 0 });
+    },
+
+    comeToRest: async ({ taskId, fence }) => {
+      const row = rows.get(taskId);
+      if (row?.fence !== fence) return;
+      if (row.state === "leased") row.ordersAtRest = row.orders;
+      if (row.state === "waiting") row.pauseReason ??= AT_REST;
     },
 
     find: async (taskId) => {
@@ -82,6 +110,7 @@ export function createMemoryQueueStore(): MemoryQueueStore {
       chosen.runnerId = runnerId;
       chosen.expiresAt = now + leaseMs;
       chosen.claimId = "";
+      chosen.ordersAtRest = undefined;
       return { ...taskOf(chosen), isLast: !deliverable.some((row) => row !== chosen && isAllowed(row)) };
     },
 
@@ -104,11 +133,9 @@ export function createMemoryQueueStore(): MemoryQueueStore {
     release: async (lease, { runnerId, counted, availableAt, failure, pauseReason }) => {
       const row = current(lease, runnerId);
       if (row) {
-        row.state = "waiting";
+        wait(row, { counted, pauseReason });
         row.availableAt = availableAt;
-        if (!counted) row.attempt -= 1;
         if (failure !== undefined) row.lastFailure = failure;
-        row.pauseReason ??= pauseReason;
       }
       const task = rows.get(lease.taskId);
       return task?.state === "waiting" && task.fence === lease.fence;
@@ -118,7 +145,7 @@ export function createMemoryQueueStore(): MemoryQueueStore {
       leased()
         .filter((row) => row.expiresAt <= now)
         .map((row) => {
-          row.state = "waiting";
+          wait(row, { counted: true });
           row.availableAt = 0;
           row.lastFailure = failure;
           return taskOf(row);
@@ -159,9 +186,10 @@ export function createMemoryQueueStore(): MemoryQueueStore {
     rest: async ({ taskId, fence }, { reason, inboxSeen }) => {
       const row = rows.get(taskId);
       if (row?.state !== "leased" || row.fence !== fence) return "lost";
-      const isUnread = row.inbox.length > inboxSeen;
+      const isUnread = row.ordersAtRest === undefined ? row.inbox.length > inboxSeen : !isAtRest(row);
       ask(taskId, () => {
         if (!isUnread) row.pauseReason ??= reason;
+        row.ordersAtRest = undefined;
       });
       return isUnread ? "unread" : "resting";
     },
@@ -220,6 +248,11 @@ export function createMemoryQueueStore(): MemoryQueueStore {
   };
 }
 
+/** And nothing was asked of it since. */
+function isAtRest({ orders, ordersAtRest }: Row): boolean {
+  return ordersAtRest === orders;
+}
+
 function taskOf(row: Row): QueuedTask {
   const {
     state: _state,
@@ -227,7 +260,8 @@ function taskOf(row: Row): QueuedTask {
     availableAt: _availableAt,
     claimId: _claimId,
     inbox: _inbox,
+    ordersAtRest: _ordersAtRest,
     ...task
   } = row;
-  return { ...task };
+  return isAtRest(row) ? { ...task, atRest: true } : { ...task };
 }

@@ -19,6 +19,10 @@
  *   ones of its session are done. So never two at a time, and a retried task is not overtaken.
  * - What is done stays done, and its inbox is gone.
  * - A paused task is not leased until `resume`, whatever becomes of its lease. A cancel goes before a pause.
+ * - A task is *at rest* when its run's status was stored as one that rests by itself, for a question to a person, under the task's
+ *   present fence: stored in the same step, which is the store's business too, since whoever stored it may die before it tells
+ *   the queue. What is asked of the task after that answers it. Unanswered, it is paused by whatever ends its lease without an
+ *   outcome, and the attempt is taken back; a task that waits already, because its lease was lost just before, is paused at once.
  *
  * Times are milliseconds since the epoch, given by the caller; the store reads no clock.
  */
@@ -53,14 +57,14 @@ export interface QueueStore {
   complete(lease: LeaseKey, runnerId: string): Promise<boolean>;
 
   /**
-   * Ends a current lease without an outcome: the task waits in its old place. Answers whether the task waits under this
-   * fence: a repetition answers true again and changes nothing; false when the lease was not current.
+   * Ends a current lease without an outcome: the task waits in its old place; paused if it was at rest. Answers whether the task
+   * waits under this fence: a repetition answers true again and changes nothing; false when the lease was not current.
    */
   release(lease: LeaseKey, options: ReleaseOptions): Promise<boolean>;
 
   /**
    * Ends every lease with `expires_at <= now`: those tasks wait in their old place, available at once, with `failure` as their
-   * last failure. Answers them, with the `runnerId` that lost each.
+   * last failure; paused those that were at rest. Answers them, with the `runnerId` that lost each.
    */
   expire(options: { readonly now: number; readonly failure: string }): Promise<QueuedTask[]>;
 
@@ -102,7 +106,8 @@ export interface QueueStore {
 
   /**
    * Stores that a leased task rests by itself, as `pause` does, unless its inbox has more than `inboxSeen` items: then it has a
-   * reason to go on (`unread`). One step, so that no item comes between. `lost` when it is not leased under this fence.
+   * reason to go on (`unread`). One step, so that no item comes between. Of one that is at rest, or was, not the inbox decides but
+   * whether that was answered. `lost` when it is not leased under this fence.
    */
   rest(
     lease: LeaseKey,
@@ -186,7 +191,12 @@ export interface QueuedTask extends NewTask {
    * with what they know of, when others may ask as well.
    */
   readonly orders: number;
+  /** It is leased and at rest, unanswered: whoever claims it is to let it rest. Absent: it is not. */
+  readonly atRest?: boolean;
 }
+
+/** Why a task is paused that was at rest, where nobody has said it in other words. */
+export const AT_REST = "The run waits for a person to look at it.";
 
 /** A task as `lease` answers it. */
 export interface NewLease extends QueuedTask {
@@ -242,7 +252,7 @@ export interface ReleaseOptions {
   readonly failure?: string;
   /**
    * Given: the task rests from now on without anybody having asked for it, for this reason; where somebody had, theirs
-   * stays.
+   * stays. Not when it was at rest and that was answered.
    */
   readonly pauseReason?: string;
 }

@@ -26,7 +26,7 @@ function endOf(
       if (told) controller.abort(new ActivityStop(told, `told ${told}`));
       if (pause) pausing.abort(new ActivityStop("paused", "told to pause"));
       if (thrown === undefined) return create(AgentExecutionStatusSchema);
-      throw thrown;
+      throw thrown === "as told" ? pausing.signal.reason : thrown;
     },
     cleanupSandbox: async () => {},
   };
@@ -49,7 +49,13 @@ describe("how a task ends", () => {
     ["an error is a failure to repeat", new Error("disk full"), {}, { outcome: { value: { retryable: true } } }],
     ["also past a pause", new Error("disk full"), { pause: true }, { outcome: { value: { message: "disk full" } } }],
     ["a rest of its own", rests, {}, { kind: "rested", hold: ReleaseHold.PAUSED_ITSELF, reason: rests.message }],
-    ["a rest that was asked for", rests, { pause: true }, { kind: "rested", hold: ReleaseHold.PAUSE_REQUESTED }],
+    ["a rest that was asked for", "as told", { pause: true }, { kind: "rested", hold: ReleaseHold.PAUSE_REQUESTED }],
+    [
+      "a rest of its own that met one that was asked for",
+      rests,
+      { pause: true },
+      { kind: "rested", hold: ReleaseHold.PAUSED_ITSELF, reason: rests.message },
+    ],
     ["a rest while the runner drains", rests, { told: "draining" }, { kind: "rested" }],
     ["a rest in spite of a cancel, which the server settles", rests, { told: "cancelled" }, { kind: "rested" }],
     ["a rest of what is somebody else's", rests, { told: "lease-lost" }, { kind: "lost" }],

@@ -70,8 +70,8 @@ function endOf(error: unknown, { signal, pause }: ActivityContext): TaskEnd {
   if (stop?.kind === "lease-lost" || told?.kind === "lease-lost") return { kind: "lost" };
   if (stop?.kind === "draining") return { kind: "handed-back" };
   if (stop?.kind === "paused") {
-    const asked = ActivityStop.is(pause.reason) && pause.reason.kind === "paused";
-    const hold = asked ? ReleaseHold.PAUSE_REQUESTED : ReleaseHold.PAUSED_ITSELF;
+    // Asked for or not, it may have come to rest for a question of its own, which a resume from before does not answer.
+    const hold = stop === pause.reason ? ReleaseHold.PAUSE_REQUESTED : ReleaseHold.PAUSED_ITSELF;
     return { kind: "rested", hold, reason: stop.message };
   }
   if (stop) {

@@ -90,9 +90,9 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     return result;
   } catch (error) {
     const told = stop.signal.aborted ? (stop.signal.reason as ActivityStop) : undefined;
-    if (isRest(error) && !isPauseAsked()) await tellRest(error);
+    if (isRest(error) && !isAskedFor(error)) await tellRest(error);
     if (!ActivityStop.is(error) && !told) logger.error({ ...fields, fence, err: error }, "An activity failed.");
-    throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: isPauseAsked(), progress });
+    throw activityFailure(error, { stopReason: stop.signal.reason, pauseAsked: isAskedFor(error), progress });
   } finally {
     over.abort();
     stopListening();
@@ -116,7 +116,7 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
         return await call.work({ fence, attempt: number, progressed, signal: stop.signal, pause: pause.signal, inbox });
       } catch (error) {
         if (!call.isForeign || executionId === undefined || fence === 0 || !isRest(error)) throw error;
-        if (!isPauseAsked()) await tellRest(error);
+        if (!isAskedFor(error)) await tellRest(error);
         await untilResumed(executionId);
         pause = new AbortController();
         if (resting.aborted) onRest();
@@ -124,9 +124,9 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
     }
   }
 
-  /** By a person; a runner that is about to leave lets its work come to rest too. */
-  function isPauseAsked(): boolean {
-    return ActivityStop.is(pause.signal.reason) && pause.signal.reason.kind === "paused";
+  /** By a person. A question of the run's own is none of that, also when it came to rest for it after it was asked to. */
+  function isAskedFor(rest: unknown): boolean {
+    return rest === pause.signal.reason;
   }
 
   function isRest(error: unknown): error is ActivityStop {

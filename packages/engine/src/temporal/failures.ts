@@ -54,7 +54,7 @@ const RUNNER_LOST = "Its runner was lost: nothing was heard of it in time.";
 /**
  * What an activity throws for Temporal to carry. What is thrown after a stop is mostly the stop's echo (`AbortError`), so
  * `stopReason` (the reason of an aborted `ActivityContext.signal`) goes first unless the error is a stop itself.
- * `pauseAsked`: `ActivityContext.pause` was aborted when it threw.
+ * `pauseAsked`: what it threw is the reason of `ActivityContext.pause`.
  */
 export function activityFailure(
   error: unknown,

@@ -27,7 +27,7 @@ export interface LiveRunOptions {
 }
 
 /** What somebody wants to change, once the current status is known. */
-export type ProposedChange = Pick<StatusAppend, "fence" | "sequence" | "amends" | "place"> & {
+export type ProposedChange = Pick<StatusAppend, "fence" | "sequence" | "amends" | "place" | "rests"> & {
   readonly delta: StatusDelta;
 };
 
@@ -183,13 +183,14 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const compacts = logBytes > options.compactAfterBytes && logBytes > 2 * current.snapshotBytes;
     const snapshot = ends || amended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
     const summary = difference(before, after);
-    const { fence, sequence, amends, place, expectedRevision, known } = proposed;
+    const { fence, sequence, amends, place, rests, expectedRevision, known } = proposed;
     const result = await executions.append({
       id,
       fence,
       sequence,
       amends,
       place,
+      rests,
       expectedRevision,
       known,
       snapshot,

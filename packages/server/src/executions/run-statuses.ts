@@ -155,7 +155,8 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
 
   return {
     patch: async ({ executionId, delta, fence, sequence }) => {
-      const outcome = await change(executionId, () => ({ delta, fence, sequence }));
+      const rests = delta.changes.some(restsByItself);
+      const outcome = await change(executionId, () => ({ delta, fence, sequence, rests }));
       if (outcome.kind !== "appended" && outcome.kind !== "repeated")
         throw refusalError({ executionId, fence }, outcome);
       // Told by a runner that has lost the run to nobody yet, a phase may not be what is true of a run that waits.
@@ -230,6 +231,10 @@ function movedTo(phase: ExecutionPhase): StatusDelta {
 
 function movesRun({ change }: StatusChange): boolean {
   return change.case === "run" || change.case === "merged";
+}
+
+function restsByItself({ change }: StatusChange): boolean {
+  return change.case === "run" && change.value.restsByItself && change.value.phase === ExecutionPhase.EXECUTION_PAUSED;
 }
 
 /** The phase of a run that goes on once somebody takes it. */

@@ -22,8 +22,8 @@ const release = (fence: number, pauseReason?: string): Promise<boolean> =>
   queue().release({ taskId: RUN, fence }, { runnerId: "r", counted: false, availableAt: 0, pauseReason });
 
 let sequence = 0;
-function tell(fence: number, next: ExecutionPhase): Promise<number> {
-  const delta = deltaOf(...moved(next, { startedAt: "t0" }));
+function tell(fence: number, next: ExecutionPhase, restsByItself = false): Promise<number> {
+  const delta = deltaOf(...moved(next, { startedAt: "t0", restsByItself }));
   return open.runs.patch({ executionId: RUN, fence, sequence: ++sequence, delta });
 }
 
@@ -53,6 +53,22 @@ describe("the phase of a run", () => {
     await queue().pause(RUN, "");
     await queue().expire({ now: 9, failure: "lost" });
     expect(await phase()).toBe(EXECUTION_PAUSED);
+  });
+
+  it("is paused when its runner dies having stored that it rests by itself, before or after it was lost", async () => {
+    let fence = await open.lease();
+    await tell(fence, EXECUTION_PAUSED, true);
+    await queue().expire({ now: 9, failure: "lost" });
+    expect(await phase()).toBe(EXECUTION_PAUSED);
+    await queue().resume(RUN);
+    expect(await phase()).toBe(EXECUTION_IN_PROGRESS);
+    fence = await open.lease();
+    await queue().expire({ now: 9, failure: "lost" });
+    await tell(fence, EXECUTION_PAUSED, true);
+    expect(await phase()).toBe(EXECUTION_PAUSED);
+    await expect(open.lease()).rejects.toThrow("Nothing waits");
+    await queue().resume(RUN);
+    expect(await phase()).toBe(EXECUTION_IN_PROGRESS);
   });
 
   it("is not paused when it was resumed before its runner let go of it", async () => {
@@ -127,7 +143,9 @@ const STEPS = [
   "rest by itself",
   "hand back",
   "die",
+  "ask",
   "late",
+  "ask late",
   "restart",
 ] as const;
 type Step = (typeof STEPS)[number];
@@ -170,8 +188,8 @@ async function expectTrue(): Promise<void> {
 function createRun(): { take(step: Step): Promise<void> } {
   let fence = 0;
   let held = false;
-  const told = async (next: ExecutionPhase): Promise<void> => {
-    await tell(fence, next).catch(() => {});
+  const told = async (next: ExecutionPhase, restsByItself = false): Promise<void> => {
+    await tell(fence, next, restsByItself).catch(() => {});
   };
   return {
     take: async (step) => {
@@ -205,8 +223,12 @@ function createRun(): { take(step: Step): Promise<void> } {
           await queue().expire({ now: 9, failure: "lost" });
           held = false;
           return;
+        case "ask":
+          if (held) await told(EXECUTION_PAUSED, true);
+          return;
         case "late":
-          await told(EXECUTION_PAUSED);
+        case "ask late":
+          await told(EXECUTION_PAUSED, step === "ask late");
           return;
         case "restart":
       }

@@ -73,6 +73,11 @@ export interface StatusAppend {
   readonly amends?: boolean;
   /** The change is true only while the run's task is there. Undefined: wherever it is. */
   readonly place?: TaskPlace;
+  /**
+   * The run rests by itself from then on, as its holder says: in the same step its task is at rest (`QueueStore`), since a holder
+   * that dies now tells nobody else. With a `fence` only.
+   */
+  readonly rests?: boolean | undefined;
   /** What the caller has just seen of the run, by which a driver may decide first: it need not be read again. */
   readonly known?: WriteState | undefined;
 }

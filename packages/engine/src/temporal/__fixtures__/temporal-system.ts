@@ -48,6 +48,9 @@ export interface TemporalSystem {
   submit(execution: { readonly id: string; readonly sessionId: string }, spec?: SubmittedSpec, place?: { readonly queue?: string }): Promise<void>;
   startRunner(options: RunnerSetup): Promise<SystemRunner>;
   fenceOf(executionId: string): Promise<number>;
+  /** Stores a status of this fence that says that the execution rests by itself. */
+  comeToRest(executionId: string, fence: number): Promise<void>;
+  isPaused(executionId: string): Promise<boolean>;
   /** Whether Temporal has heard from the activity under way that it got ahead. */
   knowsProgress(executionId: string): Promise<boolean>;
   /** Closes the engine and starts another one on the same data. */
@@ -183,6 +186,8 @@ export async function startTemporalSystem(
         drain: (drain) => worker.drain(drain),
       };
     },
+    comeToRest: (taskId, fence) => queue.comeToRest({ taskId, fence }),
+    isPaused: async (id) => (await queue.find(id))?.pauseReason !== undefined,
     fenceOf: async (id) => (await queue.find(id))?.fence ?? 0,
     knowsProgress: async (workflowId) => {
       const { pendingActivities } = await connection.workflowService.describeWorkflowExecution({

@@ -84,6 +84,6 @@ export function said(messageId: string, text: string, offset = 0): DeltaInit {
   return [{ change: { case: "messageStarted", value: { messageId, type: 2 } } }, append];
 }
 
-export function moved(phase: ExecutionPhase, more: { error?: string; startedAt?: string } = {}): DeltaInit {
+export function moved(phase: ExecutionPhase, more: { error?: string; startedAt?: string; restsByItself?: boolean } = {}): DeltaInit {
   return [{ change: { case: "run", value: { phase, ...more } } }];
 }

@@ -1,3 +1,4 @@
+import { AT_REST } from "@stigmer/engine/embedded";
 import { StoreError } from "../errors.ts";
 import { refusalOf } from "../execution-store.ts";
 import type {
@@ -69,16 +70,19 @@ export const WRITE_STATE_COLUMNS: string = `
 const WRITE_STATE = `
   SELECT ${WRITE_STATE_COLUMNS} FROM executions LEFT JOIN tasks ON tasks.id = executions.id WHERE executions.id = :id`;
 
+const task = (lock: "SHARE" | "NO KEY UPDATE"): string =>
+  `task AS MATERIALIZED (SELECT fence, ${PLACE} AS place FROM tasks WHERE id = :id FOR ${lock})`;
+
 /** The run's task, which stays as it is until the statement is stored. No row when there is none. */
-export const TASK: string = `task AS MATERIALIZED (SELECT fence, ${PLACE} AS place FROM tasks WHERE id = :id FOR SHARE)`;
+export const TASK: string = task("SHARE");
 
 /** Whether the run's task is still as `stillParameters` says. */
 export const TASK_STILL: string =
   "coalesce((SELECT fence FROM task), 0) = :task_fence AND coalesce((SELECT place FROM task), 'over') = :task_place";
 
 /** Whether the run is still as it was when the change was decided; then the change is stored, else nothing is. */
-const ADVANCE = `
-  WITH ${TASK}, advanced AS (
+const advance = (lockedTask: string): string => `
+  WITH ${lockedTask}, advanced AS (
     UPDATE executions SET revision = :next_revision, last_fence = :next_fence, last_sequence = :next_sequence,
       ended = :next_ended, phase = coalesce(:next_phase, phase), error = coalesce(:next_error, error),
       started_at = coalesce(:next_started_at, started_at), completed_at = coalesce(:next_completed_at, completed_at)
@@ -87,14 +91,29 @@ const ADVANCE = `
     RETURNING id, revision
   )`;
 
-const APPEND_DELTA = `${ADVANCE}
+const ADVANCE = advance(TASK);
+
+/**
+ * Takes the task along, locked for that from the start: of two who share it none could have it. One that waits under its fence of
+ * before was lost by who says so; nobody is to go on with it either.
+ */
+const ADVANCE_TO_REST = `${advance(task("NO KEY UPDATE"))}, rested AS (
+    UPDATE tasks SET orders_at_rest = CASE WHEN state = 'leased' THEN orders END,
+      pause_reason = coalesce(pause_reason, CASE WHEN state = 'waiting' THEN :at_rest END)
+    FROM advanced WHERE tasks.id = advanced.id AND state <> 'done'
+  )`;
+
+const appending = (advanced: string): string => `${advanced}
   INSERT INTO execution_deltas (execution_id, revision, delta) SELECT id, revision, :delta::bytea FROM advanced`;
 
-const COMPACT = `${ADVANCE}, dropped AS (
+const compacting = (advanced: string): string => `${advanced}, dropped AS (
     DELETE FROM execution_deltas USING advanced WHERE execution_id = advanced.id
   )
   UPDATE execution_snapshots SET revision = advanced.revision, status = :snapshot
   FROM advanced WHERE execution_id = advanced.id`;
+
+const [APPEND_DELTA, COMPACT] = [appending(ADVANCE), compacting(ADVANCE)];
+const [APPEND_AT_REST, COMPACT_AT_REST] = [appending(ADVANCE_TO_REST), compacting(ADVANCE_TO_REST)];
 
 const ORPHANS = `
   SELECT id FROM executions WHERE NOT ended
@@ -225,10 +244,12 @@ function append(sql: Sql, change: StatusAppend): Promise<AppendResult> {
       next_error: summary.error ?? null,
       next_started_at: summary.startedAt ?? null,
       next_completed_at: summary.completedAt ?? null,
+      ...(change.rests && { at_rest: AT_REST }),
     };
+    const { rests } = change;
     const stored = snapshot
-      ? await sql.run(COMPACT, { ...parameters, snapshot })
-      : await sql.run(APPEND_DELTA, { ...parameters, delta });
+      ? await sql.run(rests ? COMPACT_AT_REST : COMPACT, { ...parameters, snapshot })
+      : await sql.run(rests ? APPEND_AT_REST : APPEND_DELTA, { ...parameters, delta });
     return stored > 0 ? { kind: "appended", revision } : "outdated";
   });
 }

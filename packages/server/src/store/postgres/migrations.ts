@@ -328,4 +328,9 @@ export const MIGRATIONS: readonly Migration[] = [
     EXECUTE FUNCTION resources_tell_grandchildren();
   `,
   },
+  {
+    worksWith: 1,
+    // What "orders" was when the run was stored as one that rests by itself; as long as it is that, nobody has answered.
+    sql: "ALTER TABLE tasks ADD COLUMN orders_at_rest BIGINT",
+  },
 ];

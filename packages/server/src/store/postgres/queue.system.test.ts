@@ -1,6 +1,7 @@
 import { queueStoreConformance } from "@stigmer/engine/conformance";
 import { describe, expect, it } from "vitest";
 import { silentLogger } from "../../logger.ts";
+import { comeToRest } from "../__fixtures__/come-to-rest.ts";
 import { task } from "../__fixtures__/conformance/executions.ts";
 import { createSchema } from "./__fixtures__/schemas.ts";
 import { openPostgresStore } from "./create-store.ts";
@@ -16,6 +17,7 @@ queueStoreConformance({
     return {
       queue: store.queue,
       enqueue: (task) => store.tasks.enqueue(task),
+      comeToRest: (lease) => comeToRest(store, lease),
       dispose: async () => {
         await store.close();
         await schema.drop();

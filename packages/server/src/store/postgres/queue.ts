@@ -1,4 +1,5 @@
-import type { LeaseKey, NewLease, QueuedItem, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
+import { AT_REST, type LeaseKey, type NewLease, type QueuedItem, type QueuedTask } from "@stigmer/engine/embedded";
+import type { QueueStore, TaskKind } from "@stigmer/engine/embedded";
 import type { Parameters, Session, Sql } from "./sql.ts";
 
 interface Row {
@@ -17,6 +18,7 @@ interface Row {
   pause_reason: string | null;
   last_failure: string;
   orders: number;
+  orders_at_rest: number | null;
 }
 
 interface ItemRow {
@@ -43,6 +45,7 @@ const COLUMN_NAMES = [
   "pause_reason",
   "last_failure",
   "orders",
+  "orders_at_rest",
 ];
 const COLUMNS = COLUMN_NAMES.map((name) => `tasks.${name}`).join(", ");
 
@@ -96,7 +99,7 @@ const leasing = (others: "SKIP LOCKED" | ""): string => `
     ORDER BY live, candidate.position LIMIT 1 FOR NO KEY UPDATE OF candidate ${others}
   ), leased AS (
     UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
-      expires_at = :expires_at, claim_id = ''
+      expires_at = :expires_at, claim_id = '', orders_at_rest = NULL
     FROM chosen WHERE tasks.position = chosen.position RETURNING ${COLUMNS}, tasks.items
   )
   SELECT leased.*, EXISTS (
@@ -127,15 +130,20 @@ const RENEW = `
 const COMPLETE = `UPDATE tasks SET state = 'done' WHERE ${CURRENT}`;
 
 const RELEASE = `
-  UPDATE tasks SET state = 'waiting', available_at = :available_at, attempt = attempt - :uncounted,
-    last_failure = coalesce(:failure, last_failure), pause_reason = coalesce(pause_reason, :pause_reason)
+  UPDATE tasks SET state = 'waiting', available_at = :available_at, last_failure = coalesce(:failure, last_failure),
+    attempt = attempt - CASE WHEN orders_at_rest = orders THEN 1 ELSE :uncounted END,
+    pause_reason = coalesce(pause_reason, CASE WHEN orders_at_rest = orders THEN coalesce(:pause_reason, :at_rest)
+      WHEN orders_at_rest IS NULL THEN :pause_reason END),
+    orders_at_rest = NULL
   WHERE ${CURRENT}`;
 
 const EXPIRE = `
   WITH due AS (
     SELECT position FROM tasks WHERE state = 'leased' AND expires_at <= :now ORDER BY position FOR NO KEY UPDATE
   )
-  UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure
+  UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure,
+    attempt = attempt - CASE WHEN orders_at_rest = orders THEN 1 ELSE 0 END,
+    pause_reason = coalesce(pause_reason, CASE WHEN orders_at_rest = orders THEN :at_rest END), orders_at_rest = NULL
   FROM due WHERE tasks.position = due.position RETURNING ${COLUMNS}`;
 
 const RECOVER = `
@@ -155,9 +163,13 @@ const RESUME = asking("pause_reason = NULL");
 
 /** The row counts its items, since what another statement put into the inbox meanwhile is seen in a row alone. */
 const REST = `
-  UPDATE tasks SET orders = orders + 1,
-    pause_reason = CASE WHEN items > :seen THEN pause_reason ELSE coalesce(pause_reason, :reason) END
-  WHERE id = :id AND fence = :fence AND state = 'leased' RETURNING items > :seen AS unread`;
+  WITH leased AS (
+    SELECT position, CASE WHEN orders_at_rest IS NULL THEN items > :seen ELSE orders_at_rest <> orders END AS unread
+    FROM tasks WHERE id = :id AND fence = :fence AND state = 'leased' FOR NO KEY UPDATE
+  )
+  UPDATE tasks SET orders = orders + 1, orders_at_rest = NULL,
+    pause_reason = CASE WHEN unread THEN pause_reason ELSE coalesce(pause_reason, :reason) END
+  FROM leased WHERE tasks.position = leased.position RETURNING unread`;
 
 /** A row for each item, and one without an item when there is none. */
 const LEASED = `
@@ -260,10 +272,12 @@ export function createQueueStore(session: Session, inTurn: InTurn): QueueStore {
           uncounted: counted ? 0 : 1,
           failure: failure ?? null,
           pause_reason: pauseReason ?? null,
+          at_rest: AT_REST,
         });
         return released > 0 || isIn("waiting", sql, lease);
       }),
-    expire: ({ now, failure }) => session.write(async (sql) => inOrder(await sql.all<Row>(EXPIRE, { now, failure }))),
+    expire: ({ now, failure }) =>
+      session.write(async (sql) => inOrder(await sql.all<Row>(EXPIRE, { now, failure, at_rest: AT_REST }))),
     requestCancel: (taskId, reason) => session.write((sql) => changed(sql, CANCEL, { id: taskId, reason })),
     pause: (taskId, reason) => session.write((sql) => changed(sql, PAUSE, { id: taskId, reason })),
     resume: (taskId) => session.write((sql) => changed(sql, RESUME, { id: taskId })),
@@ -379,5 +393,6 @@ function toTask(row: Row): QueuedTask {
     pauseReason: row.pause_reason ?? undefined,
     lastFailure: row.last_failure,
     orders: row.orders,
+    ...(row.orders_at_rest === row.orders && { atRest: true }),
   };
 }

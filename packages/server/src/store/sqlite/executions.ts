@@ -1,3 +1,4 @@
+import { AT_REST } from "@stigmer/engine/embedded";
 import { StoreError } from "../errors.ts";
 import { EXECUTION_CONTEXT, refusalOf } from "../execution-store.ts";
 import type {
@@ -73,6 +74,12 @@ const MISPLACED = `
   FROM executions INDEXED BY executions_live JOIN tasks ON tasks.id = executions.id
   WHERE ended = 0 AND ((phase NOT IN (:one, :other) AND place = 'resting') OR (phase IN (:one, :other) AND place = 'waiting'))
   ORDER BY executions.created_at, executions.id`;
+
+/** One that waits under its fence of before was lost by who says so; nobody is to go on with it either. */
+const COME_TO_REST = `
+  UPDATE tasks SET orders_at_rest = iif(state = 'leased', orders, NULL),
+    pause_reason = coalesce(pause_reason, iif(state = 'waiting', :at_rest, NULL))
+  WHERE id = :id AND state <> 'done'`;
 
 const APPEND_DELTA = "INSERT INTO execution_deltas (execution_id, revision, delta) VALUES (:id, :revision, :delta)";
 
@@ -192,6 +199,7 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
     completed_at: summary.completedAt ?? null,
   });
   if (summary.phase !== undefined && summary.phase !== state.phase) sql.run(SET_PHASE, { id, phase: summary.phase });
+  if (change.rests) sql.run(COME_TO_REST, { id, at_rest: AT_REST });
   if (ends) {
     if (!state.ended) sql.run(SET_ENDED, { id });
     sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });

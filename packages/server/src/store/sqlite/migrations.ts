@@ -295,6 +295,10 @@ export const MIGRATIONS: readonly string[] = [
   DROP INDEX tasks_waiting;
   DROP INDEX tasks_leased;
   `,
+  `
+  -- What "orders" was when the run was stored as one that rests by itself; as long as it is that, nobody has answered.
+  ALTER TABLE tasks ADD COLUMN orders_at_rest INTEGER;
+  `,
 ];
 
 /** The version of the schema that this program makes and knows. */

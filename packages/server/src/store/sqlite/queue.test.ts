@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { queueStoreConformance } from "@stigmer/engine/conformance";
 import { describe, expect, it } from "vitest";
+import { comeToRest } from "../__fixtures__/come-to-rest.ts";
 import { openSqliteStore } from "./create-store.ts";
 import { createExecutionStore } from "./executions.ts";
 import { migrate } from "./migrations.ts";
@@ -22,6 +23,7 @@ queueStoreConformance({
     return {
       queue: store.queue,
       enqueue: (task) => store.tasks.enqueue(task),
+      comeToRest: (lease) => comeToRest(store, lease),
       dispose: async () => {
         await store.close();
         rmSync(dataDir, { recursive: true });

@@ -1,4 +1,5 @@
-import type { LeaseKey, QueuedItem, QueuedTask, QueueStore, TaskKind } from "@stigmer/engine/embedded";
+import { AT_REST, type LeaseKey, type QueuedItem, type QueuedTask } from "@stigmer/engine/embedded";
+import type { QueueStore, TaskKind } from "@stigmer/engine/embedded";
 import type { Session, Sql } from "./sql.ts";
 
 interface Row {
@@ -16,6 +17,7 @@ interface Row {
   pause_reason: string | null;
   last_failure: string;
   orders: number;
+  orders_at_rest: number | null;
 }
 
 /** What `tasks_runnable` has: the words are the index's, so that it is used. */
@@ -44,7 +46,7 @@ const LEASE = `
     ) FROM standing WHERE org = '' OR :max_per_org IS NULL OR live < :max_per_org
   )
   UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
-    expires_at = :expires_at, claim_id = ''
+    expires_at = :expires_at, claim_id = '', orders_at_rest = NULL
   WHERE position = (SELECT position FROM first WHERE position IS NOT NULL ORDER BY live, position LIMIT 1)
   RETURNING *`;
 
@@ -56,12 +58,17 @@ const RENEW = `
   WHERE ${CURRENT} RETURNING *`;
 
 const RELEASE = `
-  UPDATE tasks SET state = 'waiting', available_at = :available_at, attempt = attempt - :uncounted,
-    last_failure = coalesce(:failure, last_failure), pause_reason = coalesce(pause_reason, :pause_reason)
+  UPDATE tasks SET state = 'waiting', available_at = :available_at, last_failure = coalesce(:failure, last_failure),
+    attempt = attempt - iif(orders_at_rest = orders, 1, :uncounted),
+    pause_reason = coalesce(pause_reason, CASE WHEN orders_at_rest = orders THEN coalesce(:pause_reason, :at_rest)
+      WHEN orders_at_rest IS NULL THEN :pause_reason END),
+    orders_at_rest = NULL
   WHERE ${CURRENT}`;
 
 const EXPIRE = `
-  UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure
+  UPDATE tasks SET state = 'waiting', available_at = 0, last_failure = :failure,
+    attempt = attempt - iif(orders_at_rest = orders, 1, 0),
+    pause_reason = coalesce(pause_reason, iif(orders_at_rest = orders, :at_rest, NULL)), orders_at_rest = NULL
   WHERE state = 'leased' AND expires_at <= :now RETURNING *`;
 
 const HOLD = `
@@ -154,10 +161,12 @@ export function createQueueStore(session: Session): QueueStore {
           uncounted: counted ? 0 : 1,
           failure: failure ?? null,
           pause_reason: pauseReason ?? null,
+          at_rest: AT_REST,
         });
         return isIn("waiting", sql, lease);
       }),
-    expire: ({ now, failure }) => session.write((sql) => inOrder(sql.all<Positioned>(EXPIRE, { now, failure }))),
+    expire: ({ now, failure }) =>
+      session.write((sql) => inOrder(sql.all<Positioned>(EXPIRE, { now, failure, at_rest: AT_REST }))),
     requestCancel: (taskId, reason) =>
       session.write((sql) => {
         sql.run(asking("cancel_reason = coalesce(cancel_reason, :reason)"), { id: taskId, reason });
@@ -186,10 +195,12 @@ export function createQueueStore(session: Session): QueueStore {
       }),
     rest: ({ taskId, fence }, { reason, inboxSeen }) =>
       session.write((sql) => {
-        const leased = "SELECT 1 FROM tasks WHERE id = :id AND fence = :fence AND state = 'leased'";
-        if (sql.get(leased, { id: taskId, fence }) === undefined) return "lost";
-        const isUnread = itemsOf(sql, taskId, inboxSeen).length > 0;
-        sql.run(asking("pause_reason = coalesce(pause_reason, :reason)"), {
+        const leased = "SELECT * FROM tasks WHERE id = :id AND fence = :fence AND state = 'leased'";
+        const row = sql.get<Row>(leased, { id: taskId, fence });
+        if (row === undefined) return "lost";
+        const isUnread =
+          row.orders_at_rest === null ? itemsOf(sql, taskId, inboxSeen).length > 0 : row.orders_at_rest !== row.orders;
+        sql.run(asking("pause_reason = coalesce(pause_reason, :reason), orders_at_rest = NULL"), {
           id: taskId,
           reason: isUnread ? null : reason,
         });
@@ -275,5 +286,6 @@ function toTask(row: Row): QueuedTask {
     pauseReason: row.pause_reason ?? undefined,
     lastFailure: row.last_failure,
     orders: row.orders,
+    ...(row.orders_at_rest === row.orders && { atRest: true }),
   };
 }

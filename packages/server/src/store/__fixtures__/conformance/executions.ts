@@ -172,6 +172,32 @@ export function executionCases(subject: Subject): void {
       expect(await place()).toBe("over");
     });
 
+    it("lets the run's task rest with the change that says so, and only with that", async () => {
+      const { executions, tasks, queue } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await tasks.enqueue(task("aex-1"));
+      const take = () => queue.lease({ queue: "q", runnerId: "r1", now: 1, leaseMs: 1, maxAttempts: 5 });
+      const isAtRest = async () => (await queue.leased("aex-1", { seen: 0 }))?.task.atRest;
+      await take();
+      expect(await append({ fence: 2, rests: true })).toMatchObject({ kind: "stale-fence" });
+      expect(await append({ fence: 1, expectedRevision: 7, rests: true })).toMatchObject({ kind: "moved" });
+      await append({ fence: 1 });
+      expect(await isAtRest()).toBeUndefined();
+      const change = { expectedRevision: 2, fence: 1, sequence: 1, rests: true, summary: { phase: 7 } };
+      expect(await append(change)).toEqual({ kind: "appended", revision: 3 });
+      expect(await isAtRest()).toBe(true);
+      await queue.resume("aex-1");
+      expect(await append(change)).toMatchObject({ kind: "repeated" });
+      expect(await isAtRest()).toBeUndefined();
+      await append({ expectedRevision: 3, fence: 1, rests: true, snapshot: bytes(9) });
+      await queue.expire({ now: 9, failure: "" });
+      expect((await executions.writeState("aex-1"))?.taskPlace).toBe("resting");
+      await queue.resume("aex-1");
+      expect((await executions.writeState("aex-1"))?.taskPlace).toBe("waiting");
+      await append({ expectedRevision: 4, fence: 1, rests: true });
+      expect((await executions.writeState("aex-1"))?.taskPlace).toBe("resting");
+    });
+
     it("finds runs whose phase is not where their task is", async () => {
       const { executions, tasks, queue } = subject.store;
       const PAUSED = 7;

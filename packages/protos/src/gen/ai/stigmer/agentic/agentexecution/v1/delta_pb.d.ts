@@ -190,6 +190,14 @@ export declare type RunChange = Message<"ai.stigmer.agentic.agentexecution.v1.Ru
    * @generated from field: string completed_at = 4;
    */
   completedAt: string;
+
+  /**
+   * With the phase PAUSED: the run rests without having been asked to, because a person has to look at it. From the moment in
+   * which this is stored nobody goes on with it until it is resumed, also when its runner dies before it hands the run back.
+   *
+   * @generated from field: bool rests_by_itself = 5;
+   */
+  restsByItself: boolean;
 };
 
 /**

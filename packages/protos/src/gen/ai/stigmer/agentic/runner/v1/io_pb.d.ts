@@ -272,7 +272,8 @@ export declare type ReleaseLeaseRequest = Message<"ai.stigmer.agentic.runner.v1.
 
   /**
    * With `PAUSED_ITSELF`: how many items of the inbox it knew of when it came to rest. When there are more, one of them may
-   * be what it waits for, and it goes on at once.
+   * be what it waits for, and it goes on at once; not so a run whose status says that it rests by itself
+   * (`RunChange.rests_by_itself`), which only a resume lets go on.
    *
    * @generated from field: uint32 inbox_seen = 5;
    */
