@@ -57,7 +57,10 @@ interface Counts {
   readonly allocatedBytes: number;
 }
 
-/** Deltas are cut by time, so that a slow machine sends a few more; of modules a dependency may bring a few in a newer version. */
+/**
+ * Deltas and checkpoints are cut by time, so that a slow machine sends and writes a few more; of modules a dependency may bring a few
+ * in a newer version.
+ */
 const ROOM: Readonly<Record<string, number>> = { "a run of one job": 1.25, "an event of a run": 1.25 };
 const ROOM_OF_START = 1.05;
 /** Below this part of it, a budget no longer says what things cost: then it is lowered. */

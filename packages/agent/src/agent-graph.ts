@@ -42,8 +42,8 @@ export function streamOptions({
   return {
     streamMode: ["messages", "updates", "tools", "custom"],
     subgraphs: true,
-    // A step's checkpoint is written before the next step starts: what was seen to happen is not done again. Only those
-    // that wait for a tool's result on its way into the ledger come later: until then the ledger answers for them.
+    // A step's checkpoint is handed over before the next step starts. When it is written is the run's writes' to say: before
+    // a tool call is looked at, so that what was seen to happen is not done again.
     durability: "sync",
     recursionLimit,
     signal,

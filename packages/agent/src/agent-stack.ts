@@ -18,7 +18,7 @@ import { toolErrors } from "./middleware/tool-errors.ts";
 import { createToolLedger } from "./middleware/tool-ledger.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { restBetweenAttempts, runGate } from "./run-control/gate-middleware.ts";
-import { requestOwnPause } from "./run-control/run-gate.ts";
+import { type GateRuntime, requestOwnPause } from "./run-control/run-gate.ts";
 import { subAgentMiddleware, type TaskTarget } from "./sub-agents/task-tool.ts";
 import type { HasTool } from "./sub-agents/tool-lists.ts";
 
@@ -52,6 +52,7 @@ export interface StackedAgent {
 export function createAgentStack(parts: StackParts): (agent: StackedAgent) => AgentMiddleware[] {
   const { options, backend, execute, writes } = parts;
   const { limits = {}, toolOutputLimit = defaultResultLimit } = options;
+  const writesOf = ({ configurable }: GateRuntime) => writes.of(configurable?.["thread_id"]);
   const ledger =
     options.ledger === undefined
       ? undefined
@@ -59,7 +60,7 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
           ledger: options.ledger,
           serde: options.checkpointer.serde,
           requestPause: options.unknownOutcome === "pause" ? requestOwnPause : undefined,
-          writesOf: ({ configurable }) => writes.of(configurable?.["thread_id"]),
+          writesOf,
         });
 
   // Outermost first, for model calls and tool calls alike. The order is part of what each of them promises.
@@ -78,7 +79,8 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
     modelRetries(model),
 
     // Each attempt, and each tool call, passes the run's gate before anything is asked, counted or written down for it.
-    runGate({ listens }),
+    // No tool is looked at before the step that asks for it is written down.
+    runGate({ listens, writesOf }),
 
     // Approvals: inside of the gate, so that a run that comes to rest asks nobody; outside of limits and ledger, so that a
     // call that waits for a person, or is refused, is neither counted nor written down as begun.

@@ -48,7 +48,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
 
   /** Takes the graph on from where it stands, or from what was said, until it stops. */
   async function* advance(said: BaseMessage[], underWay: UnderWay): AsyncGenerator<AgentEvent, Stop> {
-    const { gate, approvals, background, stopped, signal, configurable } = underWay;
+    const { gate, approvals, background, stopped, signal, writes, configurable } = underWay;
     try {
       const stream = await graph.stream(said.length === 0 ? null : { messages: said }, {
         ...streamOptions({ recursionLimit: options.recursionLimit, signal }),
@@ -72,6 +72,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
       }
     } catch (error) {
       if (!(error instanceof Error) || !isGraphDrained(error)) throw error;
+      await writes.written();
       yield* approvals.take();
       return gate.rest.aborted || approvals.waitingIn("").length > 0 ? "resting" : "news";
     } finally {
@@ -85,7 +86,8 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
 
   /** What there is to tell besides the graph's own events. */
   async function* tell({ writes, approvals, background }: UnderWay): AsyncGenerator<AgentEvent, void> {
-    // Nobody is told of a result that the ledger might not have: whoever went on with the run would have to take it back.
+    // Nobody is told of a result that the ledger might not have, nor of a call that the thread might not have: whoever went on with
+    // the run would have to take it back.
     await writes.written();
     yield* background.takeEvents();
     yield* approvals.take();

@@ -1,18 +1,31 @@
 import type { RunnableConfig } from "@langchain/core/runnables";
 import { INTERRUPT } from "@langchain/langgraph";
-import { type Checkpoint, emptyCheckpoint, MemorySaver, uuid6 } from "@langchain/langgraph-checkpoint";
-import { expect, it } from "vitest";
+import {
+  type ChannelVersions,
+  type Checkpoint,
+  emptyCheckpoint,
+  MemorySaver,
+  uuid6,
+} from "@langchain/langgraph-checkpoint";
+import { expect, it, vi } from "vitest";
 import { createWriteBehind, type RunWrites } from "./run-writes.ts";
 
 const at = (thread: string) => ({ configurable: { thread_id: thread, checkpoint_ns: "" } });
+
+interface Put {
+  readonly after?: RunnableConfig;
+  readonly versions?: ChannelVersions;
+}
 
 function world(options?: { flushEach: boolean }) {
   const log: string[] = [];
   let trouble: Error | undefined;
   const inner = Object.assign(new MemorySaver(), { flush: async () => void log.push("flush") });
   const put = inner.put.bind(inner);
-  inner.put = async (config, checkpoint, metadata) => {
+  const puts: object[] = [];
+  inner.put = async (config, checkpoint, metadata, newVersions: ChannelVersions = {}) => {
     if (trouble) throw trouble;
+    puts.push({ config, newVersions });
     log.push(`put ${(metadata as { step: number }).step}`);
     return put(config, checkpoint, metadata);
   };
@@ -20,13 +33,14 @@ function world(options?: { flushEach: boolean }) {
   let step = 0;
   return {
     log,
+    puts: puts as readonly { readonly config: RunnableConfig; readonly newVersions: ChannelVersions }[],
     behind,
     breakDisk: (error: Error) => (trouble = error),
     /** Resolves when LangGraph may go on. */
-    put: async (thread: string) => {
+    put: async (thread: string, { after = at(thread), versions = {} }: Put = {}) => {
       step += 1;
       const checkpoint: Checkpoint = { ...emptyCheckpoint(), id: uuid6(step) };
-      return behind.checkpointer.put(at(thread), checkpoint, { source: "loop", step, parents: {} }, {});
+      return behind.checkpointer.put(after, checkpoint, { source: "loop", step, parents: {} }, versions);
     },
     /** A result that is on its way until `resolve` or `reject`. */
     result: (run: RunWrites) => {
@@ -37,13 +51,47 @@ function world(options?: { flushEach: boolean }) {
   };
 }
 
-it("writes checkpoints at once while no result is on its way", async () => {
+it("writes in a checkpoint's place the one that follows it, with what is new in both", async () => {
+  const { behind, log, put, puts } = world();
+  const run = behind.open("t");
+  const first = await put("t", { versions: { a: 1, b: 1 } });
+  const second = await put("t", { after: first, versions: { b: 2 } });
+  expect(log).toEqual([]);
+  await run.settled();
+  expect(log).toEqual(["put 2", "flush"]);
+  expect(puts).toEqual([{ config: at("t"), newVersions: { a: 1, b: 2 } }]);
+  await put("t", { after: second });
+  run.release();
+  await run.written();
+  expect(log).toEqual(["put 2", "flush", "put 3"]);
+  expect(puts[1]?.config).toEqual(second);
+});
+
+it("writes both of two checkpoints of which none follows the other", async () => {
   const { behind, log, put } = world();
   const run = behind.open("t");
   await put("t");
-  expect(log).toEqual(["put 1"]);
+  await put("t");
+  run.release();
+  await run.written();
+  expect(log).toEqual(["put 1", "put 2"]);
+});
+
+it("brings nothing back of a thread that was deleted", async () => {
+  const { behind, put } = world();
+  const run = behind.open("t");
+  await put("t");
+  await behind.checkpointer.deleteThread("t");
   await run.settled();
-  expect(log).toEqual(["put 1", "flush"]);
+  expect(await behind.checkpointer.getTuple(at("t"))).toBeUndefined();
+});
+
+it("keeps a checkpoint back for a moment alone", async () => {
+  const { behind, log, put } = world();
+  behind.open("t");
+  await put("t");
+  expect(log).toEqual([]);
+  await vi.waitFor(() => expect(log).toEqual(["put 1"]));
 });
 
 it("has each checkpoint outlive a power cut when nobody asks for that later", async () => {
@@ -104,7 +152,9 @@ it("ends a run whose accepted checkpoint can't be written", async () => {
   const run = behind.open("t");
   const full = new Error("disk full");
   breakDisk(full);
-  await expect(put("t")).rejects.toBe(full);
+  await put("t");
+  run.release();
+  await expect(run.written()).rejects.toBe(full);
   const way = result(run);
   await put("t");
   way.resolve();
@@ -122,6 +172,17 @@ it("waits at its close for what is on its way, well or not", async () => {
   way.reject(new Error("gone"));
   await closed;
   expect(log).toEqual(["rejected", "closed"]);
+});
+
+it("writes before its close resolves what comes while that waits", async () => {
+  const { behind, log, put, result } = world();
+  const run = behind.open("t");
+  const way = result(run);
+  const closed = run.close();
+  await put("t");
+  way.resolve();
+  await closed;
+  expect(log).toEqual(["put 1"]);
 });
 
 function keeping() {

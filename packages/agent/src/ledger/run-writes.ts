@@ -21,7 +21,9 @@ export interface RunWrites {
   follow(result: Promise<void>): void;
   /** Whether something is not written yet, or couldn't be: otherwise `written` has nothing to wait for. */
   readonly isBehind: boolean;
-  /** Resolves when all is written. Throws what couldn't be. */
+  /** Begins to write what is kept back: from here on `isBehind` and `written` know of it. */
+  release(): void;
+  /** Resolves when all is written but what is kept back for something to follow it. Throws what couldn't be. */
   written(): Promise<void>;
   /** Resolves when all is written and outlives a power cut too. Throws what couldn't be. */
   settled(): Promise<void>;
@@ -30,7 +32,10 @@ export interface RunWrites {
 }
 
 export interface WriteBehind {
-  /** Keeps checkpoints as the given one does. Those that come while a result is on its way are accepted and follow it. */
+  /**
+   * Keeps checkpoints as the given one does, and knows of all that were put. They are accepted and written later: behind a result
+   * that is on its way, or with those that follow.
+   */
   readonly checkpointer: BaseCheckpointSaver;
   /** A run begins on the thread, which has one at a time, and on those of its background tasks. */
   open(threadId: string): RunWrites;
@@ -45,6 +50,9 @@ type FlushableSaver = BaseCheckpointSaver & { flush?(): Promise<void> };
  * A tool's result need not be in the ledger before the model reads it, only before the next effect: so that the run goes on
  * meanwhile. The order of what is written stays: first the result, under the fence, then a checkpoint with it. A runner that
  * has lost its run without knowing it is refused by the ledger and leaves the thread as its successor has it.
+ *
+ * Nor need each checkpoint be written: of those that follow each other the last one has all there is. Before something is done
+ * or told that rests on them they are released, and waited for as results are.
  */
 export function createWriteBehind(
   checkpointer: FlushableSaver,
@@ -57,8 +65,13 @@ export function createWriteBehind(
     checkpointer: new FollowingSaver(checkpointer, { runs, ...(flushEach && { afterWrite: flush }) }),
     open(thread) {
       const threadId = runThreadOf(thread);
-      const run = createRun(flush, () => {
-        if (runs.get(threadId) === run) runs.delete(threadId);
+      const run = createRun({
+        flush,
+        put: ({ config, checkpoint, metadata, newVersions }) =>
+          checkpointer.put(config, checkpoint, metadata, newVersions),
+        onClose: () => {
+          if (runs.get(threadId) === run) runs.delete(threadId);
+        },
       });
       runs.set(threadId, run);
       return run;
@@ -75,25 +88,42 @@ interface Run extends RunWrites {
    * checkpoint before it: what the tasks of that step gave, and is still kept back, is part of this one.
    */
   checkpoint(write: () => Promise<unknown>, after?: string): Promise<unknown>;
+  /** Keeps a checkpoint back until something must not come before it, or it takes too long. One that follows it takes its place. */
+  hold(checkpoint: HeldCheckpoint): void;
   /** Keeps back what a task gave at the checkpoint `at` until its step is over, or takes too long. */
   keepBack(write: () => Promise<unknown>, at: string): void;
-  /** Writes what is kept back. */
-  release(): void;
+}
+
+interface HeldCheckpoint {
+  /** Names the checkpoint before it. */
+  readonly config: RunnableConfig;
+  readonly checkpoint: Checkpoint;
+  readonly metadata: CheckpointMetadata;
+  readonly newVersions: ChannelVersions;
 }
 
 /**
- * Milliseconds for which a task's results are kept back. Most steps have one task, or many that end together, and a checkpoint
- * with all of it comes right after: then writing them beside it would be done for nothing. A process that dies meanwhile asks
- * the model once more; what its tools did stands in the ledger.
+ * Milliseconds for which checkpoints and tasks' results are kept back. Most steps have one task, or many that end together, and a
+ * checkpoint with all of it comes right after; and of the steps up to a model call, or from its answer to the first tool, the
+ * last one's checkpoint has all there is: then writing the others would be done for nothing. A process that dies meanwhile asks
+ * the model once more; what its tools did stands in the ledger, and no call is looked at before its step is written down.
  */
 const keepBackMs = 50;
 
-function createRun(flush: () => Promise<void>, onClose: () => void): Run {
+interface RunOptions {
+  flush(): Promise<void>;
+  put(checkpoint: HeldCheckpoint): Promise<unknown>;
+  onClose(): void;
+}
+
+function createRun({ flush, put, onClose }: RunOptions): Run {
   const failed = new AbortController();
   const results = new Set<Promise<void>>();
   /** The last of the checkpoints that wait: each waits for the one before. */
   let last: Promise<void> | undefined;
   const keptBack = new Map<string, (() => Promise<unknown>)[]>();
+  /** One of each graph. */
+  const held = new Map<string, HeldCheckpoint>();
   let timer: NodeJS.Timeout | undefined;
   const underWay = (): Promise<unknown> | undefined =>
     results.size > 0 || last !== undefined ? Promise.all([...results, last]) : undefined;
@@ -114,13 +144,17 @@ function createRun(flush: () => Promise<void>, onClose: () => void): Run {
   const release = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    const writes = [...keptBack.values()].flat();
+    // What tasks gave belongs to checkpoints that are there.
+    const writes = [...[...held.values()].map((each) => () => put(each)), ...[...keptBack.values()].flat()];
+    held.clear();
     keptBack.clear();
     for (const write of writes) writeAfter(underWay() ?? Promise.resolve(), write);
   };
   const drained = async (): Promise<void> => {
-    release();
-    await idle();
+    do {
+      release();
+      await idle();
+    } while (held.size > 0 || keptBack.size > 0);
   };
   const written = async (): Promise<void> => {
     await idle();
@@ -142,6 +176,17 @@ function createRun(flush: () => Promise<void>, onClose: () => void): Run {
       const before = underWay();
       if (before === undefined) return write();
       writeAfter(before, write);
+    },
+    hold(next) {
+      keptBack.delete(placeOf(next.config));
+      if (failed.signal.aborted) return;
+      const graph = graphOf(next.config);
+      const before = held.get(graph);
+      const follows = before !== undefined && before.checkpoint.id === next.config.configurable?.["checkpoint_id"];
+      if (before !== undefined && !follows) release();
+      const { config, newVersions } = follows ? before : { config: next.config, newVersions: {} };
+      held.set(graph, { ...next, config, newVersions: { ...newVersions, ...next.newVersions } });
+      timer ??= setTimeout(release, keepBackMs);
     },
     keepBack(write, at) {
       keptBack.set(at, [...(keptBack.get(at) ?? []), write]);
@@ -202,7 +247,8 @@ class FollowingSaver extends BaseCheckpointSaver {
       return stored;
     };
     if (run === undefined) return write();
-    await run.checkpoint(write, placeOf(config));
+    if (this.#afterWrite === undefined) run.hold({ config, checkpoint, metadata, newVersions });
+    else await run.checkpoint(write, placeOf(config));
     const { thread_id, checkpoint_ns } = config.configurable as Readonly<Record<string, unknown>>;
     return { configurable: { thread_id, checkpoint_ns: checkpoint_ns ?? "", checkpoint_id: checkpoint.id } };
   }
@@ -222,6 +268,8 @@ class FollowingSaver extends BaseCheckpointSaver {
   }
 
   override async deleteThread(threadId: string): Promise<void> {
+    // What is kept back would come after it.
+    await this.#runs.get(runThreadOf(threadId))?.drained();
     await this.#inner.deleteThread(threadId);
   }
 
@@ -232,6 +280,11 @@ class FollowingSaver extends BaseCheckpointSaver {
   #runOf({ configurable }: RunnableConfig): Run | undefined {
     return this.#runs.get(runThreadOf(configurable?.["thread_id"]));
   }
+}
+
+function graphOf({ configurable = {} }: RunnableConfig): string {
+  const { thread_id, checkpoint_ns = "" } = configurable as Readonly<Record<string, string>>;
+  return JSON.stringify([thread_id, checkpoint_ns]);
 }
 
 /** Names a checkpoint of a thread, in whichever of its graphs. */

@@ -4,8 +4,9 @@ import { expect, it } from "vitest";
 import { restBetweenAttempts, runGate } from "./gate-middleware.ts";
 import { createRunGate, gateConfig } from "./run-gate.ts";
 
-type ModelCall = (request: object, handler: (request: object) => Promise<unknown>) => Promise<unknown>;
-const modelCall = ({ wrapModelCall }: AgentMiddleware): ModelCall => wrapModelCall as unknown as ModelCall;
+type Call = (request: object, handler: (request: object) => Promise<unknown>) => Promise<unknown>;
+const modelCall = ({ wrapModelCall }: AgentMiddleware): Call => wrapModelCall as unknown as Call;
+const toolCall = ({ wrapToolCall }: AgentMiddleware): Call => wrapToolCall as unknown as Call;
 const forever = (): Promise<never> => new Promise(() => {});
 
 /** A model call in its two gates; `retries` stands between them. */
@@ -65,4 +66,13 @@ it("begins no attempt once asked", async () => {
   const pause = AbortSignal.abort();
   const model = (): Promise<never> => expect.unreachable("the model was called");
   expect(isGraphDrained((await callModel(pause, (attempt) => attempt(), model)) as Error)).toBe(true);
+});
+
+it("has what came before a tool written down, and after a sub-agent's task what that came to", async () => {
+  const log: string[] = [];
+  const gate = runGate({ listens: true, writesOf: () => ({ release: () => void log.push("release") }) });
+  for (const name of ["ls", "task"]) {
+    await toolCall(gate)({ runtime: {}, toolCall: { name } }, async () => void log.push(name));
+  }
+  expect(log).toEqual(["release", "ls", "release", "task", "release"]);
 });

@@ -1,11 +1,14 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type AgentMiddleware, createMiddleware } from "langchain";
+import type { RunWrites } from "../ledger/run-writes.ts";
 import { questionsBefore } from "../ledger/unknown-outcome.ts";
-import { askAgain, passGate, restOf, RestNow } from "./run-gate.ts";
+import { askAgain, type GateRuntime, passGate, restOf, RestNow } from "./run-gate.ts";
 
 export interface GateMiddlewareOptions {
   /** Whether people speak to this agent: true for the root, whose model calls wait until what was said is in the thread. */
   readonly listens: boolean;
+  /** Of the run that makes the call. */
+  readonly writesOf?: (runtime: GateRuntime) => Pick<RunWrites, "release"> | undefined;
 }
 
 /** A model call with all its attempts. */
@@ -19,9 +22,9 @@ const calls = new AsyncLocalStorage<ModelCall>();
 
 /**
  * Lets no model call and no tool begin once the run shall rest. Stands inside of the retries, so that a further attempt is a
- * new call, and outside of the ledger, so that what does not begin is not written down.
+ * new call, and outside of the ledger, so that what does not begin is not written down. What came before a tool is.
  */
-export function runGate({ listens }: GateMiddlewareOptions): AgentMiddleware {
+export function runGate({ listens, writesOf }: GateMiddlewareOptions): AgentMiddleware {
   return createMiddleware({
     name: "runGate",
     wrapModelCall: async (request, handler) => {
@@ -38,8 +41,16 @@ export function runGate({ listens }: GateMiddlewareOptions): AgentMiddleware {
       }
     },
     wrapToolCall: async (request, handler) => {
-      passGate(request.runtime as object, { listens: false });
-      return handler(request);
+      const runtime = request.runtime as GateRuntime;
+      passGate(runtime, { listens: false });
+      const writes = writesOf?.(runtime);
+      // A call is begun and told, and a person asked about it, once that is written: a thread without its message would have the
+      // model asked again, which then asks for another call.
+      writes?.release();
+      const result = await handler(request);
+      // So is a report told: a sub-agent that had lost it would come to another one.
+      if (request.toolCall.name === "task") writes?.release();
+      return result;
     },
   });
 }
