@@ -99,6 +99,27 @@ describe("status sender", () => {
     expect(received(sent)).toBe("abcdefghijklmnop");
   });
 
+  it("lets what came during a request wait for company as long as all else", async () => {
+    const { sent, sender } = setUp();
+    sender.push([text("a")], { urgent: true });
+    await vi.advanceTimersByTimeAsync(10);
+    sender.push([text("b")]);
+    await vi.advanceTimersByTimeAsync(20);
+    sent[0]?.acknowledge();
+    await vi.advanceTimersByTimeAsync(29);
+    expect(sent).toHaveLength(1);
+    sender.push([text("c")]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(sent).toHaveLength(2);
+    // Longer than that it waits for the request alone.
+    sender.push([text("d")]);
+    await vi.advanceTimersByTimeAsync(60);
+    sent[1]?.acknowledge();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(sent).toHaveLength(3);
+    expect(received(sent)).toBe("abcd");
+  });
+
   it("repeats a delta that failed, under its number, until it is taken", async () => {
     const { sent, sender } = setUp();
     sender.push([text("a")], { urgent: true });

@@ -38,12 +38,14 @@ export interface StatusSender {
 const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 2_000;
 
-/** At most one request is in flight; what comes meanwhile is merged into the next. A failed delta is sent again as it was. */
+/** At most one request is in flight; what comes meanwhile is merged into a later one. A failed delta is sent again as it was. */
 export function createStatusSender(options: StatusSenderOptions): StatusSender {
   const flushEvery = options.flushEveryEvents ?? 10;
   const flushAfterMs = options.flushAfterMs ?? 50;
   let unsent: StatusDelta[] = [];
   let timer: NodeJS.Timeout | undefined;
+  /** What is unsent is to leave as soon as nothing is in flight. */
+  let isDue = false;
   let sequence = 0;
   let sending: Promise<void> | undefined;
   let fenced: ClientError | undefined;
@@ -52,15 +54,17 @@ export function createStatusSender(options: StatusSenderOptions): StatusSender {
   function flush(): void {
     clearTimeout(timer);
     timer = undefined;
-    if (sending || unsent.length === 0 || fenced) return;
+    if (unsent.length === 0 || fenced) return;
+    isDue = sending !== undefined;
+    if (isDue) return;
     // Merged once per request: pair by pair would go over the waiting text again and again.
     const delta = mergeDeltas(...unsent);
     unsent = [];
     sequence += 1;
     sending = deliver(delta, sequence).finally(() => {
       sending = undefined;
-      // Whatever gathered while the request was in flight has waited long enough.
-      flush();
+      // Else it waits for company as long as all does.
+      if (isDue) flush();
     });
   }
 
