@@ -8,6 +8,7 @@ import { createExecuteOutput, discard } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
 import { createLockMarks, isBelow } from "./lock-marks.ts";
+import { hasProc, readProcess } from "./process-table.ts";
 import { killProcesses } from "./process-tree.ts";
 import { runCommand, type CommandContext, type CommandRequest, type RunningCommand } from "./run-command.ts";
 
@@ -97,16 +98,13 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
       since: () => since,
       explain: options.watch?.(),
     });
+    if (since === undefined && hasProc && run.leader !== undefined) since = readProcess(run.leader)?.startTime;
     commands.add(run);
     const forget = (): void => {
       if (!run.isLeftBehind()) commands.delete(run);
       if (commands.size > mostLeftBehind) sweep();
     };
     run.exit.then(forget, forget);
-    await run.started;
-    // Of commands that start together, one that is heard of later can be older.
-    const { startTime } = run;
-    if (startTime !== undefined && startTime < (since ?? Infinity)) since = startTime;
     return run;
   };
 
@@ -132,8 +130,6 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
   };
 
   const end = async (): Promise<void> => {
-    // What is being started is found once it runs.
-    await Promise.all([...commands].map((command) => command.started));
     const killed = killAll();
     await Promise.allSettled([killed, ...[...commands].map((command) => command.stop("sandbox-gone", killed))]);
     for (const command of commands) command.release();

@@ -1,4 +1,5 @@
 // One command: started in a process group of its own, watched until its shell exits, ended as a whole when it must.
+import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FailureReason, ProcessSignal } from "../sandbox.ts";
@@ -6,7 +7,7 @@ import { capture, type Capture, type OutputSink } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
 import type { LockMark } from "./lock-marks.ts";
-import { hasProc, readProcess, readProcessTable } from "./process-table.ts";
+import { hasProc, readProcessTable } from "./process-table.ts";
 import {
   findProcesses,
   forgetProcessTable,
@@ -16,7 +17,6 @@ import {
   type ProcessScope,
 } from "./process-tree.ts";
 import { shellArguments } from "./shell-arguments.ts";
-import { startProcess, type StartedProcess } from "./start-process.ts";
 
 /** After SIGKILL the shell's own exit is only a matter of being told. */
 const exitNoticeMs = 100;
@@ -66,8 +66,6 @@ export interface CommandExit {
 }
 
 export interface RunningCommand {
-  /** When its process runs, or it is over without. */
-  readonly started: Promise<void>;
   /** When the shell has exited, or all of it was ended. Rejects only with what the sink threw. */
   readonly exit: Promise<CommandExit>;
   /**
@@ -77,8 +75,6 @@ export interface RunningCommand {
   stop(reason: StopReason, killed?: Promise<void>): Promise<void>;
   /** The process group, as long as the shell runs. */
   readonly leader: number | undefined;
-  /** When the shell was started, as in `ProcessEntry`, as long as that is known. */
-  readonly startTime: number | undefined;
   /** Background children that outlived the shell, by pid with their start time. */
   readonly survivors: ReadonlyMap<number, number>;
   /** Sends a signal to the process group, if its shell still runs. */
@@ -107,13 +103,12 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     hostGuardian.update({ drop: held, hold: entries });
     held = entries;
   };
-  let child: StartedProcess | undefined;
+  let child: ChildProcess | undefined;
   let captured: Capture | undefined;
-  const shellRuns = (): boolean => child !== undefined && !child.isReaped();
-  const started = Promise.withResolvers<void>();
+  let shellRuns = false;
 
   const scope = (): ProcessScope => ({
-    leaders: new Set(shellRuns() && child?.pid !== undefined ? [child.pid] : []),
+    leaders: new Set(shellRuns && child?.pid !== undefined ? [child.pid] : []),
     known: survivors,
     mark: context.mark,
     locks: context.locks?.range,
@@ -128,23 +123,26 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     };
     if (request.signal?.aborted) return stopped("aborted");
 
-    const begun = performance.now();
     try {
-      const starting = startProcess({
-        file: context.file,
-        args: [...context.args, ...shellArguments(request.command, beforeOf(context))],
+      child = spawn(context.file, [...context.args, ...shellArguments(request.command, beforeOf(context))], {
         cwd: context.cwd,
-        env: context.env,
-        takesInput: request.stdin !== undefined,
+        env: { ...context.env },
+        detached: true,
+        stdio: [request.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       });
-      child = starting instanceof Promise ? await starting : starting;
     } catch (error) {
       return failToStart(error as Error);
     }
     const shell = child;
     forgetProcessTable();
+    shellRuns = shell.pid !== undefined;
     if (shell.pid !== undefined) guard([`${shell.pid}`]);
-    started.resolve();
+    const exit = Promise.withResolvers<readonly [code: number | null, signal: NodeJS.Signals | null] | Error>();
+    shell.once("exit", (code, signal) => {
+      shellRuns = false;
+      exit.resolve([code, signal]);
+    });
+    shell.once("error", (error) => exit.resolve(error));
 
     const sinkFailed = Promise.withResolvers<never>();
     // Handled where it is raced below; this keeps a late failure from becoming an unhandled rejection.
@@ -154,26 +152,15 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     feed(shell, request.stdin);
 
     const timer =
-      request.timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => stopping.resolve("timeout"), request.timeoutMs - (performance.now() - begun));
+      request.timeoutMs === undefined ? undefined : setTimeout(() => stopping.resolve("timeout"), request.timeoutMs);
     const abort = (): void => stopping.resolve("aborted");
     request.signal?.addEventListener("abort", abort, { once: true });
-    if (request.signal?.aborted) abort();
     try {
-      const outcome = await Promise.race([shell.ended, stopping.promise, sinkFailed.promise]);
-      if (outcome instanceof Error) {
-        if (shell.pid === undefined) return failToStart(outcome);
-        await kill();
-        request.sink.push("stderr", Buffer.from(`The command was ended: ${outcome.message}.\n`));
-        return {
-          exitCode: 128 + constants.signals.SIGKILL,
-          reason: context.isGone() ? "sandbox-gone" : "backend-error",
-        };
-      }
+      const outcome = await Promise.race([exit.promise, stopping.promise, sinkFailed.promise]);
+      if (outcome instanceof Error) return failToStart(outcome);
       if (typeof outcome === "string") {
         await kill();
-        await Promise.race([shell.ended, delay(exitNoticeMs)]);
+        await Promise.race([exit.promise, delay(exitNoticeMs)]);
         await output.drain();
         output.destroy();
         return explained(stopped(outcome), context);
@@ -200,11 +187,9 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     captured?.unref();
   };
   const done = exit.then(settle, settle);
-  done.then(started.resolve, started.resolve);
   const livingSurvivors = (): boolean => survivors.size > 0 && findProcesses(scope()).length > 0;
 
   return {
-    started: started.promise,
     exit,
     async stop(reason, killed) {
       killedByOthers ??= killed;
@@ -214,14 +199,10 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     },
     survivors,
     get leader() {
-      return shellRuns() ? child?.pid : undefined;
-    },
-    get startTime() {
-      if (child?.startTime !== undefined) return child.startTime;
-      return hasProc && shellRuns() && child?.pid !== undefined ? readProcess(child.pid)?.startTime : undefined;
+      return shellRuns ? child?.pid : undefined;
     },
     signal(name) {
-      if (!shellRuns() || child?.pid === undefined) {
+      if (!shellRuns || child?.pid === undefined) {
         for (const { pid } of survivors.size > 0 ? findProcesses(scope()) : []) signalProcess(pid, name);
       } else if (!context.hasParent) {
         signalProcess(-child.pid, name);
@@ -262,7 +243,7 @@ function explained(exit: CommandExit, context: CommandContext): CommandExit {
   return { exitCode: exit.exitCode, ...(reason && { reason }) };
 }
 
-function feed(shell: StartedProcess, stdin: CommandRequest["stdin"]): void {
+function feed(shell: ChildProcess, stdin: CommandRequest["stdin"]): void {
   if (shell.stdin === null || stdin === undefined) return;
   // EPIPE: the command didn't want all of it.
   shell.stdin.on("error", () => {});
@@ -273,7 +254,7 @@ function feed(shell: StartedProcess, stdin: CommandRequest["stdin"]): void {
  * Who outlives the shell: members of its group, and who holds its pipes. Without environment mark they couldn't be told from
  * others later. One that did without either is found when the sandbox ends.
  */
-function findSurvivors(shell: StartedProcess, scope: ProcessScope, pipesHeld: boolean): void {
+function findSurvivors(shell: ChildProcess, scope: ProcessScope, pipesHeld: boolean): void {
   if (shell.pid === undefined) return;
   // A group that has members keeps its number, so that it can't be a stranger's.
   if (groupExists(shell.pid)) findProcesses({ ...scope, leaders: new Set([shell.pid]) });
