@@ -188,7 +188,11 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
       if (code === Code.Unimplemented) return 0;
       if (code === Code.NotFound || code === Code.FailedPrecondition) throw refusedFailure(rawMessage);
       // Another runner may well do what this one can't.
-      if (TURNED_AWAY_CODES.has(code)) throw turnedAway(error);
+      if (TURNED_AWAY_CODES.has(code)) {
+        const reason = turnedAway(error);
+        options.onTurnedAway(reason);
+        throw new ActivityStop("draining", reason.message);
+      }
       throw new Error(`The server did not let this runner claim the execution ${id} (${Code[code]}): ${rawMessage}`, {
         cause: error,
       });
@@ -214,16 +218,9 @@ export async function attempt<T>(options: ActivityCallsOptions, call: AttemptOpt
       const { code, rawMessage } = ConnectError.from(error);
       if (over.signal.aborted) return;
       if (LOST_CODES.has(code)) stopWith("lease-lost", rawMessage);
-      else if (TURNED_AWAY_CODES.has(code)) stop.abort(turnedAway(error));
+      else if (TURNED_AWAY_CODES.has(code)) options.onTurnedAway(turnedAway(error));
       else logger.debug({ ...fields, code: Code[code], reason: rawMessage }, "A check was not answered.");
     }
-  }
-
-  function turnedAway(error: unknown): ActivityStop {
-    const { code, rawMessage } = ConnectError.from(error);
-    const message = `The server turns this runner away (${Code[code]}): ${rawMessage}`;
-    options.onTurnedAway(new EngineError("turned-away", message, { cause: error }));
-    return new ActivityStop("draining", message);
   }
 
   async function cancelled(): Promise<void> {
@@ -288,6 +285,13 @@ const FINAL_CODES: ReadonlySet<Code> = new Set([
 
 /** It is the runner that is refused, not what it asks for. */
 const TURNED_AWAY_CODES: ReadonlySet<Code> = new Set([Code.Unauthenticated, Code.PermissionDenied]);
+
+function turnedAway(error: unknown): EngineError {
+  const { code, rawMessage } = ConnectError.from(error);
+  return new EngineError("turned-away", `The server turns this runner away (${Code[code]}): ${rawMessage}`, {
+    cause: error,
+  });
+}
 
 /** The run is another's, or nobody's. */
 const LOST_CODES: ReadonlySet<Code> = new Set([Code.Aborted, Code.NotFound, Code.FailedPrecondition]);
