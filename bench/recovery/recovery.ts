@@ -16,8 +16,7 @@ import { openPlatform, type Platform, type PlatformOptions } from "./processes.t
 import { until } from "./until.ts";
 
 const API_VERSION = "agentic.stigmer.ai/v1";
-/** How long the engines let a lost runner have, as they are by default. */
-const REATTACH_MS = 1_000;
+/** How long Temporal lets a lost runner have, by default. */
 const HEARTBEAT_TIMEOUT_MS = 15_000;
 
 // A command that takes as long as it is made to, then an answer.
@@ -40,26 +39,24 @@ const scenario: ScenarioFile = {
 export function recovery(): Readonly<Record<string, () => Promise<Figure>>> {
   const temporal = process.env["STIGMER_TEST_TEMPORAL"];
   if (temporal === undefined) console.log("Temporal is left out: STIGMER_TEST_TEMPORAL names no command line of it.");
-  const lost = { name: "temporal", temporal, repeat: 3, graceMs: HEARTBEAT_TIMEOUT_MS, aimMs: 2_000 };
+  const patience = { name: "the engine's patience with a silent runner", samples: [HEARTBEAT_TIMEOUT_MS] };
+  const lost = { name: "temporal", temporal, repeat: 3, baseline: patience, aimMs: 2_000 };
+  const allowed = { name: "what it may be", samples: [1_000] };
   return {
-    "runner-loss": () => runnerLoss({ name: "embedded", repeat: 10, graceMs: REATTACH_MS, aimMs: 1_000 }),
+    "runner-loss": () => runnerLoss({ name: "embedded", repeat: 10, baseline: allowed, aimRatio: 1 }),
     "server-return": () => serverReturn({ name: "embedded", repeat: 5 }),
     ledger: ledgerCost,
     ...(temporal === undefined ? {} : { "runner-loss-temporal": () => runnerLoss(lost) }),
   };
 }
 
-interface RunnerLoss {
-  readonly name: string;
+interface RunnerLoss extends Pick<Figure, "name" | "baseline" | "aimMs" | "aimRatio"> {
   readonly temporal?: string;
   readonly repeat: number;
-  /** What the engine waits before it takes a runner for lost. */
-  readonly graceMs: number;
-  readonly aimMs: number;
 }
 
 /** From the death of a runner in the middle of a command until the next runner asks the model how to go on. */
-async function runnerLoss({ name, temporal, repeat, graceMs, aimMs }: RunnerLoss): Promise<Figure> {
+async function runnerLoss({ name, temporal, repeat, ...heldAgainst }: RunnerLoss): Promise<Figure> {
   const samples: number[] = [];
   await using bench = await openBench({ temporal });
   const { platform, model } = bench;
@@ -77,8 +74,7 @@ async function runnerLoss({ name, temporal, repeat, graceMs, aimMs }: RunnerLoss
     working = next;
     progress(`${name}: runner lost`, round, repeat);
   }
-  const baseline = { name: "the engine's patience with a silent runner", samples: [graceMs] };
-  return { name: `${name}: kill -9 of the runner → resumed by the next`, samples, baseline, aimMs };
+  return { ...heldAgainst, name: `${name}: kill -9 of the runner → resumed by the next`, samples };
 }
 
 /** From the moment that a killed server is back until the run, which waits for it, goes on. */

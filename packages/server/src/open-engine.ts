@@ -12,6 +12,7 @@ export interface EmbeddedEngineChoice {
   readonly type?: "embedded";
   /** How the engine treats runners; see `@stigmer/engine`. Change them in tests. */
   readonly leaseMs?: number;
+  /** Default in local mode 250, where no network is between server and runner. */
   readonly reattachMs?: number;
   readonly recoverMs?: number;
   readonly maxAttempts?: number;

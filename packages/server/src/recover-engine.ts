@@ -12,7 +12,14 @@ import type { Secrets } from "./secrets/secrets.ts";
 import { giveThread } from "./services/session-threads.ts";
 import type { Store } from "./store/store.ts";
 
+/**
+ * How long a runner on the server's own machine has to come back, in milliseconds. No network between them breaks: a connection that
+ * ends has lost its runner, or is made again within a tenth of a second.
+ */
+const LOCAL_REATTACH_MS = 250;
+
 export interface RecoverEngineOptions {
+  readonly mode: "local" | "cloud";
   /** Default: the embedded one. */
   readonly engine?: EngineChoice | undefined;
   readonly fanout: Fanout;
@@ -33,7 +40,7 @@ export async function recoverEngine(options: RecoverEngineOptions, parts: Engine
   const { store, runs, secrets, logger } = parts;
   await runs.recover();
   const following = { store, runs, taskQueue: options.taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
-  return openEngine(options.engine ?? {}, {
+  return openEngine(patientAs(options), {
     queue: settlePhases({
       queue: traceQueue({
         queue: store.queue,
@@ -63,4 +70,9 @@ export async function recoverEngine(options: RecoverEngineOptions, parts: Engine
     fanout: options.fanout,
     logger,
   });
+}
+
+function patientAs({ mode, engine = {} }: RecoverEngineOptions): EngineChoice {
+  if (mode === "cloud" || engine.type === "temporal") return engine;
+  return { ...engine, reattachMs: engine.reattachMs ?? LOCAL_REATTACH_MS };
 }
