@@ -42,7 +42,7 @@ export interface AgentOptions {
   readonly checkpointer: BaseCheckpointSaver;
   /**
    * A directory of this machine for what is too long for the model's context (large tool results, summarised history).
-   * The agent reads all of it: give each session its own, outside the user's tree.
+   * Made for the first of them. The agent reads all of it: give each session its own, outside the user's tree.
    */
   readonly spillDirectory: string;
   /** Graph steps until a run fails with `recursion-limit`; a model call and its tool calls are two. Default 1000. */

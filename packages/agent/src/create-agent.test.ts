@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type StructuredTool, tool } from "@langchain/core/tools";
@@ -180,6 +180,23 @@ it("puts long results aside, outside the user's tree, where the model can read o
   expect(search!.content).toContain("No matches");
   expect(readdirSync(bench.sandbox.root)).toEqual([]);
   expect(readdirSync(join(bench.directory, "spill"))).toEqual(["large_tool_results"]);
+  expect(statSync(join(bench.directory, "spill")).mode & 0o777).toBe(0o700);
+});
+
+it("makes no directory for long results where there are none, also for a model that looks for some", async () => {
+  const { events } = await run([
+    script([
+      { toolCalls: [{ name: "ls", args: { path: "/large_tool_results" } }] },
+      { toolCalls: [{ name: "grep", args: { pattern: "x", path: "/conversation_history" } }] },
+      { toolCalls: [{ name: "read_file", args: { file_path: "/large_tool_results/none.txt" } }] },
+      { text: "Done." },
+    ]),
+  ]);
+  const [list, search, page] = toolResults(events);
+  expect(list!.content).toContain("No files found");
+  expect(search!.content).toContain("No matches");
+  expect(page!.content).toContain("Error");
+  expect(existsSync(join(bench.directory, "spill"))).toBe(false);
 });
 
 it("remembers earlier runs of the thread, and another thread's not", async () => {
