@@ -1,5 +1,5 @@
 import { createClient as createConnectClient, type Transport } from "@connectrpc/connect";
-import type { Agent } from "@stigmer/protos/agent/v1";
+import { AgentQueryController } from "@stigmer/protos/agent/v1";
 import {
   AgentExecutionCommandController,
   AgentExecutionQueryController,
@@ -9,15 +9,14 @@ import {
   type ExecutionPhase,
   type StatusDelta,
 } from "@stigmer/protos/agentexecution/v1";
-import { isId } from "@stigmer/protos";
+import { type AgentChoice, nameAgent, type NamedAgent } from "./agent-choice.ts";
 import { toApproval, type ApprovalAnswer } from "./approval-answer.ts";
 import { call, type CallOptions } from "./call.ts";
 import { listOf, type List, type PageInput } from "./pages.ts";
 import { toPhase, type PhaseName } from "./phases.ts";
 import { requireId } from "./require-id.ts";
-import { createOnce, toPage, verbsOf, type Defaults, type ListInput, type ReferenceInput } from "./resource-client.ts";
+import { createOnce, toPage, verbsOf, type Defaults, type ListInput } from "./resource-client.ts";
 import { toResource, type ResourceInput } from "./resource-input.ts";
-import type { AgentClient } from "./resources.ts";
 import { retryWhileAway } from "./retry-while-away.ts";
 import { attachRun, startRun, type AttachOptions, type Run, type RunInput } from "./run.ts";
 import { watchExecution, type WatchOptions } from "./watch/watch-execution.ts";
@@ -27,9 +26,6 @@ import type { SessionUpdate, WatchSessionOptions } from "./watch/session-run.ts"
 import { watchSession } from "./watch/watch-session.ts";
 
 export type ExecutionInput = ResourceInput<typeof AgentExecutionSchema>;
-
-/** An agent, by its slug or id, by a reference, or as a server answered it. */
-export type AgentChoice = string | ReferenceInput | Agent;
 
 export interface ListExecutionsInput extends ListInput {
   readonly phase?: PhaseName | ExecutionPhase;
@@ -101,25 +97,21 @@ export interface SendMessageOptions extends CallOptions {
   readonly messageId?: string;
 }
 
-export function createExecutionClient(
-  transport: Transport,
-  agents: Pick<AgentClient, "getByReference">,
-  defaults: Defaults,
-): ExecutionClient {
+export function createExecutionClient(transport: Transport, defaults: Defaults): ExecutionClient {
   const command = createConnectClient(AgentExecutionCommandController, transport);
   const query = createConnectClient(AgentExecutionQueryController, transport);
+  const agents = createConnectClient(AgentQueryController, transport);
   const kind = { kind: "AgentExecution", schema: AgentExecutionSchema, noun: "execution" } as const;
   const execution = verbsOf(kind, defaults);
 
-  async function findAgentId(
-    agent: AgentChoice,
-    { org, ...options }: CallOptions & { readonly org?: string },
-  ): Promise<string> {
-    if (typeof agent === "string" && isId(agent, "Agent")) return agent;
-    if (typeof agent === "object" && "$typeName" in agent) return requireId("agent_id", agent.metadata?.id ?? "");
-    const reference = typeof agent === "string" ? { slug: agent } : agent;
-    const found = await agents.getByReference({ ...(org !== undefined && { org }), ...reference }, options);
-    return found.metadata?.id ?? "";
+  const agentOf = (agent: AgentChoice, org: string = defaults.org): NamedAgent => nameAgent(agent, { org });
+
+  async function findAgentId({ agentId, agentRef }: NamedAgent, options: CallOptions): Promise<string> {
+    if (agentRef === undefined) return agentId;
+    return call(`agent "${agentRef.slug}"`, async () => {
+      const found = await agents.getByReference(agentRef, options);
+      return found.metadata?.id ?? "";
+    });
   }
 
   /** Each call goes through even when its caller gives up, so that it is known what came of it; only waiting ends. */
@@ -133,7 +125,7 @@ export function createExecutionClient(
   }
 
   const executions: ExecutionClient = {
-    run: (input) => startRun({ executions, createOnce: createRun, findAgentId }, input),
+    run: (input) => startRun({ executions, createOnce: createRun, agentOf, findAgentId }, input),
     attach: (id, options) => attachRun(executions, id, options),
     create: execution.create(command.create, query.get),
     update: execution.write(command.update),
@@ -176,7 +168,7 @@ export function createExecutionClient(
       yield* watchSession(query, requireId("session_id", id), options);
     },
     async *watchList({ org = defaults.ownOrg, agent, ...options } = {}) {
-      const agentId = agent === undefined ? "" : await findAgentId(agent, { org, signal: options.signal });
+      const agentId = agent === undefined ? "" : await findAgentId(agentOf(agent, org), { signal: options.signal });
       yield* watchList(query, { org, agentId }, options);
     },
     patchStatus: ({ executionId, fence, sequence, delta }) =>

@@ -27,13 +27,8 @@ export type {
 } from "./resources.ts";
 export type { AuditClient, AuditListInput } from "./audit.ts";
 export type { ApiKeyClient, ApiKeyInput, CreatedApiKey, OrganizationClient, OrganizationInput } from "./tenancy.ts";
-export type {
-  AgentChoice,
-  ExecutionClient,
-  ExecutionInput,
-  ListExecutionsInput,
-  SendMessageOptions,
-} from "./executions.ts";
+export type { AgentChoice } from "./agent-choice.ts";
+export type { ExecutionClient, ExecutionInput, ListExecutionsInput, SendMessageOptions } from "./executions.ts";
 export type { ApprovalAnswer } from "./approval-answer.ts";
 export { phaseName, type PhaseName } from "./phases.ts";
 export type { AttachOptions, Run, RunInput, RunResult } from "./run.ts";

@@ -58,7 +58,8 @@ interface ListRequest {
   labels: Record<string, string>;
 }
 
-interface Reference {
+/** A reference as requests have it. */
+export interface Reference {
   scope: ApiResourceOwnerScope;
   org: string;
   kind: ApiResourceKind;
@@ -185,7 +186,7 @@ function withOrg<D extends DescMessage>(
 }
 
 /** The wire form of a reference. */
-function toReference(kind: ResourceKind, reference: ReferenceInput, defaults: Defaults): Reference {
+export function toReference(kind: ResourceKind, reference: ReferenceInput, defaults: Pick<Defaults, "org">): Reference {
   const { slug, version = "", scope } = reference;
   const org = scope === "platform" ? "" : (reference.org ?? defaults.org);
   const { organization, api_resource_owner_scope_unspecified: unset } = ApiResourceOwnerScope;

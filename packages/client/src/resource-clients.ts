@@ -59,12 +59,11 @@ export function defaultsOf({ org, apiKey = "" }: OrgOptions & { readonly apiKey?
 }
 
 export function createResourceClients(transport: Transport, defaults: Defaults): ResourceClients {
-  const agents = createAgentClient(transport, defaults);
   return {
-    agents,
+    agents: createAgentClient(transport, defaults),
     agentInstances: createAgentInstanceClient(transport, defaults),
     sessions: createSessionClient(transport, defaults),
-    executions: createExecutionClient(transport, agents, defaults),
+    executions: createExecutionClient(transport, defaults),
     skills: createSkillClient(transport, defaults),
     environments: createEnvironmentClient(transport, defaults),
     executionContexts: createExecutionContextClient(transport, defaults),

@@ -6,9 +6,10 @@ import {
 import { createId } from "@stigmer/protos";
 import type { Session } from "@stigmer/protos/session/v1";
 import { isTerminal } from "@stigmer/status";
+import { aboutAgent, type AgentChoice, mayMissTheName, type NamedAgent } from "./agent-choice.ts";
 import type { CallOptions } from "./call.ts";
 import { ClientError } from "./errors.ts";
-import type { AgentChoice, ExecutionClient, ExecutionInput, SendMessageOptions } from "./executions.ts";
+import type { ExecutionClient, ExecutionInput, SendMessageOptions } from "./executions.ts";
 import { phaseName, type PhaseName } from "./phases.ts";
 import type { ExecutionUpdate } from "./watch/followed-run.ts";
 import { finalAnswer } from "./watch/said-text.ts";
@@ -82,10 +83,11 @@ interface RunCalls {
   readonly executions: Executions;
   /** Creates a run whose id was made here, once. The signal ends the waiting for a server that is away. */
   readonly createOnce: (execution: ExecutionInput, signal: AbortSignal | undefined) => Promise<AgentExecution>;
-  readonly findAgentId: (agent: AgentChoice, options: CallOptions & { readonly org?: string }) => Promise<string>;
+  readonly agentOf: (agent: AgentChoice, org: string | undefined) => NamedAgent;
+  readonly findAgentId: (agent: NamedAgent, options: CallOptions) => Promise<string>;
 }
 
-export function startRun({ executions, createOnce, findAgentId }: RunCalls, input: RunInput): Run {
+export function startRun({ executions, createOnce, agentOf, findAgentId }: RunCalls, input: RunInput): Run {
   const { agent, session, org, message, model, onUnknownOutcome, name, labels, tags, signal } = input;
   const id = createId("AgentExecution");
 
@@ -94,8 +96,17 @@ export function startRun({ executions, createOnce, findAgentId }: RunCalls, inpu
     if (agent === undefined && session === undefined) {
       throw new ClientError("invalid-argument", "a run needs an agent, or a session to go on with");
     }
-    const agentId = agent === undefined ? "" : await findAgentId(agent, { org, signal });
-    throwIfAborted(id, signal);
+    const named = agent === undefined ? { agentId: "" } : agentOf(agent, org);
+    try {
+      return await create(named);
+    } catch (error) {
+      if (named.agentRef === undefined) throw error;
+      if (mayMissTheName(error)) return create({ agentId: await findAgentId(named, { signal }) });
+      throw aboutAgent(error, named.agentRef.slug);
+    }
+  }
+
+  function create(named: NamedAgent): Promise<AgentExecution> {
     const sessionId = typeof session === "object" ? session.metadata?.id : session;
     const policy = { "tell-agent": UnknownOutcomePolicy.TELL_AGENT, pause: UnknownOutcomePolicy.PAUSE };
     const unknownOutcome = onUnknownOutcome && policy[onUnknownOutcome];
@@ -103,7 +114,7 @@ export function startRun({ executions, createOnce, findAgentId }: RunCalls, inpu
       {
         metadata: { id, name: name ?? id, org, labels: { ...labels }, tags: [...(tags ?? [])] },
         spec: {
-          agentId,
+          ...named,
           sessionId,
           message,
           executionConfig: { modelName: model, unknownOutcome },

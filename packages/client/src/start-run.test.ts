@@ -93,13 +93,26 @@ describe("a run's start", () => {
       kind: "AgentExecution",
       metadata: { id: run.id, name: "nightly", org: "acme", labels: { team: "ops" }, tags: ["t"] },
       spec: {
-        agentId: "agt-of-acme-greeter",
+        agentRef: { slug: "greeter", org: "acme" },
         sessionId: "",
         message: "all of it",
         executionConfig: { modelName: "m-1", unknownOutcome: UnknownOutcomePolicy.PAUSE },
         runtimeEnv: { A: { value: "1", isSecret: false }, B: { value: "2", isSecret: true } },
       },
     });
+  });
+
+  it("asks a server that knows no names for the agent's id", async () => {
+    const { executions, stored, calls } = serve((_attempt, id) => {
+      if (stored.get(id)?.spec?.agentId !== "") return;
+      stored.delete(id);
+      throw new ConnectError("session_id or agent_id is required", Code.InvalidArgument);
+    });
+    const run = executions.run({ agent: { slug: "greeter", org: "acme" }, message: "Hi" });
+    await run.execution;
+    expect(calls).toEqual([`create ${run.id}`, `create ${run.id}`]);
+    expect(stored.get(run.id)?.spec).toMatchObject({ agentId: "agt-of-acme-greeter", message: "Hi" });
+    expect(stored.get(run.id)?.spec?.agentRef).toBeUndefined();
   });
 
   it("that is under way when its caller gives up is cancelled once it is known, where that was asked for", async () => {

@@ -46,6 +46,41 @@ describe("create", () => {
     await expect(start({ sessionId, agentId: other })).rejects.toMatchObject({ code: Code.InvalidArgument });
   });
 
+  it("finds the agent by its name, and stores which one that was", async () => {
+    const run = await server.executions.create(given.execution({ agentRef: { slug: "a" } }));
+    expect(run.spec).toMatchObject({ agentId });
+    expect(run.spec?.agentRef).toBeUndefined();
+    const { sessionId } = run.spec ?? {};
+    expect((await server.executions.get({ value: await start({ sessionId, agentRef: { slug: "a" } }) })).spec).toEqual(
+      (await server.executions.get({ value: await start({ sessionId, agentId }) })).spec,
+    );
+    const id = run.metadata?.id;
+    const changed = await server.executions.update(
+      given.execution({ agentRef: { slug: "b" }, message: "Other" }, { id }),
+    );
+    expect(changed.spec).toMatchObject({ agentId, message: "Other" });
+    expect(changed.spec?.agentRef).toBeUndefined();
+  });
+
+  it("refuses a name that leads to nothing, or elsewhere than the rest", async () => {
+    await server.agents.create(given.agent("b"));
+    await expect(start({ agentRef: { slug: "nobody" } })).rejects.toMatchObject({
+      code: Code.NotFound,
+      rawMessage: "spec.agent_ref: Agent local/nobody does not exist",
+    });
+    await expect(start({ agentRef: { slug: "a", org: "others" } })).rejects.toMatchObject({ code: Code.NotFound });
+    await expect(start({ agentRef: { slug: "b" }, agentId })).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+      rawMessage: expect.stringMatching(/^spec\.agent_ref: is agt-\w+, but agent_id is agt-\w+$/) as string,
+    });
+    const { spec } = await server.executions.create(given.execution({ agentId }));
+    await expect(start({ agentRef: { slug: "b" }, sessionId: spec?.sessionId })).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+      rawMessage: `spec.agent_ref: the session talks with ${agentId}; leave out one of agent_ref and session_id`,
+    });
+    expect((await server.executions.list({})).entries).toHaveLength(1);
+  });
+
   it("names the field of what is missing, and stores nothing", async () => {
     await expect(start({})).rejects.toMatchObject({ code: Code.InvalidArgument });
     await expect(start({ agentId: `agt-${MISSING}` })).rejects.toMatchObject({

@@ -133,7 +133,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     execution.apiVersion = kinds[KIND].apiVersion;
     execution.kind = KIND;
     execution.metadata = metadata;
-    if (execution.spec) Object.assign(execution.spec, { sessionId, agentId });
+    if (execution.spec) Object.assign(execution.spec, { sessionId, agentId, agentRef: undefined });
     execution.status = create(AgentExecutionStatusSchema, { audit: createdAudit(principal, createdAt) });
     const stored = secrets.mask(execution);
 
@@ -206,7 +206,7 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     next.kind = previous.kind;
     next.traceparent = previous.traceparent;
     next.metadata = metadata;
-    if (next.spec) Object.assign(next.spec, { sessionId, agentId });
+    if (next.spec) Object.assign(next.spec, { sessionId, agentId, agentRef: undefined });
     const audit = updatedAudit(previous.status?.audit, principal, clock());
     next.status = create(AgentExecutionStatusSchema, { audit });
     await keepRuntimeEnv(contexts, tx, { execution: next, previous, principal });

@@ -3,14 +3,14 @@ import { createId } from "@stigmer/protos";
 import { AgentSchema } from "@stigmer/protos/agent/v1";
 import { type AgentExecution, AgentExecutionSchema as schema } from "@stigmer/protos/agentexecution/v1";
 import { AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
-import { ApiResourceOwnerScope } from "@stigmer/protos/apiresource";
+import { ApiResourceOwnerScope, type ApiResourceReference } from "@stigmer/protos/apiresource";
 import { type Session, SessionSchema } from "@stigmer/protos/session/v1";
 import type { Principal } from "../interceptors/principal.ts";
 import type { ResourceRecord, ResourceStore } from "../store/resource-store.ts";
 import type { StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import { invalidField, missingReference } from "./field-errors.ts";
-import type { Resources } from "./resources.ts";
+import { addressesOf, type Resources } from "./resources.ts";
 import { threadOf } from "./session-threads.ts";
 
 /** Where a run belongs. */
@@ -46,12 +46,31 @@ export function createSessionResolver(options: {
     return { session, agentId: agentOf(await tx.resources.get("AgentInstance", instanceId), instanceId) };
   }
 
-  async function started(tx: StoreTransaction, given: AgentExecution, principal: Principal): Promise<ResolvedSession> {
-    const { agentId = "", message = "" } = given.spec ?? {};
-    const record = await tx.resources.get("Agent", agentId);
-    if (!record || !access.canRead(principal, record)) {
-      throw missingReference({ schema, field: "spec.agent_id", kind: "Agent", id: agentId });
+  async function agentBy(tx: StoreTransaction, id: string, principal: Principal): Promise<ResourceRecord> {
+    const record = await tx.resources.get("Agent", id);
+    if (record && access.canRead(principal, record)) return record;
+    throw missingReference({ schema, field: "spec.agent_id", kind: "Agent", id });
+  }
+
+  async function agentReferred(
+    tx: StoreTransaction,
+    reference: ApiResourceReference,
+    principal: Principal,
+  ): Promise<ResourceRecord> {
+    const defaultScope = ApiResourceOwnerScope.organization;
+    for (const address of addressesOf(reference, { kind: "Agent", defaultScope, principal })) {
+      const record = await tx.resources.getByAddress(address);
+      if (record && access.canRead(principal, record)) return record;
     }
+    const id = `${reference.org || principal.org}/${reference.slug}`;
+    throw missingReference({ schema, field: "spec.agent_ref", kind: "Agent", id });
+  }
+
+  async function started(
+    tx: StoreTransaction,
+    record: ResourceRecord,
+    { message, principal }: { readonly message: string; readonly principal: Principal },
+  ): Promise<ResolvedSession> {
     const agentInstanceId = fromBinary(AgentSchema, record.body).status?.defaultInstanceId ?? "";
     const id = createId("Session");
     const org = record.org || principal.org;
@@ -66,14 +85,23 @@ export function createSessionResolver(options: {
   }
 
   return async (tx, given, principal) => {
-    const { sessionId = "", agentId: asked = "" } = given.spec ?? {};
-    if (sessionId === "" && asked === "") {
-      throw invalidField({ schema, field: "spec", message: "session_id or agent_id is required" });
+    const { sessionId = "", agentId: id = "", agentRef, message = "" } = given.spec ?? {};
+    const named = agentRef && (await agentReferred(tx, agentRef, principal));
+    if (named && id !== "" && id !== named.id) {
+      throw invalidField({ schema, field: "spec.agent_ref", message: `is ${named.id}, but agent_id is ${id}` });
     }
-    const found = sessionId === "" ? await started(tx, given, principal) : await joined(tx, sessionId, principal);
+    if (sessionId === "") {
+      if (!named && id === "") {
+        throw invalidField({ schema, field: "spec", message: "session_id, agent_id or agent_ref is required" });
+      }
+      return started(tx, named ?? (await agentBy(tx, id, principal)), { message, principal });
+    }
+    const found = await joined(tx, sessionId, principal);
+    const asked = named?.id ?? id;
     if (asked !== "" && asked !== found.agentId) {
-      const message = `the session talks with ${found.agentId}; leave out one of agent_id and session_id`;
-      throw invalidField({ schema, field: "spec.agent_id", message });
+      const field = named ? "agent_ref" : "agent_id";
+      const contradiction = `the session talks with ${found.agentId}; leave out one of ${field} and session_id`;
+      throw invalidField({ schema, field: `spec.${field}`, message: contradiction });
     }
     return found;
   };

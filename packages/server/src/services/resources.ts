@@ -286,7 +286,7 @@ export function createResources<T extends Resource>(
 }
 
 /** Where a reference may point: without a scope first to the kind's own, then to the platform. */
-function addressesOf(
+export function addressesOf(
   { scope, org, slug }: ApiResourceReference,
   { kind, defaultScope, principal }: { kind: ResourceKind; defaultScope: ApiResourceOwnerScope; principal: Principal },
 ): { kind: ResourceKind; org: string; ownerScope: ApiResourceOwnerScope; slug: string }[] {

@@ -5,6 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ExecutionValue } from "../../executioncontext/v1/spec_pb.js";
+import type { ApiResourceReference } from "../../../commons/apiresource/io_pb.js";
 import type { ApprovalPolicy, RunLimits } from "../../agent/v1/policy_pb.js";
 
 /**
@@ -67,6 +68,13 @@ export declare type AgentExecutionSpec = Message<"ai.stigmer.agentic.agentexecut
    * @generated from field: ai.stigmer.agentic.agentexecution.v1.WhenBusy when_busy = 1000;
    */
   whenBusy: WhenBusy;
+
+  /**
+   * In place of `agent_id`: the agent by its slug. What is stored has the id of the agent that it led to.
+   *
+   * @generated from field: ai.stigmer.commons.apiresource.ApiResourceReference agent_ref = 1001;
+   */
+  agentRef?: ApiResourceReference | undefined;
 };
 
 /**
