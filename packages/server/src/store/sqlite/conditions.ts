@@ -11,6 +11,9 @@ export interface Listing {
   readonly conditions: readonly Condition[];
 }
 
+/** What a list is read from, each part for itself: its indexes and its table's tail, or one of its own that has all rows. */
+export type Listings = readonly Listing[];
+
 /** A statement's middle: FROM and WHERE. `after` goes on where a page that is ordered by creation, newest first, ended. */
 export function clauses(
   { from, conditions }: Listing,
@@ -33,8 +36,28 @@ export function clauses(
 /** A page's order and length. */
 export const PAGE = "ORDER BY listed.created_at DESC, listed.id DESC LIMIT :limit";
 
+/** Rows of a page in their order, out of the pages that its parts have. */
+export function inOrder<Row extends { readonly created_at: number; readonly id: string }>(
+  parts: readonly Row[][],
+  limit: number,
+): Row[] {
+  const [first = [], ...others] = parts.filter((part) => part.length > 0);
+  if (others.length === 0) return first;
+  const newestFirst = (a: Row, b: Row): number => b.created_at - a.created_at || (a.id < b.id ? 1 : -1);
+  return [first, ...others].flat().toSorted(newestFirst).slice(0, limit);
+}
+
 /** Counts no further than `limit`, or to the end. */
-export function countRows(sql: Sql, listing: Listing, limit = -1): number {
+export function countAll(sql: Sql, parts: Listings, limit = -1): number {
+  let count = 0;
+  for (const part of parts) {
+    if (count === limit) break;
+    count += countRows(sql, part, limit < 0 ? limit : limit - count);
+  }
+  return count;
+}
+
+function countRows(sql: Sql, listing: Listing, limit: number): number {
   const { text, parameters } = clauses(listing);
   const row = sql.get<{ count: number }>(`SELECT count(*) AS count FROM (SELECT 1 ${text} LIMIT :limit)`, {
     ...parameters,

@@ -12,14 +12,16 @@ import type {
 import {
   clauses,
   type Condition,
-  countRows,
+  countAll,
+  inOrder,
   isUniqueViolation,
-  type Listing,
+  type Listings,
   marksOf,
   PAGE,
   rarestFirst,
 } from "./conditions.ts";
 import type { Session, Sql } from "./sql.ts";
+import { INDEXED, tailOf } from "./tail.ts";
 
 interface Row {
   id: string;
@@ -41,22 +43,50 @@ interface Row {
   body: Uint8Array;
 }
 
-const SELECT = "SELECT executions.*, body FROM executions JOIN execution_bodies ON execution_id = id";
+/** A run's newest change in the log; what a snapshot has taken in stands in the run's own row. */
+const latestOf = (run: string): string =>
+  `(SELECT max(place) FROM execution_deltas WHERE place BETWEEN ${run} << 32 AND (${run} << 32) + 4294967295)`;
+
+const REVISION = "place & 4294967295";
+
+/** What stands before FROM, for a table or its alias, and what joins it. */
+const columnsOf = (run: string): string => `
+  ${run}.id, ${run}.org, name, labels, tags, session_id, agent_id, phase, error, started_at, completed_at, ${run}.created_at,
+  coalesce(${REVISION}, revision) AS revision, coalesce(fence, last_fence) AS last_fence,
+  coalesce(sequence, last_sequence) AS last_sequence, ended, body`;
+const joinsOf = (run: string): string => `
+  CROSS JOIN execution_bodies ON execution = ${run}.position
+  LEFT JOIN execution_deltas ON place = ${latestOf(`${run}.position`)}`;
+
+const SELECT = `SELECT ${columnsOf("executions")} FROM executions ${joinsOf("executions")} WHERE id = :id`;
+
+const REVISIONS = `
+  SELECT id, coalesce(${latestOf("position")} & 4294967295, revision) AS revision FROM executions
+  WHERE id IN (SELECT value FROM json_each(:ids))`;
 
 const INSERT = `
   INSERT INTO executions (id, org, name, labels, tags, session_id, agent_id, phase, error, started_at, completed_at, created_at, revision)
   VALUES (:id, :org, :name, :labels, :tags, :session_id, :agent_id, :phase, :error, :started_at, :completed_at, :created_at, 1)`;
 
-/** Most changes of a run touch no column that has an index. */
+const REPLACE_BODY = `
+  UPDATE execution_bodies SET body = :body WHERE execution = (SELECT position FROM executions WHERE id = :id)`;
+
+const INSERT_BODY = `
+  INSERT INTO execution_bodies (execution, body, first_status)
+  SELECT position, :body, :status FROM executions WHERE id = :id`;
+
+/** Touches no column that has an index. */
 const ADVANCE = `
-  UPDATE executions SET revision = :revision, last_fence = :fence, last_sequence = :sequence,
-    error = coalesce(:error, error), started_at = coalesce(:started_at, started_at),
+  UPDATE executions SET revision = :revision, last_fence = :fence, last_sequence = :sequence WHERE position = :position`;
+
+const SUMMARIZE = `
+  UPDATE executions SET error = coalesce(:error, error), started_at = coalesce(:started_at, started_at),
     completed_at = coalesce(:completed_at, completed_at)
-  WHERE id = :id`;
+  WHERE position = :position`;
 
 /** Apart, since an index of a column that is named is written, whatever becomes of the column. */
-const SET_PHASE = "UPDATE executions SET phase = :phase WHERE id = :id";
-const SET_ENDED = "UPDATE executions SET ended = 1 WHERE id = :id";
+const SET_PHASE = "UPDATE executions SET phase = :phase WHERE position = :position";
+const SET_ENDED = "UPDATE executions SET ended = 1 WHERE position = :position";
 
 /** A task's `TaskPlace`. */
 const PLACE = `
@@ -65,15 +95,26 @@ const PLACE = `
     ELSE 'over' END`;
 
 const WRITE_STATE = `
-  SELECT revision, phase, ended, last_fence AS lastFence, last_sequence AS lastSequence,
-    coalesce(fence, 0) AS taskFence, ${PLACE} AS taskPlace
-  FROM executions LEFT JOIN tasks ON tasks.id = executions.id WHERE executions.id = :id`;
+  SELECT executions.position AS position, coalesce(${REVISION}, revision) AS revision, phase, ended, coalesce(log.fence, last_fence) AS lastFence,
+    coalesce(sequence, last_sequence) AS lastSequence, coalesce(tasks.fence, 0) AS taskFence, ${PLACE} AS taskPlace
+  FROM executions LEFT JOIN tasks ON tasks.id = executions.id
+    LEFT JOIN execution_deltas AS log ON place = ${latestOf("executions.position")}
+  WHERE executions.id = :id`;
+
+/** Those that have not ended. */
+const live = (columns: string): string => `
+  SELECT ${columns} FROM executions INDEXED BY executions_live WHERE ${INDEXED} AND ended = 0
+  UNION ALL SELECT ${columns} FROM executions NOT INDEXED WHERE ${tailOf("executions")} AND ended = 0`;
+
+const ORPHANS = `
+  SELECT id FROM (${live("id, created_at")}) AS run
+  WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = run.id AND state <> 'done') ORDER BY created_at, id`;
 
 const MISPLACED = `
-  SELECT executions.id AS id, ${PLACE} AS place
-  FROM executions INDEXED BY executions_live JOIN tasks ON tasks.id = executions.id
-  WHERE ended = 0 AND ((phase NOT IN (:one, :other) AND place = 'resting') OR (phase IN (:one, :other) AND place = 'waiting'))
-  ORDER BY executions.created_at, executions.id`;
+  SELECT run.id AS id, ${PLACE} AS place
+  FROM (${live("id, created_at, phase")}) AS run CROSS JOIN tasks ON tasks.id = run.id
+  WHERE (phase NOT IN (:one, :other) AND place = 'resting') OR (phase IN (:one, :other) AND place = 'waiting')
+  ORDER BY run.created_at, run.id`;
 
 /** One that waits under its fence of before was lost by who says so; nobody is to go on with it either. */
 const COME_TO_REST = `
@@ -81,11 +122,26 @@ const COME_TO_REST = `
     pause_reason = coalesce(pause_reason, iif(state = 'waiting', :at_rest, NULL))
   WHERE id = :id AND state <> 'done'`;
 
-const APPEND_DELTA = "INSERT INTO execution_deltas (execution_id, revision, delta) VALUES (:id, :revision, :delta)";
+const APPEND_DELTA = `
+  INSERT INTO execution_deltas (place, fence, sequence, delta)
+  VALUES ((:position << 32) + :revision, :fence, :sequence, :delta)`;
+
+const LOG = `
+  SELECT ${REVISION} AS revision, delta FROM executions CROSS JOIN execution_deltas
+    ON place > (position << 32) + :after AND place <= (position << 32) + 4294967295
+  WHERE id = :id ORDER BY place`;
+
+const CLEAR_LOG = "DELETE FROM execution_deltas WHERE place BETWEEN :position << 32 AND (:position << 32) + 4294967295";
 
 const SAVE_SNAPSHOT = `
-  INSERT INTO execution_snapshots (execution_id, revision, status) VALUES (:id, :revision, :status)
-  ON CONFLICT (execution_id) DO UPDATE SET revision = excluded.revision, status = excluded.status`;
+  INSERT INTO execution_snapshots (execution, revision, status) VALUES (:position, :revision, :status)
+  ON CONFLICT (execution) DO UPDATE SET revision = excluded.revision, status = excluded.status`;
+
+const SNAPSHOT = `
+  SELECT coalesce(saved.revision, 1) AS revision, coalesce(status, first_status) AS status
+  FROM executions CROSS JOIN execution_bodies AS body ON body.execution = position
+    LEFT JOIN execution_snapshots AS saved ON saved.execution = position
+  WHERE id = :id`;
 
 export function createExecutionStore(session: Session): ExecutionStore {
   return {
@@ -111,24 +167,22 @@ export function createExecutionStore(session: Session): ExecutionStore {
           if (!isUniqueViolation(cause)) throw cause;
           throw new StoreError("already-exists", `AgentExecution ${id} exists already.`, { cause });
         }
-        sql.run("INSERT INTO execution_bodies (execution_id, body) VALUES (:id, :body)", { id, body });
-        sql.run(SAVE_SNAPSHOT, { id, revision: 1, status: snapshot });
+        sql.run(INSERT_BODY, { id, body, status: snapshot });
       }),
-    get: (id) => session.read((sql) => fromRow(sql.get<Row>(`${SELECT} WHERE id = :id`, { id }))),
+    get: (id) => session.read((sql) => fromRow(sql.get<Row>(SELECT, { id }))),
     list: (filter, page) =>
       session.read((sql) => {
-        const { from, conditions } = listingOf(sql, filter, "rows");
-        const joined = `${from} CROSS JOIN execution_bodies ON execution_bodies.execution_id = listed.id`;
-        const { text, parameters } = clauses({ from: joined, conditions }, page.after);
-        const select = `SELECT ${from.includes("execution_marks") ? "executions" : "listed"}.*, body`;
-        const rows = sql.all<Row>(`${select} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
-        return rows.flatMap((row) => fromRow(row) ?? []);
+        const parts = listingsOf(sql, filter, "rows").map(({ from, conditions }) => {
+          const run = from.includes("execution_marks") ? "executions" : "listed";
+          const { text, parameters } = clauses({ from: from + joinsOf(run), conditions }, page.after);
+          return sql.all<Row>(`SELECT ${columnsOf(run)} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
+        });
+        return inOrder(parts, page.limit).flatMap((row) => fromRow(row) ?? []);
       }),
-    count: (filter, limit) => session.read((sql) => countRows(sql, listingOf(sql, filter, "count"), limit)),
+    count: (filter, limit) => session.read((sql) => countAll(sql, listingsOf(sql, filter, "count"), limit)),
     revisions: (ids) =>
       session.read((sql) => {
-        const text = "SELECT id, revision FROM executions WHERE id IN (SELECT value FROM json_each(:ids))";
-        const rows = sql.all<{ id: string; revision: number }>(text, { ids: JSON.stringify(ids) });
+        const rows = sql.all<{ id: string; revision: number }>(REVISIONS, { ids: JSON.stringify(ids) });
         return new Map(rows.map(({ id, revision }) => [id, revision]));
       }),
     replaceBody: (id, { name, labels, tags, body }) =>
@@ -139,33 +193,15 @@ export function createExecutionStore(session: Session): ExecutionStore {
           labels: JSON.stringify(labels),
           tags: JSON.stringify(tags),
         });
-        sql.run("UPDATE execution_bodies SET body = :body WHERE execution_id = :id", { id, body });
+        sql.run(REPLACE_BODY, { id, body });
       }),
     writeState: (id) => session.read((sql) => readWriteState(sql, id)),
     append: (change) => session.write((sql) => append(sql, change)),
-    snapshot: (id) =>
-      session.read((sql) =>
-        sql.get("SELECT revision, status FROM execution_snapshots WHERE execution_id = :id", { id }),
-      ),
-    orphans: () =>
-      session.read((sql) =>
-        sql
-          .all<{ id: string }>(
-            `SELECT id FROM executions INDEXED BY executions_live WHERE ended = 0
-               AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = executions.id AND state <> 'done')
-             ORDER BY created_at, id`,
-          )
-          .map(({ id }) => id),
-      ),
+    snapshot: (id) => session.read((sql) => sql.get(SNAPSHOT, { id })),
+    orphans: () => session.read((sql) => sql.all<{ id: string }>(ORPHANS).map(({ id }) => id)),
     misplaced: ([one, other]) =>
       session.read((sql) => sql.all<{ id: string }>(MISPLACED, { one, other }).map(({ id }) => id)),
-    log: (id, afterRevision) =>
-      session.read((sql) =>
-        sql.all(
-          "SELECT revision, delta FROM execution_deltas WHERE execution_id = :id AND revision > :after ORDER BY revision",
-          { id, after: afterRevision },
-        ),
-      ),
+    log: (id, afterRevision) => session.read((sql) => sql.all(LOG, { id, after: afterRevision })),
     delete: (id) =>
       session.write((sql) => {
         sql.run("DELETE FROM tasks WHERE id = :id", { id });
@@ -175,43 +211,55 @@ export function createExecutionStore(session: Session): ExecutionStore {
   };
 }
 
+interface Placed extends WriteState {
+  readonly position: number;
+}
+
 /** What decides whether something is written for a run. */
 export function readWriteState(sql: Sql, id: string): WriteState | undefined {
-  const row = sql.get<Omit<WriteState, "ended"> & { ended: number }>(WRITE_STATE, { id });
+  return readPlaced(sql, id);
+}
+
+function readPlaced(sql: Sql, id: string): Placed | undefined {
+  const row = sql.get<Omit<Placed, "ended"> & { ended: number }>(WRITE_STATE, { id });
   return row && { ...row, ended: row.ended === 1 };
 }
 
 function append(sql: Sql, change: StatusAppend): AppendResult {
   const { id, fence = 0, sequence = 0, summary = {}, ends = false } = change;
-  const state = readWriteState(sql, id);
+  const state = readPlaced(sql, id);
   const refusal = refusalOf(change, state);
   if (refusal || !state) return refusal ?? { kind: "missing" };
 
-  const revision = state.revision + 1;
+  const { position } = state;
   const counted = fence > 0 && sequence > 0;
-  sql.run(ADVANCE, {
-    id,
-    revision,
+  const reached = {
+    position,
+    revision: state.revision + 1,
     fence: counted ? fence : state.lastFence,
     sequence: counted ? sequence : state.lastSequence,
-    error: summary.error ?? null,
-    started_at: summary.startedAt ?? null,
-    completed_at: summary.completedAt ?? null,
-  });
-  if (summary.phase !== undefined && summary.phase !== state.phase) sql.run(SET_PHASE, { id, phase: summary.phase });
+  };
+  const { error = null, startedAt: started_at = null, completedAt: completed_at = null } = summary;
+  if (error !== null || started_at !== null || completed_at !== null) {
+    sql.run(SUMMARIZE, { position, error, started_at, completed_at });
+  }
+  if (summary.phase !== undefined && summary.phase !== state.phase) {
+    sql.run(SET_PHASE, { position, phase: summary.phase });
+  }
   if (change.rests) sql.run(COME_TO_REST, { id, at_rest: AT_REST });
   if (ends) {
-    if (!state.ended) sql.run(SET_ENDED, { id });
+    if (!state.ended) sql.run(SET_ENDED, { position });
     sql.run("DELETE FROM tool_calls WHERE execution_id = :id", { id });
     deleteContexts(sql, id);
   }
   if (change.snapshot) {
-    sql.run("DELETE FROM execution_deltas WHERE execution_id = :id", { id });
-    sql.run(SAVE_SNAPSHOT, { id, revision, status: change.snapshot });
+    sql.run(CLEAR_LOG, { position });
+    sql.run(ADVANCE, reached);
+    sql.run(SAVE_SNAPSHOT, { position, revision: reached.revision, status: change.snapshot });
   } else {
-    sql.run(APPEND_DELTA, { id, revision, delta: change.delta });
+    sql.run(APPEND_DELTA, { ...reached, delta: change.delta });
   }
-  return { kind: "appended", revision };
+  return { kind: "appended", revision: reached.revision };
 }
 
 function deleteContexts(sql: Sql, executionId: string): void {
@@ -223,7 +271,7 @@ function deleteContexts(sql: Sql, executionId: string): void {
  * Where a list is read, so that what is read is what is shown: by one index that has the narrowest column and the list's order.
  * Named in the text, because SQLite knows no better by itself. To count, marks that say all need no rows.
  */
-function listingOf(sql: Sql, filter: ExecutionFilter, purpose: "rows" | "count"): Listing {
+function listingsOf(sql: Sql, filter: ExecutionFilter, purpose: "rows" | "count"): Listings {
   const { org, sessionId, agentId, phase, live = false } = filter;
   const ofOrg: Condition = org !== undefined && ["listed.org = :org", { org }];
   const others = (table: "listed" | "executions"): Condition[] => [
@@ -234,27 +282,33 @@ function listingOf(sql: Sql, filter: ExecutionFilter, purpose: "rows" | "count")
   ];
   const marks = marksOf(filter.tags, filter.labels);
   if (marks.length === 0) {
-    const index = indexFor(filter);
-    return { from: `executions AS listed INDEXED BY ${index}`, conditions: [ofOrg, ...others("listed")] };
+    const conditions = [ofOrg, ...others("listed")];
+    return [
+      { from: `executions AS listed INDEXED BY ${indexFor(filter)}`, conditions: [[INDEXED, {}], ...conditions] },
+      { from: "executions AS listed NOT INDEXED", conditions: [[tailOf("executions"), {}], ...conditions] },
+    ];
   }
   const condition: Condition = org !== undefined && ["org = :org", { org }];
   const [first, ...further] = rarestFirst(sql, marks, { table: "execution_marks", condition });
   const held = others("executions");
   const joined = purpose === "rows" || held.some((one) => one !== false);
   const index = org === undefined ? "" : " INDEXED BY execution_marks_by_org";
-  return {
-    from: `execution_marks AS listed${index}${joined ? " CROSS JOIN executions ON executions.id = listed.id" : ""}`,
-    conditions: [
-      first !== undefined && [`listed.mark = ${first.text}`, first.parameters],
-      ofOrg,
-      ...held,
-      ...further.map((mark): Condition => [
-        `EXISTS (SELECT 1 FROM execution_marks AS also
+  const from = `execution_marks AS listed${index}${joined ? " CROSS JOIN executions ON executions.id = listed.id" : ""}`;
+  return [
+    {
+      from,
+      conditions: [
+        first !== undefined && [`listed.mark = ${first.text}`, first.parameters],
+        ofOrg,
+        ...held,
+        ...further.map((mark): Condition => [
+          `EXISTS (SELECT 1 FROM execution_marks AS also
            WHERE also.mark = ${mark.text} AND also.created_at = listed.created_at AND also.id = listed.id)`,
-        mark.parameters,
-      ]),
-    ],
-  };
+          mark.parameters,
+        ]),
+      ],
+    },
+  ];
 }
 
 function indexFor({ org, sessionId, agentId, phase, live = false }: ExecutionFilter): string {

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ServerError } from "../../errors.ts";
+import { EXECUTIONS_IN_ORDER } from "./tables-in-order.ts";
 
 /**
  * The schema's history. An entry that was released is never edited: add the next.
@@ -299,6 +300,7 @@ export const MIGRATIONS: readonly string[] = [
   -- What "orders" was when the run was stored as one that rests by itself; as long as it is that, nobody has answered.
   ALTER TABLE tasks ADD COLUMN orders_at_rest INTEGER;
   `,
+  EXECUTIONS_IN_ORDER,
 ];
 
 /** The version of the schema that this program makes and knows. */

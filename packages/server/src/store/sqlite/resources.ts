@@ -3,7 +3,7 @@ import type { ResourceFilter, ResourceRecord, ResourceStore } from "../resource-
 import {
   clauses,
   type Condition,
-  countRows,
+  countAll,
   isUniqueViolation,
   type Listing,
   marksOf,
@@ -83,7 +83,7 @@ export function createResourceStore(session: Session): ResourceStore {
         const rows = sql.all<Row>(`${select} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
         return rows.flatMap((row) => fromRow(row) ?? []);
       }),
-    count: (filter, limit) => session.read((sql) => countRows(sql, listingOf(sql, filter, "count"), limit)),
+    count: (filter, limit) => session.read((sql) => countAll(sql, [listingOf(sql, filter, "count")], limit)),
     delete: (kind, id) =>
       session.write((sql) => sql.run("DELETE FROM resources WHERE kind = :kind AND id = :id", { kind, id }) > 0),
   };

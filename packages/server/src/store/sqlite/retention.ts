@@ -1,15 +1,25 @@
 import type { FinishedRun, RetentionStore } from "../retention-store.ts";
 import type { Session } from "./sql.ts";
+import { INDEXED, tailOf } from "./tail.ts";
 
+const FINISHED_OF = "id, created_at, completed_at FROM executions";
+const WANTED = "ended AND created_at < :before AND (created_at, id) > (:after_created_at, :after_id)";
 const FINISHED = `
-  SELECT id, created_at AS "createdAt", completed_at AS "completedAt" FROM executions
-  WHERE ended AND created_at < :before AND (created_at, id) > (:after_created_at, :after_id)
-  ORDER BY created_at, id LIMIT :limit`;
+  SELECT id, created_at AS "createdAt", completed_at AS "completedAt" FROM (
+    SELECT * FROM (
+      SELECT ${FINISHED_OF} INDEXED BY executions_by_creation WHERE ${INDEXED} AND ${WANTED}
+      ORDER BY created_at, id LIMIT :limit
+    )
+    UNION ALL SELECT ${FINISHED_OF} NOT INDEXED WHERE ${tailOf("executions")} AND ${WANTED}
+  ) ORDER BY created_at, id LIMIT :limit`;
 
 const EMPTY_SESSIONS = `
   SELECT id FROM resources
   WHERE kind = 'Session' AND created_at < :before AND updated_at < :before
-    AND NOT EXISTS (SELECT 1 FROM executions WHERE session_id = resources.id)
+    AND NOT EXISTS (
+      SELECT 1 FROM executions INDEXED BY executions_by_session WHERE ${INDEXED} AND session_id = resources.id
+    )
+    AND id NOT IN (SELECT session_id FROM executions NOT INDEXED WHERE ${tailOf("executions")})
   ORDER BY created_at, id LIMIT :limit`;
 
 /** The condition is that of the index `tasks_cleaned_up`. */
