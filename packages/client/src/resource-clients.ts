@@ -1,6 +1,7 @@
 import { type AuditClient, createAuditClient } from "./audit.ts";
 import type { Transport } from "@connectrpc/connect";
 import { createExecutionClient, type ExecutionClient } from "./executions.ts";
+import { isOnThisMachine } from "./on-this-machine.ts";
 import type { Defaults } from "./resource-client.ts";
 import {
   createAgentClient,
@@ -53,8 +54,7 @@ const ISSUED = /^stk_|^[\w-]+\.[\w-]+\.[\w-]*$/;
  * the cloud may be reached there too, through a forwarded port: what opens it tells the two apart.
  */
 export function defaultsOf({ org, apiKey = "" }: OrgOptions & { readonly apiKey?: string }, baseUrl: string): Defaults {
-  const host = URL.canParse(baseUrl) ? new URL(baseUrl).hostname : "";
-  const isLocal = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/.test(host) && !ISSUED.test(apiKey);
+  const isLocal = isOnThisMachine(baseUrl) && !ISSUED.test(apiKey);
   return { org: org ?? (isLocal ? "local" : ""), ownOrg: org ?? "" };
 }
 

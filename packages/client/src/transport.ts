@@ -5,6 +5,7 @@ import { brokenConnections } from "./interceptors/broken-connections.ts";
 import { retryReads } from "./interceptors/retry-reads.ts";
 import { traceCalls } from "./interceptors/trace-calls.ts";
 import { waitForAllowance } from "./interceptors/wait-for-allowance.ts";
+import { isOnThisMachine } from "./on-this-machine.ts";
 import { withUnaryDeadline } from "./unary-deadline.ts";
 
 export interface TransportOptions {
@@ -43,6 +44,8 @@ export function openTransport(options: TransportOptions): ClosableTransport {
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
+    // Nothing is saved by packing what never leaves the machine, and each answer would wait for it twice.
+    ...(isOnThisMachine(baseUrl) && { acceptCompression: [] }),
     interceptors: [
       traceCalls(),
       withApiKey(options.apiKey),

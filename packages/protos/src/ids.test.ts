@@ -22,6 +22,15 @@ describe("createId", () => {
   });
 });
 
+test("an id's random digits are each as likely as the others", () => {
+  const digits = Array.from({ length: 20_000 }, () => createId("AgentExecution").slice(-16)).join("");
+  const counts = new Map<string, number>();
+  for (const digit of digits) counts.set(digit, (counts.get(digit) ?? 0) + 1);
+  expect(counts.size).toBe(32);
+  // 10,000 of each, give or take 100: what is seven times as far off is no chance.
+  for (const count of counts.values()) expect(Math.abs(count - digits.length / 32)).toBeLessThan(700);
+});
+
 describe("parseId", () => {
   test("reads the kind and the time", () => {
     expect(parseId("aex-01arz3ndektsv4rrffq69g5fav")).toEqual({

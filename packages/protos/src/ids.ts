@@ -19,7 +19,24 @@ const kindsByPrefix: ReadonlyMap<string, KindName> = new Map(
 
 /** Makes an id for a new resource. Ids of one kind sort by the time they were made, to the millisecond. */
 export function createId(kind: KindName): string {
-  return `${kinds[kind].idPrefix}-${ulid().toLowerCase()}`;
+  return `${kinds[kind].idPrefix}-${ulid(undefined, randomDigit).toLowerCase()}`;
+}
+
+const DIGITS = 32;
+const randomBytes = new Uint8Array(512);
+let used = randomBytes.length;
+
+/**
+ * One of 32 values from 0 to below 1, for each of an id's sixteen random digits. Asked for one at a time, as `ulid` does by itself,
+ * the system's random bytes took most of what an id takes.
+ */
+function randomDigit(): number {
+  if (used === randomBytes.length) {
+    crypto.getRandomValues(randomBytes);
+    used = 0;
+  }
+  const byte = randomBytes[used++] ?? 0;
+  return (byte % DIGITS) / DIGITS;
 }
 
 /** Takes an id apart; undefined for what is not an id, an upper-case one included. */
