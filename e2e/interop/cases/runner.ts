@@ -52,7 +52,10 @@ export const runnerCases: Cases = {
       lease: {
         taskId: idOf(run),
         attempt: 1,
-        agentExecution: { execution: { metadata: { id: idOf(run) }, spec: { message: "Hello" } } },
+        agentExecution: {
+          execution: { metadata: { id: idOf(run) }, spec: { message: "Hello" } },
+          parts: { session: { metadata: { id: expect.stringMatching(/^ses-/) as string } }, agent: { spec: {} } },
+        },
       },
     });
     await world.own.call(`${PKG}.agentexecution.v1.AgentExecutionCommandController/cancel`, {

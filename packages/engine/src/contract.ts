@@ -1,5 +1,5 @@
 import type { AgentExecution, AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
-import type { InboxItem } from "@stigmer/protos/runner/v1";
+import type { InboxItem, RunParts } from "@stigmer/protos/runner/v1";
 import type { SandboxType } from "@stigmer/protos/session/v1";
 
 // The names that server and runner must agree on, whatever engine stands between them.
@@ -56,6 +56,11 @@ export interface ActivityContext {
    */
   readonly pause: AbortSignal;
   readonly inbox: Inbox;
+  /**
+   * Of a run: what it is made from, where that came with it; then the execution given is as the server has it, with its status. Undefined:
+   * to be asked for.
+   */
+  readonly parts?: RunParts | undefined;
 }
 
 /** What people sent to an execution since it was created. Delivered at least once: remember the ids of what was used. */

@@ -231,7 +231,7 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const kept = { store, engine, taskQueue: taskQueue ?? DEFAULT_ACTIVITY_QUEUE, logger, clock: Date.now };
   const retention = createRetention({ ...kept, days, auditDays });
   const health = createHealth(API_SERVICES.map(({ typeName }) => typeName));
-  const { register, resolveRun } = createServices({
+  const made = createServices({
     store,
     runs,
     engine,
@@ -245,10 +245,10 @@ async function openServer(options: OpenServerOptions): Promise<Omit<RunningServe
   const closing = createClosing();
   const observeEntry = meters && createEntryCounts(meters);
   const routes = (router: ConnectRouter): void => {
-    register(router);
+    made.register(router);
     router.service(
       RunnerController,
-      createRunnerService({ store, runs, engine, resolveRun, version, logger, closing, observeEntry }),
+      createRunnerService({ store, runs, engine, services: made, version, logger, closing, observeEntry }),
     );
     router.service(Health, health.service, { readMaxBytes: MAX_PUBLIC_BYTES });
     router.service(ServerReflection, createReflection([...API_SERVICES, Health, ServerReflection]));

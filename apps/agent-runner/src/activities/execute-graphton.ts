@@ -151,7 +151,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   const executionId = execution.metadata?.id ?? "";
   const clients = fence > 0 ? run.client.underFence({ executionId, fence }) : run.client;
   // What the server holds, so that a run which goes on elsewhere continues its status instead of starting it over.
-  const found = await findRun(execution, { runner: run.client.runner, clients, fence });
+  const found = await findRun(execution, { runner: run.client.runner, clients, fence, parts: context.parts });
   const { execution: current } = found;
   if (current.status && isTerminal(current.status.phase)) {
     forgetCalls();

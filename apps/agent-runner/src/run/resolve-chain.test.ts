@@ -4,7 +4,7 @@ import { ClientError, type ResourceClients, type RunnerClient } from "@stigmer/c
 import { AgentSchema } from "@stigmer/protos/agent/v1";
 import { AgentExecutionSchema } from "@stigmer/protos/agentexecution/v1";
 import { AgentInstanceSchema } from "@stigmer/protos/agentinstance/v1";
-import { ResolveRunResponseSchema } from "@stigmer/protos/runner/v1";
+import { ResolveRunResponseSchema, type RunParts, RunPartsSchema } from "@stigmer/protos/runner/v1";
 import { SessionSchema } from "@stigmer/protos/session/v1";
 import { describe, expect, it } from "vitest";
 import { findRun, resolveRun } from "./resolve-chain.ts";
@@ -34,9 +34,9 @@ const unasked = new ClientError("internal", "not asked");
 const whole = create(ResolveRunResponseSchema, { execution, session, instance, agent });
 
 describe("findRun", () => {
-  const find = async (resolveRun: RunnerClient["resolveRun"], fence = 7) => {
+  const find = async (resolveRun: RunnerClient["resolveRun"], fence = 7, parts?: RunParts) => {
     const asked: string[] = [];
-    const found = await findRun(execution, { runner: { resolveRun }, clients: clients(unasked, asked), fence });
+    const found = await findRun(execution, { runner: { resolveRun }, clients: clients(unasked, asked), fence, parts });
     return { chain: await found.chain, execution: found.execution, asked };
   };
 
@@ -45,6 +45,22 @@ describe("findRun", () => {
     const { chain, asked } = await find(async (fence) => (fences.push(fence), whole));
     expect(chain).toEqual({ session: whole.session, instance: whole.instance, agent: whole.agent, context: undefined });
     expect([fences, asked]).toEqual([[{ executionId: "aex-1", fence: 7 }], []]);
+  });
+
+  it("asks nothing where all came with the task", async () => {
+    const context = { metadata: { id: "ctx-1" } };
+    const parts = create(RunPartsSchema, { session, instance, agent, context });
+    const found = await find(() => Promise.reject(unasked), 7, parts);
+    expect(found).toEqual({
+      chain: { session: parts.session, instance: parts.instance, agent: parts.agent, context: parts.context },
+      execution,
+      asked: [],
+    });
+  });
+
+  it("asks where something did not", async () => {
+    const { asked, chain } = await find(async () => whole, 7, create(RunPartsSchema, { session, agent }));
+    expect([asked, chain.instance]).toEqual([[], whole.instance]);
   });
 
   it.each<[string, RunnerClient["resolveRun"], number]>([

@@ -6,6 +6,7 @@ import type { ApiResourceReference } from "@stigmer/protos/apiresource";
 import type { Environment } from "@stigmer/protos/environment/v1";
 import type { ExecutionContext } from "@stigmer/protos/executioncontext/v1";
 import type { McpServer } from "@stigmer/protos/mcpserver/v1";
+import type { RunParts } from "@stigmer/protos/runner/v1";
 import type { Session } from "@stigmer/protos/session/v1";
 import type { EnvironmentLayer } from "./merge-environment.ts";
 import { type ReferencedSkill, resolveSkills } from "./resolve-skills.ts";
@@ -48,13 +49,21 @@ export interface FindRunOptions {
   readonly clients: ResourceClients;
   /** 0: the server knows no fences, so it resolves nothing either. */
   readonly fence: number;
+  /** What came with the task, which is then the run as it is. Default: nothing. */
+  readonly parts?: RunParts | undefined;
 }
 
 /**
- * Asks for the run and the chain behind it in one call. Where that can't be answered (a server of before, a part that is gone) each
- * part is asked for by itself, which tells what is wrong with which. Of `task` only what never changes is looked at.
+ * Takes what came with the task, or asks for the run and the chain behind it in one call. Where that can't be answered (a server of
+ * before, a part that is gone) each part is asked for by itself, which tells what is wrong with which. Of a `task` that came alone
+ * only what never changes is looked at.
  */
-export async function findRun(task: AgentExecution, { runner, clients, fence }: FindRunOptions): Promise<FoundRun> {
+export async function findRun(task: AgentExecution, options: FindRunOptions): Promise<FoundRun> {
+  const { runner, clients, fence, parts } = options;
+  if (parts?.session && parts.instance && parts.agent) {
+    const { session, instance, agent, context } = parts;
+    return { execution: task, chain: Promise.resolve({ session, instance, agent, context }) };
+  }
   const executionId = task.metadata?.id ?? "";
   const found = fence > 0 ? await runner.resolveRun({ executionId, fence }).catch(unlessAway) : undefined;
   const { execution, session, instance, agent, context } = found ?? {};

@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { AgentExecutionStatusSchema } from "@stigmer/protos/agentexecution/v1";
-import { LeaseSchema, ReleaseHold } from "@stigmer/protos/runner/v1";
+import { LeaseSchema, ReleaseHold, RunPartsSchema } from "@stigmer/protos/runner/v1";
 import { describe, expect, it } from "vitest";
+import type { ActivityContext } from "../contract.ts";
 import { ActivityStop, type ActivityStopKind } from "../errors.ts";
 import { createRunInbox } from "./run-inbox.ts";
 import { runTask, type TaskEnd } from "./run-task.ts";
@@ -41,6 +42,32 @@ function endOf(
 }
 
 const rests = new ActivityStop("paused", "waits for a decision");
+
+describe("what a run is made from", () => {
+  it.each([undefined, create(RunPartsSchema, { session: { metadata: { id: "ses-1" } } })])(
+    "goes from the lease to the activity",
+    async (parts) => {
+      const execution = { metadata: { id: "aex-1" }, spec: { sessionId: "ses-1" } };
+      const whole = create(LeaseSchema, {
+        taskId: "aex-1",
+        task: { case: "agentExecution", value: { execution, parts } },
+      });
+      const given: unknown[] = [];
+      const activities = {
+        ensureThread: async () => "thread",
+        executeGraphton: async (_execution: unknown, _thread: unknown, context: ActivityContext) => {
+          given.push(context.parts);
+          return create(AgentExecutionStatusSchema);
+        },
+        cleanupSandbox: async () => {},
+      };
+      const signal = new AbortController().signal;
+      const inbox = createRunInbox([], () => {});
+      await runTask(whole, activities, { fence: 1, attempt: 1, progressed: () => {}, signal, pause: signal, inbox });
+      expect(given).toEqual([parts]);
+    },
+  );
+});
 
 describe("how a task ends", () => {
   it.each<[string, unknown, Parameters<typeof endOf>[1], unknown]>([

@@ -29,9 +29,9 @@ export async function runTask(lease: Lease, activities: Activities, context: Act
 async function runActivities(lease: Lease, activities: Activities, context: ActivityContext): Promise<LeaseOutcome> {
   switch (lease.task.case) {
     case "agentExecution": {
-      const { execution } = lease.task.value;
+      const { execution, parts } = lease.task.value;
       if (!execution) return failure(`The task ${lease.taskId} carries no execution.`, { retryable: false });
-      return runAgentExecution(execution, activities, context);
+      return runAgentExecution(execution, activities, { ...context, parts });
     }
     case "cleanupSandbox": {
       const { sandboxId, sessionId, workspaceDir, sandboxType } = lease.task.value;

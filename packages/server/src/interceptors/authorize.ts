@@ -43,7 +43,7 @@ export function authorize({ store, mode, services }: AuthorizeOptions): RequestG
     const header = requestHeader.get(FENCE_HEADER);
     const holds = await heldRun(header);
     if (caller.role !== "runner") {
-      if (holds) bindPrincipal(values, { ...caller, holds });
+      if (holds) bindPrincipal(values, boundTo(caller, holds));
       return;
     }
     if (holds) bindPrincipal(values, boundTo(caller, holds));
@@ -51,9 +51,9 @@ export function authorize({ store, mode, services }: AuthorizeOptions): RequestG
   };
 }
 
-/** A runner as it may act for one run. */
+/** A runner as it may act for one run. The owner of a local server, who is its runner too, stays who that is. */
 export function boundTo(runner: Principal, holds: HeldRun): Principal {
-  return { ...runner, org: holds.org, holds };
+  return runner.role === "runner" ? { ...runner, org: holds.org, holds } : { ...runner, holds };
 }
 
 function notHeld(what: string, header: string | null): ConnectError {

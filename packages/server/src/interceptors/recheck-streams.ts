@@ -1,4 +1,11 @@
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ContextKey,
+  createContextKey,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { type Authenticator, bearerOf, callerOf, type Principal } from "./principal.ts";
 
 export interface RecheckStreamsOptions {
@@ -10,6 +17,15 @@ export interface RecheckStreamsOptions {
 }
 
 const EVERY_MS = 3_000;
+
+const lookKey: ContextKey<() => Promise<boolean>> = createContextKey(async () => true, {
+  description: "whether the stream's caller is still one",
+});
+
+/** Whether the caller of a stream would be taken if it called now: for what is not to be told for three seconds more. */
+export function isCallerStillGood({ values }: Pick<HandlerContext, "values">): Promise<boolean> {
+  return values.get(lookKey)();
+}
 
 /**
  * A stream may outlive what opened it. So its caller is looked at again every three seconds, and when its key or token ends: a stream of
@@ -58,9 +74,11 @@ export function recheckStreams(options: RecheckStreamsOptions): Interceptor {
   }
 
   return (next) => async (request) => {
-    const response = await next(request);
     const caller = callerOf(request.contextValues);
     const token = bearerOf(request.header);
+    if (request.stream && caller && token !== undefined)
+      request.contextValues.set(lookKey, async () => (await refusalOf(caller, token)) === undefined);
+    const response = await next(request);
     if (!response.stream || !caller || token === undefined) return response;
     const watch = (refuse: (error: ConnectError) => void): (() => void) => watchCaller(caller, token, refuse);
     return { ...response, message: untilRefused(response.message, watch) };

@@ -23,13 +23,17 @@ export interface CallOptions {
 export function createCallOf({ secrets, principalOf }: CallOptions): CallOf {
   return async (context) => {
     const principal = principalOf(context);
-    const held = principal.holds?.executionId;
-    const view = <T extends Message>(message: T): T => {
-      if (held === undefined) return secrets.mask(message);
-      // A context is one run's alone; environments and agents are for every run that uses them.
-      const isOthers = isMessage(message, ExecutionContextSchema) && message.spec?.executionId !== held;
-      return isOthers ? secrets.mask(message) : secrets.open(message);
-    };
-    return { principal, signal: context.signal, view };
+    return { principal, signal: context.signal, view: viewOf(principal, secrets) };
+  };
+}
+
+/** As `Call.view`, for who acts as this principal. */
+export function viewOf({ holds }: Principal, secrets: Secrets): Call["view"] {
+  const held = holds?.executionId;
+  return (message) => {
+    if (held === undefined) return secrets.mask(message);
+    // A context is one run's alone; environments and agents are for every run that uses them.
+    const isOthers = isMessage(message, ExecutionContextSchema) && message.spec?.executionId !== held;
+    return isOthers ? secrets.mask(message) : secrets.open(message);
   };
 }

@@ -21,7 +21,8 @@ import { createLargeCounts } from "./large-counts.ts";
 import { mcpServerDefinition, registerMcpServers } from "./mcp-servers.ts";
 import { organizationDefinition, registerOrganizations } from "./organizations.ts";
 import { createResourceHandlers } from "./resource-handlers.ts";
-import { createResolveRun, type ResolveRun } from "./resolve-run.ts";
+import { createLeasesWithParts, type TakeLeases } from "./leases-with-parts.ts";
+import { createReadParts, createResolveRun, type ResolveRun } from "./resolve-run.ts";
 import { createResources, type Deleted, type Resource, type ResourceDefinition, type Resources } from "./resources.ts";
 import { createSessionThreads } from "./session-threads.ts";
 import { registerSessions, sessionDefinition } from "./sessions.ts";
@@ -54,6 +55,8 @@ export interface Services {
   readonly register: (router: ConnectRouter) => void;
   /** Of the runner's service, what reads all that the others have. */
   readonly resolveRun: ResolveRun;
+  /** Adds to an engine's leases what those read who hold the runs. */
+  readonly leasesWithParts: (takeLeases: TakeLeases) => TakeLeases;
 }
 
 export function createServices(options: ServicesOptions): Services {
@@ -109,6 +112,7 @@ export function createServices(options: ServicesOptions): Services {
     registerAudit(router, { entries: store.audit, access, callOf });
   };
   const threads = createSessionThreads(store);
-  const resolveRun = createResolveRun({ executions, sessions, instances, agents, contexts, threads, callOf });
-  return { register, resolveRun };
+  const readParts = createReadParts({ sessions, instances, agents, contexts, threads });
+  const leasesWithParts = createLeasesWithParts({ readParts, secrets, principalOf: options.principalOf, logger });
+  return { register, resolveRun: createResolveRun({ executions, readParts, callOf }), leasesWithParts };
 }

@@ -5,33 +5,36 @@ import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
 import type { AgentInstance } from "@stigmer/protos/agentinstance/v1";
 import type { ExecutionContext } from "@stigmer/protos/executioncontext/v1";
 import { ApiResourceReferenceSchema } from "@stigmer/protos/apiresource";
-import { ResolveRunResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
+import {
+  ResolveRunResponseSchema,
+  type RunnerController,
+  type RunParts,
+  RunPartsSchema,
+} from "@stigmer/protos/runner/v1";
 import type { Session } from "@stigmer/protos/session/v1";
 import type { Principal } from "../interceptors/principal.ts";
 import type { AgentExecutions } from "./agent-executions.ts";
-import type { CallOf } from "./call.ts";
+import type { Call, CallOf } from "./call.ts";
 import type { Resources } from "./resources.ts";
 import type { SessionThreads } from "./session-threads.ts";
 
 export type ResolveRun = ServiceImpl<typeof RunnerController>["resolveRun"];
 
-export interface ResolveRunOptions {
-  readonly executions: Pick<AgentExecutions, "get">;
+/**
+ * Reads what a run is made from, for a caller. Throws what the `get` of a part would: whoever may not see a part by itself does not
+ * see it here.
+ */
+export type ReadParts = (execution: AgentExecution, caller: Pick<Call, "principal" | "view">) => Promise<RunParts>;
+
+export interface ReadPartsOptions {
   readonly sessions: Pick<Resources<Session>, "get">;
   readonly instances: Pick<Resources<AgentInstance>, "get">;
   readonly agents: Pick<Resources<Agent>, "get">;
   readonly contexts: Pick<Resources<ExecutionContext>, "getByReference">;
   readonly threads: SessionThreads;
-  readonly callOf: CallOf;
 }
 
-/**
- * What a run is made from, in one call. Nothing is decided here: each part is read and shown as the `get` of its kind does for this
- * caller, so whoever may not see a part by itself does not see it here.
- */
-export function createResolveRun(options: ResolveRunOptions): ResolveRun {
-  const { executions, sessions, instances, agents, contexts, threads, callOf } = options;
-
+export function createReadParts({ sessions, instances, agents, contexts, threads }: ReadPartsOptions): ReadParts {
   async function contextOf({ metadata }: AgentExecution, principal: Principal): Promise<ExecutionContext | undefined> {
     const { org = "", id: slug = "" } = metadata ?? {};
     try {
@@ -53,9 +56,7 @@ export function createResolveRun(options: ResolveRunOptions): ResolveRun {
     session.spec.threadId = await threads.ensure(id);
   }
 
-  return async ({ executionId }, call) => {
-    const { principal, view } = await callOf(call);
-    const execution = await executions.get(executionId, principal);
+  return async (execution, { principal, view }) => {
     const { sessionId = "", agentId: likelyId = "" } = execution.spec ?? {};
     // Who it will be is known before it is known for sure: an instance may have been given another agent since.
     const likely = likelyId === "" ? undefined : agents.get(likelyId, principal).catch(() => undefined);
@@ -69,12 +70,27 @@ export function createResolveRun(options: ResolveRunOptions): ResolveRun {
     ]);
     const agentId = instance.spec?.agentId ?? "";
     const agent = (agentId === likelyId ? await likely : undefined) ?? (await agents.get(agentId, principal));
-    return create(ResolveRunResponseSchema, {
-      execution: view(execution),
+    return create(RunPartsSchema, {
       session: view(session),
       instance: view(instance),
       agent: view(agent),
       ...(context && { context: view(context) }),
     });
+  };
+}
+
+export interface ResolveRunOptions {
+  readonly executions: Pick<AgentExecutions, "get">;
+  readonly readParts: ReadParts;
+  readonly callOf: CallOf;
+}
+
+/** What a run is made from, in one call. */
+export function createResolveRun({ executions, readParts, callOf }: ResolveRunOptions): ResolveRun {
+  return async ({ executionId }, context) => {
+    const call = await callOf(context);
+    const execution = await executions.get(executionId, call.principal);
+    const { $typeName: _, ...parts } = await readParts(execution, call);
+    return create(ResolveRunResponseSchema, { execution: call.view(execution), ...parts });
   };
 }

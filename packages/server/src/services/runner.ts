@@ -8,15 +8,15 @@ import type { Logger } from "../logger.ts";
 import type { Store } from "../store/store.ts";
 import { createRunStreams, type EntryObserver } from "./run-entries.ts";
 import { createToolCalls } from "./tool-calls.ts";
-import type { ResolveRun } from "./resolve-run.ts";
+import type { Services } from "./create-services.ts";
 import { createSessionThreads } from "./session-threads.ts";
 
 export interface RunnerServiceOptions {
   readonly store: Pick<Store, "ledger" | "transaction">;
   readonly runs: Pick<RunStatuses, "patch">;
   readonly engine: Pick<Engine, "type" | "runnerService">;
-  /** As `createServices` made it, from what it registers. */
-  readonly resolveRun: ResolveRun;
+  /** As `createServices` made them, from what it registers. */
+  readonly services: Pick<Services, "resolveRun" | "leasesWithParts">;
   /** The server's version, for people. */
   readonly version: string;
   readonly logger: Logger;
@@ -30,18 +30,20 @@ export interface RunnerServiceOptions {
 
 /** What runners call: the engine's part, and what is the same under every engine. What neither has is UNIMPLEMENTED. */
 export function createRunnerService(options: RunnerServiceOptions): Partial<ServiceImpl<typeof RunnerController>> {
-  const { store, runs, engine, resolveRun, version, logger, closing, observeEntry, clock = Date.now } = options;
+  const { store, runs, engine, services, version, logger, closing, observeEntry, clock = Date.now } = options;
   const toolCalls = createToolCalls(options);
   const threads = createSessionThreads(store);
+  const { takeLeases, ...rest } = engine.runnerService;
   return {
-    ...engine.runnerService,
+    ...rest,
+    ...(takeLeases && { takeLeases: services.leasesWithParts(takeLeases) }),
     ...toolCalls,
     ...createRunStreams({ toolCalls, runs, closing, observe: observeEntry }),
 
     ensureThread: async ({ sessionId }) =>
       create(EnsureThreadResponseSchema, { threadId: await threads.ensure(sessionId) }),
 
-    resolveRun,
+    resolveRun: services.resolveRun,
 
     hello: (request) => {
       refuseForeignProtocol(request, version);

@@ -100,7 +100,7 @@ async function open(options: OpenOptions): Promise<TestServer> {
   const queue = settlePhases({ queue: store.queue, runs, logger: silentLogger });
   const standing = (state: "waiting" | "leased" | "done" | "unknown"): Standing =>
     state === "waiting" ? "waiting" : state === "leased" ? "running" : "over";
-  const { register, resolveRun } = createServices({
+  const made = createServices({
     store,
     runs,
     engine: {
@@ -127,11 +127,11 @@ async function open(options: OpenOptions): Promise<TestServer> {
   });
   const closing = createClosing();
   const routes = (router: ConnectRouter): void => {
-    register(router);
+    made.register(router);
     const engine = { type: "embedded", runnerService: {} } as const;
     router.service(
       RunnerController,
-      createRunnerService({ store, runs, engine, resolveRun, version: "9.8.7", logger: silentLogger, closing, clock }),
+      createRunnerService({ store, runs, engine, services: made, version: "9.8.7", logger: silentLogger, closing, clock }),
     );
   };
   const services = new Set(API_SERVICES.map(({ typeName }) => typeName));

@@ -6,6 +6,10 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { ApprovalDecision, ApprovalScope } from "../../agentexecution/v1/enum_pb.js";
 import type { AgentExecution } from "../../agentexecution/v1/api_pb.js";
+import type { Session } from "../../session/v1/api_pb.js";
+import type { AgentInstance } from "../../agentinstance/v1/api_pb.js";
+import type { Agent } from "../../agent/v1/api_pb.js";
+import type { ExecutionContext } from "../../executioncontext/v1/api_pb.js";
 import type { SandboxType } from "../../session/v1/spec_pb.js";
 
 /**
@@ -253,6 +257,14 @@ export declare type AgentExecutionTask = Message<"ai.stigmer.agentic.runner.v1.A
    * @generated from field: ai.stigmer.agentic.agentexecution.v1.AgentExecution execution = 1;
    */
   execution?: AgentExecution | undefined;
+
+  /**
+   * What the run is made from, as it was when the lease was sent. Unset where a part of it could not be read, and by servers of
+   * before: `resolveRun` tells it then, or what is wrong with it.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.RunParts parts = 2;
+   */
+  parts?: RunParts | undefined;
 };
 
 /**
@@ -260,6 +272,48 @@ export declare type AgentExecutionTask = Message<"ai.stigmer.agentic.runner.v1.A
  * Use `create(AgentExecutionTaskSchema)` to create a new message.
  */
 export declare const AgentExecutionTaskSchema: GenMessage<AgentExecutionTask>;
+
+/**
+ * RunParts is what a run is made from, each part as `resolveRun` would tell it to who holds the run: with the values of secrets
+ * that are the run's.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.RunParts
+ */
+export declare type RunParts = Message<"ai.stigmer.agentic.runner.v1.RunParts"> & {
+  /**
+   * The run's session, with its thread.
+   *
+   * @generated from field: ai.stigmer.agentic.session.v1.Session session = 1;
+   */
+  session?: Session | undefined;
+
+  /**
+   * The session's instance.
+   *
+   * @generated from field: ai.stigmer.agentic.agentinstance.v1.AgentInstance instance = 2;
+   */
+  instance?: AgentInstance | undefined;
+
+  /**
+   * The instance's agent.
+   *
+   * @generated from field: ai.stigmer.agentic.agent.v1.Agent agent = 3;
+   */
+  agent?: Agent | undefined;
+
+  /**
+   * The run's own variables; unset where it has none.
+   *
+   * @generated from field: ai.stigmer.agentic.executioncontext.v1.ExecutionContext context = 4;
+   */
+  context?: ExecutionContext | undefined;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.RunParts.
+ * Use `create(RunPartsSchema)` to create a new message.
+ */
+export declare const RunPartsSchema: GenMessage<RunParts>;
 
 /**
  * CleanupSandboxTask is to remove the sandbox of a deleted session.

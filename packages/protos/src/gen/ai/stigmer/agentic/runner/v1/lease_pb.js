@@ -3,8 +3,12 @@
 /* eslint-disable */
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_ai_stigmer_agentic_agent_v1_api } from "../../agent/v1/api_pb.js";
 import { file_ai_stigmer_agentic_agentexecution_v1_api } from "../../agentexecution/v1/api_pb.js";
 import { file_ai_stigmer_agentic_agentexecution_v1_enum } from "../../agentexecution/v1/enum_pb.js";
+import { file_ai_stigmer_agentic_agentinstance_v1_api } from "../../agentinstance/v1/api_pb.js";
+import { file_ai_stigmer_agentic_executioncontext_v1_api } from "../../executioncontext/v1/api_pb.js";
+import { file_ai_stigmer_agentic_session_v1_api } from "../../session/v1/api_pb.js";
 import { file_ai_stigmer_agentic_session_v1_spec } from "../../session/v1/spec_pb.js";
 import { file_buf_validate_validate } from "../../../../../buf/validate/validate_pb.js";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
@@ -13,7 +17,7 @@ import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
  * Describes the file ai/stigmer/agentic/runner/v1/lease.proto.
  */
 export const file_ai_stigmer_agentic_runner_v1_lease = /*@__PURE__*/
-  fileDesc("CihhaS9zdGlnbWVyL2FnZW50aWMvcnVubmVyL3YxL2xlYXNlLnByb3RvEhxhaS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxIlEKCUhlbGRMZWFzZRIYCgd0YXNrX2lkGAEgASgJQge6SARyAhABEhYKBWZlbmNlGAIgASgNQge6SAQqAiAAEhIKCnByb2dyZXNzZWQYAyABKAgikgIKBUxlYXNlEg8KB3Rhc2tfaWQYASABKAkSDQoFZmVuY2UYAiABKA0SDwoHYXR0ZW1wdBgDIAEoBRJLCg9hZ2VudF9leGVjdXRpb24YBCABKAsyMC5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkFnZW50RXhlY3V0aW9uVGFza0gAEksKD2NsZWFudXBfc2FuZGJveBgFIAEoCzIwLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuQ2xlYW51cFNhbmRib3hUYXNrSAASNgoFaW5ib3gYBiADKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkluYm94SXRlbUIGCgR0YXNrIq8BCglJbmJveEl0ZW0SEwoCaWQYASABKAlCB7pIBHICEAESPQoHbWVzc2FnZRgCIAEoCzIqLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSW5ib3hNZXNzYWdlSAASPwoIYXBwcm92YWwYAyABKAsyKy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkluYm94QXBwcm92YWxIAEINCgRpdGVtEgW6SAIIASIlCgxJbmJveE1lc3NhZ2USFQoEdGV4dBgBIAEoCUIHukgEcgIQASKvAgoNSW5ib3hBcHByb3ZhbBIdCgx0b29sX2NhbGxfaWQYASABKAlCB7pIBHICEAESVAoIZGVjaXNpb24YAiABKA4yNi5haS5zdGlnbWVyLmFnZW50aWMuYWdlbnRleGVjdXRpb24udjEuQXBwcm92YWxEZWNpc2lvbkIKukgHggEEEAEgABIOCgZyZWFzb24YAyABKAkSJQoEYXJncxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSTAoFc2NvcGUYBSABKA4yMy5haS5zdGlnbWVyLmFnZW50aWMuYWdlbnRleGVjdXRpb24udjEuQXBwcm92YWxTY29wZUIIukgFggECEAESEgoKZGVjaWRlZF9ieRgGIAEoCRIQCghjYWxsX2tleRgHIAEoCSJdChJBZ2VudEV4ZWN1dGlvblRhc2sSRwoJZXhlY3V0aW9uGAEgASgLMjQuYWkuc3RpZ21lci5hZ2VudGljLmFnZW50ZXhlY3V0aW9uLnYxLkFnZW50RXhlY3V0aW9uIpUBChJDbGVhbnVwU2FuZGJveFRhc2sSEgoKc2FuZGJveF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhUKDXdvcmtzcGFjZV9kaXIYAyABKAkSQAoMc2FuZGJveF90eXBlGAQgASgOMiouYWkuc3RpZ21lci5hZ2VudGljLnNlc3Npb24udjEuU2FuZGJveFR5cGUicgoIQXR0YWNoZWQSEAoIbGVhc2VfbXMYASABKAUSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAIgASgFEjUKBGtlcHQYAyADKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkhlbGRMZWFzZSLrAQoLTGVhc2VTaWduYWwSDwoHdGFza19pZBgBIAEoCRINCgVmZW5jZRgCIAEoDRI8CgZjYW5jZWwYAyABKAsyKi5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkNhbmNlbFNpZ25hbEgAEjoKBXBhdXNlGAQgASgLMikuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5QYXVzZVNpZ25hbEgAEjgKBWluYm94GAUgASgLMicuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5JbmJveEl0ZW1IAEIICgZzaWduYWwiHgoMQ2FuY2VsU2lnbmFsEg4KBnJlYXNvbhgBIAEoCSIdCgtQYXVzZVNpZ25hbBIOCgZyZWFzb24YASABKAkiOwoJTGVhc2VMb3N0Eg8KB3Rhc2tfaWQYASABKAkSDQoFZmVuY2UYAiABKA0SDgoGcmVhc29uGAMgASgJIgoKCFRhc2tEb25lIjEKC1Rhc2tGYWlsdXJlEg8KB21lc3NhZ2UYASABKAkSEQoJcmV0cnlhYmxlGAIgASgIYgZwcm90bzM", [file_ai_stigmer_agentic_agentexecution_v1_api, file_ai_stigmer_agentic_agentexecution_v1_enum, file_ai_stigmer_agentic_session_v1_spec, file_buf_validate_validate, file_google_protobuf_struct]);
+  fileDesc("CihhaS9zdGlnbWVyL2FnZW50aWMvcnVubmVyL3YxL2xlYXNlLnByb3RvEhxhaS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxIlEKCUhlbGRMZWFzZRIYCgd0YXNrX2lkGAEgASgJQge6SARyAhABEhYKBWZlbmNlGAIgASgNQge6SAQqAiAAEhIKCnByb2dyZXNzZWQYAyABKAgikgIKBUxlYXNlEg8KB3Rhc2tfaWQYASABKAkSDQoFZmVuY2UYAiABKA0SDwoHYXR0ZW1wdBgDIAEoBRJLCg9hZ2VudF9leGVjdXRpb24YBCABKAsyMC5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkFnZW50RXhlY3V0aW9uVGFza0gAEksKD2NsZWFudXBfc2FuZGJveBgFIAEoCzIwLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuQ2xlYW51cFNhbmRib3hUYXNrSAASNgoFaW5ib3gYBiADKAsyJy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkluYm94SXRlbUIGCgR0YXNrIq8BCglJbmJveEl0ZW0SEwoCaWQYASABKAlCB7pIBHICEAESPQoHbWVzc2FnZRgCIAEoCzIqLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSW5ib3hNZXNzYWdlSAASPwoIYXBwcm92YWwYAyABKAsyKy5haS5zdGlnbWVyLmFnZW50aWMucnVubmVyLnYxLkluYm94QXBwcm92YWxIAEINCgRpdGVtEgW6SAIIASIlCgxJbmJveE1lc3NhZ2USFQoEdGV4dBgBIAEoCUIHukgEcgIQASKvAgoNSW5ib3hBcHByb3ZhbBIdCgx0b29sX2NhbGxfaWQYASABKAlCB7pIBHICEAESVAoIZGVjaXNpb24YAiABKA4yNi5haS5zdGlnbWVyLmFnZW50aWMuYWdlbnRleGVjdXRpb24udjEuQXBwcm92YWxEZWNpc2lvbkIKukgHggEEEAEgABIOCgZyZWFzb24YAyABKAkSJQoEYXJncxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSTAoFc2NvcGUYBSABKA4yMy5haS5zdGlnbWVyLmFnZW50aWMuYWdlbnRleGVjdXRpb24udjEuQXBwcm92YWxTY29wZUIIukgFggECEAESEgoKZGVjaWRlZF9ieRgGIAEoCRIQCghjYWxsX2tleRgHIAEoCSKUAQoSQWdlbnRFeGVjdXRpb25UYXNrEkcKCWV4ZWN1dGlvbhgBIAEoCzI0LmFpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudGV4ZWN1dGlvbi52MS5BZ2VudEV4ZWN1dGlvbhI1CgVwYXJ0cxgCIAEoCzImLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuUnVuUGFydHMihwIKCFJ1blBhcnRzEjcKB3Nlc3Npb24YASABKAsyJi5haS5zdGlnbWVyLmFnZW50aWMuc2Vzc2lvbi52MS5TZXNzaW9uEkQKCGluc3RhbmNlGAIgASgLMjIuYWkuc3RpZ21lci5hZ2VudGljLmFnZW50aW5zdGFuY2UudjEuQWdlbnRJbnN0YW5jZRIxCgVhZ2VudBgDIAEoCzIiLmFpLnN0aWdtZXIuYWdlbnRpYy5hZ2VudC52MS5BZ2VudBJJCgdjb250ZXh0GAQgASgLMjguYWkuc3RpZ21lci5hZ2VudGljLmV4ZWN1dGlvbmNvbnRleHQudjEuRXhlY3V0aW9uQ29udGV4dCKVAQoSQ2xlYW51cFNhbmRib3hUYXNrEhIKCnNhbmRib3hfaWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIVCg13b3Jrc3BhY2VfZGlyGAMgASgJEkAKDHNhbmRib3hfdHlwZRgEIAEoDjIqLmFpLnN0aWdtZXIuYWdlbnRpYy5zZXNzaW9uLnYxLlNhbmRib3hUeXBlInIKCEF0dGFjaGVkEhAKCGxlYXNlX21zGAEgASgFEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgCIAEoBRI1CgRrZXB0GAMgAygLMicuYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5IZWxkTGVhc2Ui6wEKC0xlYXNlU2lnbmFsEg8KB3Rhc2tfaWQYASABKAkSDQoFZmVuY2UYAiABKA0SPAoGY2FuY2VsGAMgASgLMiouYWkuc3RpZ21lci5hZ2VudGljLnJ1bm5lci52MS5DYW5jZWxTaWduYWxIABI6CgVwYXVzZRgEIAEoCzIpLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuUGF1c2VTaWduYWxIABI4CgVpbmJveBgFIAEoCzInLmFpLnN0aWdtZXIuYWdlbnRpYy5ydW5uZXIudjEuSW5ib3hJdGVtSABCCAoGc2lnbmFsIh4KDENhbmNlbFNpZ25hbBIOCgZyZWFzb24YASABKAkiHQoLUGF1c2VTaWduYWwSDgoGcmVhc29uGAEgASgJIjsKCUxlYXNlTG9zdBIPCgd0YXNrX2lkGAEgASgJEg0KBWZlbmNlGAIgASgNEg4KBnJlYXNvbhgDIAEoCSIKCghUYXNrRG9uZSIxCgtUYXNrRmFpbHVyZRIPCgdtZXNzYWdlGAEgASgJEhEKCXJldHJ5YWJsZRgCIAEoCGIGcHJvdG8z", [file_ai_stigmer_agentic_agent_v1_api, file_ai_stigmer_agentic_agentexecution_v1_api, file_ai_stigmer_agentic_agentexecution_v1_enum, file_ai_stigmer_agentic_agentinstance_v1_api, file_ai_stigmer_agentic_executioncontext_v1_api, file_ai_stigmer_agentic_session_v1_api, file_ai_stigmer_agentic_session_v1_spec, file_buf_validate_validate, file_google_protobuf_struct]);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.HeldLease.
@@ -58,58 +62,65 @@ export const AgentExecutionTaskSchema = /*@__PURE__*/
   messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 5);
 
 /**
+ * Describes the message ai.stigmer.agentic.runner.v1.RunParts.
+ * Use `create(RunPartsSchema)` to create a new message.
+ */
+export const RunPartsSchema = /*@__PURE__*/
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 6);
+
+/**
  * Describes the message ai.stigmer.agentic.runner.v1.CleanupSandboxTask.
  * Use `create(CleanupSandboxTaskSchema)` to create a new message.
  */
 export const CleanupSandboxTaskSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 6);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 7);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.Attached.
  * Use `create(AttachedSchema)` to create a new message.
  */
 export const AttachedSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 7);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 8);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.LeaseSignal.
  * Use `create(LeaseSignalSchema)` to create a new message.
  */
 export const LeaseSignalSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 8);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 9);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.CancelSignal.
  * Use `create(CancelSignalSchema)` to create a new message.
  */
 export const CancelSignalSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 9);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 10);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.PauseSignal.
  * Use `create(PauseSignalSchema)` to create a new message.
  */
 export const PauseSignalSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 10);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 11);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.LeaseLost.
  * Use `create(LeaseLostSchema)` to create a new message.
  */
 export const LeaseLostSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 11);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 12);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.TaskDone.
  * Use `create(TaskDoneSchema)` to create a new message.
  */
 export const TaskDoneSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 12);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 13);
 
 /**
  * Describes the message ai.stigmer.agentic.runner.v1.TaskFailure.
  * Use `create(TaskFailureSchema)` to create a new message.
  */
 export const TaskFailureSchema = /*@__PURE__*/
-  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 13);
+  messageDesc(file_ai_stigmer_agentic_runner_v1_lease, 14);
 
