@@ -1,6 +1,7 @@
 import type { AuditRecord, AuditStore } from "../audit-store.ts";
-import { clauses, PAGE } from "./conditions.ts";
+import { clauses, type Condition, inOrder, PAGE } from "./conditions.ts";
 import type { Session } from "./sql.ts";
+import { INDEXED, tailOf } from "./tail.ts";
 
 const APPEND = `
   INSERT INTO audit_entries (
@@ -33,25 +34,26 @@ export function createAuditStore(session: Session): AuditStore {
       }),
     list: ({ org, principalId, resourceKind, resourceId, since, until }, { limit, after }) =>
       session.read((sql) => {
-        const { text, parameters } = clauses(
+        const conditions: Condition[] = [
+          org !== undefined && ["org = :org", { org }],
+          principalId !== undefined && ["principal_id = :principal_id", { principal_id: principalId }],
+          resourceKind !== undefined && ["resource_kind = :resource_kind", { resource_kind: resourceKind }],
+          // An empty one is asked for by nobody; the index has none of them.
+          resourceId !== undefined && ["resource_id = :resource_id AND resource_id <> ''", { resource_id: resourceId }],
+          since !== undefined && ["created_at >= :since", { since }],
+          until !== undefined && ["created_at < :until", { until }],
+        ];
+        const parts = [
+          { from: "audit_entries AS listed", conditions: [[INDEXED, {}] as const, ...conditions] },
           {
-            from: "audit_entries AS listed",
-            conditions: [
-              org !== undefined && ["org = :org", { org }],
-              principalId !== undefined && ["principal_id = :principal_id", { principal_id: principalId }],
-              resourceKind !== undefined && ["resource_kind = :resource_kind", { resource_kind: resourceKind }],
-              // An empty one is asked for by nobody; the index has none of them.
-              resourceId !== undefined && [
-                "resource_id = :resource_id AND resource_id <> ''",
-                { resource_id: resourceId },
-              ],
-              since !== undefined && ["created_at >= :since", { since }],
-              until !== undefined && ["created_at < :until", { until }],
-            ],
+            from: "audit_entries AS listed NOT INDEXED",
+            conditions: [[tailOf("audit_entries"), {}] as const, ...conditions],
           },
-          after,
-        );
-        return sql.all<AuditRecord>(`SELECT ${COLUMNS} ${text} ${PAGE}`, { ...parameters, limit });
+        ].map((listing) => {
+          const { text, parameters } = clauses(listing, after);
+          return sql.all<AuditRecord>(`SELECT ${COLUMNS} ${text} ${PAGE}`, { ...parameters, limit });
+        });
+        return inOrder(parts, limit);
       }),
   };
 }

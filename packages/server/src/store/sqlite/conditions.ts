@@ -36,14 +36,11 @@ export function clauses(
 /** A page's order and length. */
 export const PAGE = "ORDER BY listed.created_at DESC, listed.id DESC LIMIT :limit";
 
-/** Rows of a page in their order, out of the pages that its parts have. */
-export function inOrder<Row extends { readonly created_at: number; readonly id: string }>(
-  parts: readonly Row[][],
-  limit: number,
-): Row[] {
+/** A page in its order, out of the pages that its parts have. */
+export function inOrder<One extends PagePosition>(parts: readonly One[][], limit: number): One[] {
   const [first = [], ...others] = parts.filter((part) => part.length > 0);
   if (others.length === 0) return first;
-  const newestFirst = (a: Row, b: Row): number => b.created_at - a.created_at || (a.id < b.id ? 1 : -1);
+  const newestFirst = (a: One, b: One): number => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1);
   return [first, ...others].flat().toSorted(newestFirst).slice(0, limit);
 }
 

@@ -133,6 +133,10 @@ const LOG = `
 
 const CLEAR_LOG = "DELETE FROM execution_deltas WHERE place BETWEEN :position << 32 AND (:position << 32) + 4294967295";
 
+const CONTEXT = "kind = :kind AND parent_id = :parent AND parent_id <> ''";
+const DELETE_INDEXED_CONTEXTS = `DELETE FROM resources INDEXED BY resources_by_parent WHERE ${INDEXED} AND ${CONTEXT}`;
+const DELETE_LATEST_CONTEXTS = `DELETE FROM resources NOT INDEXED WHERE ${tailOf("resources")} AND ${CONTEXT}`;
+
 const SAVE_SNAPSHOT = `
   INSERT INTO execution_snapshots (execution, revision, status) VALUES (:position, :revision, :status)
   ON CONFLICT (execution) DO UPDATE SET revision = excluded.revision, status = excluded.status`;
@@ -175,9 +179,10 @@ export function createExecutionStore(session: Session): ExecutionStore {
         const parts = listingsOf(sql, filter, "rows").map(({ from, conditions }) => {
           const run = from.includes("execution_marks") ? "executions" : "listed";
           const { text, parameters } = clauses({ from: from + joinsOf(run), conditions }, page.after);
-          return sql.all<Row>(`SELECT ${columnsOf(run)} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
+          const rows = sql.all<Row>(`SELECT ${columnsOf(run)} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
+          return rows.flatMap((row) => fromRow(row) ?? []);
         });
-        return inOrder(parts, page.limit).flatMap((row) => fromRow(row) ?? []);
+        return inOrder(parts, page.limit);
       }),
     count: (filter, limit) => session.read((sql) => countAll(sql, listingsOf(sql, filter, "count"), limit)),
     revisions: (ids) =>
@@ -264,7 +269,8 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
 
 function deleteContexts(sql: Sql, executionId: string): void {
   const parameters = { kind: EXECUTION_CONTEXT, parent: executionId };
-  sql.run("DELETE FROM resources WHERE kind = :kind AND parent_id = :parent AND parent_id <> ''", parameters);
+  sql.run(DELETE_INDEXED_CONTEXTS, parameters);
+  sql.run(DELETE_LATEST_CONTEXTS, parameters);
 }
 
 /**

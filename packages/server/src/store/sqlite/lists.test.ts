@@ -200,11 +200,17 @@ describe("what a list shows, whatever was written", () => {
   it("is what a search through all resources finds", async () => {
     await fc.assert(
       fc.asyncProperty(
+        few(0, 58, 63),
         fc.array(write, { maxLength: 20 }),
         fc.array(filter, { minLength: 3 }),
-        async (writes, asked) => {
+        async (earlier, writes, asked) => {
           const { database, resources } = openInMemory();
           const stored = new Map<string, ResourceRecord>();
+          for (let index = 0; index < earlier; index += 1) {
+            const one = resource({ id: `earlier-${index}`, kind: "Session", org: "q", createdAt: index % 4 });
+            await resources.insert(one);
+            stored.set(one.id, one);
+          }
           for (const step of writes) {
             if ("deleted" in step) {
               const kind = stored.get(step.deleted)?.kind ?? "Session";

@@ -1,5 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
+import { resource } from "../__fixtures__/conformance/resources.ts";
+import { createAuditStore } from "./audit.ts";
 import { createExecutionStore } from "./executions.ts";
 import { createLedgerStore } from "./ledger.ts";
 import { MIGRATIONS, migrate } from "./migrations.ts";
@@ -85,6 +87,53 @@ describe("a database of before", () => {
       "tool_calls",
     ]) {
       expect(database.prepare(`SELECT count(*) AS count FROM ${table}`).get()).toEqual({ count: 0 });
+    }
+  });
+
+  it("has its resources and its audit log in the lists of now, and adds to them", async () => {
+    using database = databaseOf(13);
+    database.exec(`
+      INSERT INTO resources VALUES
+        ('Session', 'ses', 'o', 1, 's', 's', 'ain', '{"k":"v"}', '["t"]', 'v', 3, 4, x'01', ''),
+        ('AgentInstance', 'ain', 'o', 1, 'i', 'i', 'agt', '{}', '[]', 'v', 2, 2, x'02', ''),
+        ('Agent', 'agt', 'o', 1, 'a', 'a', '', '{}', '[]', 'v', 1, 1, x'03', '');
+      INSERT INTO audit_entries VALUES (7, 'one', 'p', 'o', 'owner', 'm', 'Agent', 'agt', 'OK', '', 'trace');
+    `);
+    const session = broughtUpToDate(database);
+    const resources = createResourceStore(session);
+    const page = { limit: 9 };
+    expect(await resources.get("Agent", "agt")).toMatchObject({
+      version: "v",
+      updatedAt: 1,
+      body: new Uint8Array([3]),
+    });
+    const old = { id: "ses", tags: ["t"], labels: { k: "v" }, updatedAt: 4, body: new Uint8Array([1]) };
+    await resources.insert(
+      resource({ kind: "Session", id: "next", org: "o", parentId: "ain", tags: ["t"], createdAt: 9 }),
+    );
+    const sessions = [{ id: "next" }, old];
+    for (const by of [{}, { org: "o" }, { parentId: "ain" }, { grandparentId: "agt" }, { tags: ["t"] }]) {
+      expect(await resources.list({ kind: "Session", ...by }, page)).toMatchObject(sessions);
+    }
+    await resources.delete("AgentInstance", "ain");
+    expect(await resources.list({ kind: "Session", grandparentId: "agt" }, page)).toEqual([]);
+    await resources.delete("Session", "ses");
+    expect(database.prepare("SELECT count(*) AS count FROM resource_marks").get()).toEqual({ count: 1 });
+
+    const audit = createAuditStore(session);
+    const one = {
+      createdAt: 7,
+      id: "one",
+      principalId: "p",
+      org: "o",
+      role: "owner",
+      method: "m",
+      resourceKind: "Agent",
+    };
+    const entry = { ...one, resourceId: "agt", code: "OK", clientAddress: "", traceId: "trace" };
+    await audit.append({ ...entry, id: "two" });
+    for (const by of [{}, { org: "o" }, { principalId: "p", org: "o" }, { resourceId: "agt" }, { since: 7 }]) {
+      expect(await audit.list(by, page)).toEqual([{ ...entry, id: "two" }, entry]);
     }
   });
 });

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ServerError } from "../../errors.ts";
-import { EXECUTIONS_IN_ORDER } from "./tables-in-order.ts";
+import { EXECUTIONS_IN_ORDER, LISTS_IN_ORDER } from "./tables-in-order.ts";
 
 /**
  * The schema's history. An entry that was released is never edited: add the next.
@@ -301,6 +301,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE tasks ADD COLUMN orders_at_rest INTEGER;
   `,
   EXECUTIONS_IN_ORDER,
+  LISTS_IN_ORDER,
 ];
 
 /** The version of the schema that this program makes and knows. */

@@ -4,13 +4,15 @@ import {
   clauses,
   type Condition,
   countAll,
+  inOrder,
   isUniqueViolation,
-  type Listing,
+  type Listings,
   marksOf,
   PAGE,
   rarestFirst,
 } from "./conditions.ts";
 import type { Session, Sql } from "./sql.ts";
+import { INDEXED, tailOf } from "./tail.ts";
 
 interface Row {
   kind: string;
@@ -77,20 +79,22 @@ export function createResourceStore(session: Session): ResourceStore {
       ),
     list: (filter, page) =>
       session.read((sql) => {
-        const listing = listingOf(sql, filter, "rows");
-        const { text, parameters } = clauses(listing, page.after);
-        const select = `SELECT ${listing.from.includes("resource_marks") ? "resources" : "listed"}.*`;
-        const rows = sql.all<Row>(`${select} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
-        return rows.flatMap((row) => fromRow(row) ?? []);
+        const parts = listingsOf(sql, filter, "rows").map((listing) => {
+          const { text, parameters } = clauses(listing, page.after);
+          const select = `SELECT ${listing.from.includes("resource_marks") ? "resources" : "listed"}.*`;
+          const rows = sql.all<Row>(`${select} ${text} ${PAGE}`, { ...parameters, limit: page.limit });
+          return rows.flatMap((row) => fromRow(row) ?? []);
+        });
+        return inOrder(parts, page.limit);
       }),
-    count: (filter, limit) => session.read((sql) => countAll(sql, [listingOf(sql, filter, "count")], limit)),
+    count: (filter, limit) => session.read((sql) => countAll(sql, listingsOf(sql, filter, "count"), limit)),
     delete: (kind, id) =>
       session.write((sql) => sql.run("DELETE FROM resources WHERE kind = :kind AND id = :id", { kind, id }) > 0),
   };
 }
 
 /** As in the lists of executions: by the index that is named here. */
-function listingOf(sql: Sql, filter: ResourceFilter, purpose: "rows" | "count"): Listing {
+function listingsOf(sql: Sql, filter: ResourceFilter, purpose: "rows" | "count"): Listings {
   const { kind, org, ownerScope, parentId, grandparentId } = filter;
   const common: Condition[] = [["listed.kind = :kind", { kind }], org !== undefined && ["listed.org = :org", { org }]];
   const others = (table: "listed" | "resources"): Condition[] => [
@@ -104,8 +108,11 @@ function listingOf(sql: Sql, filter: ResourceFilter, purpose: "rows" | "count"):
   ];
   const marks = marksOf(filter.tags, filter.labels);
   if (marks.length === 0) {
-    const from = `resources AS listed INDEXED BY ${indexFor(filter)}`;
-    return { from, conditions: [...common, ...others("listed")] };
+    const conditions = [...common, ...others("listed")];
+    return [
+      { from: `resources AS listed INDEXED BY ${indexFor(filter)}`, conditions: [[INDEXED, {}], ...conditions] },
+      { from: "resources AS listed NOT INDEXED", conditions: [[tailOf("resources"), {}], ...conditions] },
+    ];
   }
   const condition: Condition =
     org === undefined ? ["kind = :kind", { kind }] : ["kind = :kind AND org = :org", { kind, org }];
@@ -114,19 +121,22 @@ function listingOf(sql: Sql, filter: ResourceFilter, purpose: "rows" | "count"):
   const joined = purpose === "rows" || held.some((one) => one !== false);
   const index = org === undefined ? "" : " INDEXED BY resource_marks_by_org";
   const join = " CROSS JOIN resources ON resources.kind = listed.kind AND resources.id = listed.id";
-  return {
-    from: `resource_marks AS listed${index}${joined ? join : ""}`,
-    conditions: [
-      ...common,
-      first !== undefined && [`listed.mark = ${first.text}`, first.parameters],
-      ...held,
-      ...further.map((mark): Condition => [
-        `EXISTS (SELECT 1 FROM resource_marks AS also WHERE also.kind = listed.kind AND also.mark = ${mark.text}
+  const from = `resource_marks AS listed${index}${joined ? join : ""}`;
+  return [
+    {
+      from,
+      conditions: [
+        ...common,
+        first !== undefined && [`listed.mark = ${first.text}`, first.parameters],
+        ...held,
+        ...further.map((mark): Condition => [
+          `EXISTS (SELECT 1 FROM resource_marks AS also WHERE also.kind = listed.kind AND also.mark = ${mark.text}
            AND also.created_at = listed.created_at AND also.id = listed.id)`,
-        mark.parameters,
-      ]),
-    ],
-  };
+          mark.parameters,
+        ]),
+      ],
+    },
+  ];
 }
 
 function indexFor({ org, parentId, grandparentId }: ResourceFilter): string {

@@ -13,14 +13,17 @@ const FINISHED = `
     UNION ALL SELECT ${FINISHED_OF} NOT INDEXED WHERE ${tailOf("executions")} AND ${WANTED}
   ) ORDER BY created_at, id LIMIT :limit`;
 
+const EMPTY_OF = "SELECT id, created_at FROM resources";
+const EMPTY = `kind = 'Session' AND created_at < :before AND updated_at < :before
+  AND NOT EXISTS (SELECT 1 FROM executions INDEXED BY executions_by_session WHERE ${INDEXED} AND session_id = resources.id)
+  AND id NOT IN (SELECT session_id FROM executions NOT INDEXED WHERE ${tailOf("executions")})`;
 const EMPTY_SESSIONS = `
-  SELECT id FROM resources
-  WHERE kind = 'Session' AND created_at < :before AND updated_at < :before
-    AND NOT EXISTS (
-      SELECT 1 FROM executions INDEXED BY executions_by_session WHERE ${INDEXED} AND session_id = resources.id
+  SELECT id FROM (
+    SELECT * FROM (
+      ${EMPTY_OF} INDEXED BY resources_by_creation WHERE ${INDEXED} AND ${EMPTY} ORDER BY created_at, id LIMIT :limit
     )
-    AND id NOT IN (SELECT session_id FROM executions NOT INDEXED WHERE ${tailOf("executions")})
-  ORDER BY created_at, id LIMIT :limit`;
+    UNION ALL ${EMPTY_OF} NOT INDEXED WHERE ${tailOf("resources")} AND ${EMPTY}
+  ) ORDER BY created_at, id LIMIT :limit`;
 
 /** The condition is that of the index `tasks_cleaned_up`. */
 const FORGET_CLEANUPS = `
@@ -29,9 +32,16 @@ const FORGET_CLEANUPS = `
     ORDER BY created_at LIMIT :limit
   )`;
 
+const ENTRY_OF = "SELECT position, created_at, id FROM audit_entries";
 const FORGET_AUDIT = `
-  DELETE FROM audit_entries WHERE (created_at, id) IN (
-    SELECT created_at, id FROM audit_entries WHERE created_at < :before ORDER BY created_at, id LIMIT :limit
+  DELETE FROM audit_entries WHERE position IN (
+    SELECT position FROM (
+      SELECT * FROM (
+        ${ENTRY_OF} INDEXED BY audit_entries_by_creation WHERE ${INDEXED} AND created_at < :before
+        ORDER BY created_at, id LIMIT :limit
+      )
+      UNION ALL ${ENTRY_OF} NOT INDEXED WHERE ${tailOf("audit_entries")} AND created_at < :before
+    ) ORDER BY created_at, id LIMIT :limit
   )`;
 
 export function createRetentionStore(session: Session): RetentionStore {

@@ -132,3 +132,133 @@ export const EXECUTIONS_IN_ORDER = `
     );
   END;
   `;
+
+/** The audit log and resources by position, for the same reason. */
+export const LISTS_IN_ORDER = `
+  DROP INDEX audit_entries_by_org;
+  DROP INDEX audit_entries_by_principal;
+  DROP INDEX audit_entries_by_kind;
+  DROP INDEX audit_entries_by_resource;
+  ALTER TABLE audit_entries RENAME TO audit_entries_before;
+  CREATE TABLE audit_entries (
+    position INTEGER PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    principal_id TEXT NOT NULL,
+    org TEXT NOT NULL,
+    role TEXT NOT NULL,
+    method TEXT NOT NULL,
+    resource_kind TEXT NOT NULL,
+    resource_id TEXT NOT NULL,
+    code TEXT NOT NULL,
+    client_address TEXT NOT NULL,
+    trace_id TEXT NOT NULL,
+    indexed INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  INSERT INTO audit_entries
+  SELECT NULL, created_at, id, principal_id, org, role, method, resource_kind, resource_id, code, client_address, trace_id, 1
+  FROM audit_entries_before ORDER BY created_at, id;
+  DROP TABLE audit_entries_before;
+  CREATE INDEX audit_entries_by_creation ON audit_entries (created_at, id) WHERE indexed = 1;
+  CREATE INDEX audit_entries_by_org ON audit_entries (org, created_at, id) WHERE indexed = 1;
+  CREATE INDEX audit_entries_by_principal ON audit_entries (principal_id, org, created_at, id) WHERE indexed = 1;
+  CREATE INDEX audit_entries_by_kind ON audit_entries (resource_kind, org, created_at, id) WHERE indexed = 1;
+  CREATE INDEX audit_entries_by_resource ON audit_entries (resource_id, created_at, id)
+    WHERE indexed = 1 AND resource_id <> '';
+  CREATE TRIGGER audit_entries_indexed AFTER INSERT ON audit_entries WHEN NEW.position % 64 = 0 BEGIN
+    UPDATE audit_entries SET indexed = 1 WHERE position > NEW.position - 64 AND indexed = 0;
+  END;
+
+  DROP TRIGGER resource_marks_inserted;
+  DROP TRIGGER resource_marks_updated;
+  DROP TRIGGER resource_marks_deleted;
+  DROP TRIGGER resources_grandparent_inserted;
+  DROP TRIGGER resources_grandparent_updated;
+  DROP TRIGGER resources_grandparent_deleted;
+  DROP INDEX resources_by_address;
+  DROP INDEX resources_by_creation;
+  DROP INDEX resources_by_org;
+  DROP INDEX resources_by_parent;
+  DROP INDEX resources_by_grandparent;
+  DROP INDEX resources_with_parent;
+  ALTER TABLE resources RENAME TO resources_before;
+  -- The body comes last, so that nobody reads a large one for what stands behind it.
+  CREATE TABLE resources (
+    position INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    org TEXT NOT NULL,
+    owner_scope INTEGER NOT NULL,
+    slug TEXT NOT NULL,
+    name TEXT NOT NULL,
+    parent_id TEXT NOT NULL,
+    grandparent_id TEXT NOT NULL DEFAULT '',
+    labels TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    version TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    indexed INTEGER NOT NULL DEFAULT 0,
+    body BLOB NOT NULL,
+    -- In this order it also finds a parent, of which a child knows the id alone.
+    UNIQUE (id, kind)
+  ) STRICT;
+  INSERT INTO resources
+  SELECT NULL, kind, id, org, owner_scope, slug, name, parent_id, grandparent_id, labels, tags, version, created_at, updated_at,
+    1, body
+  FROM resources_before ORDER BY created_at, id;
+  DROP TABLE resources_before;
+  CREATE UNIQUE INDEX resources_by_address ON resources (kind, org, owner_scope, slug);
+  CREATE INDEX resources_by_creation ON resources (kind, created_at, id) WHERE indexed = 1;
+  CREATE INDEX resources_by_org ON resources (kind, org, created_at, id) WHERE indexed = 1;
+  CREATE INDEX resources_by_parent ON resources (parent_id, kind, created_at, id, org)
+    WHERE indexed = 1 AND parent_id <> '';
+  CREATE INDEX resources_by_grandparent ON resources (grandparent_id, kind, created_at, id, org)
+    WHERE indexed = 1 AND grandparent_id <> '';
+  CREATE TRIGGER resources_indexed AFTER INSERT ON resources WHEN NEW.position % 64 = 0 BEGIN
+    UPDATE resources SET indexed = 1 WHERE position > NEW.position - 64 AND indexed = 0;
+  END;
+
+  CREATE TRIGGER resource_marks_inserted AFTER INSERT ON resources WHEN NEW.tags <> '[]' OR NEW.labels <> '{}' BEGIN
+    INSERT INTO resource_marks (kind, mark, created_at, id, org)
+    SELECT NEW.kind, json_quote(value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.tags)
+    UNION SELECT NEW.kind, json_array(key, value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.labels);
+  END;
+  CREATE TRIGGER resource_marks_updated AFTER UPDATE OF tags, labels, org, created_at ON resources
+  WHEN NEW.tags <> OLD.tags OR NEW.labels <> OLD.labels OR NEW.org <> OLD.org OR NEW.created_at <> OLD.created_at BEGIN
+    DELETE FROM resource_marks WHERE kind = OLD.kind AND created_at = OLD.created_at AND id = OLD.id AND mark IN (
+      SELECT json_quote(value) FROM json_each(OLD.tags) UNION SELECT json_array(key, value) FROM json_each(OLD.labels)
+    );
+    INSERT INTO resource_marks (kind, mark, created_at, id, org)
+    SELECT NEW.kind, json_quote(value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.tags)
+    UNION SELECT NEW.kind, json_array(key, value), NEW.created_at, NEW.id, NEW.org FROM json_each(NEW.labels);
+  END;
+  CREATE TRIGGER resource_marks_deleted AFTER DELETE ON resources WHEN OLD.tags <> '[]' OR OLD.labels <> '{}' BEGIN
+    DELETE FROM resource_marks WHERE kind = OLD.kind AND created_at = OLD.created_at AND id = OLD.id AND mark IN (
+      SELECT json_quote(value) FROM json_each(OLD.tags) UNION SELECT json_array(key, value) FROM json_each(OLD.labels)
+    );
+  END;
+
+  -- Children are found by their index, and in the tail.
+  CREATE TRIGGER resources_grandparent_inserted AFTER INSERT ON resources WHEN NEW.parent_id <> '' BEGIN
+    UPDATE resources SET grandparent_id = coalesce(
+      (SELECT parent.parent_id FROM resources AS parent WHERE parent.id = NEW.parent_id AND parent.parent_id <> ''), ''
+    ) WHERE position = NEW.position;
+    UPDATE resources SET grandparent_id = NEW.parent_id WHERE indexed = 1 AND parent_id = NEW.id AND parent_id <> '';
+    UPDATE resources SET grandparent_id = NEW.parent_id WHERE parent_id = NEW.id
+      AND position > (SELECT max(position) FROM resources) / 64 * 64 AND indexed = 0;
+  END;
+  CREATE TRIGGER resources_grandparent_updated AFTER UPDATE OF parent_id ON resources WHEN NEW.parent_id <> OLD.parent_id BEGIN
+    UPDATE resources SET grandparent_id = coalesce(
+      (SELECT parent.parent_id FROM resources AS parent WHERE parent.id = NEW.parent_id AND parent.parent_id <> ''), ''
+    ) WHERE position = NEW.position;
+    UPDATE resources SET grandparent_id = NEW.parent_id WHERE indexed = 1 AND parent_id = NEW.id AND parent_id <> '';
+    UPDATE resources SET grandparent_id = NEW.parent_id WHERE parent_id = NEW.id
+      AND position > (SELECT max(position) FROM resources) / 64 * 64 AND indexed = 0;
+  END;
+  CREATE TRIGGER resources_grandparent_deleted AFTER DELETE ON resources WHEN OLD.parent_id <> '' BEGIN
+    UPDATE resources SET grandparent_id = '' WHERE indexed = 1 AND parent_id = OLD.id AND parent_id <> '';
+    UPDATE resources SET grandparent_id = '' WHERE parent_id = OLD.id
+      AND position > (SELECT max(position) FROM resources) / 64 * 64 AND indexed = 0;
+  END;
+  `;

@@ -9,6 +9,6 @@ const MOST_ROWS = 64;
 export const INDEXED = "indexed = 1";
 
 /** The rows of a table that no index of a list has, of which there are fewer than 64. Needs "NOT INDEXED" beside the table's name. */
-export function tailOf(table: "executions"): string {
+export function tailOf(table: "audit_entries" | "executions" | "resources"): string {
   return `position > (SELECT max(position) FROM ${table}) / ${MOST_ROWS} * ${MOST_ROWS} AND indexed = 0`;
 }

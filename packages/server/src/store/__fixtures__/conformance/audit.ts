@@ -84,4 +84,19 @@ export function auditCases(subject: Subject): void {
     expect(await retention.forgetAudit({ before: 500, limit: 9 })).toBe(0);
     expect(await audit.list({}, { limit: 9 })).toHaveLength(1);
   });
+
+  it("keeps to the order and to what is said, however many entries there are", async () => {
+    const { audit, retention } = subject.store;
+    for (let index = 0; index < 150; index += 1) {
+      await audit.append(entry({ id: `e-${1_000 + index}`, createdAt: index, principalId: index % 2 ? "anna" : "bert" }));
+    }
+    const byAnna = { org: "acme", principalId: "anna" };
+    const first = await audit.list(byAnna, { limit: 50 });
+    const rest = await audit.list(byAnna, { limit: 50, after: first.at(-1) });
+    const all = Array.from({ length: 75 }, (_, index) => 149 - 2 * index);
+    expect([...first, ...rest].map(({ createdAt }) => createdAt)).toEqual(all);
+    expect(await retention.forgetAudit({ before: 140, limit: 100 })).toBe(100);
+    expect(await retention.forgetAudit({ before: 140, limit: 100 })).toBe(40);
+    expect(await audit.list(byAnna, { limit: 50 })).toEqual(first.slice(0, 5));
+  });
 }

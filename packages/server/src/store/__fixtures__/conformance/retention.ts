@@ -43,6 +43,25 @@ export function retentionCases(subject: Subject): void {
     expect(await retention.emptySessions({ before: 100, limit: 1 })).toEqual(["ses-older"]);
   });
 
+  it("finds them among many", async () => {
+    const { resources, executions, retention } = subject.store;
+    const snapshot = new Uint8Array([1]);
+    for (let index = 0; index < 150; index += 1) {
+      const id = String(1_000 + index);
+      const times = { createdAt: index, updatedAt: index };
+      await resources.insert(resource({ kind: "Session", id, slug: id, ...times }));
+      if (index % 3 === 0) continue;
+      await executions.insert(execution({ id: `aex-${id}`, sessionId: id, createdAt: index }));
+      if (index % 3 === 1) continue;
+      await executions.append({ id: `aex-${id}`, expectedRevision: 1, delta: snapshot, snapshot, ends: true });
+    }
+    const finished = await retention.finished({ before: 149, limit: 99 });
+    expect(finished.map(({ createdAt }) => createdAt)).toEqual(Array.from({ length: 49 }, (_, index) => 2 + 3 * index));
+    expect(await retention.finished({ before: 149, after: finished[40], limit: 99 })).toEqual(finished.slice(41));
+    const empty = Array.from({ length: 50 }, (_, index) => String(1_000 + 3 * index));
+    expect(await retention.emptySessions({ before: 150, limit: 99 })).toEqual(empty);
+  });
+
   it("forgets what has cleaned up, not what is still to, and no run's task", async () => {
     const { tasks, queue, retention } = subject.store;
     for (const id of ["cleanup-1", "cleanup-2", "cleanup-3", "cleanup-new"]) {
