@@ -15,6 +15,7 @@ import { portableContent } from "./middleware/portable-content.ts";
 import { modelRetries } from "./models/model-retries.ts";
 import { todoList } from "./middleware/todos.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
+import { unansweredCalls } from "./middleware/unanswered-calls.ts";
 import { createToolLedger } from "./middleware/tool-ledger.ts";
 import type { ModelConfig } from "./models/model-config.ts";
 import { restBetweenAttempts, runGate } from "./run-control/gate-middleware.ts";
@@ -67,6 +68,7 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
   return ({ agentName, listens, model, has, targets }) => [
     // Tools of deepagents' and ours.
     fileTools(backend, { execute, outputLimit: toolOutputLimit, has }),
+    unansweredCalls(),
     ...(has("write_todos") ? [todoList()] : []),
     subAgentMiddleware(has("task") ? targets : [], { inBackground: listens }),
 

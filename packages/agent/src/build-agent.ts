@@ -7,6 +7,7 @@ import { checkOptions } from "./check-options.ts";
 import { AgentError } from "./errors.ts";
 import { createWriteBehind } from "./ledger/run-writes.ts";
 import { defaultResultLimit, shortenText } from "./limits/long-results.ts";
+import { longInputs } from "./limits/long-inputs.ts";
 import { openRunBudget } from "./limits/run-budget.ts";
 import { createExecuteTool } from "./middleware/execute-tool.ts";
 import { openRun } from "./open-run.ts";
@@ -25,8 +26,10 @@ export async function buildAgent(options: AgentOptions): Promise<Agent> {
   const stackOf = createAgentStack({ options, backend, execute: execute.tool, writes });
   try {
     const { checkpointer } = writes;
-    const { graph, targets } = await createAgentTree({ options, backend, checkpointer, stackOf });
-    const newMessage = (id: string, content: string): HumanMessage => new HumanMessage({ id, content });
+    const putAside = longInputs(backend);
+    const { graph, targets } = await createAgentTree({ options, backend, checkpointer, stackOf, putAside });
+    const newMessage = (id: string, content: string): Promise<HumanMessage> =>
+      putAside(new HumanMessage({ id, content }));
     const openBudget = (used: RunRequest["used"]) => openRunBudget({ limits, used, costOf: options.costOf });
     const { toolOutputLimit: limit = defaultResultLimit, maskToolOutput: mask } = options;
     const background: BackgroundParts = {

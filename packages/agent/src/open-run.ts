@@ -26,7 +26,8 @@ export interface OpenRunOptions {
   readonly background: BackgroundParts;
   readonly recursionLimit: number;
   readonly model: ModelConfig;
-  newMessage(id: string, content: string): BaseMessage;
+  /** What a person says to the agent. */
+  newMessage(id: string, content: string): Promise<BaseMessage>;
   /** Resolves when what aborted runs had started is gone. */
   settle(): Promise<void>;
   /** What a run writes beside going on is waited for before it rests or ends, and ends it when it fails. */
@@ -137,14 +138,14 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     const configurable = { ...shared, ...backgroundConfig((order) => background.begin(order, "this-step")) };
     const underWay: UnderWay = { gate, approvals, background, stopped, signal: stop, writes, configurable };
     try {
-      let input = position === "fresh" ? [options.newMessage(runId, request.input)] : [];
+      let input = position === "fresh" ? [await options.newMessage(runId, request.input)] : [];
       let at: Stop = isPending ? "resting" : "ended";
       for (const order of before.open) background.begin(order);
       for (;;) {
         stop.throwIfAborted();
         background.goOn();
         // Not while tool calls wait for their turn: new input would make LangGraph forget them.
-        const news = at === "resting" ? [] : hear();
+        const news = at === "resting" ? [] : await hear();
         input.push(...news);
         const isOver = at === "ended" && input.length === 0;
         const waits = approvals.waitingIn("").length > 0 && !approvals.canGoOn("");
@@ -193,8 +194,9 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
     if (pause?.aborted === true) throw pause.reason;
     throw new AgentError("waiting-for-approval", describeWaiting(approvals.waiting));
 
-    function hear(): BaseMessage[] {
-      return [...inbox.take().map(({ id, text }) => options.newMessage(id, text)), ...background.takeNews()];
+    async function hear(): Promise<BaseMessage[]> {
+      const said = await Promise.all(inbox.take().map(({ id, text }) => options.newMessage(id, text)));
+      return [...said, ...background.takeNews()];
     }
   }
 
@@ -266,6 +268,9 @@ function locate(all: readonly BaseMessage[], runId: string, pending: boolean): P
   const next = all.findIndex((message, at) => at > start && message.type === "human" && !isSteering(runId, message));
   const isLast = next < 0;
   const messages = all.slice(start, isLast ? undefined : next);
+  // Of a graph that had other steps, one of which came next: it begins again, with its message where it was.
+  const isUnanswered = isLast && !pending && messages.every(({ type }) => type === "human");
+  if (isUnanswered) return { position: "fresh", messages: [], isLast };
   const isUnfinished = pending || ordersIn(runId, messages).open.length > 0;
   return { position: isUnfinished && isLast ? "resumed" : "finished", messages, isLast };
 }

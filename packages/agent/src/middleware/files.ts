@@ -1,6 +1,7 @@
 import type { StructuredTool } from "@langchain/core/tools";
 import { type AnyBackendProtocol, createFilesystemMiddleware } from "deepagents";
 import type { AgentMiddleware } from "langchain";
+import { INPUT_LIMIT_TOKENS } from "../limits/long-inputs.ts";
 import type { HasTool } from "../sub-agents/tool-lists.ts";
 
 export interface FileToolsOptions {
@@ -14,15 +15,21 @@ export interface FileToolsOptions {
 /**
  * deepagents' file tools with our `execute`. Under the name of deepagents' own middleware it takes that one's place:
  * passing a tool named `execute` beside it would be refused as a collision. Theirs would also put long results aside, outside of
- * the ledger; `longResults` does that for all tools.
+ * the ledger; `longResults` does that for all tools. And it would look for long input in a step of the graph, with a checkpoint, before
+ * each run; `longInputs` looks at what is said before it is given to the graph.
  */
 export function fileTools(
   backend: AnyBackendProtocol,
   { execute, outputLimit, has }: FileToolsOptions,
 ): AgentMiddleware {
-  const { wrapToolCall: _, ...theirs } = createFilesystemMiddleware({
+  const {
+    wrapToolCall: _longResults,
+    beforeAgent: _longInputs,
+    ...theirs
+  } = createFilesystemMiddleware({
     backend,
     tools: ["ls", "read_file", "write_file", "edit_file", "delete", "glob", "grep"],
+    humanMessageTokenLimitBeforeEvict: INPUT_LIMIT_TOKENS,
     // By their count, four characters are a token.
     toolTokenLimitBeforeEvict: Math.ceil(outputLimit / 4),
   }) as AgentMiddleware;

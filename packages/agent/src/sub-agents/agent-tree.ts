@@ -1,5 +1,6 @@
 // The agents of one run: the root, and below it those that tasks are handed to, each a deep agent of its own.
 import type { BaseLanguageModel } from "@langchain/core/language_models/base";
+import { HumanMessage } from "@langchain/core/messages";
 import type { Runnable } from "@langchain/core/runnables";
 import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
 import type { DeepAgentsBackend } from "@stigmer/sandbox/deepagents";
@@ -8,9 +9,10 @@ import type { AgentMiddleware } from "langchain";
 import type { AgentOptions, SubAgentSpec } from "../agent.ts";
 import type { AgentGraph } from "../agent-graph.ts";
 import type { StackedAgent } from "../agent-stack.ts";
+import type { PutAside } from "../limits/long-inputs.ts";
 import { createModel } from "../models/create-model.ts";
 import { composeSystemPrompt } from "../system-prompt.ts";
-import type { SubAgentGraph, TaskTarget } from "./task-tool.ts";
+import { type SubAgentGraph, type TaskTarget, taskInput } from "./task-tool.ts";
 import { type HasTool, hasTool } from "./tool-lists.ts";
 
 export interface TreeParts {
@@ -19,6 +21,7 @@ export interface TreeParts {
   /** The root's; the others' checkpoints lie below the root's own. */
   readonly checkpointer: BaseCheckpointSaver;
   readonly stackOf: (agent: StackedAgent) => AgentMiddleware[];
+  readonly putAside: PutAside;
 }
 
 export interface AgentTree {
@@ -70,6 +73,7 @@ export async function createAgentTree(parts: TreeParts): Promise<AgentTree> {
       name: spec.name,
       description: spec.description,
       model,
+      input: async (task) => taskInput(await parts.putAside(new HumanMessage(task))),
       graph: () => (within ??= make()) as SubAgentGraph,
       backgroundGraph: () => (beside ??= make(parts.checkpointer)) as AgentGraph,
     });

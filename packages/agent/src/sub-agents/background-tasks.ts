@@ -10,7 +10,7 @@ import { scrubError } from "../middleware/scrub.ts";
 import { toAgentError } from "../to-agent-error.ts";
 import { type BackgroundOrder, type BackgroundResult, resultMessage } from "./background-orders.ts";
 import { backgroundPlace, backgroundThread, placeConfig } from "./background-place.ts";
-import { reportOf, type SubAgentResumedEvent, type TaskTarget, taskInput } from "./task-tool.ts";
+import { reportOf, type SubAgentResumedEvent, type TaskTarget } from "./task-tool.ts";
 
 /** What the agents of one description share. */
 export interface BackgroundParts {
@@ -126,7 +126,7 @@ export function createBackgroundTasks(options: BackgroundOptions): BackgroundTas
         tell(task, { namespace: [place], mode: "custom", data });
       }
       if (isNew || left.length > 0) {
-        const stream = await graph.stream(isNew ? taskInput(description) : null, {
+        const stream = await graph.stream(isNew ? await target.input(description) : null, {
           ...streamOptions({ recursionLimit, signal }),
           configurable,
           metadata: { lc_agent_name: name },

@@ -10,6 +10,7 @@ import { afterEach, expect, it } from "vitest";
 import { z } from "zod";
 import type { AgentOptions } from "../agent.ts";
 import { createAgentStack } from "../agent-stack.ts";
+import { longInputs } from "../limits/long-inputs.ts";
 import { createWriteBehind } from "../ledger/run-writes.ts";
 import { createExecuteTool } from "../middleware/execute-tool.ts";
 import { defaults, openWorkbench, type Workbench } from "../__fixtures__/workbench.ts";
@@ -84,7 +85,7 @@ async function openGraph(): Promise<Graph> {
   const writes = createWriteBehind(checkpointer);
   const { tool: execute } = createExecuteTool(sandbox, { timeoutMs: 1000 });
   const stackOf = createAgentStack({ options, backend, execute, writes });
-  const { graph } = await createAgentTree({ options, backend, checkpointer, stackOf });
+  const { graph } = await createAgentTree({ options, backend, checkpointer, stackOf, putAside: longInputs(backend) });
   return graph as unknown as Graph;
 }
 

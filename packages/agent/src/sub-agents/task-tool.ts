@@ -1,4 +1,4 @@
-import { AIMessage, type BaseMessage, HumanMessage, ToolMessage } from "@langchain/core/messages";
+import { AIMessage, type BaseMessage, type HumanMessage, ToolMessage } from "@langchain/core/messages";
 import type { RunnableConfig } from "@langchain/core/runnables";
 import { type StructuredTool, tool, type ToolRuntime } from "@langchain/core/tools";
 import { isGraphBubbleUp } from "@langchain/langgraph";
@@ -25,6 +25,8 @@ export interface TaskTarget {
   /** Tells the model when to hand a task to it. */
   readonly description: string;
   readonly model: ModelConfig;
+  /** What it is given to begin with. */
+  input(task: string): Promise<GraphInput>;
   /** Made when the first task is handed over, and once. */
   graph(): SubAgentGraph;
   /** For tasks on threads of their own; made as the other is. */
@@ -128,8 +130,9 @@ async function runTask(target: TaskTarget, description: string, runtime: ToolRun
   try {
     const { values } = await target.graph().getState({ configurable });
     tellResumed(runtime, values.messages ?? []);
+    const input = await target.input(description);
     const { messages = [] } = await inAgentSpan(target, () =>
-      target.graph().invoke(taskInput(description), {
+      target.graph().invoke(input, {
         ...config,
         signal: runtime.signal,
         metadata: { ...config.metadata, lc_agent_name: target.name },
@@ -172,9 +175,9 @@ function inAgentSpan<T>({ name, model }: Pick<TaskTarget, "name" | "model">, wor
 }
 
 /** What a sub-agent begins with. */
-export function taskInput(description: string): GraphInput {
+export function taskInput(task: HumanMessage): GraphInput {
   const input = {
-    messages: [new HumanMessage(description)],
+    messages: [task],
     // Of its own: its summarised history must not run into the parent's file.
     _summarizationSessionId: `session_${crypto.randomUUID().slice(0, 8)}`,
   };
