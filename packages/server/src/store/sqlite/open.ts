@@ -10,9 +10,10 @@ const BUSY_TIMEOUT_MS = 5_000;
 
 /**
  * Of a database that is made here; one that is there keeps its own. A change of a row is written as whole pages, one for each
- * index that the row is in, so that small ones are most of what a run doesn't give the disk. Smaller yet, a row no longer fits.
+ * index that the row is in, so that small ones are most of what a run doesn't give the disk. It is SQLite's smallest; a row that
+ * no longer fits goes on in pages of its own.
  */
-const PAGE_BYTES = 1_024;
+const PAGE_BYTES = 512;
 
 /**
  * How long the log becomes before its pages are moved into the database, where each is written once, however often it is in the

@@ -75,7 +75,7 @@ describe("opening a SQLite store", () => {
     expect(pageBytes()).toBe(4096);
     rmSync(join(dataDir, "stigmer.db"));
     await openSqliteStore({ dataDir }).close();
-    expect(pageBytes()).toBe(1024);
+    expect(pageBytes()).toBe(512);
   });
 
   it("flushes each commit to disk", async () => {
