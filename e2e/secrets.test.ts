@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { createSqliteCheckpointer } from "@stigmer/agent";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { processesOf, startLocal, treeOf, until, type LocalPlatform, type Result, type Started } from "./stigmer.ts";
 
@@ -211,6 +212,22 @@ function leaksInDatabase(file: string): { leaks: string[]; masked: string[] } {
   }
 }
 
+/** As a runner reads them: in their rows they are packed. */
+async function conversationsIn(path: string): Promise<{ values: Buffer; writes: Buffer }> {
+  const checkpointer = await createSqliteCheckpointer({ path });
+  try {
+    const values: unknown[] = [];
+    const writes: unknown[] = [];
+    for await (const { checkpoint, metadata, pendingWrites } of checkpointer.list({})) {
+      values.push(checkpoint, metadata);
+      writes.push(pendingWrites);
+    }
+    return { values: Buffer.from(JSON.stringify(values)), writes: Buffer.from(JSON.stringify(writes)) };
+  } finally {
+    checkpointer.close();
+  }
+}
+
 describe("while the agent's command runs", () => {
   it("no file has a secret, databases and their logs included", async () => {
     const { files, leaks } = await leaksBelow(platform.home);
@@ -228,9 +245,13 @@ describe("while the agent's command runs", () => {
     expect(found.flatMap(([, { leaks }]) => leaks)).toEqual([]);
     // What was printed is in them, masked: the search looked where it had to. `tool_calls` is the ledger.
     expect(Object.fromEntries(found.map(([file, { masked }]) => [file, masked]))).toMatchObject({
-      "data/checkpoints.db": ["channel_values", "writes"],
       "data/stigmer.db": expect.arrayContaining(["execution_deltas", "tool_calls"]) as string[],
     });
+    const conversations = await conversationsIn(join(platform.home, "data/checkpoints.db"));
+    for (const [what, bytes] of Object.entries(conversations)) {
+      expect(leaksIn(`the checkpoints' ${what}`, bytes)).toEqual([]);
+      expect(bytes.includes("********"), what).toBe(true);
+    }
   });
 
   it("long results were put into files, masked", async () => {
@@ -342,6 +363,8 @@ describe("after the run", () => {
 
   it("no file has a secret, nor after everything has stopped", { timeout: 60_000 }, async () => {
     expect((await leaksBelow(platform.home)).leaks).toEqual([]);
+    const { values, writes } = await conversationsIn(join(platform.home, "data/checkpoints.db"));
+    expect(leaksIn("the checkpoints", Buffer.concat([values, writes]))).toEqual([]);
     expect(await stigmer(["local", "stop"])).toMatchObject({ exitCode: 0 });
     expect(await processesOf(platform.home)).toEqual([]);
     for (const root of [platform.home, join(folder, "tmp"), join(workspace, ".stigmer")])

@@ -1,12 +1,13 @@
 import type { DatabaseSync } from "node:sqlite";
 import { openSqliteFile } from "../sqlite-file.ts";
 
-// A checkpoint is small: what its channels hold lies in channel_values, one row for each value that changed, or in the
-// checkpoint itself when it is a few bytes. A list that only grew is stored as what was appended to the row `base`, so that a
-// step of a long conversation costs what the step added and not the whole conversation.
+// A checkpoint is small: what its channels hold lies in channel_values, one row for each value that changed. So does its document:
+// the checkpoint itself, its metadata, and values of a few bytes. A list that only grew is stored as what was appended to the row
+// `base`, so that a step of a long conversation costs what the step added and not the whole conversation.
 //
 // What a step gives the disk is pages, one for each place that it touches. So values are appended one after the other and have
-// no index: whose they are is found by the checkpoints that refer to them. A database of before keeps its tables' layout.
+// no index: whose they are is found by the checkpoints that refer to them, in rows so short that they need no second page.
+// Columns that are empty are of before version 4. A database of before keeps its tables' layout, and its rows are read as they are.
 const schema = `
   CREATE TABLE IF NOT EXISTS checkpoints (
     thread_id TEXT NOT NULL,
@@ -58,7 +59,7 @@ export function valuesOf(checkpoints: string): string {
 /** Opens, or makes, a database of checkpoints. */
 export function openDatabase(path: string): DatabaseSync {
   // A step is not synced by itself: most are followed by another at once. Who needs one to outlive a power cut flushes.
-  return openSqliteFile(path, { name: "checkpoint", schema, version: 3, synchronous: "NORMAL", table: "checkpoints" });
+  return openSqliteFile(path, { name: "checkpoint", schema, version: 4, synchronous: "NORMAL", table: "checkpoints" });
 }
 
 /** Runs `work` in one transaction that holds the write lock from its start. */

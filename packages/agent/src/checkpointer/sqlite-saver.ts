@@ -17,40 +17,37 @@ import { AgentError } from "../errors.ts";
 import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
 import { createGrowingLists, type GrowingLists } from "./growing-lists.ts";
 import { transaction } from "./database.ts";
+import { pack, type Serialised, unpack } from "./packed-values.ts";
 import { restoreSends, shareSends, sharedSendsPrefix } from "./shared-sends.ts";
 import { prepareStatements, type Statements } from "./statements.ts";
+import {
+  type CheckpointRow,
+  formatStep,
+  hasPlace,
+  lacksValue,
+  type Places,
+  placesOf,
+  type Step,
+  storedStep,
+  textOf,
+} from "./step-document.ts";
 import { createWriteAheadLog, type WriteAheadLog } from "./write-ahead-log.ts";
 
-interface Serialised {
-  readonly type: string;
-  readonly value: Uint8Array;
-}
-
-interface NewValue extends Serialised {
-  readonly channel: string;
-  /** A step gives many channels no value: they are the rule, and have to be short. */
-  readonly isUndefined?: boolean;
+/** A channel's value that gets a row. */
+interface NewRow extends Serialised {
   readonly base: number | undefined;
 }
 
-/** Where a channel's value is: a row of channel_values, or here, as JSON; nothing is undefined. */
-type Place = number | readonly [json?: string];
-type Places = Readonly<Record<string, Place>>;
-
-/** A value of so few bytes is kept in each checkpoint that has it: a row of its own is more, and one more page that is touched. */
+/** A value of so few bytes is kept in each document that has it: a row of its own is more. */
 const MOST_BYTES_IN_PLACE = 64;
 
-interface CheckpointRow {
-  readonly thread_id: string;
-  readonly checkpoint_ns: string;
-  readonly checkpoint_id: string;
-  readonly parent_checkpoint_id: string | null;
-  readonly type: string;
-  readonly checkpoint: Uint8Array;
-  readonly metadata_type: string;
-  readonly metadata: Uint8Array;
-  /** JSON of `Places`. */
+/** Graphs whose last places are remembered: those of the runs in flight. Of others they are read. */
+const MOST_REMEMBERED = 256;
+
+interface LastPlaces {
+  /** As in the row of the checkpoint. */
   readonly channels: string;
+  readonly places: Places;
 }
 
 /** Checkpoints on `node:sqlite`. Made by `createSqliteCheckpointer`. */
@@ -60,6 +57,8 @@ export class SqliteSaver extends BaseCheckpointSaver {
   readonly #keep: number;
   readonly #log: WriteAheadLog;
   readonly #lists: GrowingLists = createGrowingLists();
+  /** Of the checkpoints put last, each of a graph: most are followed by another. */
+  readonly #places = new Map<string, LastPlaces>();
 
   constructor(database: DatabaseSync, options: { keep: number }) {
     super();
@@ -100,7 +99,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
     let left = options.limit ?? Infinity;
     for (const row of rows) {
       if (left <= 0) return;
-      const metadata = (await this.serde.loadsTyped(row.metadata_type, row.metadata)) as Record<string, unknown>;
+      const { metadata } = JSON.parse(storedStep(row).document) as { readonly metadata: Record<string, unknown> };
       if (!filter.every(([key, value]) => metadata[key] === value)) continue;
       left -= 1;
       yield await this.#readTuple(row);
@@ -115,63 +114,66 @@ export class SqliteSaver extends BaseCheckpointSaver {
   ): Promise<RunnableConfig> {
     const { threadId, namespace, checkpointId: parentId } = addressOf(config);
     if (threadId === undefined) throw missing("thread_id", "put a checkpoint");
-    const { channel_values: values, ...head } = checkpoint;
-    const parent = parentId === undefined ? undefined : this.#channelsOf(threadId, namespace, parentId);
-    const carried = Object.entries(parent ?? {}).filter(([channel]) => channel in values && !(channel in newVersions));
+    const { channel_values: values, id, ...head } = checkpoint;
+    const parent = parentId === undefined ? undefined : this.#placesOf(threadId, namespace, parentId);
     const isNew = (channel: string): boolean =>
-      channel in newVersions || (parentId !== undefined && parent?.[channel] === undefined);
+      channel in newVersions || (parentId !== undefined && (parent === undefined || !hasPlace(parent, channel)));
+    const isCarried = ([channel]: readonly [string, unknown]): boolean => channel in values && !isNew(channel);
     const key = (channel: string): string => JSON.stringify([threadId, namespace, channel]);
-    const [storedHead, storedMetadata, newValues] = await Promise.all([
-      dumpPlain({ ...head, channel_values: {} }),
+    const places = {
+      rows: new Map([...(parent?.rows ?? [])].filter(isCarried)),
+      values: new Map([...(parent?.values ?? [])].filter(isCarried)),
+      sends: isCarried([TASKS, undefined]) ? parent?.sends : undefined,
+    };
+    const newChannels = Object.keys(values).filter(isNew);
+    const newRows = new Map<string, NewRow>();
+    const [metadataJson] = await Promise.all([
       this.#dump(metadata),
-      Promise.all(
-        Object.keys(values)
-          .filter(isNew)
-          .map(async (channel): Promise<NewValue> => {
-            const sends = channel === TASKS ? shareSends(values[channel], values) : undefined;
-            if (sends !== undefined) {
-              const { type, value } = await this.#dump(sends);
-              return { channel, base: undefined, type: sharedSendsPrefix + type, value };
-            }
-            const { base, value } = this.#lists.plan(key(channel), values[channel]);
-            return { channel, base, isUndefined: value === undefined, ...(await this.#dump(value)) };
-          }),
-      ),
+      ...newChannels.map(async (channel) => {
+        const shared = channel === TASKS ? shareSends(values[channel], values) : undefined;
+        const { base, value } = this.#lists.plan(key(channel), values[channel]);
+        const dumped = await this.#dump(shared ?? value);
+        if (shared !== undefined) places.sends = textOf(dumped.value);
+        else if (value === undefined) places.values.set(channel, undefined);
+        else if (isSmall(dumped, base)) places.values.set(channel, textOf(dumped.value));
+        else newRows.set(channel, { base, ...pack(dumped) });
+      }),
     ]);
-    const places = transaction(this.#database, () => {
+    const channels = transaction(this.#database, () => {
       // Another process may have deleted the thread meanwhile: then nothing is there to append to.
-      if (newValues.some(({ base }) => base !== undefined && this.#sql.value.get(base) === undefined)) return undefined;
-      const places = this.#insertValues(threadId, namespace, newValues);
-      const channels = [...carried, ...newValues.map(({ channel }, index) => [channel, places[index]])];
-      const replaced = this.#sql.channelsOf.get(threadId, namespace, checkpoint.id);
-      this.#sql.insertCheckpoint.run(
-        threadId,
-        namespace,
-        checkpoint.id,
-        parentId ?? null,
-        storedHead.type,
-        storedHead.value,
-        storedMetadata.type,
-        storedMetadata.value,
-        JSON.stringify(Object.fromEntries(channels)),
-      );
+      const bases = [...newRows.values()].flatMap(({ base }) => (base === undefined ? [] : [base]));
+      if (bases.some((base) => this.#sql.value.get(base) === undefined)) return undefined;
+      const ids = this.#nextIds(newRows.size + 1);
+      for (const [index, [channel, row]] of [...newRows].entries()) {
+        const at = ids[index] as number;
+        this.#sql.insertValue.run(at, row.base ?? null, row.type, row.value);
+        places.rows.set(channel, at);
+      }
+      // Names and numbers: nothing in the checkpoint itself needs LangGraph's own serialiser, which walks it twice.
+      const step = { checkpoint: JSON.stringify(head), metadata: textOf(metadataJson.value), parent: parentId, places };
+      const document = pack({ type: "json", value: Buffer.from(formatStep(step)) });
+      const documentId = ids.at(-1) as number;
+      this.#sql.insertValue.run(documentId, null, document.type, document.value);
+      const replaced = this.#sql.channelsOf.get(threadId, namespace, id);
+      const channels = JSON.stringify([...places.rows.values(), documentId]);
+      this.#sql.insertCheckpoint.run(threadId, namespace, id, channels);
       if (replaced !== undefined) {
         this.#sql.dropReplaced.run({ thread: threadId, ns: namespace, channels: String(replaced["channels"]) });
       }
-      this.#prune(threadId, namespace, checkpoint.id);
-      return places;
+      this.#prune(threadId, namespace, id);
+      return channels;
     });
-    if (places === undefined) {
+    if (channels === undefined) {
       this.#lists.forget(threadPrefix(threadId));
       return this.put(config, checkpoint, metadata, newVersions);
     }
-    newValues.forEach(({ channel, base, type, value }, index) => {
-      const id = places[index];
-      // A list that has no row, or is put together when it is read, is none to append to.
-      const isRow = typeof id === "number" && !type.startsWith(sharedSendsPrefix);
-      const row = { id: isRow ? id : 0, base, bytes: value.byteLength };
-      this.#lists.stored(key(channel), isRow ? values[channel] : undefined, row);
-    });
+    this.#remember(graphKey(threadId, namespace), { channels, places });
+    for (const channel of newChannels) {
+      const row = newRows.get(channel);
+      const stored = { id: places.rows.get(channel) ?? 0, base: row?.base, bytes: row?.value.byteLength ?? 0 };
+      // What stands within the document is nothing to append to.
+      this.#lists.stored(key(channel), row === undefined ? undefined : values[channel], stored);
+    }
     return { configurable: { thread_id: threadId, checkpoint_ns: namespace, checkpoint_id: checkpoint.id } };
   }
 
@@ -182,7 +184,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
     // A task's results are written once; its error, interrupt and the like replace what was there.
     const special = writes.every(([channel]) => channel in WRITES_IDX_MAP);
     const statement = special ? this.#sql.replaceWrite : this.#sql.insertWrite;
-    const stored = await Promise.all(writes.map(([, value]) => this.#dump(value)));
+    const stored = await Promise.all(writes.map(async ([, value]) => pack(await this.#dump(value))));
     transaction(this.#database, () => {
       writes.forEach(([channel], index) => {
         const { type, value } = stored[index] as Serialised;
@@ -202,18 +204,10 @@ export class SqliteSaver extends BaseCheckpointSaver {
     });
   }
 
-  #insertValues(threadId: string, namespace: string, values: readonly NewValue[]): Place[] {
+  #nextIds(count: number): number[] {
     // Never one that was used before: another process may go on appending to a row that this one has deleted.
-    let id = Math.max(Number(this.#sql.newestValue.get()?.["id"] ?? 0), idOfNow());
-    return values.map(({ base, type, value, isUndefined = false }): Place => {
-      if (isUndefined) return [];
-      if (base === undefined && type === "json" && value.byteLength <= MOST_BYTES_IN_PLACE) {
-        return [new TextDecoder().decode(value)];
-      }
-      id += 1;
-      this.#sql.insertValue.run(id, threadId, namespace, base ?? null, type, value);
-      return id;
-    });
+    const last = Math.max(Number(this.#sql.newestValue.get()?.["id"] ?? 0), idOfNow());
+    return Array.from({ length: count }, (_, index) => last + 1 + index);
   }
 
   /** Deletes what no run needs any more, a few checkpoints at a time. */
@@ -229,46 +223,58 @@ export class SqliteSaver extends BaseCheckpointSaver {
     }
   }
 
-  #channelsOf(threadId: string, namespace: string, checkpointId: string): Places | undefined {
-    const row = this.#sql.channelsOf.get(threadId, namespace, checkpointId);
-    return row === undefined ? undefined : (JSON.parse(String(row["channels"])) as Places);
+  #placesOf(threadId: string, namespace: string, checkpointId: string): Places | undefined {
+    const channels = this.#sql.channelsOf.get(threadId, namespace, checkpointId)?.["channels"];
+    if (channels === undefined) return undefined;
+    const remembered = this.#places.get(graphKey(threadId, namespace));
+    // Ids are used once: with the same ones it is the same document.
+    if (remembered?.channels === channels) return remembered.places;
+    const row = this.#sql.one.get(threadId, namespace, checkpointId);
+    return row === undefined ? undefined : placesOf(storedStep(row as unknown as CheckpointRow));
+  }
+
+  #remember(graph: string, last: LastPlaces): void {
+    this.#places.delete(graph);
+    this.#places.set(graph, last);
+    const [oldest] = this.#places.keys();
+    if (this.#places.size > MOST_REMEMBERED && oldest !== undefined) this.#places.delete(oldest);
   }
 
   async #readTuple(row: CheckpointRow): Promise<CheckpointTuple> {
-    const { thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id: parentId } = row;
-    const places = JSON.parse(row.channels) as Places;
-    const [checkpoint, metadata, pendingWrites, ...values] = await Promise.all([
-      this.serde.loadsTyped(row.type, row.checkpoint) as Promise<Checkpoint>,
-      this.serde.loadsTyped(row.metadata_type, row.metadata) as Promise<CheckpointMetadata>,
+    const { thread_id, checkpoint_ns, checkpoint_id } = row;
+    const { document, ids } = storedStep(row);
+    const [step, pendingWrites, ...rows] = await Promise.all([
+      this.serde.loadsTyped("json", document) as Promise<Step<Checkpoint, CheckpointMetadata>>,
       this.#readWrites(thread_id, checkpoint_ns, checkpoint_id),
-      ...Object.values(places).map((place) => this.#readValue(place)),
+      ...ids.map((id) => this.#readValue(id)),
     ]);
-    const channels = Object.fromEntries(Object.keys(places).map((channel, index) => [channel, values[index]]));
-    const { [TASKS]: sends } = channels;
-    if (sends instanceof SharedSends) channels[TASKS] = restoreSends(sends.value, channels);
-    checkpoint.channel_values = channels;
-    if (checkpoint.v < 4 && parentId !== null) await this.#movePendingSends(checkpoint, row, parentId);
+    const channels: Record<string, unknown> = {
+      ...step.values,
+      ...Object.fromEntries(step.undefined.map((channel) => [channel, undefined])),
+      ...Object.fromEntries(step.rows.map((channel, index) => [channel, rows[index]])),
+    };
+    const { [TASKS]: tasks } = channels;
+    const sends = tasks instanceof SharedSends ? tasks.value : step.sends;
+    if (sends !== undefined) channels[TASKS] = restoreSends(sends, channels);
+    const checkpoint: Checkpoint = { ...step.checkpoint, id: checkpoint_id, channel_values: channels };
+    if (checkpoint.v < 4 && step.parent !== undefined) await this.#movePendingSends(checkpoint, row, step.parent);
     const at = (id: string): RunnableConfig => ({ configurable: { thread_id, checkpoint_ns, checkpoint_id: id } });
     return {
       config: at(checkpoint_id),
       checkpoint,
-      metadata,
+      metadata: step.metadata,
       pendingWrites,
-      ...(parentId === null ? {} : { parentConfig: at(parentId) }),
+      ...(step.parent === undefined ? {} : { parentConfig: at(step.parent) }),
     };
   }
 
-  async #readValue(place: Place): Promise<unknown> {
-    if (typeof place !== "number") return place[0] === undefined ? undefined : this.serde.loadsTyped("json", place[0]);
+  async #readValue(id: number): Promise<unknown> {
     const appended: unknown[][] = [];
-    for (let next = place; ;) {
+    for (let next = id; ;) {
       const row = this.#sql.value.get(next);
-      if (row === undefined) {
-        const message = `The checkpoint database lacks a value that it refers to (row ${next}). Start a new session.`;
-        throw new AgentError("checkpoint", message);
-      }
-      const type = String(row["type"]);
-      const bytes = row["value"] as Uint8Array;
+      if (row === undefined) throw lacksValue(next);
+      const { type, value: bytes } = unpack(row as unknown as Serialised);
+      // Of before version 4.
       if (type.startsWith(sharedSendsPrefix)) {
         return new SharedSends(await this.serde.loadsTyped(type.slice(sharedSendsPrefix.length), bytes));
       }
@@ -286,7 +292,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
         .map(async (row): Promise<CheckpointPendingWrite> => [
           String(row["task_id"]),
           String(row["channel"]),
-          await this.serde.loadsTyped(String(row["type"]), row["value"] as Uint8Array),
+          await this.#load({ type: String(row["type"]), value: row["value"] as Uint8Array }),
         ]),
     );
   }
@@ -300,6 +306,11 @@ export class SqliteSaver extends BaseCheckpointSaver {
       versions.length > 0 ? maxChannelVersion(...versions) : this.getNextVersion(undefined);
   }
 
+  #load(stored: Serialised): Promise<unknown> {
+    const { type, value } = unpack(stored);
+    return this.serde.loadsTyped(type, value);
+  }
+
   async #dump(value: unknown): Promise<Serialised> {
     const [type, bytes] = await this.serde.dumpsTyped(value);
     return { type, value: bytes };
@@ -311,6 +322,10 @@ function idOfNow(): number {
   return (Date.now() - Date.UTC(2025)) * 4096 + Math.floor(Math.random() * 4096);
 }
 
+function isSmall({ type, value }: Serialised, base: number | undefined): boolean {
+  return base === undefined && type === "json" && value.byteLength <= MOST_BYTES_IN_PLACE;
+}
+
 /** Sends that wait for the channels which they share values with. */
 class SharedSends {
   readonly value: unknown;
@@ -318,11 +333,6 @@ class SharedSends {
   constructor(value: unknown) {
     this.value = value;
   }
-}
-
-/** The head of a checkpoint is names and numbers: nothing in it needs LangGraph's own serialiser, which walks it twice. */
-function dumpPlain(value: unknown): Serialised {
-  return { type: "json", value: new TextEncoder().encode(JSON.stringify(value)) };
 }
 
 interface Address {
@@ -338,6 +348,10 @@ function addressOf(config: RunnableConfig): Address {
     namespace: checkpoint_ns ?? "",
     checkpointId: checkpoint_id === "" ? undefined : checkpoint_id,
   };
+}
+
+function graphKey(threadId: string, namespace: string): string {
+  return JSON.stringify([threadId, namespace]);
 }
 
 function threadPrefix(threadId: string): string {

@@ -22,7 +22,11 @@ export interface Statements {
   readonly deleteThread: readonly StatementSync[];
 }
 
-const columns = `thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata_type, metadata, channels`;
+// With the document, which is the last of the values: one read, so that no other process deletes it in between.
+const rows = `
+  SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.channels, c.parent_checkpoint_id, c.checkpoint, c.metadata,
+    d.type AS document_type, d.value AS document
+  FROM checkpoints AS c LEFT JOIN channel_values AS d ON d.id = json_extract(c.channels, '$[#-1]')`;
 
 const ofThread = "thread_id = :thread OR (thread_id >= :below AND thread_id < :above)";
 const ofNamespace = "thread_id = :thread AND checkpoint_ns = :ns";
@@ -34,24 +38,27 @@ const ofFinished = `thread_id = :thread AND checkpoint_ns IN (
 export function prepareStatements(database: DatabaseSync): Statements {
   const prepare = (sql: string): StatementSync => database.prepare(sql);
   return {
-    latest: prepare(
-      `SELECT ${columns} FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? ORDER BY checkpoint_id DESC LIMIT 1`,
-    ),
-    one: prepare(`SELECT ${columns} FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?`),
+    latest: prepare(`${rows} WHERE c.thread_id = ? AND c.checkpoint_ns = ? ORDER BY c.checkpoint_id DESC LIMIT 1`),
+    one: prepare(`${rows} WHERE c.thread_id = ? AND c.checkpoint_ns = ? AND c.checkpoint_id = ?`),
     all: prepare(
-      `SELECT ${columns} FROM checkpoints
-       WHERE (:thread IS NULL OR thread_id = :thread) AND (:ns IS NULL OR checkpoint_ns = :ns)
-         AND (:id IS NULL OR checkpoint_id = :id) AND (:before IS NULL OR checkpoint_id < :before)
-       ORDER BY checkpoint_id DESC`,
+      `${rows}
+       WHERE (:thread IS NULL OR c.thread_id = :thread) AND (:ns IS NULL OR c.checkpoint_ns = :ns)
+         AND (:id IS NULL OR c.checkpoint_id = :id) AND (:before IS NULL OR c.checkpoint_id < :before)
+       ORDER BY c.checkpoint_id DESC`,
     ),
     channelsOf: prepare(
       `SELECT channels FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?`,
     ),
-    insertCheckpoint: prepare(`INSERT OR REPLACE INTO checkpoints (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+    // The columns that are empty are of before version 4.
+    insertCheckpoint: prepare(
+      `INSERT OR REPLACE INTO checkpoints
+         (thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, metadata_type, metadata, channels)
+       VALUES (?, ?, ?, '', x'', '', x'', ?)`,
+    ),
     value: prepare(`SELECT base, type, value FROM channel_values WHERE id = ?`),
     newestValue: prepare(`SELECT max(id) AS id FROM channel_values`),
     insertValue: prepare(
-      `INSERT INTO channel_values (id, thread_id, checkpoint_ns, base, type, value) VALUES (?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO channel_values (id, thread_id, checkpoint_ns, base, type, value) VALUES (?, '', '', ?, ?, ?)`,
     ),
     // Of a checkpoint that was put again, what nothing refers to any more.
     dropReplaced: prepare(
