@@ -106,9 +106,10 @@ interface HeldCheckpoint {
  * Milliseconds for which checkpoints and tasks' results are kept back. Most steps have one task, or many that end together, and a
  * checkpoint with all of it comes right after; and of the steps up to a model call, or from its answer to the first tool, the
  * last one's checkpoint has all there is: then writing the others would be done for nothing. A process that dies meanwhile asks
- * the model once more; what its tools did stands in the ledger, and no call is looked at before its step is written down.
+ * the model once more; what its tools did stands in the ledger, and no call is looked at before its step is written down. Long enough
+ * for a runner with many runs, where the next one comes late; what a model takes is mostly longer.
  */
-const keepBackMs = 50;
+const keepBackMs = 250;
 
 interface RunOptions {
   flush(): Promise<void>;
