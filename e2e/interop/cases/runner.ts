@@ -160,6 +160,11 @@ export const runnerCases: Cases = {
     expect(await Array.fromAsync(refused)).toEqual([
       { number: 5, refused: { code: 9, message: expect.stringContaining("is not current") as string } },
     ]);
+    const changes = [{ run: { phase: "EXECUTION_COMPLETED" } }];
+    const last = { executionId: id, fence, sequence: 2, delta: { changes } };
+    const ends = client.stream(`${RUNNER}/recordRun`, { number: 6, patch: last, endsLeaseOf: "own-runner" });
+    expect(await Array.fromAsync(ends)).toEqual([{ number: 6, ended: { revision: expect.any(Number) as number } }]);
+    expect(await phaseOf(world, id)).toBe("EXECUTION_COMPLETED");
   },
   [`${RUNNER}/finishToolCall`]: async (client, world) => {
     const { id, fence } = await world.leased();

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import type { PatchStatusInputSchema } from "@stigmer/protos/agentexecution/v1";
-import type { RunAnswer, RunnerController } from "@stigmer/protos/runner/v1";
+import type { RunAnswer, RunEntrySchema, RunnerController } from "@stigmer/protos/runner/v1";
 import { traceEntry } from "./interceptors/trace-calls.ts";
 import { ABSENCE_MS } from "./note-absence.ts";
 import type { BeginToolCallInput, FinishToolCallInput } from "./runner.ts";
@@ -21,7 +21,12 @@ export interface EntryStream {
 export type Entry =
   | { readonly case: "begin"; readonly value: BeginToolCallInput }
   | { readonly case: "finish"; readonly value: FinishToolCallInput }
-  | { readonly case: "patch"; readonly value: MessageInitShape<typeof PatchStatusInputSchema> };
+  | {
+      readonly case: "patch";
+      readonly value: MessageInitShape<typeof PatchStatusInputSchema>;
+      /** The runner whose lease is to end with it. Default: the lease stays. */
+      readonly endsLeaseOf?: string;
+    };
 
 type Answer = Exclude<RunAnswer["answer"], { case: "refused" }>;
 
@@ -101,7 +106,7 @@ function openStream(
   onEnd: (stream: OpenStream, error: unknown) => void,
 ): OpenStream {
   const waiting = new Map<number, (answer: RunAnswer["answer"] | undefined) => void>();
-  const entries = createChannel<{ readonly number: number; readonly entry: Entry; readonly traceparent: string }>();
+  const entries = createChannel<MessageInitShape<typeof RunEntrySchema>>();
   const abandoned = new AbortController();
   let number = 0;
   let isOver = false;
@@ -116,7 +121,8 @@ function openStream(
       number += 1;
       const { promise, resolve } = Promise.withResolvers<RunAnswer["answer"] | undefined>();
       waiting.set(number, resolve);
-      void entries.send({ number, entry, traceparent });
+      const endsLeaseOf = entry.case === "patch" ? entry.endsLeaseOf : undefined;
+      void entries.send({ number, entry, traceparent, endsLeaseOf });
       return promise;
     },
     close: () => entries.close(),

@@ -42,5 +42,12 @@ export type { ListUpdate, WatchListOptions } from "./watch/watch-list.ts";
 // For runners.
 export { createStatusSender, type StatusSender, type StatusSenderOptions } from "./status-sender.ts";
 export { sendStatus, type SendStatusOptions } from "./send-status.ts";
-export type { BeginToolCallInput, FinishToolCallInput, HelloInput, RunnerClient, RunRecord } from "./runner.ts";
+export type {
+  BeginToolCallInput,
+  FinishToolCallInput,
+  HelloInput,
+  PatchedToEnd,
+  RunnerClient,
+  RunRecord,
+} from "./runner.ts";
 export type { Fence } from "./with-fence.ts";

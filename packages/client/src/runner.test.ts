@@ -1,7 +1,9 @@
 import { createServer as createHttp2 } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { AgentExecutionCommandController, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
 import { RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createClient, type StigmerClient } from "./create-client.ts";
@@ -132,6 +134,38 @@ describe("a runner's client", () => {
     vi.setSystemTime(Date.now() + 60_001);
     expect(await client.runner.resolveRun({ executionId: "aex-3", fence: 1 })).toBeUndefined();
     expect(calls).toBe(2);
+  });
+
+  it("ends a lease with the change that ends its run, where the server says so", async () => {
+    const seen: string[] = [];
+    let answers: "ended" | "patched" | "nothing" = "ended";
+    const client = await serve((router) => {
+      router.service(RunnerController, {
+        async *recordRun(entries) {
+          for await (const { number, entry, endsLeaseOf } of entries) {
+            seen.push(`${entry.case} ${endsLeaseOf}`);
+            if (answers === "nothing") throw new ConnectError("shutting down", Code.Unavailable);
+            yield { number, answer: { case: answers, value: { revision: 7 } } };
+          }
+        },
+      });
+      router.service(AgentExecutionCommandController, {
+        patchStatus: ({ sequence }) => {
+          seen.push(`patchStatus ${sequence}`);
+          return { revision: 7 };
+        },
+      });
+    });
+    const patch = { executionId: "aex-1", fence: 3, sequence: 4, delta: create(StatusDeltaSchema) };
+    using record = client.runner.recordRun();
+    expect(await record.patchToEnd(patch, "r1")).toEqual({ revision: 7, leaseEnded: true });
+    answers = "patched";
+    expect(await record.patchToEnd(patch, "r1")).toEqual({ revision: 7, leaseEnded: false });
+    expect(await record.patchStatus(patch)).toBe(7);
+    // What became of the lease is not known then.
+    answers = "nothing";
+    expect(await record.patchToEnd(patch, "r1")).toEqual({ revision: 7, leaseEnded: false });
+    expect(seen).toEqual(["patch r1", "patch r1", "patch ", "patch r1", "patchStatus 4"]);
   });
 
   it("gives a call up when told to", async () => {

@@ -62,9 +62,21 @@ export interface RunnerClient {
   resolveRun(fence: Fence, signal?: AbortSignal): Promise<ResolveRunResponse | undefined>;
 }
 
+export interface PatchedToEnd {
+  readonly revision: number;
+  readonly leaseEnded: boolean;
+}
+
+type StatusPatchInput = Parameters<ExecutionClient["patchStatus"]>[0];
+
 /** What a runner tells of one run while it works on it. */
 export interface RunRecord
   extends Disposable, Pick<RunnerClient, "beginToolCall" | "finishToolCall">, Pick<ExecutionClient, "patchStatus"> {
+  /**
+   * `patchStatus` of the change that ends the run: where the server can, this runner's lease of it ends in the same step. Tells
+   * whether the server has said so; if not, the lease is to be completed by itself, which changes nothing where it has ended.
+   */
+  patchToEnd(input: StatusPatchInput, runnerId: string): Promise<PatchedToEnd>;
   /** Ends its stream, when what is under way has been answered. What comes later is a call of its own. */
   close(): void;
 }
@@ -94,6 +106,13 @@ export function createRunnerClient(transport: Transport, options: RunnerClientOp
     recordRun() {
       const stream = streams.open();
       const close = (): void => stream.close();
+      const patch = (input: StatusPatchInput, endsLeaseOf?: string): Promise<PatchedToEnd> =>
+        call(`status of execution ${input.executionId}`, async () => {
+          const answer = await stream.send({ case: "patch", value: checked(input), endsLeaseOf });
+          if (answer?.case === "ended") return { revision: answer.value.revision, leaseEnded: true };
+          const { revision } = answer?.case === "patched" ? answer.value : await executions.patchStatus(input);
+          return { revision, leaseEnded: false };
+        });
       return {
         beginToolCall: (input, signal) =>
           call(describeCall(input), async () => {
@@ -105,11 +124,8 @@ export function createRunnerClient(transport: Transport, options: RunnerClientOp
             const answer = await stream.send({ case: "finish", value: checked(input) }, signal);
             if (answer?.case !== "finished") await finish(input, signal);
           }),
-        patchStatus: (input) =>
-          call(`status of execution ${input.executionId}`, async () => {
-            const answer = await stream.send({ case: "patch", value: checked(input) });
-            return (answer?.case === "patched" ? answer.value : await executions.patchStatus(input)).revision;
-          }),
+        patchStatus: async (input) => (await patch(input)).revision,
+        patchToEnd: (input, runnerId) => patch(input, runnerId),
         close,
         [Symbol.dispose]: close,
       };

@@ -61,6 +61,16 @@ export interface ActivityContext {
    * to be asked for.
    */
   readonly parts?: RunParts | undefined;
+  /** Where the run's last change may end the task with it (`RunEntry.ends_lease_of`). Undefined: only what the activity returns does. */
+  readonly ending?: TaskEnding | undefined;
+}
+
+/** How a task ends together with its run. */
+export interface TaskEnding {
+  /** Who holds the task. */
+  readonly runnerId: string;
+  /** To be called when the server has answered that it ended: then nothing more is reported for it. */
+  ended(): void;
 }
 
 /** What people sent to an execution since it was created. Delivered at least once: remember the ids of what was used. */

@@ -38,8 +38,22 @@ export interface Engine {
    */
   deliver(executionId: string, item: InboxItem): Promise<Standing>;
 
+  /**
+   * To be told of a lease that the store has ended by itself, in the step in which it stored the end of its run: the engine lets go of
+   * it, and has room for another. Nothing is lost with a call that a crash comes before; repeated, it changes nothing. Undefined: leases
+   * end by what a runner tells the engine, and by nothing else.
+   */
+  readonly leaseEnded?: (lease: EndedLease) => void;
+
   /** Stops handing out work and drops the connections of runners; what they run goes on. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface EndedLease {
+  readonly executionId: string;
+  readonly fence: number;
+  /** Whose it was. */
+  readonly runnerId: string;
 }
 
 /** Where an execution stood when something was asked of it. `over` also when it is unknown: then nothing was done. */

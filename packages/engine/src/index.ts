@@ -1,8 +1,8 @@
 // For servers: the port.
-export type { Engine, EngineRunnerService, Logger, Standing } from "./engine.ts";
+export type { EndedLease, Engine, EngineRunnerService, Logger, Standing } from "./engine.ts";
 
 // For runners: what to implement, and why it may have to stop.
-export type { Activities, ActivityContext, CleanupSandboxInput, Inbox } from "./contract.ts";
+export type { Activities, ActivityContext, CleanupSandboxInput, Inbox, TaskEnding } from "./contract.ts";
 export { ActivityStop, EngineError } from "./errors.ts";
 export type { ActivityStopKind, EngineErrorCode } from "./errors.ts";
 export type { WakeUps } from "./wake-ups.ts";

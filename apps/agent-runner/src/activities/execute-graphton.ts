@@ -18,6 +18,7 @@ import { bothObservers, noRunnerMetrics, type RunEnd, type RunnerMetrics } from 
 import type { PrepareAgent, PreparedRun } from "../run/prepare-agent.ts";
 import { logOrders } from "../run/log-orders.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
+import { endWithRun } from "../run/end-with-run.ts";
 import { createRemoteLedger } from "../run/remote-ledger.ts";
 import { decisionsOf } from "../run/approvals.ts";
 import { findRun, resolveRun } from "../run/resolve-chain.ts";
@@ -187,7 +188,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
   let last = sent;
   // Until all is acknowledged: the last word goes over the same stream as the first.
   using record = run.client.runner.recordRun();
-  const { patchStatus } = record;
+  const patchStatus = endWithRun(record, context.ending);
   const { updateStatus } = clients.executions;
   const executions = { patchStatus, updateStatus };
   const send = sendStatus({ executions, executionId, fence, wholeStatus: () => reducer.status });

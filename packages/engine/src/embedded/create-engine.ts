@@ -20,7 +20,7 @@ export interface EmbeddedEngineOptions {
   readonly loadExecution: (executionId: string) => Promise<AgentExecution | undefined>;
   /**
    * Stores how an execution ended. Called at least once for each, before its task is done, so it must stand repetition; a
-   * rejection is tried again.
+   * rejection is tried again. Not called where the store ended the task together with the run (`Engine.leaseEnded`).
    */
   readonly onFinished: (execution: FinishedExecution) => Promise<void>;
   /** Stores that an execution failed because all its attempts were lost. Repeated and tried again as `onFinished`. */
@@ -76,6 +76,7 @@ export interface EmbeddedEngine extends Engine {
   readonly runnerService: Required<
     Pick<EngineRunnerService, "takeLeases" | "heartbeat" | "completeLease" | "releaseLease">
   >;
+  readonly leaseEnded: NonNullable<Engine["leaseEnded"]>;
   metrics(): Promise<EmbeddedEngineMetrics>;
 }
 
@@ -166,6 +167,15 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         case: "inbox",
         value: item,
       });
+    },
+
+    leaseEnded: ({ executionId, fence, runnerId }) => {
+      const runner = runners.get(runnerId);
+      if (runner) runner.heardAt = clock.now();
+      runners.forget({ taskId: executionId, fence }, runnerId);
+      dispatcher.resumed.delete(executionId);
+      dispatcher.offer();
+      logger.debug({ taskId: executionId, fence, runnerId }, "A task is done, with its run.");
     },
 
     metrics: async () => {

@@ -1,5 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
+import { type AgentExecution, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../conformance/until.ts";
 import type { ActivityContext } from "../contract.ts";
@@ -74,6 +74,35 @@ describe("work in flight", () => {
     await run("aex-2");
     await until(() => server.ends.length === 2, "the next");
     expect(server.ends.map(({ executionId }) => executionId)).toEqual(["aex-1", "aex-2"]);
+  });
+
+  it("is reported no more when it ended with its run, nor shown as held, and makes room", async () => {
+    const clock = createManualClock();
+    const endings: string[] = [];
+    const done = Promise.withResolvers<void>();
+    const activities = {
+      executeGraphton: async (execution: AgentExecution, _thread: unknown, { fence, ending }: ActivityContext) => {
+        const executionId = execution.metadata?.id ?? "";
+        if (!ending) throw new Error("Nothing to end by.");
+        // As the server does it: the store first, then the engine, then the answer.
+        await server.queue.complete({ taskId: executionId, fence }, ending.runnerId);
+        server.engine.leaseEnded({ executionId, fence, runnerId: ending.runnerId });
+        ending.ended();
+        endings.push(executionId);
+        if (executionId === "aex-1") await done.promise;
+        return completed();
+      },
+    };
+    const { server, wire, worker, run } = world({ activities, maxConcurrency: 1, clock });
+    await worker.ready;
+    await run("aex-1", "aex-2");
+    await until(() => endings.length === 2, "the second, while the first one's activity has not returned");
+    await beat(clock, wire);
+    done.resolve();
+    await rest();
+    expect(endings).toEqual(["aex-1", "aex-2"]);
+    expect([wire.answered("completeLease"), server.ends]).toEqual([0, []]);
+    expect((await server.engine.metrics()).runners).toMatchObject([{ leased: 0 }]);
   });
 
   it("is reported by phase, error, times and revision: messages went another way", async () => {

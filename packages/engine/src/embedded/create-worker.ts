@@ -215,7 +215,10 @@ export function createEmbeddedWorker(options: EmbeddedWorkerOptions): EmbeddedWo
     lastOfSession.set(session, work);
     work.settled = (async () => {
       if (earlier) await settledWithin([earlier], STOP_GRACE_MS);
-      const context = { fence, attempt, progressed, signal: controller.signal, pause: pause.signal, inbox };
+      // The server has let go of it already: nothing is reported, nor shown as held.
+      const ended = (): void => void (isHeld() && works.delete(key));
+      const ending = { runnerId, ended };
+      const context = { fence, attempt, progressed, signal: controller.signal, pause: pause.signal, inbox, ending };
       const end = await runTask(lease, activities, context);
       await reporter.report(work, end, isHeld);
       if (isHeld()) works.delete(key);

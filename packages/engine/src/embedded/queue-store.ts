@@ -13,7 +13,8 @@
  * - Each operation is one transaction: it happens wholly or not at all, and is durable when it resolves.
  * - A task's `fence` starts at 0, grows by 1 with each lease and each new claim of it, and never otherwise. A lease is
  *   current while its task is leased to that runner under that fence; only `complete`, `release`, `expire`, `end` and a new
- *   claim end that, never time alone.
+ *   claim end that, never time alone; and the store itself, which may do what `complete` does in the step that stores the end of
+ *   the task's run, while the task's inbox is empty.
  * - `attempt` grows by 1 with each lease; a release that is not counted takes it back; a renewal that tells of progress makes it 1.
  * - Tasks of one session (`sessionId` not empty) run in the order they were enqueued: one is leased only when all earlier
  *   ones of its session are done. So never two at a time, and a retried task is not overtaken.

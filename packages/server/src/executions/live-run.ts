@@ -3,7 +3,7 @@ import { AgentExecutionStatusSchema, StatusDeltaSchema } from "@stigmer/protos/a
 import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import { isTerminal } from "@stigmer/status";
 import type { Fanout } from "../fanout/fanout.ts";
-import type { AppendRefusal, ExecutionRecord, ExecutionSummary, StatusAppend } from "../store/execution-store.ts";
+import type { AppendResult, ExecutionRecord, ExecutionSummary, StatusAppend } from "../store/execution-store.ts";
 import { refusalOf } from "../store/execution-store.ts";
 import type { Store } from "../store/store.ts";
 import { withEndTime } from "./closing-delta.ts";
@@ -27,14 +27,11 @@ export interface LiveRunOptions {
 }
 
 /** What somebody wants to change, once the current status is known. */
-export type ProposedChange = Pick<StatusAppend, "fence" | "sequence" | "amends" | "place" | "rests"> & {
+export type ProposedChange = Pick<StatusAppend, "fence" | "sequence" | "amends" | "place" | "rests" | "endsLeaseOf"> & {
   readonly delta: StatusDelta;
 };
 
-export type ChangeOutcome =
-  | { readonly kind: "appended"; readonly revision: number }
-  | { readonly kind: "unchanged" }
-  | AppendRefusal;
+export type ChangeOutcome = AppendResult | { readonly kind: "unchanged" };
 
 export interface WatchOptions extends Pick<WatcherOptions, "mode" | "wake"> {
   /** The latest revision that the watcher has; 0: none. */
@@ -158,9 +155,8 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       if (!proposed) return { kind: "unchanged" };
       // Decided before the fold is touched, so that a zombie's writes cost nothing; `append` decides for good.
       const attempted = { ...proposed, expectedRevision: current.revision, known: state };
-      const refusal = refusalOf(attempted, state) ?? (await store(current, attempted));
-      if (!refusal) return { kind: "appended", revision: current.revision };
-      if (refusal.kind !== "moved") return refusal;
+      const result = refusalOf(attempted, state) ?? (await store(current, attempted));
+      if (result.kind !== "moved") return result;
     }
     throw new Error(`The status of ${id} is being changed by another server all the time.`);
   }
@@ -169,7 +165,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
   async function store(
     current: LoadedRun,
     proposed: ProposedChange & Pick<StatusAppend, "expectedRevision" | "known">,
-  ): Promise<AppendRefusal | undefined> {
+  ): Promise<AppendResult> {
     const { fold } = current;
     const before = summaryOf(fold.status);
     const delta = withEndTime(proposed.delta, new Date(options.clock()).toISOString());
@@ -183,7 +179,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const compacts = logBytes > options.compactAfterBytes && logBytes > 2 * current.snapshotBytes;
     const snapshot = ends || amended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
     const summary = difference(before, after);
-    const { fence, sequence, amends, place, rests, expectedRevision, known } = proposed;
+    const { fence, sequence, amends, place, rests, endsLeaseOf, expectedRevision, known } = proposed;
     const result = await executions.append({
       id,
       fence,
@@ -191,6 +187,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       amends,
       place,
       rests,
+      endsLeaseOf,
       expectedRevision,
       known,
       snapshot,
@@ -217,7 +214,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       amended,
       delta: bytes,
     });
-    return undefined;
+    return result;
   }
 
   function publish(current: LoadedRun, delta: StatusDelta, bytes: number): void {

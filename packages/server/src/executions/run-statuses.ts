@@ -47,6 +47,13 @@ export interface StatusPatch {
   readonly delta: StatusDelta;
 }
 
+/** How a runner's last change went. */
+export interface PatchedToEnd {
+  readonly revision: number;
+  /** The runner's lease is over, too. */
+  readonly leaseEnded: boolean;
+}
+
 /** How changes come to those who follow them, at one moment. */
 export interface FanoutMetrics {
   /** `live`: other servers are heard, or there are none. `polling`: what they do is looked up in the store. */
@@ -63,6 +70,8 @@ export interface FanoutMetrics {
 export interface RunStatuses {
   /** Applies a runner's change, exactly once. Answers the revision after it. */
   patch(patch: StatusPatch): Promise<number>;
+  /** As `patch`, of a change that ends the run: the lease of this runner ends in the same step, if it has one and nothing waits in the inbox. */
+  patchToEnd(patch: StatusPatch, runnerId: string): Promise<PatchedToEnd>;
   /**
    * Merges the whole status that an older runner reports; also into a run that has ended, whose phase stays. With a `fence` only
    * while that is the run's.
@@ -153,15 +162,32 @@ export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
     });
   }
 
+  async function patch(
+    { executionId, delta, fence, sequence }: StatusPatch,
+    endsLeaseOf?: string,
+  ): Promise<Extract<ChangeOutcome, { kind: "appended" | "repeated" }>> {
+    const rests = delta.changes.some(restsByItself);
+    const outcome = await change(executionId, () => ({ delta, fence, sequence, rests, endsLeaseOf }));
+    if (outcome.kind !== "appended" && outcome.kind !== "repeated") throw refusalError({ executionId, fence }, outcome);
+    // Told by a runner that has lost the run to nobody yet, a phase may not be what is true of a run that waits.
+    const isOver = outcome.kind === "appended" && outcome.leaseEnded;
+    if (!isOver && delta.changes.some(movesRun)) await settle(executionId);
+    return outcome;
+  }
+
+  /** Whether the task is done that a runner has under this fence, or had. */
+  async function isTaskOver(id: string, fence: number): Promise<boolean> {
+    const state = await store.executions.writeState(id);
+    return state?.taskPlace === "over" && state.taskFence === fence;
+  }
+
   return {
-    patch: async ({ executionId, delta, fence, sequence }) => {
-      const rests = delta.changes.some(restsByItself);
-      const outcome = await change(executionId, () => ({ delta, fence, sequence, rests }));
-      if (outcome.kind !== "appended" && outcome.kind !== "repeated")
-        throw refusalError({ executionId, fence }, outcome);
-      // Told by a runner that has lost the run to nobody yet, a phase may not be what is true of a run that waits.
-      if (delta.changes.some(movesRun)) await settle(executionId);
-      return outcome.revision;
+    patch: async (given) => (await patch(given)).revision,
+    patchToEnd: async (given, runnerId) => {
+      const outcome = await patch(given, runnerId);
+      const { revision } = outcome;
+      if (outcome.kind === "appended") return { revision, leaseEnded: outcome.leaseEnded ?? false };
+      return { revision, leaseEnded: await isTaskOver(given.executionId, given.fence) };
     },
     merge: async (executionId, status, fence) => {
       const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "merged", value: reported(status) } }] });

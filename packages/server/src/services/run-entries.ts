@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
+import type { EndedLease } from "@stigmer/engine";
+import { AgentExecutionCommandController, ExecutionPhase, type StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import {
   RunAnswerSchema,
   RunnerController,
@@ -19,7 +20,9 @@ export type EntryObserver = <T>(method: string, work: () => Promise<T>) => Promi
 
 export interface RunEntriesOptions {
   readonly toolCalls: ToolCalls;
-  readonly runs: Pick<RunStatuses, "patch">;
+  readonly runs: Pick<RunStatuses, "patch" | "patchToEnd">;
+  /** Told of each lease that ended with its run, and how that ended. Undefined: none does. */
+  readonly onLeaseEnded?: ((lease: EndedLease, phase: ExecutionPhase) => void) | undefined;
   /** Ends the streams, which stay open. */
   readonly closing: Closing;
   /** Default: nothing. */
@@ -39,7 +42,9 @@ const METHODS = {
 } as const;
 
 /** The streams over which a runner says what the calls of those names say, for a fraction of what a call costs both sides. */
-export function createRunStreams({ toolCalls, runs, closing, observe = unobserved }: RunEntriesOptions): RunStreams {
+export function createRunStreams(options: RunEntriesOptions): RunStreams {
+  const { toolCalls, runs, onLeaseEnded, closing, observe = unobserved } = options;
+
   async function onToolCall(entry: ToolCall): Promise<ToolCallAnswer> {
     switch (entry.case) {
       case "begin":
@@ -51,12 +56,17 @@ export function createRunStreams({ toolCalls, runs, closing, observe = unobserve
     }
   }
 
-  async function onEntry(entry: RunEntry["entry"]): Promise<Answer> {
+  async function onEntry({ entry, endsLeaseOf: runnerId }: RunEntry): Promise<Answer> {
     if (entry.case !== "patch") return onToolCall(entry);
     const { executionId, fence, sequence, delta } = entry.value;
     // The contract's rules have been looked at: there is one.
     if (!delta) throw new ConnectError("delta: value is required", Code.InvalidArgument);
-    return { case: "patched", value: { revision: await runs.patch({ executionId, fence, sequence, delta }) } };
+    const patch = { executionId, fence, sequence, delta };
+    if (runnerId === "" || !onLeaseEnded) return { case: "patched", value: { revision: await runs.patch(patch) } };
+    const { revision, leaseEnded } = await runs.patchToEnd(patch, runnerId);
+    if (!leaseEnded) return { case: "patched", value: { revision } };
+    onLeaseEnded({ executionId, fence, runnerId }, phaseIn(delta));
+    return { case: "ended", value: { revision } };
   }
 
   /** Under the name of the call that the entry stands for. */
@@ -72,8 +82,10 @@ export function createRunStreams({ toolCalls, runs, closing, observe = unobserve
 
   return {
     recordRun: (entries, { signal }) => {
-      const answer = async ({ number, entry, traceparent }: RunEntry) =>
-        create(RunAnswerSchema, { number, answer: await worked(entry, traceparent, () => onEntry(entry)) });
+      const answer = async (given: RunEntry) => {
+        const { number, entry, traceparent } = given;
+        return create(RunAnswerSchema, { number, answer: await worked(entry, traceparent, () => onEntry(given)) });
+      };
       return answerEntries(entries, { answer, signal, closing });
     },
     recordToolCalls: (entries, { signal }) => {
@@ -82,6 +94,11 @@ export function createRunStreams({ toolCalls, runs, closing, observe = unobserve
       return answerEntries(entries, { answer, signal, closing });
     },
   };
+}
+
+function phaseIn({ changes }: StatusDelta): ExecutionPhase {
+  const last = changes.findLast(({ change }) => change.case === "run")?.change;
+  return last?.case === "run" ? last.value.phase : ExecutionPhase.EXECUTION_PHASE_UNSPECIFIED;
 }
 
 interface Refused {

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import { type Engine, OLDEST_RUNNER_PROTOCOL, RUNNER_PROTOCOL } from "@stigmer/engine";
+import { type EndedLease, type Engine, OLDEST_RUNNER_PROTOCOL, RUNNER_PROTOCOL } from "@stigmer/engine";
+import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { EnsureThreadResponseSchema, HelloResponseSchema, type RunnerController } from "@stigmer/protos/runner/v1";
 import type { Closing } from "../executions/closing.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
@@ -13,8 +14,8 @@ import { createSessionThreads } from "./session-threads.ts";
 
 export interface RunnerServiceOptions {
   readonly store: Pick<Store, "ledger" | "transaction">;
-  readonly runs: Pick<RunStatuses, "patch">;
-  readonly engine: Pick<Engine, "type" | "runnerService">;
+  readonly runs: Pick<RunStatuses, "patch" | "patchToEnd">;
+  readonly engine: Pick<Engine, "type" | "runnerService" | "leaseEnded">;
   /** As `createServices` made them, from what it registers. */
   readonly services: Pick<Services, "resolveRun" | "leasesWithParts">;
   /** The server's version, for people. */
@@ -34,11 +35,19 @@ export function createRunnerService(options: RunnerServiceOptions): Partial<Serv
   const toolCalls = createToolCalls(options);
   const threads = createSessionThreads(store);
   const { takeLeases, ...rest } = engine.runnerService;
+  const { leaseEnded } = engine;
+  const onLeaseEnded =
+    leaseEnded &&
+    ((lease: EndedLease, phase: ExecutionPhase): void => {
+      const { executionId, fence } = lease;
+      logger.info({ executionId, fence, phase: ExecutionPhase[phase] }, "run ended");
+      leaseEnded(lease);
+    });
   return {
     ...rest,
     ...(takeLeases && { takeLeases: services.leasesWithParts(takeLeases) }),
     ...toolCalls,
-    ...createRunStreams({ toolCalls, runs, closing, observe: observeEntry }),
+    ...createRunStreams({ toolCalls, runs, onLeaseEnded, closing, observe: observeEntry }),
 
     ensureThread: async ({ sessionId }) =>
       create(EnsureThreadResponseSchema, { threadId: await threads.ensure(sessionId) }),

@@ -78,6 +78,11 @@ export interface StatusAppend {
    * that dies now tells nobody else. With a `fence` only.
    */
   readonly rests?: boolean | undefined;
+  /**
+   * With `ends` and a `fence`: this runner's lease of the run's task ends in the same step, if it is that and the task's inbox is empty.
+   * With something in it the task stays: what came too late for the run is looked for before its task is done.
+   */
+  readonly endsLeaseOf?: string | undefined;
   /** What the caller has just seen of the run, by which a driver may decide first: it need not be read again. */
   readonly known?: WriteState | undefined;
 }
@@ -130,7 +135,9 @@ export type AppendRefusal =
   | { readonly kind: "elsewhere" }
   | HolderRefusal;
 
-export type AppendResult = { readonly kind: "appended"; readonly revision: number } | AppendRefusal;
+export type AppendResult =
+  /** `leaseEnded`: with the run, as `endsLeaseOf` asked for; else absent. */
+  { readonly kind: "appended"; readonly revision: number; readonly leaseEnded?: boolean } | AppendRefusal;
 
 /**
  * The one rule by which every driver takes or refuses a change. A repeated change is recognised before the end of the

@@ -219,49 +219,52 @@ function emptyExecution(): Parameters<StigmerClient["executions"]["create"]>[0] 
   return { $typeName: AgentExecutionSchema.typeName, apiVersion: "", kind: "", traceparent: "" };
 }
 
-test("calls that a stream carries are stopped each by itself, and told to the recorder as what they are", async () => {
-  const reached: string[] = [];
-  const { port } = await serveConnect((router) => {
-    router.service(RunnerController, {
-      async *recordRun(entries) {
-        for await (const { number, entry } of entries) {
-          reached.push(entry.case === "patch" ? "patch" : `${entry.case} ${entry.value?.callKey}`);
-          const started = { outcome: { case: "started" as const, value: {} } };
-          if (entry.case === "begin") yield { number, answer: { case: "begun" as const, value: started } };
-          else if (entry.case === "patch") yield { number, answer: { case: "patched" as const, value: {} } };
-          else yield { number, answer: { case: "finished" as const, value: {} } };
-        }
-      },
+test.each(["patched", "ended"] as const)(
+  "calls that a stream carries are stopped each by itself, and told to the recorder as what they are, a status that was %s too",
+  async (patched) => {
+    const reached: string[] = [];
+    const { port } = await serveConnect((router) => {
+      router.service(RunnerController, {
+        async *recordRun(entries) {
+          for await (const { number, entry } of entries) {
+            reached.push(entry.case === "patch" ? "patch" : `${entry.case} ${entry.value?.callKey}`);
+            const started = { outcome: { case: "started" as const, value: {} } };
+            if (entry.case === "begin") yield { number, answer: { case: "begun" as const, value: started } };
+            else if (entry.case === "patch") yield { number, answer: { case: patched, value: {} } };
+            else yield { number, answer: { case: "finished" as const, value: {} } };
+          }
+        },
+      });
     });
-  });
-  const gate = Promise.withResolvers<void>();
-  const recorder = createRecorder({
-    onToolCall: async (callKey, moment) => (callKey === "held" && moment === "begin" ? gate.promise : undefined),
-  });
-  const client = await connectThrough(port, recorder.gatekeeper("runner"));
-  const record = client.runner.recordRun();
-  const held = record.beginToolCall({ ...intent, callKey: "held" });
-  expect(await record.beginToolCall({ ...intent, callKey: "free" })).toMatchObject({ case: "started" });
-  await record.finishToolCall({ executionId: "aex-1", fence: 1, callKey: "free", result: Uint8Array.of(1) });
-  const changes = [{ change: { case: "run" as const, value: { phase: ExecutionPhase.EXECUTION_COMPLETED } } }];
-  const delta = create(StatusDeltaSchema, { changes });
-  await record.patchStatus({ executionId: "aex-1", fence: 1, sequence: 1, delta });
-  expect(reached).toEqual(["begin free", "finish free", "patch"]);
-  gate.resolve();
-  expect(await held).toMatchObject({ case: "started" });
-  record.close();
-  expect(recorder.points.map(namePoint)).toEqual([
-    "before beginToolCall 1",
-    "after beginToolCall 1",
-    "before finishToolCall 1",
-    "after finishToolCall 1",
-    "before patchStatus(completed) 1",
-    "after patchStatus(completed) 1",
-    "before beginToolCall 2",
-    "after beginToolCall 2",
-  ]);
-  expect(recorder.toolCalls().get("free")).toMatchObject({ tool: "execute", starts: 1 });
-});
+    const gate = Promise.withResolvers<void>();
+    const recorder = createRecorder({
+      onToolCall: async (callKey, moment) => (callKey === "held" && moment === "begin" ? gate.promise : undefined),
+    });
+    const client = await connectThrough(port, recorder.gatekeeper("runner"));
+    const record = client.runner.recordRun();
+    const held = record.beginToolCall({ ...intent, callKey: "held" });
+    expect(await record.beginToolCall({ ...intent, callKey: "free" })).toMatchObject({ case: "started" });
+    await record.finishToolCall({ executionId: "aex-1", fence: 1, callKey: "free", result: Uint8Array.of(1) });
+    const changes = [{ change: { case: "run" as const, value: { phase: ExecutionPhase.EXECUTION_COMPLETED } } }];
+    const delta = create(StatusDeltaSchema, { changes });
+    await record.patchStatus({ executionId: "aex-1", fence: 1, sequence: 1, delta });
+    expect(reached).toEqual(["begin free", "finish free", "patch"]);
+    gate.resolve();
+    expect(await held).toMatchObject({ case: "started" });
+    record.close();
+    expect(recorder.points.map(namePoint)).toEqual([
+      "before beginToolCall 1",
+      "after beginToolCall 1",
+      "before finishToolCall 1",
+      "after finishToolCall 1",
+      "before patchStatus(completed) 1",
+      "after patchStatus(completed) 1",
+      "before beginToolCall 2",
+      "after beginToolCall 2",
+    ]);
+    expect(recorder.toolCalls().get("free")).toMatchObject({ tool: "execute", starts: 1 });
+  },
+);
 
 test("a victim takes the calls with it that its stream carried", async () => {
   const { port, server } = await serveConnect((router) => {

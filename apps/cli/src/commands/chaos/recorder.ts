@@ -86,7 +86,8 @@ const runEntries: CarriedCalls = {
     const { number, answer } = fromBinary(RunAnswerSchema, message);
     if (answer.case === "begun") return { number, answer: toBinary(BeginToolCallResponseSchema, answer.value) };
     // What the others say nobody looks at.
-    return answer.case === "finished" || answer.case === "patched" ? { number, answer: new Uint8Array() } : { number };
+    const isStored = answer.case === "finished" || answer.case === "patched" || answer.case === "ended";
+    return isStored ? { number, answer: new Uint8Array() } : { number };
   },
 };
 

@@ -103,6 +103,15 @@ const ADVANCE_TO_REST = `${advance(task("NO KEY UPDATE"))}, rested AS (
     FROM advanced WHERE tasks.id = advanced.id AND state <> 'done'
   )`;
 
+/**
+ * As above. What the row counts is looked at once more in the row as it is locked, so that an item which came in meanwhile is seen.
+ */
+const ADVANCE_TO_END = `${advance(task("NO KEY UPDATE"))}, lease AS (
+    UPDATE tasks SET state = 'done' FROM advanced
+    WHERE tasks.id = advanced.id AND fence = :task_fence AND state = 'leased' AND runner_id = :runner_id AND items = 0
+    RETURNING tasks.id
+  )`;
+
 const appending = (advanced: string): string => `${advanced}
   INSERT INTO execution_deltas (execution_id, revision, delta) SELECT id, revision, :delta::bytea FROM advanced`;
 
@@ -113,6 +122,7 @@ const compacting = (advanced: string): string => `${advanced}, dropped AS (
   FROM advanced WHERE execution_id = advanced.id`;
 
 const [APPEND_DELTA, COMPACT] = [appending(ADVANCE), compacting(ADVANCE)];
+const END_WITH_LEASE = `${compacting(ADVANCE_TO_END)} RETURNING EXISTS (SELECT 1 FROM lease) AS "leaseEnded"`;
 const [APPEND_AT_REST, COMPACT_AT_REST] = [appending(ADVANCE_TO_REST), compacting(ADVANCE_TO_REST)];
 
 const ORPHANS = `
@@ -246,7 +256,12 @@ function append(sql: Sql, change: StatusAppend): Promise<AppendResult> {
       next_completed_at: summary.completedAt ?? null,
       ...(change.rests && { at_rest: AT_REST }),
     };
-    const { rests } = change;
+    const { rests, endsLeaseOf: runner_id } = change;
+    if (change.ends && fence > 0 && runner_id !== undefined && snapshot) {
+      const ended = await sql.get<{ leaseEnded: boolean }>(END_WITH_LEASE, { ...parameters, snapshot, runner_id });
+      if (!ended) return "outdated";
+      return { kind: "appended", revision, ...(ended.leaseEnded && { leaseEnded: true }) };
+    }
     const stored = snapshot
       ? await sql.run(rests ? COMPACT_AT_REST : COMPACT, { ...parameters, snapshot })
       : await sql.run(rests ? APPEND_AT_REST : APPEND_DELTA, { ...parameters, delta });

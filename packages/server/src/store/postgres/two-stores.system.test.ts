@@ -132,6 +132,23 @@ describe("a run that both change", () => {
     expect(await seen).toBe(2);
   });
 
+  it("keeps its task when it ends while something is sent to it, which nobody has heard then", async () => {
+    const [a, b] = await both();
+    await a.executions.insert(execution({ id: "aex-1" }));
+    await a.tasks.enqueue(task("aex-1", { sessionId: "" }));
+    await lease(a, "r1");
+    const held = await schema.hold("INSERT INTO task_inbox (task_id, id, payload) VALUES ('aex-1', 'm', '')");
+    const delivery = a.queue.deliver("aex-1", { id: "m", payload: new Uint8Array() });
+    await schema.waiting(1, delivery);
+    const bytes = new Uint8Array([1]);
+    const last = { fence: 1, sequence: 1, delta: bytes, snapshot: bytes, ends: true, endsLeaseOf: "r1" } as const;
+    const end = b.executions.append({ id: "aex-1", expectedRevision: 1, ...last });
+    await schema.waiting(2, end);
+    await held.rollback();
+    expect(await Promise.all([delivery, end])).toEqual(["leased", { kind: "appended", revision: 2 }]);
+    expect(await a.queue.inbox("aex-1", { seen: 0 })).toHaveLength(1);
+  });
+
   it("ends once, and keeps no call that began meanwhile", async () => {
     const [a, b] = await both();
     for (const round of range(20)) {

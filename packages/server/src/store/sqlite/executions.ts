@@ -122,6 +122,11 @@ const COME_TO_REST = `
     pause_reason = coalesce(pause_reason, iif(state = 'waiting', :at_rest, NULL))
   WHERE id = :id AND state <> 'done'`;
 
+const END_LEASE = `
+  UPDATE tasks SET state = 'done'
+  WHERE id = :id AND fence = :fence AND state = 'leased' AND runner_id = :runner_id
+    AND NOT EXISTS (SELECT 1 FROM task_inbox WHERE task_id = :id)`;
+
 const APPEND_DELTA = `
   INSERT INTO execution_deltas (place, fence, sequence, delta)
   VALUES ((:position << 32) + :revision, :fence, :sequence, :delta)`;
@@ -264,7 +269,9 @@ function append(sql: Sql, change: StatusAppend): AppendResult {
   } else {
     sql.run(APPEND_DELTA, { ...reached, delta: change.delta });
   }
-  return { kind: "appended", revision: reached.revision };
+  const { endsLeaseOf: runner_id } = change;
+  const leaseEnded = ends && runner_id !== undefined && sql.run(END_LEASE, { id, fence, runner_id }) > 0;
+  return { kind: "appended", revision: reached.revision, ...(leaseEnded && { leaseEnded }) };
 }
 
 function deleteContexts(sql: Sql, executionId: string): void {

@@ -198,6 +198,48 @@ export function executionCases(subject: Subject): void {
       expect((await executions.writeState("aex-1"))?.taskPlace).toBe("resting");
     });
 
+    it("ends its holder's lease with the change that ends the run, where nothing waits in the task's inbox", async () => {
+      const { executions, tasks, queue } = subject.store;
+      const ids = ["aex-1", "aex-2", "aex-3", "aex-4", "aex-5"] as const;
+      for (const id of ids) {
+        await executions.insert(execution({ id }));
+        await tasks.enqueue(task(id, { sessionId: "", org: "" }));
+        await queue.lease({ queue: "q", runnerId: "r1", now: 1, leaseMs: 1, maxAttempts: 5 });
+      }
+      const place = async (id: string) => (await executions.writeState(id))?.taskPlace;
+      const last = { fence: 1, sequence: 1, snapshot: bytes(9), ends: true, endsLeaseOf: "r1" } as const;
+      const ended = { kind: "appended", revision: 2, leaseEnded: true };
+
+      expect(await append({ ...last, fence: 2 })).toMatchObject({ kind: "stale-fence" });
+      expect(await append({ ...last, expectedRevision: 7 })).toMatchObject({ kind: "moved" });
+      expect(await place("aex-1")).toBe("held");
+      expect(await append(last)).toEqual(ended);
+      expect(await place("aex-1")).toBe("over");
+      expect(await append(last)).toEqual({ kind: "repeated", revision: 2 });
+      expect(await queue.complete({ taskId: "aex-1", fence: 1 }, "r1")).toBe(true);
+
+      // Another runner's, what does not end the run, and what says nothing of it.
+      const kept = { kind: "appended", revision: 2 };
+      expect(await append({ ...last, id: "aex-2", endsLeaseOf: "r2" })).toEqual(kept);
+      expect(await append({ ...last, id: "aex-3", ends: false })).toEqual(kept);
+      expect(await append({ ...last, id: "aex-4", endsLeaseOf: undefined })).toEqual(kept);
+      await queue.deliver("aex-5", { id: "m1", payload: bytes(1) });
+      expect(await append({ ...last, id: "aex-5" })).toEqual(kept);
+      for (const id of ids.slice(1)) expect(await place(id)).toBe("held");
+      expect(await queue.inbox("aex-5", { seen: 0 })).toHaveLength(1);
+    });
+
+    it("ends no lease that was lost before", async () => {
+      const { executions, tasks, queue } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await tasks.enqueue(task("aex-1"));
+      await queue.lease({ queue: "q", runnerId: "r1", now: 1, leaseMs: 1, maxAttempts: 5 });
+      await queue.expire({ now: 9, failure: "" });
+      const last = { fence: 1, sequence: 1, snapshot: bytes(9), ends: true, endsLeaseOf: "r1" } as const;
+      expect(await append(last)).toEqual({ kind: "appended", revision: 2 });
+      expect((await executions.writeState("aex-1"))?.taskPlace).toBe("waiting");
+    });
+
     it("finds runs whose phase is not where their task is", async () => {
       const { executions, tasks, queue } = subject.store;
       const PAUSED = 7;

@@ -911,6 +911,15 @@ export declare type RunEntry = Message<"ai.stigmer.agentic.runner.v1.RunEntry"> 
    * @generated from field: string traceparent = 5;
    */
   traceparent: string;
+
+  /**
+   * With a `patch` that ends the run: names the runner (`runner_id`) whose lease of it is to end in the same step, so that there is
+   * nothing left to complete. Answered by `ended` when it has; by `patched` when it has not, which is no error: `completeLease` is to
+   * be called then, as after an answer that was lost. Empty: the lease stays.
+   *
+   * @generated from field: string ends_lease_of = 6;
+   */
+  endsLeaseOf: string;
 };
 
 /**
@@ -969,6 +978,14 @@ export declare type RunAnswer = Message<"ai.stigmer.agentic.runner.v1.RunAnswer"
      */
     value: PatchStatusOutput;
     case: "patched";
+  } | {
+    /**
+     * Of `patch` with `ends_lease_of`: the lease has ended with the run, and nothing more is to be reported for it.
+     *
+     * @generated from field: ai.stigmer.agentic.agentexecution.v1.PatchStatusOutput ended = 6;
+     */
+    value: PatchStatusOutput;
+    case: "ended";
   } | { case: undefined; value?: undefined };
 };
 
