@@ -244,6 +244,18 @@ describe("what a list shows, whatever was written", () => {
     );
   });
 
+  it.each([62, 63, 64])("has a child whose parent came after %s others", async (before) => {
+    const { database, resources } = openInMemory();
+    for (let index = 1; index < before; index += 1) {
+      await resources.insert(resource({ id: `earlier-${index}`, kind: "Session", org: "q" }));
+    }
+    await resources.insert(resource({ id: "child", kind: "Session", parentId: "parent" }));
+    await resources.insert(resource({ id: "parent", kind: "AgentInstance", parentId: "agent" }));
+    const found = await resources.list({ kind: "Session", grandparentId: "agent" }, { limit: 9 });
+    expect(found.map(({ id }) => id)).toEqual(["child"]);
+    database.close();
+  });
+
   const run = fc.record({
     id: few("1", "2", "3", "4", "5", "6"),
     org: few("o", "p"),

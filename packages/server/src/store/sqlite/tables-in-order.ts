@@ -239,14 +239,15 @@ export const LISTS_IN_ORDER = `
     );
   END;
 
-  -- Children are found by their index, and in the tail.
+  -- Children are found by their index, and in the tail: that of before the new row, which may be what ends it, by a trigger that fires
+  -- before or after this one.
   CREATE TRIGGER resources_grandparent_inserted AFTER INSERT ON resources WHEN NEW.parent_id <> '' BEGIN
     UPDATE resources SET grandparent_id = coalesce(
       (SELECT parent.parent_id FROM resources AS parent WHERE parent.id = NEW.parent_id AND parent.parent_id <> ''), ''
     ) WHERE position = NEW.position;
     UPDATE resources SET grandparent_id = NEW.parent_id WHERE indexed = 1 AND parent_id = NEW.id AND parent_id <> '';
     UPDATE resources SET grandparent_id = NEW.parent_id WHERE parent_id = NEW.id
-      AND position > (SELECT max(position) FROM resources) / 64 * 64 AND indexed = 0;
+      AND position > (NEW.position - 1) / 64 * 64 AND indexed = 0;
   END;
   CREATE TRIGGER resources_grandparent_updated AFTER UPDATE OF parent_id ON resources WHEN NEW.parent_id <> OLD.parent_id BEGIN
     UPDATE resources SET grandparent_id = coalesce(
