@@ -21,7 +21,8 @@ const ended = (events: readonly Answer[], path: string): unknown => events.map((
 
 export const executionCases: Cases = {
   [`${EXECUTIONS}/create`]: async (client, world) => {
-    const agentId = idOf(await world.agent());
+    const agent = await world.agent();
+    const agentId = idOf(agent);
     const spec = { agentId, message: "Grüße, 世界", executionConfig: { modelName: "m" } };
     const answer = await client.call(`${EXECUTIONS}/create`, resource("AgentExecution", "run", spec));
     expect(answer).toMatchObject({
@@ -31,6 +32,12 @@ export const executionCases: Cases = {
       status: { phase: "EXECUTION_PENDING" },
     });
     expect(await get(world, idOf(answer))).toMatchObject({ spec });
+    const agentRef = { slug: at(agent, "metadata.slug") };
+    const named = await client.call(
+      `${EXECUTIONS}/create`,
+      resource("AgentExecution", "named", { message: "Hi", agentRef }),
+    );
+    expect(await get(world, idOf(named))).toMatchObject({ spec: { agentId, message: "Hi" } });
   },
   [`${EXECUTIONS}/update`]: async (client, world) => {
     const { metadata, spec } = (await world.run()) as { metadata: object; spec: object };

@@ -1,5 +1,5 @@
 // The docker driver: commands run in a container of their own, files live in a directory of this machine that it shows.
-import { chown, lstat, mkdir, realpath, rename } from "node:fs/promises";
+import { chown, lstat, mkdir, realpath, rename, rmdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { assertSupported } from "../capabilities.ts";
@@ -230,7 +230,7 @@ async function prepareRoot({ rootDir, user }: DockerSandboxOptions): Promise<Roo
       await mkdir(path, { recursive: true });
       return { location: await realpath(path), user: user ?? `${self}:${process.getegid?.() ?? self}` };
     }
-    if (!(await exists(path))) await makeFor(user ?? `${defaultUser}:${defaultUser}`, path);
+    if (!(await exists(path))) await makeOnce(user ?? `${defaultUser}:${defaultUser}`, path);
     const location = await realpath(path);
     const owner = await lstat(location);
     if (user === undefined && owner.uid === 0) throw belongsToRoot(location);
@@ -240,17 +240,27 @@ async function prepareRoot({ rootDir, user }: DockerSandboxOptions): Promise<Roo
   }
 }
 
+const making = new Map<string, Promise<void>>();
+
+/** A second folder of the name would take the place of the first, which a container may have already, as long as that is empty. */
+function makeOnce(user: string, path: string): Promise<void> {
+  const made = making.get(path) ?? makeFor(user, path).finally(() => making.delete(path));
+  making.set(path, made);
+  return made;
+}
+
 /** The folder has its name when it has its owner: one that dies between the two leaves nothing that the next takes for root's. */
 async function makeFor(user: string, path: string): Promise<void> {
   const [uid, gid] = user.split(":").map(Number) as [number, number];
   const unnamed = `${path}.new`;
-  await mkdir(unnamed, { recursive: true });
   try {
+    await mkdir(unnamed, { recursive: true });
     await chown(unnamed, uid, gid);
     await rename(unnamed, path);
   } catch (error) {
-    // Another process was at it, too, and was faster.
+    // Another process was at it, too, and was faster: also while this one looked what is in its way.
     if (!(await exists(path))) throw error;
+    await rmdir(unnamed).catch(() => {});
   }
 }
 
