@@ -10,7 +10,7 @@ import type { ResourceRecord, ResourceStore } from "../store/resource-store.ts";
 import type { StoreTransaction } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import { invalidField, missingReference } from "./field-errors.ts";
-import { addressesOf, type Resources } from "./resources.ts";
+import { findReferred, type Resources } from "./resources.ts";
 import { threadOf } from "./session-threads.ts";
 
 /** Where a run belongs. */
@@ -58,10 +58,8 @@ export function createSessionResolver(options: {
     principal: Principal,
   ): Promise<ResourceRecord> {
     const defaultScope = ApiResourceOwnerScope.organization;
-    for (const address of addressesOf(reference, { kind: "Agent", defaultScope, principal })) {
-      const record = await tx.resources.getByAddress(address);
-      if (record && access.canRead(principal, record)) return record;
-    }
+    const record = await findReferred(tx, reference, { kind: "Agent", defaultScope, principal, access });
+    if (record) return record;
     const id = `${reference.org || principal.org}/${reference.slug}`;
     throw missingReference({ schema, field: "spec.agent_ref", kind: "Agent", id });
   }

@@ -263,10 +263,8 @@ export function createResources<T extends Resource>(
     },
     get: async (id, principal) => decode(await findVisible(store, id, principal)),
     getByReference: async (reference, principal) => {
-      for (const address of addressesOf(reference, { kind, defaultScope, principal })) {
-        const record = await store.resources.getByAddress(address);
-        if (record && access.canRead(principal, record)) return decode(record);
-      }
+      const record = await findReferred(store, reference, { kind, defaultScope, principal, access });
+      if (record) return decode(record);
       throw notFound(kind, `${reference.org || principal.org}/${reference.slug}`);
     },
     list: ({ org, pageSize, pageToken, tags, labels }, principal) => {
@@ -285,8 +283,21 @@ export function createResources<T extends Resource>(
   };
 }
 
+/** What a reference leads to that the caller may see. */
+export async function findReferred(
+  { resources }: Pick<StoreTransaction, "resources">,
+  reference: ApiResourceReference,
+  { access, ...about }: Parameters<typeof addressesOf>[1] & { readonly access: Access },
+): Promise<ResourceRecord | undefined> {
+  for (const address of addressesOf(reference, about)) {
+    const record = await resources.getByAddress(address);
+    if (record && access.canRead(about.principal, record)) return record;
+  }
+  return undefined;
+}
+
 /** Where a reference may point: without a scope first to the kind's own, then to the platform. */
-export function addressesOf(
+function addressesOf(
   { scope, org, slug }: ApiResourceReference,
   { kind, defaultScope, principal }: { kind: ResourceKind; defaultScope: ApiResourceOwnerScope; principal: Principal },
 ): { kind: ResourceKind; org: string; ownerScope: ApiResourceOwnerScope; slug: string }[] {

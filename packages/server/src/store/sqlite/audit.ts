@@ -1,7 +1,7 @@
 import type { AuditRecord, AuditStore } from "../audit-store.ts";
 import { clauses, type Condition, inOrder, PAGE } from "./conditions.ts";
 import type { Session } from "./sql.ts";
-import { INDEXED, tailOf } from "./tail.ts";
+import { inParts } from "./tail.ts";
 
 const APPEND = `
   INSERT INTO audit_entries (
@@ -43,13 +43,7 @@ export function createAuditStore(session: Session): AuditStore {
           since !== undefined && ["created_at >= :since", { since }],
           until !== undefined && ["created_at < :until", { until }],
         ];
-        const parts = [
-          { from: "audit_entries AS listed", conditions: [[INDEXED, {}] as const, ...conditions] },
-          {
-            from: "audit_entries AS listed NOT INDEXED",
-            conditions: [[tailOf("audit_entries"), {}] as const, ...conditions],
-          },
-        ].map((listing) => {
+        const parts = inParts("audit_entries", { conditions }).map((listing) => {
           const { text, parameters } = clauses(listing, after);
           return sql.all<AuditRecord>(`SELECT ${COLUMNS} ${text} ${PAGE}`, { ...parameters, limit });
         });

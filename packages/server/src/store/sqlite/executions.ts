@@ -21,7 +21,7 @@ import {
   rarestFirst,
 } from "./conditions.ts";
 import type { Session, Sql } from "./sql.ts";
-import { INDEXED, tailOf } from "./tail.ts";
+import { INDEXED, inParts, tailOf } from "./tail.ts";
 
 interface Row {
   id: string;
@@ -43,9 +43,11 @@ interface Row {
   body: Uint8Array;
 }
 
+/** Of a run's log, by the run's position. */
+const logOf = (position: string): string => `place BETWEEN ${position} << 32 AND (${position} << 32) + 4294967295`;
+
 /** A run's newest change in the log; what a snapshot has taken in stands in the run's own row. */
-const latestOf = (run: string): string =>
-  `(SELECT max(place) FROM execution_deltas WHERE place BETWEEN ${run} << 32 AND (${run} << 32) + 4294967295)`;
+const latestOf = (run: string): string => `(SELECT max(place) FROM execution_deltas WHERE ${logOf(run)})`;
 
 const REVISION = "place & 4294967295";
 
@@ -136,7 +138,7 @@ const LOG = `
     ON place > (position << 32) + :after AND place <= (position << 32) + 4294967295
   WHERE id = :id ORDER BY place`;
 
-const CLEAR_LOG = "DELETE FROM execution_deltas WHERE place BETWEEN :position << 32 AND (:position << 32) + 4294967295";
+const CLEAR_LOG = `DELETE FROM execution_deltas WHERE ${logOf(":position")}`;
 
 const CONTEXT = "kind = :kind AND parent_id = :parent AND parent_id <> ''";
 const DELETE_INDEXED_CONTEXTS = `DELETE FROM resources INDEXED BY resources_by_parent WHERE ${INDEXED} AND ${CONTEXT}`;
@@ -296,10 +298,7 @@ function listingsOf(sql: Sql, filter: ExecutionFilter, purpose: "rows" | "count"
   const marks = marksOf(filter.tags, filter.labels);
   if (marks.length === 0) {
     const conditions = [ofOrg, ...others("listed")];
-    return [
-      { from: `executions AS listed INDEXED BY ${indexFor(filter)}`, conditions: [[INDEXED, {}], ...conditions] },
-      { from: "executions AS listed NOT INDEXED", conditions: [[tailOf("executions"), {}], ...conditions] },
-    ];
+    return inParts("executions", { index: indexFor(filter), conditions });
   }
   const condition: Condition = org !== undefined && ["org = :org", { org }];
   const [first, ...further] = rarestFirst(sql, marks, { table: "execution_marks", condition });

@@ -12,7 +12,7 @@ import {
   rarestFirst,
 } from "./conditions.ts";
 import type { Session, Sql } from "./sql.ts";
-import { INDEXED, tailOf } from "./tail.ts";
+import { inParts } from "./tail.ts";
 
 interface Row {
   kind: string;
@@ -109,10 +109,7 @@ function listingsOf(sql: Sql, filter: ResourceFilter, purpose: "rows" | "count")
   const marks = marksOf(filter.tags, filter.labels);
   if (marks.length === 0) {
     const conditions = [...common, ...others("listed")];
-    return [
-      { from: `resources AS listed INDEXED BY ${indexFor(filter)}`, conditions: [[INDEXED, {}], ...conditions] },
-      { from: "resources AS listed NOT INDEXED", conditions: [[tailOf("resources"), {}], ...conditions] },
-    ];
+    return inParts("resources", { index: indexFor(filter), conditions });
   }
   const condition: Condition =
     org === undefined ? ["kind = :kind", { kind }] : ["kind = :kind AND org = :org", { kind, org }];
