@@ -23,7 +23,10 @@ interface Row {
 /** What `tasks_runnable` has: the words are the index's, so that it is used. */
 const RUNNABLE = "state = 'waiting' AND cancel_reason IS NULL AND pause_reason IS NULL";
 
-/** From organization to organization by the index, however many tasks each of them has. */
+/**
+ * From organization to organization by the index, however many tasks each of them has. Whether another one is deliverable beside
+ * it would be such a search again; whether another one waits at all is one look into the index.
+ */
 const LEASE = `
   WITH RECURSIVE waiting (org) AS (
     SELECT min(org) FROM tasks WHERE queue = :queue AND ${RUNNABLE}
@@ -48,7 +51,9 @@ const LEASE = `
   UPDATE tasks SET state = 'leased', fence = fence + 1, attempt = attempt + 1, runner_id = :runner_id,
     expires_at = :expires_at, claim_id = '', orders_at_rest = NULL
   WHERE position = (SELECT position FROM first WHERE position IS NOT NULL ORDER BY live, position LIMIT 1)
-  RETURNING *`;
+  RETURNING *,
+    EXISTS (SELECT 1 FROM tasks AS other WHERE queue = :queue AND ${RUNNABLE} AND other.position <> tasks.position) AS more,
+    (SELECT count(*) FROM task_inbox WHERE task_id = tasks.id) AS items`;
 
 /** The lease is current: named, and held by this runner. */
 const CURRENT = "id = :id AND fence = :fence AND state = 'leased' AND runner_id = :runner_id";
@@ -121,7 +126,7 @@ export function createQueueStore(session: Session): QueueStore {
   return {
     lease: ({ queue, runnerId, now, leaseMs, maxAttempts, maxPerOrg }) =>
       session.write((sql) => {
-        const row = sql.get<Row>(LEASE, {
+        const row = sql.get<Row & { more: number; items: number }>(LEASE, {
           queue,
           now,
           runner_id: runnerId,
@@ -129,7 +134,7 @@ export function createQueueStore(session: Session): QueueStore {
           max_attempts: maxAttempts,
           max_per_org: maxPerOrg ?? null,
         });
-        return row && toTask(row);
+        return row && { ...toTask(row), isLast: row.more === 0, items: row.items };
       }),
     renew: ({ runnerId, leases, expiresAt }) =>
       session.write((sql) =>
