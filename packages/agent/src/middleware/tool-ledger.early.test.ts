@@ -60,6 +60,27 @@ it("begins repeatable calls while the graph is on its way to its tools, and othe
   expect(new Set(ledger.intents.map(({ callKey }) => callKey)).size).toBe(3);
 });
 
+it("lets an early intent leave the process before the step of its tools is worked on", async () => {
+  bench = await openWorkbench([{ name: "main", turns: [{ toolCalls: [write("a")] }, { text: "Done." }] }]);
+  const order: string[] = [];
+  const inner = createMemoryLedger();
+  const put = bench.checkpointer.put.bind(bench.checkpointer);
+  vi.spyOn(bench.checkpointer, "put").mockImplementation(async (...args) => {
+    order.push("step");
+    return put(...args);
+  });
+  const ledger: ToolCallLedger = {
+    begin(intent, signal) {
+      // As a connection does, which sends at its next turn.
+      setImmediate(() => order.push("left"));
+      return inner.begin(intent, signal);
+    },
+    finish: (callKey, result, signal) => inner.finish(callKey, result, signal),
+  };
+  expect(answer(await collect(await open(ledger)))).toBe("Done.");
+  expect(order.indexOf("left")).toBeLessThan(order.indexOf("step"));
+});
+
 it("makes no call whose early intent was refused", async () => {
   bench = await openWorkbench([{ name: "main", turns: [{ toolCalls: [write("a")] }, { text: "Done." }] }]);
   const refused = new Error("the fence is old");

@@ -95,6 +95,29 @@ it("tells nobody else of a result that is on its way", async () => {
   expect(toolResults(told)).toHaveLength(1);
 });
 
+it("lets a result leave the process before the model is asked again", async () => {
+  bench = await openWorkbench([main({ toolCalls: [one] }, { text: "Done." })]);
+  const order: string[] = [];
+  const inner = createMemoryLedger();
+  const ledger: ToolCallLedger = {
+    begin: (intent, signal) => inner.begin(intent, signal),
+    finish(callKey, result, signal) {
+      // As a connection does, which sends at its next turn.
+      setImmediate(() => order.push("result"));
+      return inner.finish(callKey, result, signal);
+    },
+  };
+  const observer: AgentOptions["observer"] = {
+    modelCall() {
+      order.push("model");
+      return () => {};
+    },
+    toolCall: () => () => {},
+  };
+  expect(answer(await go({ ledger, observer }))).toBe("Done.");
+  expect(order).toEqual(["model", "result", "model"]);
+});
+
 it("lets the model read a result that is on its way, and holds the next call until it is there", async () => {
   bench = await openWorkbench([oneThenTwo]);
   const { ledger, log, ways } = slowLedger();

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { AIMessage, ToolMessage } from "@langchain/core/messages";
 import type { StructuredTool } from "@langchain/core/tools";
 import type { SerializerProtocol } from "@langchain/langgraph-checkpoint";
@@ -56,8 +57,13 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
     const grace = afterGrace(runtime.signal);
     const written = ledger.finish(callKey, bytes, grace.signal).catch(lost).finally(grace.end);
     const writes = writesOf?.(runtime);
-    if (writes === undefined) await written;
-    else writes.follow(written);
+    if (writes === undefined) {
+      await written;
+    } else {
+      writes.follow(written);
+      // Else it would leave this process only when all is done that comes before the next wait: up to the next model call.
+      await nextTurn();
+    }
     return kept;
   };
 
@@ -66,7 +72,7 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
       name: "toolLedger",
       wrapModelCall: async (request, handler) => {
         const answer = await handler(request);
-        if (AIMessage.isInstance(answer)) early.begin(answer, request.tools, request.runtime as ToolRuntime);
+        if (AIMessage.isInstance(answer)) await early.begin(answer, request.tools, request.runtime as ToolRuntime);
         return answer;
       },
       wrapToolCall: async (request, handler) => {
@@ -111,8 +117,11 @@ export function createToolLedger({ ledger, serde, requestPause, writesOf }: Tool
 }
 
 interface EarlyIntents {
-  /** Begins what the model asks for, as far as it can be begun without knowing whether it will be. */
-  begin(answer: AIMessage, tools: readonly unknown[], runtime: ToolRuntime): void;
+  /**
+   * Begins what the model asks for, as far as it can be begun without knowing whether it will be. Resolves when that is on its way,
+   * not when it is written down.
+   */
+  begin(answer: AIMessage, tools: readonly unknown[], runtime: ToolRuntime): Promise<void>;
   /** What came of it, once. */
   take(callKey: string): Promise<ToolCallStart> | undefined;
 }
@@ -125,12 +134,13 @@ interface EarlyIntents {
 function createEarlyIntents(ledger: ToolCallLedger, writesOf: ToolLedgerOptions["writesOf"]): EarlyIntents {
   const begun = new Map<string, Promise<ToolCallStart>>();
   const begin = async (intent: ToolCallIntent, runtime: ToolRuntime): Promise<ToolCallStart> => {
-    await writesOf?.(runtime)?.written();
+    const writes = writesOf?.(runtime);
+    if (writes?.isBehind === true) await writes.written();
     runtime.signal?.throwIfAborted();
     return ledger.begin(intent, runtime.signal);
   };
   return {
-    begin(answer, tools, runtime) {
+    async begin(answer, tools, runtime) {
       const calls = answer.tool_calls ?? [];
       const checkpointNs = placeOf(runtime.configurable);
       for (const { id = "", name, args } of calls) {
@@ -138,13 +148,13 @@ function createEarlyIntents(ledger: ToolCallLedger, writesOf: ToolLedgerOptions[
         // Without an id of its own a message gets one in the graph's state, and twins are told apart by their tasks.
         const isNamed = answer.id !== undefined && calls.filter((call) => call.id === id).length === 1;
         if (tool === undefined || !isNamed || classOf(tool) !== "repeatable") continue;
+        if (!(await fitsSchema(tool, args))) continue;
         const callKey = callKeyOf({ messages: [answer], id, checkpointNs });
-        const start = fitsSchema(tool, args).then((fits) =>
-          fits ? begin({ callKey, toolName: name, toolClass: "repeatable" }, runtime) : { kind: "started" as const },
-        );
+        const start = begin({ callKey, toolName: name, toolClass: "repeatable" }, runtime);
         start.catch(() => {});
         begun.set(callKey, start);
       }
+      if (begun.size > 0) await nextTurn();
     },
     take(callKey) {
       const start = begun.get(callKey);

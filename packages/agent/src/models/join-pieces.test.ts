@@ -14,11 +14,15 @@ const line = (fields: object, more: object = {}): string =>
   `${JSON.stringify({ model: "m", created_at: "t", message: { role: "assistant", ...fields }, done: false, ...more })}\n`;
 const args = (json: string): object => ({ tool_calls: [{ index: 0, function: { arguments: json } }] });
 
-function join(provider: ModelProvider, chunks: readonly (string | Uint8Array)[]): string {
+function partsOf(provider: ModelProvider, chunks: readonly (string | Uint8Array)[]): string[] {
   const joiner = createJoiner(provider);
   const encoder = new TextEncoder();
-  const joined = chunks.map((chunk) => joiner(typeof chunk === "string" ? encoder.encode(chunk) : chunk));
-  return Buffer.concat(joined).toString();
+  const parts = chunks.flatMap((chunk) => joiner(typeof chunk === "string" ? encoder.encode(chunk) : chunk));
+  return parts.map((part) => Buffer.from(part).toString("latin1"));
+}
+
+function join(provider: ModelProvider, chunks: readonly (string | Uint8Array)[]): string {
+  return Buffer.from(partsOf(provider, chunks).join(""), "latin1").toString();
 }
 
 it.each<[string, ModelProvider, string[], string[]]>([
@@ -133,6 +137,39 @@ it.each<[string, ModelProvider, string]>([
   expect(join(provider, [frame + frame])).toBe(frame + frame);
 });
 
+describe("parts", () => {
+  const start = sse("message_start", { type: "message_start" });
+  const text = (index: number, said: string): string => delta(index, { type: "text_delta", text: said });
+  const stop = sse("content_block_stop", { type: "content_block_stop", index: 0 });
+
+  it("end where a text has begun, each of its texts once", () => {
+    const chunks = [start + text(0, "a") + text(0, "b") + stop + text(1, "c") + stop, text(1, "d") + stop];
+    expect(partsOf("anthropic", chunks)).toEqual([
+      start + text(0, "ab"),
+      stop + text(1, "c"),
+      stop,
+      text(1, "d") + stop,
+    ]);
+  });
+
+  it("are none of a text at its chunk's end", () => {
+    expect(partsOf("anthropic", [start + text(0, "a"), stop])).toEqual([start + text(0, "a"), stop]);
+  });
+
+  it("keep what is cut in the middle", () => {
+    const whole = start + text(0, "é") + stop;
+    const cut = start.length + 10;
+    expect(
+      partsOf("anthropic", [whole.slice(0, cut), whole.slice(cut) + stop.slice(0, 5), stop.slice(5)]).join(""),
+    ).toBe(Buffer.from(whole + stop).toString("latin1"));
+  });
+
+  it("are not as many as a server names texts", () => {
+    const named = Array.from({ length: 100 }, (_, index) => text(index, "a"));
+    expect(partsOf("anthropic", [named.join("")])).toHaveLength(33);
+  });
+});
+
 describe("an answer of a real protocol", () => {
   const said = {
     name: "long",
@@ -196,6 +233,33 @@ describe("the stream of it", () => {
     const reader = joinPieces(ReadableStream.from(source), "anthropic").getReader();
     expect(await reader.read()).toEqual({ done: false, value: piece });
     await expect(reader.read()).rejects.toBe(broken);
+  });
+
+  it("turns to what else there is to do once a text has begun", async () => {
+    const stop = sse("content_block_stop", { type: "content_block_stop", index: 0 });
+    const source = ReadableStream.from([Buffer.concat([piece, Buffer.from(stop)])]);
+    const reader = joinPieces(source, "anthropic").getReader();
+    expect(await reader.read()).toEqual({ done: false, value: Buffer.from(piece) });
+    const order: string[] = [];
+    setImmediate(() => order.push("a connection's turn"));
+    const { value } = await reader.read();
+    order.push(Buffer.from(value ?? []).toString());
+    expect(order).toEqual(["a connection's turn", stop]);
+    expect(await reader.read()).toEqual({ done: true, value: undefined });
+  });
+
+  it("leaves the source with its reader, with a part on its way", async () => {
+    let left: unknown;
+    const source = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(Buffer.concat([piece, Buffer.from("event: ping\n\n")])),
+      cancel: (reason) => void (left = reason),
+    });
+    const reader = joinPieces(source, "anthropic").getReader();
+    await reader.read();
+    const waiting = reader.read();
+    await reader.cancel("enough");
+    expect(left).toBe("enough");
+    expect(await waiting).toEqual({ done: true, value: undefined });
   });
 
   it("leaves the source with its reader, while it waits for it too", async () => {

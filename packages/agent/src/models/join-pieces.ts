@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ModelProvider } from "./model-config.ts";
 
 /**
@@ -6,17 +7,27 @@ import type { ModelProvider } from "./model-config.ts";
  * where this process is too busy to read each as it comes: then reading them one by one is what keeps it busy. Nothing is waited for: a
  * piece that comes alone goes on alone, at once, and what is not understood goes on as it came.
  *
+ * After the first piece of a text, this process turns to its connections before it goes on: an answer that is there as a whole would
+ * otherwise be worked on to its end, with what there is to tell of its first word waiting for that.
+ *
  * @param body The answer as it comes. What was read of it before it failed comes out first, then the error.
  */
 export function joinPieces(body: ReadableStream<Uint8Array>, provider: ModelProvider): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   const join = createJoiner(provider);
+  let parts: Uint8Array[] = [];
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(join(value));
+        if (parts.length > 0) {
+          await nextTurn();
+        } else {
+          const { done, value } = await reader.read();
+          if (done) return controller.close();
+          parts = join(value);
+        }
+        const next = parts.shift();
+        if (next !== undefined) controller.enqueue(next);
       },
       cancel: (reason) => reader.cancel(reason),
     },
@@ -25,21 +36,41 @@ export function joinPieces(body: ReadableStream<Uint8Array>, provider: ModelProv
   );
 }
 
-/** Takes the bytes of an answer as they come, however they are cut, and gives what to hand on in their place. @internal */
-export function createJoiner(provider: ModelProvider): (chunk: Uint8Array) => Uint8Array {
+/** Whose beginnings are handed on by themselves: more than an answer has, unless it names each piece otherwise. */
+const MOST_TEXTS = 32;
+
+/**
+ * Takes the bytes of an answer as they come, however they are cut, and gives what to hand on in their place: in parts, each of
+ * which ends where a text has begun. @internal
+ */
+export function createJoiner(provider: ModelProvider): (chunk: Uint8Array) => Uint8Array[] {
   const { end, pieceOf } = PROTOCOLS[provider];
+  const begun = new Set<string>();
   let isAtStart = true;
   return (chunk) => {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     const start = isAtStart ? 0 : endOf(bytes.indexOf(end), end);
     const stop = endOf(bytes.lastIndexOf(end), end);
     isAtStart = stop === bytes.length;
-    if (stop <= start) return chunk;
+    if (stop <= start) return [chunk];
     const frames = bytes.toString("utf8", start, stop - end.length).split(end);
     const joined = joinFrames(frames, pieceOf);
-    if (joined.length === frames.length) return chunk;
-    const text = joined.map((frame) => `${frame}${end}`).join("");
-    return Buffer.concat([bytes.subarray(0, start), Buffer.from(text), bytes.subarray(stop)]);
+    const begins = ({ place }: JoinedFrame): boolean =>
+      place !== undefined && !begun.has(place) && begun.size < MOST_TEXTS;
+    const isAsItCame = joined.length === frames.length;
+    if (isAsItCame && !joined.some(begins)) return [chunk];
+    const parts: Buffer[] = [];
+    let open = [bytes.subarray(0, start)];
+    for (const each of joined) {
+      open.push(Buffer.from(`${each.frame}${end}`));
+      if (each.place === undefined || !begins(each)) continue;
+      begun.add(each.place);
+      parts.push(Buffer.concat(open));
+      open = [];
+    }
+    const last = Buffer.concat([...open, bytes.subarray(stop)]);
+    if (last.length > 0) parts.push(last);
+    return isAsItCame && parts.length === 1 ? [chunk] : parts;
   };
 }
 
@@ -56,18 +87,24 @@ interface Piece {
   with(text: string): string;
 }
 
-function joinFrames(frames: readonly string[], pieceOf: Protocol["pieceOf"]): string[] {
-  const joined: string[] = [];
+/** What is handed on, with the place of the text that it adds to, if it does. */
+interface JoinedFrame {
+  readonly frame: string;
+  readonly place?: string;
+}
+
+function joinFrames(frames: readonly string[], pieceOf: Protocol["pieceOf"]): JoinedFrame[] {
+  const joined: JoinedFrame[] = [];
   let run: Piece[] = [];
   const close = (): void => {
     const last = run.at(-1);
-    if (last !== undefined) joined.push(last.with(run.map(({ text }) => text).join("")));
+    if (last !== undefined) joined.push({ frame: last.with(run.map(({ text }) => text).join("")), place: last.place });
     run = [];
   };
   for (const frame of frames) {
     const piece = pieceOf(frame);
     if (piece === undefined || piece.place !== run[0]?.place) close();
-    if (piece === undefined) joined.push(frame);
+    if (piece === undefined) joined.push({ frame });
     else run.push(piece);
   }
   close();
