@@ -88,6 +88,8 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       sessionId: session.metadata?.id ?? "",
       skills,
     });
+    // For whoever has to wait for it, below.
+    written.settled.catch(() => {});
     const { servers, secrets } = mcpServersOf(agent, mcpServers, layers);
     if (!dependencies.allowsMcpPrograms) refusePrograms(servers);
     const mcp = await dependencies.mcp.open({
@@ -97,7 +99,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       mask: maskSecrets([...environment.secrets, ...secrets]).apply,
       signal,
     });
-    const opened = await openAgent().catch((error: unknown) => {
+    const [opened] = await Promise.all([openAgent(), written.settled]).catch((error: unknown) => {
       mcp.release();
       throw error;
     });

@@ -93,6 +93,29 @@ describe("writeSkills", () => {
     expect(ClientError.is(failure) && failure.code).toBe("unavailable");
   });
 
+  it("lets nobody without skills wait for the look at what is there, but for the agent's beginning", async () => {
+    const writeSkills = createWriteSkills();
+    const clients = { skills: {} } as unknown as ResourceClients;
+    const of = { clients, sandbox, directory: "skills", sessionId: "ses-1" } as const;
+    await writeSkills({ ...of, skills: [skill("old")] });
+    const without = await writeSkills({ ...of, skills: [] });
+    expect(without).toMatchObject({ inUse: [], settled: expect.any(Promise) as Promise<void> });
+    expect(without.sectionOf("")).toBe("");
+    expect(await readdir(join(root, "skills"))).toContain("old.md");
+    await without.settled;
+    expect(await readdir(join(root, "skills"))).not.toContain("old.md");
+  });
+
+  it("tells what keeps it from taking away what the session had", async () => {
+    const broken = new Error("the disk is gone");
+    const list = (): Promise<never> => Promise.reject(broken);
+    const gone = { ...sandbox, files: { ...sandbox.files, list } };
+    const clients = { skills: {} } as unknown as ResourceClients;
+    const of = { clients, sandbox: gone, directory: "skills", sessionId: "ses-1" } as const;
+    const { settled } = await createWriteSkills()({ ...of, skills: [] });
+    await expect(settled).rejects.toThrow(/the disk is gone/);
+  });
+
   it("lets runs that share a workspace write one after another", async () => {
     const writeSkills = createWriteSkills();
     const clients = { skills: {} } as unknown as ResourceClients;

@@ -20,6 +20,11 @@ export interface WrittenSkills {
   sectionOf(subAgent: string): string;
   /** What the status tells. */
   readonly inUse: readonly SkillInUse[];
+  /**
+   * Resolves when the directory has these skills and none that the session had before: the agent must not begin earlier. Rejects
+   * as the writing does.
+   */
+  readonly settled: Promise<void>;
 }
 
 export type WriteSkills = (request: WriteSkillsRequest) => Promise<WrittenSkills>;
@@ -27,23 +32,38 @@ export type WriteSkills = (request: WriteSkillsRequest) => Promise<WrittenSkills
 // A hundred megabytes take their time.
 const ARTIFACT_TIMEOUT_MS = 300_000;
 
-/** Makes what puts skills into workspaces: one run after another where several share one. */
+/**
+ * Makes what puts skills into workspaces: one run after another where several share one. Without any skills nobody waits for the look
+ * at what earlier runs left.
+ */
 export function createWriteSkills(): WriteSkills {
   const turns = new Map<string, Promise<unknown>>();
   return async (request) => {
     const { id } = request.sandbox;
-    const turn = (turns.get(id) ?? Promise.resolve()).then(() => writeSkills(request));
-    const settled = turn.catch(() => {});
-    turns.set(id, settled);
-    try {
-      return await turn;
-    } finally {
-      if (turns.get(id) === settled) turns.delete(id);
-    }
+    const before = turns.get(id);
+    const inTurn = async (): Promise<Skills> => {
+      await before?.catch(() => {});
+      return writeSkills(request);
+    };
+    const turn = inTurn();
+    turns.set(id, turn);
+    const settle = async (): Promise<void> => {
+      try {
+        await turn;
+      } finally {
+        if (turns.get(id) === turn) turns.delete(id);
+      }
+    };
+    const settled = settle();
+    if (request.skills.length === 0) return { sectionOf: () => "", inUse: [], settled };
+    settled.catch(() => {});
+    return { ...(await turn), settled };
   };
 }
 
-async function writeSkills(request: WriteSkillsRequest): Promise<WrittenSkills> {
+type Skills = Omit<WrittenSkills, "settled">;
+
+async function writeSkills(request: WriteSkillsRequest): Promise<Skills> {
   const { clients, sandbox, directory, sessionId } = request;
   const skills = request.skills.map((each) => ({ ...each, ...toSkill(each, clients) }));
   const byName = refuseTwoOfOneName(skills);
