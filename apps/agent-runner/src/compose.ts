@@ -22,6 +22,7 @@ import { createSandboxHolds } from "./connections/sandbox-holds.ts";
 import { watchLeases } from "./health/watch-leases.ts";
 import type { JsonLogger as Logger } from "@stigmer/telemetry";
 import type { RunnerMetrics } from "./metrics.ts";
+import { createIdleCollector } from "./process/collect-when-idle.ts";
 import { modelsOf } from "./run/models-of.ts";
 import { type Checkpoints, createPrepareAgent } from "./run/prepare-agent.ts";
 import { createSessionWorkspaces } from "./run/session-workspaces.ts";
@@ -111,19 +112,21 @@ export async function compose(options: ComposeOptions): Promise<Runner> {
     clock,
   });
   const ensureThread = createEnsureThread({ client, logger });
+  const executeGraphton = createExecuteGraphton({
+    client,
+    prepareAgent,
+    ensureThread,
+    localLedger: ledger,
+    statusUpdateEveryEvents: config.statusUpdateEveryEvents,
+    modelPrices,
+    logger,
+    metrics,
+    clock,
+  });
+  const idle = createIdleCollector();
   const activities: Activities = {
     ensureThread,
-    executeGraphton: createExecuteGraphton({
-      client,
-      prepareAgent,
-      ensureThread,
-      localLedger: ledger,
-      statusUpdateEveryEvents: config.statusUpdateEveryEvents,
-      modelPrices,
-      logger,
-      metrics,
-      clock,
-    }),
+    executeGraphton: (...run) => idle.during(() => executeGraphton(...run)),
     cleanupSandbox: createCleanupSandbox({ workspaces, mcp, checkpoints, workspacesDir, dataDir, logger }),
   };
   const { worker, isConnected } = createWorker(options, activities);
