@@ -3,6 +3,7 @@ import { type StructuredTool, tool, type ToolRuntime } from "@langchain/core/too
 import type { ExecuteResult, Sandbox } from "@stigmer/sandbox";
 import { formatExecuteResult } from "@stigmer/sandbox/deepagents";
 import { z } from "zod";
+import { oncePer } from "../once-per.ts";
 import { createLiveOutput, type LiveOutput } from "./live-output.ts";
 
 export interface ExecuteToolOptions {
@@ -28,6 +29,18 @@ const description = `Runs a shell command in the working directory and returns i
 - Prefer the tools grep, glob and read_file over the commands grep, find and cat.
 - A command that takes longer than its limit is ended, with everything it started: give timeout_seconds to a slow one.
 - To start a server, run it in the background with its output in a file: 'cmd > out.log 2>&1 &'.`;
+
+const schemaFor = oncePer((timeoutMs: number) =>
+  z.object({
+    command: z.string().min(1).describe("The shell command to run"),
+    timeout_seconds: z
+      .number()
+      .positive()
+      .max(longestTimeoutSeconds)
+      .optional()
+      .describe(`Seconds the command may take. Default: ${timeoutMs / 1000}`),
+  }),
+);
 
 /**
  * Replaces deepagents' tool of the same name, whose backend protocol carries no abort signal, no time-out and no output
@@ -73,15 +86,7 @@ export function createExecuteTool(sandbox: Sandbox, { timeoutMs }: ExecuteToolOp
     {
       name: "execute",
       description,
-      schema: z.object({
-        command: z.string().min(1).describe("The shell command to run"),
-        timeout_seconds: z
-          .number()
-          .positive()
-          .max(longestTimeoutSeconds)
-          .optional()
-          .describe(`Seconds the command may take. Default: ${timeoutMs / 1000}`),
-      }),
+      schema: schemaFor(timeoutMs),
     },
   );
 

@@ -1,7 +1,9 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { StructuredTool } from "@langchain/core/tools";
 import { type AnyBackendProtocol, createFilesystemMiddleware } from "deepagents";
 import type { AgentMiddleware } from "langchain";
 import { INPUT_LIMIT_TOKENS } from "../limits/long-inputs.ts";
+import { oncePer } from "../once-per.ts";
 import type { HasTool } from "../sub-agents/tool-lists.ts";
 
 export interface FileToolsOptions {
@@ -11,6 +13,29 @@ export interface FileToolsOptions {
   /** Which of the tools the agent has. */
   readonly has: HasTool;
 }
+
+/** Of the agent whose call is under way: all agents have the same tools. */
+const backends = new AsyncLocalStorage<AnyBackendProtocol>();
+
+/** deepagents' own, for agents whose reads of a file may give so many bytes. */
+const sharedTools = oncePer((outputLimit: number): AgentMiddleware => {
+  const {
+    wrapToolCall: _longResults,
+    beforeAgent: _longInputs,
+    ...theirs
+  } = createFilesystemMiddleware({
+    backend: () => {
+      const backend = backends.getStore();
+      if (backend === undefined) throw new Error("A file tool was called by no agent.");
+      return backend;
+    },
+    tools: ["ls", "read_file", "write_file", "edit_file", "delete", "glob", "grep"],
+    humanMessageTokenLimitBeforeEvict: INPUT_LIMIT_TOKENS,
+    // By their count, four characters are a token.
+    toolTokenLimitBeforeEvict: Math.ceil(outputLimit / 4),
+  }) as AgentMiddleware;
+  return theirs;
+});
 
 /**
  * deepagents' file tools with our `execute`. Under the name of deepagents' own middleware it takes that one's place:
@@ -22,17 +47,13 @@ export function fileTools(
   backend: AnyBackendProtocol,
   { execute, outputLimit, has }: FileToolsOptions,
 ): AgentMiddleware {
-  const {
-    wrapToolCall: _longResults,
-    beforeAgent: _longInputs,
-    ...theirs
-  } = createFilesystemMiddleware({
-    backend,
-    tools: ["ls", "read_file", "write_file", "edit_file", "delete", "glob", "grep"],
-    humanMessageTokenLimitBeforeEvict: INPUT_LIMIT_TOKENS,
-    // By their count, four characters are a token.
-    toolTokenLimitBeforeEvict: Math.ceil(outputLimit / 4),
-  }) as AgentMiddleware;
+  const { wrapModelCall, ...theirs } = sharedTools(outputLimit);
   const tools = [...(theirs.tools ?? []), execute];
-  return { ...theirs, tools: tools.filter((tool) => typeof tool.name === "string" && has(tool.name)) };
+  return {
+    ...theirs,
+    tools: tools.filter((tool) => typeof tool.name === "string" && has(tool.name)),
+    wrapModelCall: (request, handler) =>
+      backends.run(backend, () => (wrapModelCall === undefined ? handler(request) : wrapModelCall(request, handler))),
+    wrapToolCall: (request, handler) => backends.run(backend, () => handler(request)),
+  };
 }

@@ -8,6 +8,7 @@ import { z } from "zod";
 import type { AgentGraph, GraphInput } from "../agent-graph.ts";
 import { callKeyOf } from "../ledger/call-key.ts";
 import type { ModelConfig } from "../models/model-config.ts";
+import { oncePer } from "../once-per.ts";
 import { toAgentError } from "../to-agent-error.ts";
 import { acceptance, backgroundTaskId, beginnerOf } from "./background-orders.ts";
 import { placeOf } from "./background-place.ts";
@@ -79,25 +80,27 @@ function createTaskTool(targets: readonly TaskTarget[], { inBackground }: TaskTo
     {
       name: "task",
       description: describeTask(targets, inBackground),
-      schema: z.object({
-        description: z
-          .string()
-          .min(1)
-          .describe("The whole task: the sub-agent knows nothing else of your conversation"),
-        subagent_type: z.string().describe(`The sub-agent: ${names}`),
-        ...(inBackground
-          ? {
-              run_in_background: z
-                .boolean()
-                .optional()
-                .describe("Return at once; the report comes later, in a message. Default: false"),
-            }
-          : {}),
-      }),
+      schema: (inBackground ? schemaWithBackground : schemaWithout)(names),
     },
   );
   return task as unknown as StructuredTool;
 }
+
+const schemaWithout = oncePer((names: string) =>
+  z.object({
+    description: z.string().min(1).describe("The whole task: the sub-agent knows nothing else of your conversation"),
+    subagent_type: z.string().describe(`The sub-agent: ${names}`),
+  }),
+);
+
+const schemaWithBackground = oncePer((names: string) =>
+  schemaWithout(names).extend({
+    run_in_background: z
+      .boolean()
+      .optional()
+      .describe("Return at once; the report comes later, in a message. Default: false"),
+  }),
+);
 
 interface TaskArguments {
   readonly description: string;
