@@ -13,6 +13,7 @@ import { fileTools } from "./middleware/files.ts";
 import { observedCalls } from "./middleware/observed-calls.ts";
 import { portableContent } from "./middleware/portable-content.ts";
 import { modelRetries } from "./models/model-retries.ts";
+import { summaries } from "./middleware/summaries.ts";
 import { todoList } from "./middleware/todos.ts";
 import { toolErrors } from "./middleware/tool-errors.ts";
 import { unansweredCalls } from "./middleware/unanswered-calls.ts";
@@ -67,9 +68,10 @@ export function createAgentStack(parts: StackParts): (agent: StackedAgent) => Ag
   // Outermost first, for model calls and tool calls alike. The order is part of what each of them promises.
   return ({ agentName, listens, model, has, targets }) => [
     // Tools of deepagents' and ours.
-    fileTools(backend, { execute, outputLimit: toolOutputLimit, has }),
+    ...fileTools(backend, { execute, outputLimit: toolOutputLimit, has }),
+    ...summaries(backend),
     unansweredCalls(),
-    ...(has("write_todos") ? [todoList()] : []),
+    ...(has("write_todos") ? todoList() : []),
     subAgentMiddleware(has("task") ? targets : [], { inBackground: listens }),
 
     // Around a model call with all its attempts: what the model is shown.

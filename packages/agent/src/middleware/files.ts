@@ -5,6 +5,7 @@ import type { AgentMiddleware } from "langchain";
 import { INPUT_LIMIT_TOKENS } from "../limits/long-inputs.ts";
 import { oncePer } from "../once-per.ts";
 import type { HasTool } from "../sub-agents/tool-lists.ts";
+import { stateApart } from "./state-apart.ts";
 
 export interface FileToolsOptions {
   readonly execute: StructuredTool;
@@ -46,14 +47,14 @@ const sharedTools = oncePer((outputLimit: number): AgentMiddleware => {
 export function fileTools(
   backend: AnyBackendProtocol,
   { execute, outputLimit, has }: FileToolsOptions,
-): AgentMiddleware {
+): AgentMiddleware[] {
   const { wrapModelCall, ...theirs } = sharedTools(outputLimit);
   const tools = [...(theirs.tools ?? []), execute];
-  return {
+  return stateApart({
     ...theirs,
     tools: tools.filter((tool) => typeof tool.name === "string" && has(tool.name)),
     wrapModelCall: (request, handler) =>
       backends.run(backend, () => (wrapModelCall === undefined ? handler(request) : wrapModelCall(request, handler))),
     wrapToolCall: (request, handler) => backends.run(backend, () => handler(request)),
-  };
+  });
 }
