@@ -160,6 +160,9 @@ export const runnerCases: Cases = {
     expect(await Array.fromAsync(refused)).toEqual([
       { number: 5, refused: { code: 9, message: expect.stringContaining("is not current") as string } },
     ]);
+    const remember = { executionId: id, fence, sandboxId: "docker:one" };
+    const remembers = client.stream(`${RUNNER}/recordRun`, { number: 7, remember });
+    expect(await Array.fromAsync(remembers)).toEqual([{ number: 7, remembered: { sandboxId: "docker:one" } }]);
     const changes = [{ run: { phase: "EXECUTION_COMPLETED" } }];
     const last = { executionId: id, fence, sequence: 2, delta: { changes } };
     const ends = client.stream(`${RUNNER}/recordRun`, { number: 6, patch: last, endsLeaseOf: "own-runner" });

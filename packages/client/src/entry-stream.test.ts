@@ -4,7 +4,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AgentExecutionCommandController, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
-import { RunnerController, type RunAnswerSchema, ToolCallClass } from "@stigmer/protos/runner/v1";
+import { RunnerController, type RunAnswerSchema, type RunEntry, ToolCallClass } from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createClient, type StigmerClient } from "./create-client.ts";
 
@@ -25,6 +25,8 @@ const intent = (callKey: string) => ({
 const delta = create(StatusDeltaSchema, { changes: [{ change: { case: "run", value: { error: "so far" } } }] });
 const patch = (sequence: number) => ({ executionId: "aex-1", fence: 3, sequence, delta });
 const result = (callKey: string) => ({ executionId: "aex-1", fence: 3, callKey, result: Uint8Array.of(1) });
+
+const sandbox = { executionId: "aex-1", fence: 3, sandboxId: "docker:new", previousSandboxId: "docker:old" };
 
 interface World {
   readonly client: StigmerClient;
@@ -93,6 +95,11 @@ async function* answering(entries: Entries): AsyncGenerator<MessageInitShape<typ
       yield { number, answer: { case: "begun" as const, value: { outcome } } };
     } else if (entry.case === "patch") {
       yield { number, answer: { case: "patched" as const, value: { revision: 100 + entry.value.sequence } } };
+    } else if (entry.case === "remember") {
+      yield {
+        number,
+        answer: { case: "remembered" as const, value: { sandboxId: `${entry.value.sandboxId}, stored` } },
+      };
     } else {
       yield { number, answer: { case: "finished" as const, value: {} } };
     }
@@ -294,6 +301,111 @@ describe("what a run tells over a stream", () => {
     silent = false;
     expect(await record.patchStatus(patch(2))).toBe(102);
     expect(seen).toEqual(["stream", "stream"]);
+  });
+
+  it("has the sandbox of its session among it, with the one that it takes the place of", async () => {
+    const entries: unknown[] = [];
+    const { client, seen } = await serve(async function* (given) {
+      const noting = async function* (): AsyncGenerator<RunEntry> {
+        for await (const one of given) {
+          entries.push(one.entry);
+          yield one;
+        }
+      };
+      yield* answering(noting());
+    });
+    const record = client.runner.recordRun();
+    expect(await record.rememberSandbox(sandbox)).toBe("docker:new, stored");
+    expect(entries).toMatchObject([{ case: "remember", value: sandbox }]);
+    expect(seen).toEqual(["stream"]);
+    await expect(record.rememberSandbox({ ...sandbox, executionId: "" })).rejects.toMatchObject({
+      code: "invalid-argument",
+      message: "execution_id cannot be empty",
+    });
+    // Then whoever asks has to say it by a call.
+    record.close();
+    expect(await record.rememberSandbox(sandbox)).toBeUndefined();
+    const without = await serve();
+    expect(await without.client.runner.recordRun().rememberSandbox(sandbox)).toBeUndefined();
+  });
+
+  it("tells that the session is not the run's to change any more", async () => {
+    const { client } = await serve(async function* (entries) {
+      for await (const { number } of entries) {
+        const refused = { code: Code.FailedPrecondition, message: "fence 3 of aex-1 is old" };
+        yield { number, answer: { case: "refused", value: refused } };
+      }
+    });
+    await expect(client.runner.recordRun().rememberSandbox(sandbox)).rejects.toMatchObject({
+      code: "failed-precondition",
+      message: "sandbox of the session of execution aex-1: fence 3 of aex-1 is old",
+    });
+  });
+
+  describe("on a server that has the stream, and does not know the sandbox among it,", () => {
+    /** As it reads an entry of a kind that its contract does not have. */
+    const says = ({ entry }: RunEntry): boolean => entry.case !== undefined && entry.case !== "remember";
+    const nothing = "entry: value is required";
+
+    it.each([1, 2])(
+      "goes on when that ends the stream, as entry %i, and says it there once a minute",
+      async (position) => {
+        vi.useFakeTimers({ toFake: ["Date"] });
+        let isNew = false;
+        const { client, seen } = await serve(async function* (entries) {
+          const known = async function* (): AsyncGenerator<RunEntry> {
+            for await (const one of entries) {
+              if (!isNew && !says(one)) throw new ConnectError(nothing, Code.InvalidArgument);
+              yield one;
+            }
+          };
+          yield* answering(known());
+        });
+        const record = client.runner.recordRun();
+        for (let sequence = 1; sequence < position; sequence += 1) await record.patchStatus(patch(sequence));
+        expect(await record.rememberSandbox(sandbox)).toBeUndefined();
+        // The next one has a stream again, and so has another run, which does not break its own.
+        expect(await record.patchStatus(patch(2))).toBe(102);
+        expect(await record.rememberSandbox(sandbox)).toBeUndefined();
+        const other = client.runner.recordRun();
+        expect(await other.rememberSandbox(sandbox)).toBeUndefined();
+        expect(await other.patchStatus(patch(1))).toBe(101);
+        expect(seen).toEqual(["stream", "stream", "stream"]);
+        vi.setSystemTime(Date.now() + 60_001);
+        isNew = true;
+        expect(await other.rememberSandbox(sandbox)).toBe("docker:new, stored");
+        expect(seen).toHaveLength(3);
+      },
+    );
+
+    it("asks by calls for what else the stream left unanswered then", async () => {
+      const { client, seen } = await serve(async function* (entries) {
+        for await (const one of entries) {
+          if (!says(one)) throw new ConnectError(nothing, Code.InvalidArgument);
+          yield* [];
+        }
+      });
+      const record = client.runner.recordRun();
+      const begun = record.beginToolCall(intent("a"));
+      const patched = record.patchStatus(patch(1));
+      expect(await record.rememberSandbox(sandbox)).toBeUndefined();
+      expect([await begun, await patched]).toMatchObject([{ case: "started" }, 1]);
+      expect(seen).toEqual(["stream", "begin a: request of a", "patch 3/1"]);
+    });
+
+    it("goes on when it is refused by itself", async () => {
+      const { client, seen } = await serve(async function* (entries) {
+        for await (const one of entries) {
+          const refused = { code: Code.InvalidArgument, message: nothing };
+          if (!says(one)) yield { number: one.number, answer: { case: "refused", value: refused } };
+          else yield { number: one.number, answer: { case: "finished", value: {} } };
+        }
+      });
+      const record = client.runner.recordRun();
+      expect(await record.rememberSandbox(sandbox)).toBeUndefined();
+      await record.finishToolCall(result("a"));
+      expect(seen).toEqual(["stream"]);
+    });
   });
 
   it("leaves to a newer server its streams again, a minute later", async () => {

@@ -4,14 +4,14 @@ import type { PatchStatusInputSchema } from "@stigmer/protos/agentexecution/v1";
 import type { RunAnswer, RunEntrySchema, RunnerController } from "@stigmer/protos/runner/v1";
 import { traceEntry } from "./interceptors/trace-calls.ts";
 import { ABSENCE_MS } from "./note-absence.ts";
-import type { BeginToolCallInput, FinishToolCallInput } from "./runner.ts";
+import type { BeginToolCallInput, FinishToolCallInput, RememberSandboxInput } from "./runner.ts";
 import { createChannel } from "./watch/channel.ts";
 
 /** One stream for all that a run tells the server, opened by the first entry and again after it broke. */
 export interface EntryStream {
   /**
-   * Resolves with the server's answer, or with undefined when there is none to be had from a stream: then the call of the same
-   * name is to be made. Rejects with the `ConnectError` that such a call would have ended with, and with the signal's reason.
+   * Resolves with the server's answer, or with undefined when there is none to be had from a stream: then the call that the entry
+   * stands for is to be made. Rejects with the `ConnectError` that such a call would have ended with, and with the signal's reason.
    */
   send(entry: Entry, signal?: AbortSignal): Promise<Answer | undefined>;
   /** Ends the stream when what is under way has been answered, and opens no other. */
@@ -21,6 +21,7 @@ export interface EntryStream {
 export type Entry =
   | { readonly case: "begin"; readonly value: BeginToolCallInput }
   | { readonly case: "finish"; readonly value: FinishToolCallInput }
+  | { readonly case: "remember"; readonly value: RememberSandboxInput }
   | {
       readonly case: "patch";
       readonly value: MessageInitShape<typeof PatchStatusInputSchema>;
@@ -55,6 +56,7 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
   const { controller, timeoutMs, clock = () => Date.now() } = options;
   // What one run has found out is true of the others.
   let notBefore = 0;
+  let rememberNotBefore = 0;
 
   function openForRun(): EntryStream {
     let open: OpenStream | undefined;
@@ -62,8 +64,15 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
 
     function onEnd(stream: OpenStream, error: unknown): void {
       if (open === stream) open = undefined;
+      const { code } = ConnectError.from(error);
+      // A server that has the stream and not this entry finds that it says nothing, and ends the stream: of all else there is to
+      // say, no stream is the worse for that.
+      if (code === Code.InvalidArgument && stream.awaits("remember")) {
+        rememberNotBefore = clock() + ABSENCE_MS;
+        return;
+      }
       if (stream.hasAnswered) return;
-      const isUnknown = ConnectError.from(error).code === Code.Unimplemented;
+      const isUnknown = code === Code.Unimplemented;
       notBefore = Math.max(notBefore, clock() + (isUnknown ? ABSENCE_MS : PAUSE_MS));
     }
 
@@ -71,11 +80,16 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
       async send(entry, signal) {
         signal?.throwIfAborted();
         if (isClosed || (open === undefined && clock() < notBefore)) return undefined;
+        if (entry.case === "remember" && clock() < rememberNotBefore) return undefined;
         const stream = (open ??= openStream(controller, onEnd));
         return traceEntry(entry.case, async (traceparent) => {
           const answered = stream.send(entry, traceparent);
           const answer = await inTime(answered, { signal, timeoutMs, onTimeout: () => stream.abandon() });
-          if (answer?.case === "refused") throw refusalOf(answer.value);
+          if (answer?.case === "refused") {
+            // So a server answers an entry that it does not know, where nothing stands before it that ends the stream.
+            if (entry.case === "remember" && answer.value.code === Number(Code.InvalidArgument)) return undefined;
+            throw refusalOf(answer.value);
+          }
           return answer;
         });
       },
@@ -92,6 +106,8 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
 
 interface OpenStream {
   readonly hasAnswered: boolean;
+  /** Whether an entry of this kind is without an answer. */
+  awaits(kind: Entry["case"]): boolean;
   /** The answer, or undefined when the stream ends before it. Never rejects. */
   send(entry: Entry, traceparent: string): Promise<RunAnswer["answer"] | undefined>;
   /** Ends it when what is under way has been answered. */
@@ -100,12 +116,17 @@ interface OpenStream {
   abandon(): void;
 }
 
+interface Waiting {
+  readonly kind: Entry["case"];
+  readonly resolve: (answer: RunAnswer["answer"] | undefined) => void;
+}
+
 /** `onEnd` is called once, with what the stream ended by. */
 function openStream(
   controller: EntryStreamsOptions["controller"],
   onEnd: (stream: OpenStream, error: unknown) => void,
 ): OpenStream {
-  const waiting = new Map<number, (answer: RunAnswer["answer"] | undefined) => void>();
+  const waiting = new Map<number, Waiting>();
   const entries = createChannel<MessageInitShape<typeof RunEntrySchema>>();
   const abandoned = new AbortController();
   let number = 0;
@@ -116,11 +137,12 @@ function openStream(
     get hasAnswered() {
       return hasAnswered;
     },
+    awaits: (kind) => waiting.values().some((each) => each.kind === kind),
     send(entry, traceparent) {
       if (isOver) return Promise.resolve(undefined);
       number += 1;
       const { promise, resolve } = Promise.withResolvers<RunAnswer["answer"] | undefined>();
-      waiting.set(number, resolve);
+      waiting.set(number, { kind: entry.case, resolve });
       const endsLeaseOf = entry.case === "patch" ? entry.endsLeaseOf : undefined;
       void entries.send({ number, entry, traceparent, endsLeaseOf });
       return promise;
@@ -132,13 +154,13 @@ function openStream(
     isOver = true;
     entries.close();
     onEnd(stream, error);
-    for (const resolve of waiting.values()) resolve(undefined);
+    for (const { resolve } of waiting.values()) resolve(undefined);
   };
   const read = async (): Promise<void> => {
     const answers = controller.recordRun(entries.items(), { signal: abandoned.signal });
     for await (const { number: answered, answer } of answers) {
       hasAnswered = true;
-      waiting.get(answered)?.(answer);
+      waiting.get(answered)?.resolve(answer);
       waiting.delete(answered);
     }
   };

@@ -47,6 +47,7 @@ export type {
   FinishToolCallInput,
   HelloInput,
   PatchedToEnd,
+  RememberSandboxInput,
   RunnerClient,
   RunRecord,
 } from "./runner.ts";

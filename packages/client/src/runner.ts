@@ -40,6 +40,13 @@ export interface FinishToolCallInput extends Fence {
   readonly result: Uint8Array;
 }
 
+export interface RememberSandboxInput extends Fence {
+  /** The sandbox of the run's session. */
+  readonly sandboxId: string;
+  /** The one that the session had when it was looked at. Empty: none. */
+  readonly previousSandboxId: string;
+}
+
 /**
  * A runner's calls, besides those by which it takes work. Every method throws `ClientError` (`unimplemented` on a server of
  * before) and refuses an empty id before it calls. None is repeated by itself.
@@ -69,7 +76,7 @@ export interface PatchedToEnd {
 
 type StatusPatchInput = Parameters<ExecutionClient["patchStatus"]>[0];
 
-/** What a runner tells of one run while it works on it. */
+/** What a runner tells of one run, and of its session, while it works on it. */
 export interface RunRecord
   extends Disposable, Pick<RunnerClient, "beginToolCall" | "finishToolCall">, Pick<ExecutionClient, "patchStatus"> {
   /**
@@ -77,6 +84,12 @@ export interface RunRecord
    * whether the server has said so; if not, the lease is to be completed by itself, which changes nothing where it has ended.
    */
   patchToEnd(input: StatusPatchInput, runnerId: string): Promise<PatchedToEnd>;
+  /**
+   * Stores the sandbox of the run's session, unless the session has another by now than the previous one. Answers the one that it has
+   * then. Undefined: the server knows no such entry, or has not answered it, and the session is to be updated. Throws
+   * `failed-precondition` when the fence is not the present one.
+   */
+  rememberSandbox(input: RememberSandboxInput): Promise<string | undefined>;
   /** Ends its stream, when what is under way has been answered. What comes later is a call of its own. */
   close(): void;
 }
@@ -123,6 +136,11 @@ export function createRunnerClient(transport: Transport, options: RunnerClientOp
           call(describeCall(input), async () => {
             const answer = await stream.send({ case: "finish", value: checked(input) }, signal);
             if (answer?.case !== "finished") await finish(input, signal);
+          }),
+        rememberSandbox: (input) =>
+          call(`sandbox of the session of execution ${input.executionId}`, async () => {
+            const answer = await stream.send({ case: "remember", value: checked(input) });
+            return answer?.case === "remembered" ? answer.value.sandboxId : undefined;
           }),
         patchStatus: async (input) => (await patch(input)).revision,
         patchToEnd: (input, runnerId) => patch(input, runnerId),

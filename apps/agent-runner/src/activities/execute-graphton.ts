@@ -305,6 +305,7 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     const ready = await run.prepareAgent({
       resolved,
       clients,
+      tellSandbox: fence > 0 ? (change) => record.rememberSandbox({ executionId, fence, ...change }) : undefined,
       threadId,
       signal,
       observer: bothObservers(timer.observer, metrics.observer),

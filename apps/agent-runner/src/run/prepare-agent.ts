@@ -16,7 +16,7 @@ import { approvalsOf } from "./approvals.ts";
 import { mcpServersOf, refusePrograms } from "./mcp-servers.ts";
 import { mergeEnvironment } from "./merge-environment.ts";
 import type { ResolvedRun } from "./resolve-chain.ts";
-import { rememberSandbox } from "./remember-sandbox.ts";
+import { rememberSandbox, type SandboxMemory } from "./remember-sandbox.ts";
 import { named } from "./run-error.ts";
 import { costBy, limitsOf, usedBy } from "./run-limits.ts";
 import type { SessionWorkspaces } from "./session-workspaces.ts";
@@ -35,6 +35,7 @@ export interface PreparedRun extends AgentRun {
 export interface PrepareRequest {
   readonly resolved: ResolvedRun;
   readonly clients: ResourceClients;
+  readonly tellSandbox: SandboxMemory["tellSandbox"];
   readonly threadId: string;
   /** Makes the run's ledger, with the mask for what must not be written down. */
   readonly createLedger: (mask: SecretMask) => ToolCallLedger;
@@ -68,12 +69,12 @@ export interface PrepareAgentDependencies {
 /** Sandbox, skills, environment, model, agent: everything that must stand before the first model call. */
 export function createPrepareAgent(dependencies: PrepareAgentDependencies): PrepareAgent {
   const writeSkills = createWriteSkills();
-  return async ({ resolved, clients, threadId, createLedger, observer, signal }) => {
+  return async ({ resolved, clients, tellSandbox, threadId, createLedger, observer, signal }) => {
     const { execution, session, agent, environments, skills, mcpServers, variables } = resolved;
     const model = await chooseModel(resolved, dependencies.resolveModel);
     let remembered: Promise<unknown> | undefined;
     const workspace = await dependencies.workspaces.get(session, (id) => {
-      const stored = rememberSandbox(clients, session, id);
+      const stored = rememberSandbox({ sessions: clients.sessions, tellSandbox }, session, id);
       remembered = stored.catch(() => {});
       return stored;
     });

@@ -1,6 +1,7 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { AgentExecutionCommandController } from "@stigmer/protos/agentexecution/v1";
 import { RunnerController } from "@stigmer/protos/runner/v1";
+import { SessionCommandController } from "@stigmer/protos/session/v1";
 import { inSpan, traceparentHere } from "@stigmer/telemetry";
 
 /**
@@ -22,12 +23,13 @@ export function traceCalls(): Interceptor {
   };
 }
 
-type Entry = "begin" | "finish" | "patch";
+type Entry = "begin" | "finish" | "patch" | "remember";
 
 const ENTRIES: Readonly<Record<Entry, string>> = {
   begin: `${RunnerController.typeName}/beginToolCall`,
   finish: `${RunnerController.typeName}/finishToolCall`,
   patch: `${AgentExecutionCommandController.typeName}/patchStatus`,
+  remember: `${SessionCommandController.typeName}/update`,
 };
 
 /** The same for an entry of a run's stream, which stands for a call. `send` is told what to tell the server. */

@@ -22,6 +22,7 @@ import { mcpServerDefinition, registerMcpServers } from "./mcp-servers.ts";
 import { organizationDefinition, registerOrganizations } from "./organizations.ts";
 import { createResourceHandlers } from "./resource-handlers.ts";
 import { createLeasesWithParts, type TakeLeases } from "./leases-with-parts.ts";
+import { createRememberSandbox, type RememberSandbox } from "./remember-sandbox.ts";
 import { createReadParts, createResolveRun, type ResolveRun } from "./resolve-run.ts";
 import { createResources, type Deleted, type Resource, type ResourceDefinition, type Resources } from "./resources.ts";
 import { createSessionThreads } from "./session-threads.ts";
@@ -53,8 +54,9 @@ export interface Services {
    * interceptor `validateRequests`.
    */
   readonly register: (router: ConnectRouter) => void;
-  /** Of the runner's service, what reads all that the others have. */
+  /** Of the runner's service, what reads all that the others have, and what writes to it. */
   readonly resolveRun: ResolveRun;
+  readonly rememberSandbox: RememberSandbox;
   /** Adds to an engine's leases what those read who hold the runs. */
   readonly leasesWithParts: (takeLeases: TakeLeases) => TakeLeases;
 }
@@ -114,5 +116,10 @@ export function createServices(options: ServicesOptions): Services {
   const threads = createSessionThreads(store);
   const readParts = createReadParts({ sessions, instances, agents, contexts, threads });
   const leasesWithParts = createLeasesWithParts({ readParts, secrets, principalOf: options.principalOf, logger });
-  return { register, resolveRun: createResolveRun({ executions, readParts, callOf }), leasesWithParts };
+  return {
+    register,
+    resolveRun: createResolveRun({ executions, readParts, callOf }),
+    rememberSandbox: createRememberSandbox({ store, sessions, principalOf: options.principalOf }),
+    leasesWithParts,
+  };
 }

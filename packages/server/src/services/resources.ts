@@ -59,6 +59,8 @@ export interface Resources<T extends Resource> {
   /** As a part of something larger. */
   createIn(tx: StoreTransaction, given: T, principal: Principal): Promise<T>;
   update(given: T, principal: Principal): Promise<T>;
+  /** As a part of something larger: stores what `change` has made of what is stored, if it says so. Throws NOT_FOUND. */
+  changeIn(tx: StoreTransaction, id: string, principal: Principal, change: (stored: T) => boolean): Promise<T>;
   /** Creates, or replaces what has the same address or id; leaves alone what is equal. */
   apply(given: T, principal: Principal): Promise<T>;
   /** As `apply` in a part of something larger, but replaces also what is equal. */
@@ -251,6 +253,11 @@ export function createResources<T extends Resource>(
         if (!current) throw notFound(kind, given.metadata?.slug || given.metadata?.name || "");
         return replaceIn(tx, given, { current, principal, keepEqual: false });
       }),
+    changeIn: async (tx, id, principal, change) => {
+      const current = await findVisible(tx, id, principal);
+      const stored = decode(current);
+      return change(stored) ? replaceIn(tx, stored, { current, principal, keepEqual: false }) : stored;
+    },
     apply: (given, principal) =>
       orAfterLostRace(() => transact(store, (tx) => put(tx, { given, principal, keepEqual: true }))),
     putIn: (tx, given, principal) => put(tx, { given, principal, keepEqual: false }),

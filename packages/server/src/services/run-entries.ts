@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import type { EndedLease } from "@stigmer/engine";
 import { AgentExecutionCommandController, ExecutionPhase, type StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import {
@@ -9,18 +9,21 @@ import {
   ToolCallAnswerSchema,
   type ToolCallEntry,
 } from "@stigmer/protos/runner/v1";
+import { SessionCommandController } from "@stigmer/protos/session/v1";
 import type { Closing } from "../executions/closing.ts";
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import { traceCall } from "../interceptors/trace-calls.ts";
 import { answerEntries } from "./answer-entries.ts";
+import type { RememberSandbox } from "./remember-sandbox.ts";
 import type { ToolCalls } from "./tool-calls.ts";
 
-/** What stands around the work on each entry, as interceptors stand around a call. `method`: that of the call of its name. */
+/** What stands around the work on each entry, as interceptors stand around a call. `method`: that of the call that it stands for. */
 export type EntryObserver = <T>(method: string, work: () => Promise<T>) => Promise<T>;
 
 export interface RunEntriesOptions {
   readonly toolCalls: ToolCalls;
   readonly runs: Pick<RunStatuses, "patch" | "patchToEnd">;
+  readonly rememberSandbox: RememberSandbox;
   /** Told of each lease that ended with its run, and how that ended. Undefined: none does. */
   readonly onLeaseEnded?: ((lease: EndedLease, phase: ExecutionPhase) => void) | undefined;
   /** Ends the streams, which stay open. */
@@ -39,11 +42,12 @@ const METHODS = {
   begin: `${RunnerController.typeName}/beginToolCall`,
   finish: `${RunnerController.typeName}/finishToolCall`,
   patch: `${AgentExecutionCommandController.typeName}/patchStatus`,
+  remember: `${SessionCommandController.typeName}/update`,
 } as const;
 
-/** The streams over which a runner says what the calls of those names say, for a fraction of what a call costs both sides. */
+/** The streams over which a runner says what those calls say, for a fraction of what a call costs both sides. */
 export function createRunStreams(options: RunEntriesOptions): RunStreams {
-  const { toolCalls, runs, onLeaseEnded, closing, observe = unobserved } = options;
+  const { toolCalls, runs, rememberSandbox, onLeaseEnded, closing, observe = unobserved } = options;
 
   async function onToolCall(entry: ToolCall): Promise<ToolCallAnswer> {
     switch (entry.case) {
@@ -56,7 +60,10 @@ export function createRunStreams(options: RunEntriesOptions): RunStreams {
     }
   }
 
-  async function onEntry({ entry, endsLeaseOf: runnerId }: RunEntry): Promise<Answer> {
+  async function onEntry({ entry, endsLeaseOf: runnerId }: RunEntry, context: HandlerContext): Promise<Answer> {
+    if (entry.case === "remember") {
+      return { case: "remembered", value: { sandboxId: await rememberSandbox(entry.value, context) } };
+    }
     if (entry.case !== "patch") return onToolCall(entry);
     const { executionId, fence, sequence, delta } = entry.value;
     // The contract's rules have been looked at: there is one.
@@ -81,12 +88,15 @@ export function createRunStreams(options: RunEntriesOptions): RunStreams {
   }
 
   return {
-    recordRun: (entries, { signal }) => {
+    recordRun: (entries, context) => {
       const answer = async (given: RunEntry) => {
         const { number, entry, traceparent } = given;
-        return create(RunAnswerSchema, { number, answer: await worked(entry, traceparent, () => onEntry(given)) });
+        return create(RunAnswerSchema, {
+          number,
+          answer: await worked(entry, traceparent, () => onEntry(given, context)),
+        });
       };
-      return answerEntries(entries, { answer, signal, closing });
+      return answerEntries(entries, { answer, signal: context.signal, closing });
     },
     recordToolCalls: (entries, { signal }) => {
       const answer = async ({ number, entry }: ToolCallEntry) =>

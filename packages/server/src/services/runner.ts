@@ -17,7 +17,7 @@ export interface RunnerServiceOptions {
   readonly runs: Pick<RunStatuses, "patch" | "patchToEnd">;
   readonly engine: Pick<Engine, "type" | "runnerService" | "leaseEnded">;
   /** As `createServices` made them, from what it registers. */
-  readonly services: Pick<Services, "resolveRun" | "leasesWithParts">;
+  readonly services: Pick<Services, "resolveRun" | "rememberSandbox" | "leasesWithParts">;
   /** The server's version, for people. */
   readonly version: string;
   readonly logger: Logger;
@@ -36,6 +36,7 @@ export function createRunnerService(options: RunnerServiceOptions): Partial<Serv
   const threads = createSessionThreads(store);
   const { takeLeases, ...rest } = engine.runnerService;
   const { leaseEnded } = engine;
+  const { rememberSandbox } = services;
   const onLeaseEnded =
     leaseEnded &&
     ((lease: EndedLease, phase: ExecutionPhase): void => {
@@ -47,7 +48,7 @@ export function createRunnerService(options: RunnerServiceOptions): Partial<Serv
     ...rest,
     ...(takeLeases && { takeLeases: services.leasesWithParts(takeLeases) }),
     ...toolCalls,
-    ...createRunStreams({ toolCalls, runs, onLeaseEnded, closing, observe: observeEntry }),
+    ...createRunStreams({ toolCalls, runs, rememberSandbox, onLeaseEnded, closing, observe: observeEntry }),
 
     ensureThread: async ({ sessionId }) =>
       create(EnsureThreadResponseSchema, { threadId: await threads.ensure(sessionId) }),

@@ -1,12 +1,17 @@
 import { constants, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ClientError, createClient, type StigmerClient } from "@stigmer/client";
 import { AgentExecutionSchema, ExecutionPhase, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
-import { BeginToolCallRequestSchema, RunnerController, ToolCallClass } from "@stigmer/protos/runner/v1";
+import {
+  BeginToolCallRequestSchema,
+  type RunAnswerSchema,
+  RunnerController,
+  ToolCallClass,
+} from "@stigmer/protos/runner/v1";
 import { afterEach, describe, expect, test } from "vitest";
 import { startLocalServer } from "../../__fixtures__/local-server.ts";
 import { type Gatekeeper, type PassingCall, startForwardingProxy } from "./forwarding-proxy.ts";
@@ -225,12 +230,18 @@ test.each(["patched", "ended"] as const)(
     const reached: string[] = [];
     const { port } = await serveConnect((router) => {
       router.service(RunnerController, {
-        async *recordRun(entries) {
+        async *recordRun(entries): AsyncGenerator<MessageInitShape<typeof RunAnswerSchema>> {
           for await (const { number, entry } of entries) {
-            reached.push(entry.case === "patch" ? "patch" : `${entry.case} ${entry.value?.callKey}`);
+            reached.push(
+              entry.case === "begin" || entry.case === "finish"
+                ? `${entry.case} ${entry.value.callKey}`
+                : `${entry.case}`,
+            );
             const started = { outcome: { case: "started" as const, value: {} } };
             if (entry.case === "begin") yield { number, answer: { case: "begun" as const, value: started } };
             else if (entry.case === "patch") yield { number, answer: { case: patched, value: {} } };
+            else if (entry.case === "remember")
+              yield { number, answer: { case: "remembered", value: { sandboxId: entry.value.sandboxId } } };
             else yield { number, answer: { case: "finished" as const, value: {} } };
           }
         },
@@ -248,7 +259,9 @@ test.each(["patched", "ended"] as const)(
     const changes = [{ change: { case: "run" as const, value: { phase: ExecutionPhase.EXECUTION_COMPLETED } } }];
     const delta = create(StatusDeltaSchema, { changes });
     await record.patchStatus({ executionId: "aex-1", fence: 1, sequence: 1, delta });
-    expect(reached).toEqual(["begin free", "finish free", "patch"]);
+    const sandbox = { executionId: "aex-1", fence: 1, sandboxId: "docker:one", previousSandboxId: "" };
+    expect(await record.rememberSandbox(sandbox)).toBe("docker:one");
+    expect(reached).toEqual(["begin free", "finish free", "patch", "remember"]);
     gate.resolve();
     expect(await held).toMatchObject({ case: "started" });
     record.close();
@@ -259,6 +272,8 @@ test.each(["patched", "ended"] as const)(
       "after finishToolCall 1",
       "before patchStatus(completed) 1",
       "after patchStatus(completed) 1",
+      "before update 1",
+      "after update 1",
       "before beginToolCall 2",
       "after beginToolCall 2",
     ]);

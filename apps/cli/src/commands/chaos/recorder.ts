@@ -4,11 +4,13 @@ import {
   BeginToolCallRequestSchema,
   BeginToolCallResponseSchema,
   FinishToolCallRequestSchema,
+  RememberSandboxRequestSchema,
   RunAnswerSchema,
   RunEntrySchema,
   RunnerController,
   ToolCallClass,
 } from "@stigmer/protos/runner/v1";
+import { SessionCommandController } from "@stigmer/protos/session/v1";
 import {
   type DurablePoint,
   endsOf,
@@ -60,7 +62,7 @@ interface LedgerEntry {
   isUnknown: boolean;
 }
 
-/** The entries of a stream are the calls of their name. */
+/** The entries of a stream are the calls that they stand for. */
 const runEntries: CarriedCalls = {
   callOf(message) {
     const { number, entry } = fromBinary(RunEntrySchema, message);
@@ -78,6 +80,10 @@ const runEntries: CarriedCalls = {
         const request = toBinary(PatchStatusInputSchema, entry.value);
         return { number, call: { service: AgentExecutionCommandController.typeName, method: "patchStatus", request } };
       }
+      case "remember": {
+        const request = toBinary(RememberSandboxRequestSchema, entry.value);
+        return { number, call: { service: SessionCommandController.typeName, method: "update", request } };
+      }
       case undefined:
         throw new Error("an entry of a run that says nothing");
     }
@@ -86,7 +92,7 @@ const runEntries: CarriedCalls = {
     const { number, answer } = fromBinary(RunAnswerSchema, message);
     if (answer.case === "begun") return { number, answer: toBinary(BeginToolCallResponseSchema, answer.value) };
     // What the others say nobody looks at.
-    const isStored = answer.case === "finished" || answer.case === "patched" || answer.case === "ended";
+    const isStored = answer.case !== "refused" && answer.case !== undefined;
     return isStored ? { number, answer: new Uint8Array() } : { number };
   },
 };

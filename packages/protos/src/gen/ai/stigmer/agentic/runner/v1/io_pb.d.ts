@@ -903,6 +903,14 @@ export declare type RunEntry = Message<"ai.stigmer.agentic.runner.v1.RunEntry"> 
      */
     value: PatchStatusInput;
     case: "patch";
+  } | {
+    /**
+     * Which sandbox the run's session has.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.RememberSandboxRequest remember = 7;
+     */
+    value: RememberSandboxRequest;
+    case: "remember";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -986,6 +994,14 @@ export declare type RunAnswer = Message<"ai.stigmer.agentic.runner.v1.RunAnswer"
      */
     value: PatchStatusOutput;
     case: "ended";
+  } | {
+    /**
+     * Of `remember`.
+     *
+     * @generated from field: ai.stigmer.agentic.runner.v1.RememberSandboxResponse remembered = 7;
+     */
+    value: RememberSandboxResponse;
+    case: "remembered";
   } | { case: undefined; value?: undefined };
 };
 
@@ -994,6 +1010,68 @@ export declare type RunAnswer = Message<"ai.stigmer.agentic.runner.v1.RunAnswer"
  * Use `create(RunAnswerSchema)` to create a new message.
  */
 export declare const RunAnswerSchema: GenMessage<RunAnswer>;
+
+/**
+ * RememberSandboxRequest stores the sandbox of a run's session, so that the session's next run comes back to it. There is no call of
+ * this name: to a server that doesn't know the entry, a runner says it by the `update` of the session.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.RememberSandboxRequest
+ */
+export declare type RememberSandboxRequest = Message<"ai.stigmer.agentic.runner.v1.RememberSandboxRequest"> & {
+  /**
+   * The run's `metadata.id`. Its session is meant.
+   *
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * The epoch that the runner has. FAILED_PRECONDITION when it is no longer current, or the run is nobody's.
+   *
+   * @generated from field: uint32 fence = 2;
+   */
+  fence: number;
+
+  /**
+   * The sandbox (`spec.sandbox_id` of the session).
+   *
+   * @generated from field: string sandbox_id = 3;
+   */
+  sandboxId: string;
+
+  /**
+   * The one that the session had when the runner looked. Where it has another by now, that one stays. Empty: it had none.
+   *
+   * @generated from field: string previous_sandbox_id = 4;
+   */
+  previousSandboxId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.RememberSandboxRequest.
+ * Use `create(RememberSandboxRequestSchema)` to create a new message.
+ */
+export declare const RememberSandboxRequestSchema: GenMessage<RememberSandboxRequest>;
+
+/**
+ * RememberSandboxResponse says which sandbox the session has now.
+ *
+ * @generated from message ai.stigmer.agentic.runner.v1.RememberSandboxResponse
+ */
+export declare type RememberSandboxResponse = Message<"ai.stigmer.agentic.runner.v1.RememberSandboxResponse"> & {
+  /**
+   * The one that was to be stored, or the one that somebody else had stored before.
+   *
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message ai.stigmer.agentic.runner.v1.RememberSandboxResponse.
+ * Use `create(RememberSandboxResponseSchema)` to create a new message.
+ */
+export declare const RememberSandboxResponseSchema: GenMessage<RememberSandboxResponse>;
 
 /**
  * EntryRefused says why an entry was not stored.

@@ -129,8 +129,9 @@ export declare const RunnerController: GenService<{
     output: typeof ToolCallAnswerSchema;
   },
   /**
-   * `beginToolCall`, `finishToolCall` and `patchStatus` of one run, over a stream that its runner keeps open: each entry is answered
-   * under its number, as soon as it is stored. What would be an error of the call is an answer here, and the stream goes on.
+   * `beginToolCall`, `finishToolCall` and `patchStatus` of one run, and the sandbox of its session, over a stream that its runner keeps
+   * open: each entry is answered under its number, as soon as it is stored. What would be an error of the call is an answer here, and
+   * the stream goes on.
    *
    * @generated from rpc ai.stigmer.agentic.runner.v1.RunnerController.recordRun
    */
