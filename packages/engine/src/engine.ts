@@ -17,6 +17,13 @@ export interface Engine {
   start(executionId: string, whose?: { readonly org: string }): Promise<void>;
 
   /**
+   * To be told of an execution of this organization whose create transaction was asked for in this moment: where the store commits
+   * together what is asked for at one moment, a free runner's lease of it is part of that commit. It promises nothing: `start` follows
+   * when the transaction is done, and nothing has to when it fails. Never throws. Undefined: it would gain nothing.
+   */
+  readonly expect?: (whose: { readonly org: string }) => void;
+
+  /**
    * Asks for the end of an execution. Resolves when the wish is stored, not when the run has stopped: a waiting
    * execution ends at once, a running one is told through its runner, also after either side restarted. Idempotent, the
    * first reason stays; without effect on an execution that is over or unknown.

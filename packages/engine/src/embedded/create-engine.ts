@@ -133,11 +133,17 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     type: "embedded",
     runnerService: createRunnerService({ ...settings, runners, dispatcher, isClosed: () => closing !== undefined }),
 
-    start: async (_executionId, whose) => {
+    start: async (executionId, whose) => {
       refuseWhenClosed();
       // The end of one of its runs, which makes room, is an offer too.
-      if (!isFull(whose?.org)) dispatcher.offer();
+      if (!isFull(whose?.org)) dispatcher.offer(executionId);
     },
+
+    ...(queue.commitsTogether && {
+      expect: ({ org }: { readonly org: string }) => {
+        if (!isFull(org)) dispatcher.offer();
+      },
+    }),
 
     cancel: async (executionId, reason) => {
       await tell(executionId, () => queue.requestCancel(executionId, reason), { case: "cancel", value: { reason } });

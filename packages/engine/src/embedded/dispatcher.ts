@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { type AgentExecution, AgentExecutionStatusSchema, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { CleanupSandboxTaskSchema, type LeaseSchema } from "@stigmer/protos/runner/v1";
@@ -38,8 +39,11 @@ export interface DispatcherOptions {
 export interface Dispatcher {
   /** Looks through the queue and its times soon. `settle`: a task may have become undeliverable. */
   kick(change?: { readonly settle: boolean }): void;
-  /** There is a task more, or room for one, and no time has changed: gives out what there is. */
-  offer(): void;
+  /**
+   * There is a task more, or room for one, and no time has changed: gives out what there is. Named: it is that task, and one that a
+   * look under way gives out is not looked for again.
+   */
+  offer(taskId?: string): void;
   /**
    * Held while a task goes from the queue to its runner's stream, and by whoever needs both to agree: a cancel, a pause or
    * an item of the inbox must not fall between the two.
@@ -59,9 +63,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { queue, runners, clock, logger, leaseMs, recoverMs, maxAttempts } = options;
   const handOver = createLock();
   const resumed = new Set<string>();
+  /** What a call sets off for others is not done in its name. */
+  const inNobodysName = AsyncLocalStorage.snapshot();
   let opening: Promise<unknown> | undefined;
   let running: Promise<void> | undefined;
   let again = false;
+  /** Offered by name, and not seen with a runner yet. */
+  const offered = new Set<string>();
   let unsettled = true;
   /** Something may be due before the alarm. */
   let timesMoved = true;
@@ -84,19 +92,31 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     offer();
   }
 
-  function offer(): void {
-    again = true;
+  function offer(taskId?: string): void {
+    if (taskId === undefined) again = true;
+    else offered.add(taskId);
+    lookAround();
+  }
+
+  function lookAround(): void {
     if (closed || running) return;
-    running = run().finally(() => {
+    running = inNobodysName(run).finally(() => {
       running = undefined;
       // Kicked between the loop's last look and here.
-      if (again) offer();
+      if (again || offered.size > 0) lookAround();
     });
   }
 
+  /** Whether there is something that the last look may not have seen. */
+  function isNew(): boolean {
+    const isFound = again || [...offered].some((taskId) => !runners.holderOf(taskId));
+    again = false;
+    offered.clear();
+    return isFound;
+  }
+
   async function run(): Promise<void> {
-    while (again && !closed) {
-      again = false;
+    while (!closed && isNew()) {
       try {
         await opened();
         await expireSilent();

@@ -29,6 +29,13 @@
  */
 export interface QueueStore {
   /**
+   * What is asked for at one moment, also of the store that the queue is part of, happens in that order and becomes durable by one
+   * commit: a lease that is asked for right after the transaction that enqueues a task finds it, and costs no commit of its own. Each is
+   * still stored wholly or not at all by itself. Absent: nothing is known of that.
+   */
+  readonly commitsTogether?: boolean;
+
+  /**
    * Leases a task of the queue that is deliverable, and answers it as it is then, with fence and attempt raised and
    * `expires_at = now + leaseMs`: of the organization that has the fewest leased tasks among those that have a deliverable one,
    * the oldest by order of enqueueing; of organizations that have the same number, the oldest of all. So one that enqueues much

@@ -70,7 +70,7 @@ export interface SentMessage {
 export interface AgentExecutionsOptions {
   readonly store: Store;
   readonly runs: RunStatuses;
-  readonly engine: Pick<Engine, "start" | "cancel" | "pause" | "resume" | "deliver">;
+  readonly engine: Pick<Engine, "start" | "expect" | "cancel" | "pause" | "resume" | "deliver">;
   readonly sessions: Resources<Session>;
   readonly contexts: Resources<ExecutionContext>;
   readonly secrets: Secrets;
@@ -166,12 +166,14 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
   /** Answered when it is stored, and when the end of those that it interrupts is. */
   async function createRun(given: AgentExecution, principal: Principal): Promise<AgentExecution> {
     await refuseBacklog(principal);
-    const { execution, before } = await transact(store, async (tx) => {
+    const storing = transact(store, async (tx) => {
       const execution = await createIn(tx, given, principal);
       const interrupts = given.spec?.whenBusy === WhenBusy.INTERRUPT;
       const before = interrupts ? await openRunsOf(tx.executions, execution.spec?.sessionId ?? "") : [];
       return { execution, before };
     });
+    engine.expect?.({ org: principal.org });
+    const { execution, before } = await storing;
     const id = execution.metadata?.id ?? "";
     const { org = "" } = execution.metadata ?? {};
     const { sessionId, agentId } = execution.spec ?? {};

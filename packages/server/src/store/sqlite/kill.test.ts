@@ -8,11 +8,11 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { openSqliteStore } from "./create-store.ts";
 
-it("keeps every acknowledged transaction, whole, over kill -9", async () => {
+it.each(["", "lease"])("keeps every acknowledged transaction, whole, over kill -9 (%s)", async (mode) => {
   const dataDir = mkdtempSync(join(tmpdir(), "stigmer-kill-"));
   try {
     const program = fileURLToPath(new URL("./__fixtures__/write-until-killed.ts", import.meta.url));
-    const child = spawn(process.execPath, ["--conditions=@stigmer/source", program, dataDir], {
+    const child = spawn(process.execPath, ["--conditions=@stigmer/source", program, dataDir, mode], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const exited = once(child, "exit");
@@ -28,7 +28,9 @@ it("keeps every acknowledged transaction, whole, over kill -9", async () => {
     expect(stored).toEqual(expect.arrayContaining(acknowledged));
     // Also what was not acknowledged is there whole or not at all.
     expect(await store.executions.orphans()).toEqual([]);
-    expect(await store.queue.counts()).toMatchObject({ waiting: stored.length });
+    // And a lease that was asked for at the same moment is of the same commit: none of its tasks waits.
+    const [waiting, leased] = mode === "lease" ? [0, stored.length] : [stored.length, 0];
+    expect(await store.queue.counts()).toMatchObject({ waiting, leased });
     await store.close();
   } finally {
     rmSync(dataDir, { recursive: true });

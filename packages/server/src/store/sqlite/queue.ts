@@ -124,6 +124,8 @@ const CLAIM = `
 /** The engine's queue as rows of the server's database, so that a run and its place in the queue are written together. */
 export function createQueueStore(session: Session): QueueStore {
   return {
+    // As the writer does.
+    commitsTogether: true,
     lease: ({ queue, runnerId, now, leaseMs, maxAttempts, maxPerOrg }) =>
       session.write((sql) => {
         const row = sql.get<Row & { more: number; items: number }>(LEASE, {
