@@ -86,6 +86,7 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
       clients,
       sandbox,
       directory: workspace.skillsDirectory,
+      isNew: workspace.isNew,
       sessionId: session.metadata?.id ?? "",
       skills,
     });

@@ -80,7 +80,8 @@ describe("a session's sandbox", () => {
     ]);
     expect(first.sandbox).toBe(second.sandbox);
     expect(first.sandbox.root).toBe(join(home, "workspaces/ses-1"));
-    expect(first).toMatchObject({ skillsDirectory: "skills", spillDirectory: join(home, "data/spill/ses-1") });
+    const spillDirectory = join(home, "data/spill/ses-1");
+    expect(first).toMatchObject({ skillsDirectory: "skills", spillDirectory, isNew: true });
     expect(remember.mock.calls).toEqual([[first.sandbox.id]]);
     await first.sandbox.files.write("kept", "x");
     await workspaces.dispose();
@@ -89,7 +90,17 @@ describe("a session's sandbox", () => {
     const again = await workspaces.get(session({ sandboxId: first.sandbox.id }), remember);
     expect(await again.sandbox.files.readText("kept")).toBe("x");
     expect(again.notice).toBeUndefined();
+    expect(again.isNew).toBe(false);
     expect(remember).toHaveBeenCalledOnce();
+  });
+
+  it("is not taken for new where what it holds lies elsewhere", async () => {
+    const remember = async (id: string): Promise<string> => id;
+    start({ holdsById: true });
+    expect(await workspaces.get(session(), remember)).toMatchObject({ isNew: false });
+    const own = join(home, "own");
+    await mkdir(own);
+    expect(await workspaces.get(session({ workspaceDir: own }, "ses-2"), remember)).toMatchObject({ isNew: false });
   });
 
   it("that is gone is replaced, which the agent is told once", async () => {

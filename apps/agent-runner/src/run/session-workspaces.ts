@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -23,6 +24,8 @@ export interface Workspace {
   readonly directory: string;
   /** For what is too long for the model's context; outside the user's tree. */
   readonly spillDirectory: string;
+  /** Nobody has worked in it before: there is nothing in it to look for. */
+  readonly isNew: boolean;
   /** What the agent must be told about it: that it is not the one that the session had before. */
   readonly notice?: string;
 }
@@ -128,6 +131,8 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
       const sandboxes = await sandboxesFor(session, offer);
       if (own !== "") await assertWorkspace(own, id, sandboxes);
       const rootDir = options.sharedRoot ?? (own || join(options.workspacesDir, id));
+      // Whatever it held would lie there.
+      const isNew = rootDir === join(options.workspacesDir, id) && !sandboxes.holdsById && !existsSync(rootDir);
       const sandboxId = session.spec?.sandboxId ?? "";
       const told: { notice?: string } = {};
       const sandbox = await sessionsIn(sandboxes).getOrCreateSandbox({
@@ -142,6 +147,7 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
         directory: rootDir,
         skillsDirectory: own !== "" && rootDir === own ? ".stigmer/skills" : "skills",
         spillDirectory: join(options.dataDir, "spill", id),
+        isNew,
         ...told,
       };
     },

@@ -36,7 +36,7 @@ function skill(name: string, status: { versionHash?: string; artifactStorageKey?
 
 async function write(skills: ReferencedSkill[], getArtifact: () => Promise<Uint8Array>): Promise<WrittenSkills> {
   const clients = { skills: { getArtifact } } as unknown as ResourceClients;
-  return createWriteSkills()({ clients, sandbox, directory: "skills", sessionId: "ses-1", skills });
+  return createWriteSkills()({ clients, sandbox, directory: "skills", isNew: false, sessionId: "ses-1", skills });
 }
 
 const stored = { versionHash: "a".repeat(64), artifactStorageKey: "key" };
@@ -96,7 +96,7 @@ describe("writeSkills", () => {
   it("lets nobody without skills wait for the look at what is there, but for the agent's beginning", async () => {
     const writeSkills = createWriteSkills();
     const clients = { skills: {} } as unknown as ResourceClients;
-    const of = { clients, sandbox, directory: "skills", sessionId: "ses-1" } as const;
+    const of = { clients, sandbox, directory: "skills", isNew: false, sessionId: "ses-1" } as const;
     await writeSkills({ ...of, skills: [skill("old")] });
     const without = await writeSkills({ ...of, skills: [] });
     expect(without).toMatchObject({ inUse: [], settled: expect.any(Promise) as Promise<void> });
@@ -111,9 +111,11 @@ describe("writeSkills", () => {
     const list = (): Promise<never> => Promise.reject(broken);
     const gone = { ...sandbox, files: { ...sandbox.files, list } };
     const clients = { skills: {} } as unknown as ResourceClients;
-    const of = { clients, sandbox: gone, directory: "skills", sessionId: "ses-1" } as const;
-    const { settled } = await createWriteSkills()({ ...of, skills: [] });
-    await expect(settled).rejects.toThrow(/the disk is gone/);
+    const of = { clients, sandbox: gone, directory: "skills", isNew: false, sessionId: "ses-1" } as const;
+    const writeSkills = createWriteSkills();
+    await expect((await writeSkills({ ...of, skills: [] })).settled).rejects.toThrow(/the disk is gone/);
+    const { settled } = await writeSkills({ ...of, isNew: true, skills: [] });
+    await expect(settled, "nothing is looked for in what is new").resolves.toBeUndefined();
   });
 
   it("lets runs that share a workspace write one after another", async () => {
@@ -126,6 +128,7 @@ describe("writeSkills", () => {
           clients,
           sandbox,
           directory: "skills",
+          isNew: true,
           sessionId: `ses-${name}`,
           skills: [skill(name), skill("all")],
         }),

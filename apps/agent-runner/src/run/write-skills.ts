@@ -10,6 +10,8 @@ export interface WriteSkillsRequest {
   readonly clients: Pick<ResourceClients, "skills">;
   readonly sandbox: Sandbox;
   readonly directory: Workspace["skillsDirectory"];
+  /** Nothing has been written there by anybody. */
+  readonly isNew: boolean;
   readonly sessionId: string;
   readonly skills: readonly ReferencedSkill[];
 }
@@ -39,7 +41,10 @@ const ARTIFACT_TIMEOUT_MS = 300_000;
 export function createWriteSkills(): WriteSkills {
   const turns = new Map<string, Promise<unknown>>();
   return async (request) => {
-    const { id } = request.sandbox;
+    const { sandbox, skills, isNew } = request;
+    const without = { sectionOf: () => "", inUse: [] };
+    if (skills.length === 0 && isNew) return { ...without, settled: Promise.resolve() };
+    const { id } = sandbox;
     const before = turns.get(id);
     const inTurn = async (): Promise<Skills> => {
       await before?.catch(() => {});
@@ -55,7 +60,7 @@ export function createWriteSkills(): WriteSkills {
       }
     };
     const settled = settle();
-    if (request.skills.length === 0) return { sectionOf: () => "", inUse: [], settled };
+    if (skills.length === 0) return { ...without, settled };
     settled.catch(() => {});
     return { ...(await turn), settled };
   };
