@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { AgentError, type AgentEvent, type SqliteLedger, type SteeringMessage } from "@stigmer/agent";
@@ -228,8 +229,12 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
 
   async function attempt(): Promise<Ending> {
     try {
+      const preparing = inSpan(PREPARING, prepare);
+      preparing.catch(() => {});
+      // What that waits for first, the session's workspace, is asked of the disk before the first word is worked on.
+      await nextTurn();
       push(reducer.start(clock()));
-      await streamAgent();
+      await streamAgent(preparing);
       return { kind: "completed" };
     } catch (error) {
       const stop = stopOf(error, signal);
@@ -260,8 +265,8 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
     }
   }
 
-  async function streamAgent(): Promise<void> {
-    const agentRun = (prepared = await inSpan(PREPARING, prepare));
+  async function streamAgent(preparing: ReturnType<typeof prepare>): Promise<void> {
+    const agentRun = (prepared = await preparing);
     timer.ready();
     // Also when the thread knows nothing of the run: a runner that died before its first checkpoint left half a turn.
     push(reducer.resume(agentRun.messages, clock()));
