@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Engine } from "@stigmer/engine";
@@ -180,6 +181,8 @@ export function createAgentExecutions(options: AgentExecutionsOptions): AgentExe
     logger.info({ executionId: id, sessionId, agentId, org, by: principal.id }, "run created");
     for (const open of before) if (open.id !== id) await engine.cancel(open.id, `Interrupted by ${id}.`);
     await announceTask(engine, { id, org }, logger);
+    // Whoever works on it hears of it first: what a call answers would be put together, and sent, before that.
+    await nextTurn();
     return execution;
   }
 
