@@ -180,7 +180,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       if (runner) runner.heardAt = clock.now();
       runners.forget({ taskId: executionId, fence }, runnerId);
       dispatcher.resumed.delete(executionId);
-      dispatcher.offer();
+      // Those who watch the run hear of its end before its room is given to another one.
+      setImmediate(() => dispatcher.offer());
       logger.debug({ taskId: executionId, fence, runnerId }, "A task is done, with its run.");
     },
 
