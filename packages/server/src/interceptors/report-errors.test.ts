@@ -1,4 +1,5 @@
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
+import { EngineError } from "@stigmer/engine";
 import { AgentQueryController } from "@stigmer/protos/agent/v1";
 import { AgentExecutionQueryController } from "@stigmer/protos/agentexecution/v1";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -144,3 +145,9 @@ it.each(calls)(
     }
   },
 );
+
+it("sends a call elsewhere that the engine refuses because its server is closing", async () => {
+  failure = new EngineError("closed", "The engine is closed; start it again to go on.");
+  await expect(agents.get({ value: "a" })).rejects.toMatchObject({ code: Code.Unavailable });
+  expect(logged).toEqual([]);
+});

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { EngineError } from "@stigmer/engine";
+import { shuttingDown } from "../executions/closing.ts";
 import type { Logger } from "../logger.ts";
 import { SecretsError } from "../secrets/errors.ts";
 import { StoreError } from "../store/errors.ts";
@@ -46,6 +48,8 @@ function toldOf(logger: Logger): (error: unknown, method: string) => ConnectErro
     if (StoreError.is(error)) return told(refusalOfStore(error), method);
     // No defect: its key was changed, and who has the secret can give it again.
     if (SecretsError.is(error)) return new ConnectError(error.message, Code.FailedPrecondition);
+    // A call that was under way as this server began to close: another one, or this one started anew, will take it.
+    if (EngineError.is(error) && error.code === "closed") return shuttingDown();
     const id = randomUUID().slice(0, 8);
     logger.error({ method, errorId: id, err: error }, "call failed");
     return new ConnectError(`internal error ${id}: see the server's log`, Code.Internal);
