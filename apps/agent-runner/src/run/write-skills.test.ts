@@ -99,7 +99,7 @@ describe("writeSkills", () => {
     const of = { clients, sandbox, directory: "skills", isNew: false, sessionId: "ses-1" } as const;
     await writeSkills({ ...of, skills: [skill("old")] });
     const without = await writeSkills({ ...of, skills: [] });
-    expect(without).toMatchObject({ inUse: [], settled: expect.any(Promise) as Promise<void> });
+    expect(without).toMatchObject({ inUse: [], settled: expect.any(Promise) as Promise<unknown> });
     expect(without.sectionOf("")).toBe("");
     expect(await readdir(join(root, "skills"))).toContain("old.md");
     await without.settled;

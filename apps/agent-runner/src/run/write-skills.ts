@@ -26,7 +26,7 @@ export interface WrittenSkills {
    * Resolves when the directory has these skills and none that the session had before: the agent must not begin earlier. Rejects
    * as the writing does.
    */
-  readonly settled: Promise<void>;
+  readonly settled: Promise<unknown>;
 }
 
 export type WriteSkills = (request: WriteSkillsRequest) => Promise<WrittenSkills>;
@@ -40,29 +40,22 @@ const ARTIFACT_TIMEOUT_MS = 300_000;
  */
 export function createWriteSkills(): WriteSkills {
   const turns = new Map<string, Promise<unknown>>();
+
+  async function inTurn(request: WriteSkillsRequest): Promise<Skills> {
+    const { id } = request.sandbox;
+    const turn = (turns.get(id) ?? Promise.resolve()).then(() => writeSkills(request));
+    const settled = turn.catch(() => {});
+    turns.set(id, settled);
+    try {
+      return await turn;
+    } finally {
+      if (turns.get(id) === settled) turns.delete(id);
+    }
+  }
+
   return async (request) => {
-    const { sandbox, skills, isNew } = request;
-    const without = { sectionOf: () => "", inUse: [] };
-    if (skills.length === 0 && isNew) return { ...without, settled: Promise.resolve() };
-    const { id } = sandbox;
-    const before = turns.get(id);
-    const inTurn = async (): Promise<Skills> => {
-      await before?.catch(() => {});
-      return writeSkills(request);
-    };
-    const turn = inTurn();
-    turns.set(id, turn);
-    const settle = async (): Promise<void> => {
-      try {
-        await turn;
-      } finally {
-        if (turns.get(id) === turn) turns.delete(id);
-      }
-    };
-    const settled = settle();
-    if (skills.length === 0) return { ...without, settled };
-    settled.catch(() => {});
-    return { ...(await turn), settled };
+    if (request.skills.length > 0) return { ...(await inTurn(request)), settled: Promise.resolve() };
+    return { sectionOf: () => "", inUse: [], settled: request.isNew ? Promise.resolve() : inTurn(request) };
   };
 }
 
