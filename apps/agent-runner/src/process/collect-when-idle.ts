@@ -1,10 +1,7 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+import { collectGarbage } from "@stigmer/config/node-process";
 
 /** Milliseconds after the last run's end: who answers a run with the next one at once shall not meet the pause. */
 const AFTER_MS = 10;
-
-type CollectGarbage = (options: { readonly type: "minor"; readonly execution: "sync" }) => void;
 
 /** Has V8 clear away what runs left behind when there is none that would have to wait for it. */
 export interface IdleCollector {
@@ -18,7 +15,7 @@ export interface IdleCollector {
  *
  * @param collect Default: V8's minor collection.
  */
-export function createIdleCollector(collect: () => void = collectYoung()): IdleCollector {
+export function createIdleCollector(collect: () => void = collectYoung): IdleCollector {
   let underWay = 0;
   let timer: NodeJS.Timeout | undefined;
   return {
@@ -35,15 +32,6 @@ export function createIdleCollector(collect: () => void = collectYoung()): IdleC
   };
 }
 
-function collectYoung(): () => void {
-  let collectGarbage: CollectGarbage | undefined;
-  return () => {
-    if (collectGarbage === undefined) {
-      // Only contexts that are made while the flag is set have it.
-      setFlagsFromString("--expose-gc");
-      collectGarbage = runInNewContext("gc") as CollectGarbage;
-      setFlagsFromString("--no-expose-gc");
-    }
-    collectGarbage({ type: "minor", execution: "sync" });
-  };
+function collectYoung(): void {
+  collectGarbage({ type: "minor", execution: "sync" });
 }

@@ -14,7 +14,9 @@ it("gives back what a start left behind, and keeps no program from ending", () =
     releaseStartMemory();
   `;
   const [before, after, exposed] = JSON.parse(
-    execFileSync(process.execPath, ["--input-type=module", "--eval", probe], { encoding: "utf8" }),
+    execFileSync(process.execPath, ["--conditions=@stigmer/source", "--input-type=module", "--eval", probe], {
+      encoding: "utf8",
+    }),
   ) as [number, number, boolean];
   expect(before).toBeGreaterThan(50 * 2 ** 20);
   expect(after).toBeLessThan(before / 2);

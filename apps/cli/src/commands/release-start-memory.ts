@@ -1,7 +1,4 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-
-type CollectGarbage = (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
+import { collectGarbage } from "@stigmer/config/node-process";
 
 /** Whoever waited for the start gets the first answers before this process stops for it. */
 const AFTER_MS = 1_000;
@@ -12,11 +9,8 @@ const AFTER_MS = 1_000;
  */
 export function releaseStartMemory(): () => void {
   const timer = setTimeout(() => {
-    setFlagsFromString("--expose-gc");
-    const collect = runInNewContext("gc") as CollectGarbage;
     // A plain collection empties the heap, and keeps its pages.
-    collect({ type: "major", execution: "sync", flavor: "last-resort" });
-    setFlagsFromString("--no-expose-gc");
+    collectGarbage({ type: "major", execution: "sync", flavor: "last-resort" });
   }, AFTER_MS);
   timer.unref();
   return () => clearTimeout(timer);
