@@ -2,11 +2,15 @@ import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AgentExecutionQueryController, ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
-import { afterEach, expect, it } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { createClient, type StigmerClient } from "../create-client.ts";
 
 const closers: (() => void)[] = [];
+afterEach(() => void vi.useRealTimers());
 afterEach(() => closers.splice(0).forEach((close) => close()));
+
+/** The run that has ended when it is watched. */
+const ENDED = "aex-ended";
 
 /** A server whose watches end only when their watcher does. */
 async function start(): Promise<{ client: StigmerClient; left: Promise<void> }> {
@@ -22,8 +26,9 @@ async function start(): Promise<{ client: StigmerClient; left: Promise<void> }> 
     connectNodeAdapter({
       routes: (router) => {
         router.service(AgentExecutionQueryController, {
-          async *watch(_request, { signal }) {
-            const status = { phase: ExecutionPhase.EXECUTION_IN_PROGRESS };
+          async *watch({ executionId }, { signal }) {
+            const { EXECUTION_COMPLETED, EXECUTION_IN_PROGRESS } = ExecutionPhase;
+            const status = { phase: executionId === ENDED ? EXECUTION_COMPLETED : EXECUTION_IN_PROGRESS };
             yield { revision: 1, event: { case: "snapshot", value: { status } } };
             await untilLeft(signal);
           },
@@ -58,6 +63,18 @@ it.each<[string, (client: StigmerClient) => AsyncIterable<unknown>]>([
     expect(update).toBeDefined();
     break;
   }
+  await left;
+});
+
+it("the loop of a run that has ended waits for no end of its stream, which is cut off when it doesn't come", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const { client, left } = await start();
+  let isOver = false;
+  void left.then(() => (isOver = true));
+  for await (const { phase } of client.executions.watch(ENDED)) expect(phase).toBe("completed");
+  await new Promise<void>((turn) => setImmediate(turn));
+  expect(isOver).toBe(false);
+  vi.advanceTimersByTime(5_000);
   await left;
 });
 

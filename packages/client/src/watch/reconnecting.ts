@@ -30,7 +30,7 @@ export interface Reconnecting<T> {
   readonly subject: string;
   /** Opens the stream where the one before left off. `onOpen` is to be called when the server has answered. */
   readonly open: (signal: AbortSignal, onOpen: () => void) => AsyncIterable<T>;
-  /** Whether a stream that ended without an error has told everything. */
+  /** Whether everything has been told: nothing that comes after it, nor the stream's own end, is waited for. */
   readonly isComplete: () => boolean;
   /** Called when the server knows no such method; whether `open` goes another way from here on. */
   readonly fallBack?: () => boolean;
@@ -40,6 +40,8 @@ const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 2_000;
 /** A stream that stood as long was no failure, however quiet it was. */
 const STOOD_MS = 5_000;
+/** How long a server may take to end a stream that has told everything, before it is ended from here. */
+const END_WITHIN_MS = 5_000;
 
 /**
  * Reads a stream to its end, over broken connections and server restarts. Waits grow from 50 ms to 2 s, each shortened by
@@ -54,6 +56,7 @@ export async function* reconnecting<T>(
   const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
   let waitMs = FIRST_WAIT_MS;
   let awaySince: number | undefined;
+  let endsByItself = false;
   const isBack = (): void => {
     waitMs = FIRST_WAIT_MS;
     awaySince = undefined;
@@ -64,9 +67,17 @@ export async function* reconnecting<T>(
       let openedAt: number | undefined;
       try {
         if (signal.aborted) throw signal.reason;
-        for await (const item of open(signal, () => (openedAt = Date.now()))) {
-          isBack();
-          yield item;
+        const stream = open(signal, () => (openedAt = Date.now()))[Symbol.asyncIterator]();
+        try {
+          for (let next = await stream.next(); !next.done; next = await stream.next()) {
+            isBack();
+            endsByItself = isComplete();
+            if (endsByItself) void awaitEnd(stream, left);
+            yield next.value;
+            if (endsByItself) return;
+          }
+        } finally {
+          if (!endsByItself) await stream.return?.();
         }
         if (isComplete()) return;
         // A stream that ended early without an error is a server that shut down politely.
@@ -89,7 +100,21 @@ export async function* reconnecting<T>(
     }
   } finally {
     // Connect leaves the stream of an abandoned loop open.
-    left.abort();
+    if (!endsByItself) left.abort();
+  }
+}
+
+/** Its server is about to end it: cutting it off before that would cost both sides an error. Never rejects. */
+async function awaitEnd(stream: AsyncIterator<unknown>, left: AbortController): Promise<void> {
+  const timer = setTimeout(() => left.abort(), END_WITHIN_MS);
+  try {
+    let isOver: boolean | undefined;
+    do isOver = (await stream.next()).done;
+    while (!isOver);
+  } catch {
+    // What was to be told has been told.
+  } finally {
+    clearTimeout(timer);
   }
 }
 
