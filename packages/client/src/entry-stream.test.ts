@@ -284,6 +284,87 @@ describe("what a run tells over a stream", () => {
     expect(seen).toEqual(["stream", "patch 3/2", "stream", "patch 3/2", "stream", "patch 3/2", "stream"]);
   });
 
+  describe("is another run's once the run is over", () => {
+    /** Tells of streams that have ended. */
+    async function withEnds(): Promise<World & { readonly ends: string[]; readonly answer: { holds: boolean } }> {
+      const ends: string[] = [];
+      const answer = { holds: false };
+      const world = await serve(async function* (entries) {
+        try {
+          for await (const one of answering(entries)) {
+            while (answer.holds) await new Promise((resolve) => setTimeout(resolve, 1));
+            yield one;
+          }
+        } finally {
+          ends.push("ended");
+        }
+      });
+      return { ...world, ends, answer };
+    }
+
+    it("one after the other, and two at once have two", async () => {
+      const { client, seen, ends } = await withEnds();
+      for (const sequence of [1, 2, 3]) {
+        using record = client.runner.recordRun();
+        expect(await record.patchStatus(patch(sequence))).toBe(100 + sequence);
+      }
+      expect(seen).toEqual(["stream"]);
+      using first = client.runner.recordRun();
+      using second = client.runner.recordRun();
+      await Promise.all([first.patchStatus(patch(1)), second.patchStatus(patch(1))]);
+      expect(seen).toEqual(["stream", "stream"]);
+      expect(ends).toEqual([]);
+    });
+
+    it("unless something was left unanswered", async () => {
+      const { client, seen, ends, answer } = await withEnds();
+      const record = client.runner.recordRun();
+      await record.patchStatus(patch(1));
+      answer.holds = true;
+      const last = record.patchStatus(patch(2));
+      record.close();
+      const other = client.runner.recordRun().patchStatus(patch(7));
+      answer.holds = false;
+      expect([await last, await other]).toEqual([102, 107]);
+      expect(seen).toEqual(["stream", "stream"]);
+      await vi.waitFor(() => expect(ends).toEqual(["ended"]));
+    });
+
+    it("for some seconds: then it is ended, and the next one opens another", async () => {
+      const { client, seen, ends } = await withEnds();
+      vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+      const first = client.runner.recordRun();
+      await first.patchStatus(patch(1));
+      first.close();
+      vi.advanceTimersByTime(4_999);
+      const second = client.runner.recordRun();
+      await second.patchStatus(patch(1));
+      // Not while it is used.
+      vi.advanceTimersByTime(5_000);
+      await second.patchStatus(patch(2));
+      expect([seen, ends]).toEqual([["stream"], []]);
+      second.close();
+      vi.advanceTimersByTime(5_000);
+      vi.useRealTimers();
+      await vi.waitFor(() => expect(ends).toEqual(["ended"]));
+      expect(await client.runner.recordRun().patchStatus(patch(3))).toBe(103);
+      expect(seen).toEqual(["stream", "stream"]);
+    });
+
+    it("unless it has broken meanwhile", async () => {
+      const { client, seen, ends, breakConnections } = await withEnds();
+      const first = client.runner.recordRun();
+      await first.patchStatus(patch(1));
+      first.close();
+      breakConnections();
+      await vi.waitFor(() => expect(ends).toEqual(["ended"]));
+      // Its own side hears of it in the same turn, or the next.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(await client.runner.recordRun().patchStatus(patch(2))).toBe(102);
+      expect(seen).toEqual(["stream", "stream"]);
+    });
+  });
+
   it("is given up in its time, and its stream with it", async () => {
     let silent = true;
     const ended = Promise.withResolvers<void>();

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import type { PatchStatusInputSchema } from "@stigmer/protos/agentexecution/v1";
@@ -14,7 +15,7 @@ export interface EntryStream {
    * stands for is to be made. Rejects with the `ConnectError` that such a call would have ended with, and with the signal's reason.
    */
   send(entry: Entry, signal?: AbortSignal): Promise<Answer | undefined>;
-  /** Ends the stream when what is under way has been answered, and opens no other. */
+  /** Leaves the stream to another run when all has been answered; if not, ends it when that is so. Opens no other. */
   close(): void;
 }
 
@@ -48,40 +49,71 @@ export interface EntryStreamsOptions {
 /** A stream that broke before it answered is not tried again for so long, in milliseconds: something between may allow none. */
 const PAUSE_MS = 5_000;
 
+/** For how long a stream waits for another run, in milliseconds: what stands between cuts off such as say nothing for much longer. */
+const REST_MS = 5_000;
+
 /**
  * A unary call costs both sides several times what a message of an open stream does, and a run says something every few
  * milliseconds. What a stream leaves unanswered when it breaks the caller asks for by such a call: the server knows a repetition.
+ * A stream itself costs as much as a call. It is no run's own, though it serves one at a time: the next run says what it has to say over
+ * the stream of the one before.
  */
 export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
   const { controller, timeoutMs, clock = () => Date.now() } = options;
   // What one run has found out is true of the others.
   let notBefore = 0;
   let rememberNotBefore = 0;
+  /** Streams of runs that are over, the last one used at the end, with what ends their rest. */
+  const resting = new Map<OpenStream, NodeJS.Timeout>();
+  /** What a run has around it (its span, for one) is not to live as long as a stream that it was the first to use. */
+  const inNobodysName = AsyncLocalStorage.snapshot();
+
+  function onEnd(stream: OpenStream, error: unknown): void {
+    wake(stream);
+    const { code } = ConnectError.from(error);
+    // A server that has the stream and not this entry finds that it says nothing, and ends the stream: of all else there is to
+    // say, no stream is the worse for that.
+    if (code === Code.InvalidArgument && stream.awaits("remember")) {
+      rememberNotBefore = clock() + ABSENCE_MS;
+      return;
+    }
+    if (stream.hasAnswered) return;
+    const isUnknown = code === Code.Unimplemented;
+    notBefore = Math.max(notBefore, clock() + (isUnknown ? ABSENCE_MS : PAUSE_MS));
+  }
+
+  function wake(stream: OpenStream): void {
+    clearTimeout(resting.get(stream));
+    resting.delete(stream);
+  }
+
+  function rest(stream: OpenStream): void {
+    const endRest = (): void => {
+      resting.delete(stream);
+      stream.close();
+    };
+    resting.set(stream, setTimeout(endRest, REST_MS).unref());
+  }
+
+  function take(): OpenStream | undefined {
+    const rested = [...resting.keys()].at(-1);
+    if (rested) wake(rested);
+    else if (clock() < notBefore) return undefined;
+    return rested ?? inNobodysName(openStream, controller, onEnd);
+  }
 
   function openForRun(): EntryStream {
     let open: OpenStream | undefined;
     let isClosed = false;
 
-    function onEnd(stream: OpenStream, error: unknown): void {
-      if (open === stream) open = undefined;
-      const { code } = ConnectError.from(error);
-      // A server that has the stream and not this entry finds that it says nothing, and ends the stream: of all else there is to
-      // say, no stream is the worse for that.
-      if (code === Code.InvalidArgument && stream.awaits("remember")) {
-        rememberNotBefore = clock() + ABSENCE_MS;
-        return;
-      }
-      if (stream.hasAnswered) return;
-      const isUnknown = code === Code.Unimplemented;
-      notBefore = Math.max(notBefore, clock() + (isUnknown ? ABSENCE_MS : PAUSE_MS));
-    }
-
     return {
       async send(entry, signal) {
         signal?.throwIfAborted();
-        if (isClosed || (open === undefined && clock() < notBefore)) return undefined;
+        if (isClosed) return undefined;
         if (entry.case === "remember" && clock() < rememberNotBefore) return undefined;
-        const stream = (open ??= openStream(controller, onEnd));
+        if (open === undefined || open.isOver) open = take();
+        const stream = open;
+        if (stream === undefined) return undefined;
         return traceEntry(entry.case, async (traceparent) => {
           const answered = stream.send(entry, traceparent);
           const answer = await inTime(answered, { signal, timeoutMs, onTimeout: () => stream.abandon() });
@@ -95,7 +127,8 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
       },
       close() {
         isClosed = true;
-        open?.close();
+        if (open?.isQuiet) rest(open);
+        else open?.close();
         open = undefined;
       },
     };
@@ -105,6 +138,10 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
 }
 
 interface OpenStream {
+  /** Nothing can be said over it any more. */
+  readonly isOver: boolean;
+  /** All that was said has been answered, and more may be. */
+  readonly isQuiet: boolean;
   readonly hasAnswered: boolean;
   /** Whether an entry of this kind is without an answer. */
   awaits(kind: Entry["case"]): boolean;
@@ -134,6 +171,12 @@ function openStream(
   let hasAnswered = false;
 
   const stream: OpenStream = {
+    get isOver() {
+      return isOver;
+    },
+    get isQuiet() {
+      return !isOver && waiting.size === 0;
+    },
     get hasAnswered() {
       return hasAnswered;
     },
@@ -148,7 +191,10 @@ function openStream(
       return promise;
     },
     close: () => entries.close(),
-    abandon: () => abandoned.abort(),
+    abandon() {
+      isOver = true;
+      abandoned.abort();
+    },
   };
   const end = (error?: unknown): void => {
     isOver = true;
