@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { dirname } from "node:path";
-import { hideSqliteWarning, keepHeapSmall, whyNodeIsUnfit } from "@stigmer/config/node-process";
+import { collectWhenFull, hideSqliteWarning, keepHeapSmall, whyNodeIsUnfit } from "@stigmer/config/node-process";
 
 // A report that Node is told to write of a crash would have the keys of the environment in it.
 if (process.report !== undefined) process.report.excludeEnv = true;
@@ -13,6 +13,8 @@ if (unfit) {
 } else {
   hideSqliteWarning(process);
   keepHeapSmall();
+  // Between runs it is done by `collect-when-idle.ts`.
+  collectWhenFull();
   const { runProcess } = await import("./process/run-process.ts");
   await runProcess({ env: process.env, packageDir: dirname(import.meta.dirname) });
 }

@@ -44,3 +44,23 @@ it("keeps a heap near to what lives in it", () => {
   };
   expect(heapOf("keepHeapSmall();")).toBeLessThan(heapOf(""));
 });
+
+it("leaves a program's pauses alone until the room for what is new is full", () => {
+  const collections = (prepare: string): number => {
+    const probe = `
+      const { collectWhenFull } = await import(${JSON.stringify(new URL("node-process.ts", import.meta.url).href)});
+      const { PerformanceObserver } = await import("node:perf_hooks");
+      ${prepare}
+      let seen = 0;
+      new PerformanceObserver((list) => (seen += list.getEntries().length)).observe({ entryTypes: ["gc"] });
+      for (let round = 0; round < 2_000; round += 1) {
+        Array.from({ length: 2_000 }, (_, index) => ({ index }));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      console.log(seen);
+    `;
+    return Number(execFileSync(process.execPath, ["--input-type=module", "--eval", probe], { encoding: "utf8" }));
+  };
+  expect(collections("collectWhenFull();")).toBeLessThan(collections(""));
+});

@@ -10,8 +10,8 @@ export interface IdleCollector {
 }
 
 /**
- * One run makes about as much garbage as V8 lets pile up. Left alone it collects that, for some 2 ms, when this thread first comes to
- * a pause in the next run: while its first request to the model waits to be sent.
+ * One run makes about as much garbage as V8 lets pile up. Left alone it collects that, for some 2 ms, at a pause of this or the next run,
+ * which waits for it: while its first request to the model is to be sent, or its end to be told (`collectWhenFull`).
  *
  * @param collect Default: V8's minor collection.
  */
