@@ -1,5 +1,5 @@
 // The filesystem driver: commands run on the host, in a directory of it. For work that is trusted.
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { assertSupported } from "../capabilities.ts";
@@ -85,7 +85,8 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
 async function prepareRoot(rootDir: string): Promise<string> {
   try {
     await mkdir(rootDir, { recursive: true });
-    return await realpath(rootDir);
+    // The system has just walked the path: this costs it microseconds, and the way to another thread and back a tenth of what a run waits.
+    return realpathSync.native(rootDir);
   } catch (error) {
     throw toFileError(error, rootDir);
   }

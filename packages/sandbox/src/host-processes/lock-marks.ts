@@ -45,7 +45,7 @@ const letters = ["w", "x"] as const;
 export async function createLockMarks(shell: string): Promise<LockMarks | undefined> {
   const letter = await letterOf(shell);
   if (letter === undefined) return undefined;
-  const own = hardLimit(lockLimits("self"));
+  const own = ownLimit();
   const place = own === undefined ? undefined : placeWithin(own);
   if (place === undefined) return undefined;
   const { base, sandboxBits, commandBits, restBits } = place;
@@ -86,6 +86,10 @@ export function isBelow(pid: number, { low }: LockRange): boolean {
   return limit !== undefined && limit < low;
 }
 
+/** Nothing in here changes it, and nobody else has a reason to. */
+let ownLimitRead: { readonly limit: bigint | undefined } | undefined;
+const ownLimit = (): bigint | undefined => (ownLimitRead ??= { limit: hardLimit(lockLimits("self")) }).limit;
+
 /** The line of /proc/<pid>/limits, soft and hard limit at its end. */
 function lockLimits(pid: number | "self"): string | undefined {
   try {
@@ -115,7 +119,7 @@ function letterOf(shell: string): Promise<(typeof letters)[number] | undefined> 
 
 async function probe(shell: string): Promise<(typeof letters)[number] | undefined> {
   // Not above the limit there is, and different from it.
-  const own = hardLimit(lockLimits("self"));
+  const own = ownLimit();
   if (own === undefined) return undefined;
   const wanted = own === unlimited ? 1n << 40n : own - 1n;
   for (const letter of letters) {
