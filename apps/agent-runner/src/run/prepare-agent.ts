@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import {
   createAgent,
   type AgentOptions,
@@ -74,10 +75,13 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
     const model = await chooseModel(resolved, dependencies.resolveModel);
     let remembered: Promise<unknown> | undefined;
     const workspace = await dependencies.workspaces.get(session, (id) => {
-      const stored = rememberSandbox({ sessions: clients.sessions, tellSandbox }, session, id);
+      // Where nobody waits for it, it is left for when the first request to the model has been sent.
+      const stored = delay(0).then(() => rememberSandbox({ sessions: clients.sessions, tellSandbox }, session, id));
       remembered = stored.catch(() => {});
       return stored;
     });
+    // What has been said of the run goes out first: to the request to the model this thread has no other pause.
+    await nextTurn();
     const layers = [agent.spec?.envSpec?.data ?? {}, ...environments.map((each) => each.spec?.data ?? {}), variables];
     const environment = mergeEnvironment(layers);
     const sandbox = withEnvironment(workspace.sandbox, environment);
