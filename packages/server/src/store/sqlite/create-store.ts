@@ -39,7 +39,8 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
     read: async (work) => {
       if (closed) throw new StoreError("closed", "The store is closed.");
       try {
-        return work(readerSql);
+        // What it has written it need not read back from the log, where the reader would look for all that it knew after each commit.
+        return work(databases.writer.isTransaction ? readerSql : writerSql);
       } catch (error) {
         return raise(error);
       }

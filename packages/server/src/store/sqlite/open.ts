@@ -22,6 +22,7 @@ const PAGE_BYTES = 512;
 const LOG_BYTES = 4 * 1_024 * 1_024;
 
 export interface Databases {
+  /** The only one that writes: outside of a transaction what it sees is what is committed, and it has that at hand. */
   readonly writer: DatabaseSync;
   /** Sees what is committed, also while the writer is in a transaction. */
   readonly reader: DatabaseSync;

@@ -42,6 +42,24 @@ export function transactionCases(subject: Subject): void {
       expect(stored.map(({ id }) => id).toSorted()).toEqual([first === "fulfilled" ? "agt-1" : "agt-2", "agt-4"]);
     });
 
+    it("shows nobody else what a transaction has done before it is over", async () => {
+      const { store } = subject;
+      await store.resources.insert(resource({ id: "agt-1" }));
+      const count = (): Promise<number> => store.resources.count({ kind: "Agent" });
+      const [begun, going] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const working = store.transaction(async (tx) => {
+        await tx.resources.insert(resource({ id: "agt-2" }));
+        begun.resolve();
+        await going.promise;
+        throw new Error("no");
+      });
+      await begun.promise;
+      expect(await count()).toBe(1);
+      going.resolve();
+      await expect(working).rejects.toThrow("no");
+      expect(await count()).toBe(1);
+    });
+
     it("loses no update when transactions read and then write", async () => {
       await subject.store.resources.insert(resource({ id: "agt-1", name: "0" }));
       const increments = Array.from({ length: 20 }, () =>
