@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { smallHeapArguments } from "@stigmer/config/node-process";
+import { heapArguments } from "@stigmer/config/node-process";
 import type { ScenarioFile } from "@stigmer/scripted-model";
 
 const repository = dirname(dirname(import.meta.dirname));
@@ -78,14 +78,14 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     return process;
   };
   // As `stigmer local start` starts them.
-  const node = [process.execPath, "--conditions=@stigmer/source", ...smallHeapArguments] as const;
+  const node = [process.execPath, "--conditions=@stigmer/source"] as const;
   return {
     home,
     endpoint,
     temporalAddress: `127.0.0.1:${temporalPort}`,
     server: () =>
       start(
-        [...node, CLI, "server", "run", "--port", String(port)],
+        [...node, ...heapArguments.server, CLI, "server", "run", "--port", String(port)],
         { ...options.serverEnv },
         "stigmer-server is ready",
       ),
@@ -95,7 +95,11 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
         ANTHROPIC_API_KEY: "scripted-model-key",
         ANTHROPIC_BASE_URL: options.modelUrl,
       };
-      return start([...node, RUNNER], { ...model, STIGMER_BACKEND_ENDPOINT: endpoint }, "Worker ready");
+      return start(
+        [...node, ...heapArguments.runner, RUNNER],
+        { ...model, STIGMER_BACKEND_ENDPOINT: endpoint },
+        "Worker ready",
+      );
     },
     temporal: () => {
       const file = ["--db-filename", join(home, "temporal.db")];

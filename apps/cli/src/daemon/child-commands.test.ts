@@ -43,9 +43,8 @@ test("a child is of this home and this machine, whatever the environment says of
   expect(children.server(0).env).toEqual(shared);
   expect(children.runner(4711).env).toEqual({ ...shared, STIGMER_BACKEND_ENDPOINT: "127.0.0.1:4711" });
   expect(children.server(4711).args.slice(-4)).toEqual(["server", "run", "--port", "4711"]);
-  for (const { args } of [children.server(4711), children.runner(4711)]) {
-    expect(args).toContain("--max-semi-space-size=8");
-  }
+  expect(children.server(4711).args).toContain("--max-semi-space-size=8");
+  expect(children.runner(4711).args).toContain("--max-semi-space-size=16");
   expect(children.runner(4711).args.at(-1)).toMatch(/agent-runner\/(src\/main\.ts|dist\/main\.js)$/);
 });
 

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { type Homes, secretNames } from "@stigmer/config";
-import { smallHeapArguments } from "@stigmer/config/node-process";
+import { heapArguments } from "@stigmer/config/node-process";
 import { withAbsolutePaths } from "./absolute-paths.ts";
 import type { ChildCommand } from "./child-process.ts";
 import { containerArguments, HOST_NAME } from "./container-arguments.ts";
@@ -45,8 +45,8 @@ export function childCommands({ homes, secrets, runner, temporal, ...options }: 
   const hidden = secretsOf(env);
   const shared = { ...open, MODE: "local", STIGMER_HOME: homes.home, STIGMER_DATA_DIR: homes.dataDir };
   // The daemon is started by `stigmer` itself, from source or from a build alike.
-  const node = [...nodeArguments(), ...smallHeapArguments];
-  const stigmer = [...node, process.argv[1] ?? ""];
+  const node = nodeArguments();
+  const stigmer = [...node, ...heapArguments.server, process.argv[1] ?? ""];
   const runnerSecrets = {
     ...Object.fromEntries(Object.entries(hidden).filter(([name]) => !SERVER_SECRETS.has(name))),
     ...secrets,
@@ -98,7 +98,7 @@ export function childCommands({ homes, secrets, runner, temporal, ...options }: 
         ? container(port, runner)
         : {
             command: process.execPath,
-            args: [...node, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
+            args: [...node, ...heapArguments.runner, fileURLToPath(import.meta.resolve("@stigmer/agent-runner/main"))],
             env: {
               ...shared,
               ...metricsOfRunner(env),
