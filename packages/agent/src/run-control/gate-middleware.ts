@@ -63,19 +63,17 @@ export function restBetweenAttempts(): AgentMiddleware {
       const rest = restOf(request.runtime as object);
       if (rest === undefined) return handler(request);
       const call: ModelCall = { underWay: false };
-      const over = new AbortController();
-      const rested = new Promise<never>((_, reject) => {
-        const leave = (): void => {
-          if (rest.aborted && !call.underWay) reject(new RestNow());
-        };
-        rest.addEventListener("abort", leave, { signal: over.signal });
-        // After the retries have had their say: a call that will not be tried again fails.
-        call.onFailure = () => void setImmediate(leave);
-      });
+      const rested = Promise.withResolvers<never>();
+      const leave = (): void => {
+        if (rest.aborted && !call.underWay) rested.reject(new RestNow());
+      };
+      rest.addEventListener("abort", leave);
+      // After the retries have had their say: a call that will not be tried again fails.
+      call.onFailure = () => void setImmediate(leave);
       try {
-        return await Promise.race([calls.run(call, async () => handler(request)), rested]);
+        return await Promise.race([calls.run(call, async () => handler(request)), rested.promise]);
       } finally {
-        over.abort();
+        rest.removeEventListener("abort", leave);
       }
     },
   });
