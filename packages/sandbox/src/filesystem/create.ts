@@ -85,7 +85,7 @@ export async function createFilesystemSandbox(options: FilesystemSandboxOptions)
 async function prepareRoot(rootDir: string): Promise<string> {
   try {
     await mkdir(rootDir, { recursive: true });
-    // The system has just walked the path: this costs it microseconds, and the way to another thread and back a tenth of what a run waits.
+    // The system has just walked the path: it takes microseconds, where a thread of the pool on a busy machine takes up to a millisecond to begin.
     return realpathSync.native(rootDir);
   } catch (error) {
     throw toFileError(error, rootDir);
