@@ -1,9 +1,7 @@
 // `pnpm bench [suite [part …] …]`: everything without a name. Exit code 1 when an aim is missed. `pnpm bench table`: README.md's table,
 // of the results that are there.
-import { figureLine, judge, table, writeResult, type Figure, type Judged } from "./report.ts";
-
-/** A suite's parts, each of which is one figure or a few of one measurement, and can be run by itself. */
-type Parts = Readonly<Record<string, () => Promise<Figure | readonly Figure[]>>>;
+import type { Parts } from "./parts.ts";
+import { figureLine, judge, table, writeResult, type Judged } from "./report.ts";
 
 const suites: Readonly<Record<string, () => Promise<Parts>>> = {
   job: async () => ({ ...(await import("./job/job.ts")).job(), ...(await import("./job/temporal.ts")).temporal() }),
@@ -31,7 +29,15 @@ for (const [suite, names] of asked(process.argv.slice(2))) {
     refuse(`${suite} has no part ${unknown.join(", ")}; it has: ${Object.keys(parts).join(", ")}.`);
   const figures: Judged[] = [];
   for (const name of names.length > 0 ? names : Object.keys(parts)) {
-    const measured = await parts[name]?.().catch((error: unknown) => failed(`${suite} ${name}`, error));
+    const part = parts[name];
+    if (part === undefined) continue;
+    if ("lacks" in part) {
+      const need = `it needs ${part.lacks} ("How it is measured" in bench/README.md)`;
+      if (names.length > 0) refuse(`${suite} ${name} can't be measured here: ${need}.`);
+      console.log(`${suite} ${name} is left out: ${need}.\n`);
+      continue;
+    }
+    const measured = await part().catch((error: unknown) => failed(`${suite} ${name}`, error));
     if (measured === undefined) continue;
     const judged = [measured].flat().map(judge);
     figures.push(...judged);

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout } from "node:timers/promises";
 import { Client, Connection } from "@temporalio/client";
+import { given, type Parts } from "../parts.ts";
 import type { Figure } from "../report.ts";
 import { openProgram } from "../server/program.ts";
 import type { BareWorker } from "./bare-worker.program.ts";
@@ -13,9 +14,8 @@ const ROUNDS = 60;
 const TASK_QUEUE = "bare";
 
 /** Temporal is measured when `STIGMER_TEST_TEMPORAL` names its command line. */
-export function temporal(): Readonly<Record<string, () => Promise<Figure>>> {
-  const program = process.env["STIGMER_TEST_TEMPORAL"];
-  return program === undefined ? {} : { temporal: () => measure(program) };
+export function temporal(): Parts {
+  return { temporal: given(["STIGMER_TEST_TEMPORAL"], () => measure(process.env["STIGMER_TEST_TEMPORAL"] ?? "")) };
 }
 
 async function measure(program: string): Promise<Figure> {

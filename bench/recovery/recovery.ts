@@ -10,6 +10,7 @@ import { AgentSchema } from "@stigmer/protos/agent/v1";
 import { AgentExecutionSchema } from "@stigmer/protos/agentexecution/v1";
 import { SessionSchema } from "@stigmer/protos/session/v1";
 import { startScriptedModel, type ScenarioFile, type ScriptedModel } from "@stigmer/scripted-model";
+import { given, type Parts } from "../parts.ts";
 import type { Figure } from "../report.ts";
 import { ledgerCost } from "./ledger-cost.ts";
 import { openPlatform, type Platform, type PlatformOptions } from "./processes.ts";
@@ -36,9 +37,8 @@ const scenario: ScenarioFile = {
 };
 
 /** Needs nothing but Node for the embedded engine; Temporal is measured when `STIGMER_TEST_TEMPORAL` names its command line. */
-export function recovery(): Readonly<Record<string, () => Promise<Figure>>> {
+export function recovery(): Parts {
   const temporal = process.env["STIGMER_TEST_TEMPORAL"];
-  if (temporal === undefined) console.log("Temporal is left out: STIGMER_TEST_TEMPORAL names no command line of it.");
   const patience = { name: "the engine's patience with a silent runner", samples: [HEARTBEAT_TIMEOUT_MS] };
   const lost = { name: "temporal", temporal, repeat: 3, baseline: patience, aimMs: 2_000 };
   const allowed = { name: "what it may be", samples: [1_000] };
@@ -46,7 +46,7 @@ export function recovery(): Readonly<Record<string, () => Promise<Figure>>> {
     "runner-loss": () => runnerLoss({ name: "embedded", repeat: 10, baseline: allowed, aimRatio: 1 }),
     "server-return": () => serverReturn({ name: "embedded", repeat: 5 }),
     ledger: ledgerCost,
-    ...(temporal === undefined ? {} : { "runner-loss-temporal": () => runnerLoss(lost) }),
+    "runner-loss-temporal": given(["STIGMER_TEST_TEMPORAL"], () => runnerLoss(lost)),
   };
 }
 

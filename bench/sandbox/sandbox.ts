@@ -8,6 +8,7 @@ import { Agent, request, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { createSandbox, type Sandbox, type SandboxBackendConfig } from "@stigmer/sandbox";
+import { given, type Parts } from "../parts.ts";
 import type { Figure } from "../report.ts";
 
 const rounds = 150;
@@ -17,14 +18,14 @@ const aimRatio = 1.15;
 /** Nine tenths of the throughput. */
 const fileAimRatio = 1 / 0.9;
 
-export async function sandbox(): Promise<Readonly<Record<string, () => Promise<readonly Figure[]>>>> {
-  const [host, image] = process.env["STIGMER_TEST_DOCKER"]?.split(" ") ?? [];
+export function sandbox(): Parts {
+  const [host = "", image] = process.env["STIGMER_TEST_DOCKER"]?.split(" ") ?? [];
   return {
     filesystem: () => withSandbox({ type: "filesystem" }, filesystem),
-    ...(has("bwrap") && { isolated: () => withSandbox({ type: "isolated" }, isolated) }),
-    ...(host !== undefined && {
-      docker: () => withSandbox({ type: "docker", host, image, pull: "never" }, (made) => docker(made, host)),
-    }),
+    isolated: has("bwrap") ? () => withSandbox({ type: "isolated" }, isolated) : { lacks: "bwrap (bubblewrap)" },
+    docker: given(["STIGMER_TEST_DOCKER"], () =>
+      withSandbox({ type: "docker", host, image, pull: "never" }, (made) => docker(made, host)),
+    ),
     files: () => withSandbox({ type: "filesystem" }, files),
   };
 }
