@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import type { ServiceImpl } from "@connectrpc/connect";
 import type { Agent } from "@stigmer/protos/agent/v1";
 import type { AgentExecution } from "@stigmer/protos/agentexecution/v1";
 import type { AgentInstance } from "@stigmer/protos/agentinstance/v1";
@@ -30,19 +30,14 @@ export interface ReadPartsOptions {
   readonly sessions: Pick<Resources<Session>, "get">;
   readonly instances: Pick<Resources<AgentInstance>, "get">;
   readonly agents: Pick<Resources<Agent>, "get">;
-  readonly contexts: Pick<Resources<ExecutionContext>, "getByReference">;
+  readonly contexts: Pick<Resources<ExecutionContext>, "findByReference">;
   readonly threads: SessionThreads;
 }
 
 export function createReadParts({ sessions, instances, agents, contexts, threads }: ReadPartsOptions): ReadParts {
   async function contextOf({ metadata }: AgentExecution, principal: Principal): Promise<ExecutionContext | undefined> {
     const { org = "", id: slug = "" } = metadata ?? {};
-    try {
-      return await contexts.getByReference(create(ApiResourceReferenceSchema, { org, slug }), principal);
-    } catch (error) {
-      if (ConnectError.from(error).code === Code.NotFound) return undefined;
-      throw error;
-    }
+    return contexts.findByReference(create(ApiResourceReferenceSchema, { org, slug }), principal);
   }
 
   async function instanceOf({ spec }: Session, principal: Principal): Promise<AgentInstance> {

@@ -75,6 +75,8 @@ export interface Resources<T extends Resource> {
   get(id: string, principal: Principal): Promise<T>;
   /** Throws NOT_FOUND. */
   getByReference(reference: ApiResourceReference, principal: Principal): Promise<T>;
+  /** The same for who has to do with there being none. */
+  findByReference(reference: ApiResourceReference, principal: Principal): Promise<T | undefined>;
   list(request: ListApiResourcesRequest, principal: Principal): Promise<Page<T>>;
   /** As `Access.listedOrg`. */
   listedOrg(principal: Principal, requested: string): string | undefined;
@@ -177,6 +179,11 @@ export function createResources<T extends Resource>(
     return { ...columns, version: version?.id ?? "", createdAt, updatedAt, body };
   }
 
+  async function findByReference(reference: ApiResourceReference, principal: Principal): Promise<T | undefined> {
+    const record = await findReferred(store, reference, { kind, defaultScope, principal, access });
+    return record && decode(record);
+  }
+
   async function findVisible(tx: StoreTransaction, id: string, principal: Principal): Promise<ResourceRecord> {
     const record = await tx.resources.get(kind, id);
     if (!record || !access.canRead(principal, record)) throw notFound(kind, id);
@@ -270,10 +277,11 @@ export function createResources<T extends Resource>(
     },
     get: async (id, principal) => decode(await findVisible(store, id, principal)),
     getByReference: async (reference, principal) => {
-      const record = await findReferred(store, reference, { kind, defaultScope, principal, access });
-      if (record) return decode(record);
+      const found = await findByReference(reference, principal);
+      if (found) return found;
       throw notFound(kind, `${reference.org || principal.org}/${reference.slug}`);
     },
+    findByReference,
     list: ({ org, pageSize, pageToken, tags, labels }, principal) => {
       // The organisation that is meant, also when none was named: a token is good in that one alone.
       const filter = { org: access.listedOrg(principal, org), tags, labels };
