@@ -27,16 +27,16 @@ for (const [suite, names] of asked(process.argv.slice(2))) {
   const unknown = names.filter((name) => !(name in parts));
   if (unknown.length > 0)
     refuse(`${suite} has no part ${unknown.join(", ")}; it has: ${Object.keys(parts).join(", ")}.`);
+  const lacking = Object.entries(parts).flatMap(([name, part]) => ("lacks" in part ? [{ name, ...part }] : []));
+  for (const { name, lacks } of lacking) {
+    const need = `it needs ${lacks} ("How it is measured" in bench/README.md)`;
+    if (names.includes(name)) refuse(`${suite} ${name} can't be measured here: ${need}.`);
+    if (names.length === 0) console.log(`${suite} ${name} is left out: ${need}.`);
+  }
   const figures: Judged[] = [];
   for (const name of names.length > 0 ? names : Object.keys(parts)) {
     const part = parts[name];
-    if (part === undefined) continue;
-    if ("lacks" in part) {
-      const need = `it needs ${part.lacks} ("How it is measured" in bench/README.md)`;
-      if (names.length > 0) refuse(`${suite} ${name} can't be measured here: ${need}.`);
-      console.log(`${suite} ${name} is left out: ${need}.\n`);
-      continue;
-    }
+    if (part === undefined || "lacks" in part) continue;
     const measured = await part().catch((error: unknown) => failed(`${suite} ${name}`, error));
     if (measured === undefined) continue;
     const judged = [measured].flat().map(judge);

@@ -89,7 +89,7 @@ export function createEntryStreams(options: EntryStreamsOptions): EntryStreams {
 
   function rest(stream: OpenStream): void {
     const endRest = (): void => {
-      resting.delete(stream);
+      wake(stream);
       stream.close();
     };
     resting.set(stream, setTimeout(endRest, REST_MS).unref());
