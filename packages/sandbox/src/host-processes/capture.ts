@@ -1,11 +1,9 @@
 // What a process prints, on its way to whoever takes it.
-import type { ChildProcess } from "node:child_process";
-import type { Socket } from "node:net";
-import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { setImmediate } from "node:timers/promises";
 import { BoundedOutput } from "../bounded-output.ts";
 import type { ExecuteOptions, ExecuteResult, OutputPiece } from "../sandbox.ts";
+import type { StartedProcess } from "./start-process.ts";
 
 /** What is printed just before the shell exits is read for this long when a background child holds the pipe open. */
 const drainMs = 75;
@@ -33,7 +31,7 @@ export interface Capture {
 }
 
 /** `fail` hears what the sink throws. */
-export function capture(child: ChildProcess, first: OutputSink, fail: (error: unknown) => void): Capture {
+export function capture(child: StartedProcess, first: OutputSink, fail: (error: unknown) => void): Capture {
   let sink = first;
   const guarded = (use: () => void): void => {
     try {
@@ -42,11 +40,9 @@ export function capture(child: ChildProcess, first: OutputSink, fail: (error: un
       fail(error);
     }
   };
-  const streams: Readable[] = [];
+  const streams = [child.stdout, child.stderr];
   const ends = (["stdout", "stderr"] as const).map((name) => {
     const stream = child[name];
-    if (stream === null) return Promise.resolve();
-    streams.push(stream);
     const { promise, resolve } = Promise.withResolvers<void>();
     stream.on("data", (bytes: Buffer) => guarded(() => sink.push(name, bytes)));
     // A pipe that breaks has simply nothing more to say.
@@ -73,7 +69,7 @@ export function capture(child: ChildProcess, first: OutputSink, fail: (error: un
       guarded(() => previous.endOutput());
     },
     unref() {
-      for (const stream of streams) (stream as Socket).unref();
+      for (const stream of streams) stream.unref();
     },
     isOpen: () => streams.some((stream) => !stream.destroyed),
     destroy() {

@@ -11,6 +11,7 @@ import { createLockMarks, isBelow } from "./lock-marks.ts";
 import { hasProc, readProcess } from "./process-table.ts";
 import { killProcesses } from "./process-tree.ts";
 import { runCommand, type CommandContext, type CommandRequest, type RunningCommand } from "./run-command.ts";
+import { loadStartProcess } from "./start-process.ts";
 
 export interface CommandHostOptions {
   /** The sandbox as it is named in errors. */
@@ -47,7 +48,7 @@ const watchIntervalMs = 100;
 const mostLeftBehind = 100;
 
 export async function createCommandHost(options: CommandHostOptions): Promise<CommandHost> {
-  const locks = await createLockMarks(options.shell);
+  const [locks, startProcess] = await Promise.all([createLockMarks(options.shell), loadStartProcess()]);
   const token = randomUUID();
   /** How the marks of all commands of this sandbox begin. */
   const ownMark = `${markName}=${token}.` as const;
@@ -88,6 +89,7 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     const mark = `${token}.${started++}.`;
     const run = runCommand(request, {
       ...launch,
+      startProcess,
       env: { ...options.env, ...request.env, [markName]: mark },
       mark: `${markName}=${mark}`,
       locks: locks?.next(),

@@ -1,11 +1,11 @@
 // One command: started in a process group of its own, watched until its shell exits, ended as a whole when it must.
-import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FailureReason, ProcessSignal } from "../sandbox.ts";
 import { capture, type Capture, type OutputSink } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
+import type { ChildEnd } from "./libc.ts";
 import type { LockMark } from "./lock-marks.ts";
 import { hasProc, readProcessTable } from "./process-table.ts";
 import {
@@ -17,6 +17,7 @@ import {
   type ProcessScope,
 } from "./process-tree.ts";
 import { shellArguments } from "./shell-arguments.ts";
+import type { StartedProcess, StartProcess } from "./start-process.ts";
 
 /** After SIGKILL the shell's own exit is only a matter of being told. */
 const exitNoticeMs = 100;
@@ -35,6 +36,7 @@ export interface CommandRequest {
 
 /** How a driver starts a shell: on this machine, or by way of something that puts it into a sandbox. */
 export interface CommandContext {
+  readonly startProcess: StartProcess;
   readonly file: string;
   /** What comes before the shell's own arguments. */
   readonly args: readonly string[];
@@ -103,12 +105,13 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     hostGuardian.update({ drop: held, hold: entries });
     held = entries;
   };
-  let child: ChildProcess | undefined;
+  let child: StartedProcess | undefined;
   let captured: Capture | undefined;
-  let shellRuns = false;
+  /** The group, as long as its number is its own. */
+  const leader = (): number | undefined => (child?.isRunning ? child.pid : undefined);
 
   const scope = (): ProcessScope => ({
-    leaders: new Set(shellRuns && child?.pid !== undefined ? [child.pid] : []),
+    leaders: new Set([leader()].filter((pid) => pid !== undefined)),
     known: survivors,
     mark: context.mark,
     locks: context.locks?.range,
@@ -124,25 +127,18 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     if (request.signal?.aborted) return stopped("aborted");
 
     try {
-      child = spawn(context.file, [...context.args, ...shellArguments(request.command, beforeOf(context))], {
-        cwd: context.cwd,
-        env: { ...context.env },
-        detached: true,
-        stdio: [request.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-      });
+      child = context.startProcess(
+        context.file,
+        [...context.args, ...shellArguments(request.command, beforeOf(context))],
+        { cwd: context.cwd, env: context.env, stdin: request.stdin !== undefined },
+      );
     } catch (error) {
       return failToStart(error as Error);
     }
     const shell = child;
     forgetProcessTable();
-    shellRuns = shell.pid !== undefined;
     if (shell.pid !== undefined) guard([`${shell.pid}`]);
-    const exit = Promise.withResolvers<readonly [code: number | null, signal: NodeJS.Signals | null] | Error>();
-    shell.once("exit", (code, signal) => {
-      shellRuns = false;
-      exit.resolve([code, signal]);
-    });
-    shell.once("error", (error) => exit.resolve(error));
+    const exit = shell.exited.catch((error: Error) => error);
 
     const sinkFailed = Promise.withResolvers<never>();
     // Handled where it is raced below; this keeps a late failure from becoming an unhandled rejection.
@@ -156,11 +152,11 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     const abort = (): void => stopping.resolve("aborted");
     request.signal?.addEventListener("abort", abort, { once: true });
     try {
-      const outcome = await Promise.race([exit.promise, stopping.promise, sinkFailed.promise]);
+      const outcome = await Promise.race([exit, stopping.promise, sinkFailed.promise]);
       if (outcome instanceof Error) return failToStart(outcome);
       if (typeof outcome === "string") {
         await kill();
-        await Promise.race([exit.promise, delay(exitNoticeMs)]);
+        await Promise.race([exit, delay(exitNoticeMs)]);
         await output.drain();
         output.destroy();
         return explained(stopped(outcome), context);
@@ -168,7 +164,7 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
       await output.drain();
       findSurvivors(shell, scope(), output.isOpen());
       await Promise.race([sinkFailed.promise, undefined]);
-      return explained(exited(...outcome), context);
+      return explained(exited(outcome), context);
     } catch (error) {
       await kill();
       output.destroy();
@@ -199,17 +195,18 @@ export function runCommand(request: CommandRequest, context: CommandContext): Ru
     },
     survivors,
     get leader() {
-      return shellRuns ? child?.pid : undefined;
+      return leader();
     },
     signal(name) {
-      if (!shellRuns || child?.pid === undefined) {
+      const group = leader();
+      if (group === undefined) {
         for (const { pid } of survivors.size > 0 ? findProcesses(scope()) : []) signalProcess(pid, name);
       } else if (!context.hasParent) {
-        signalProcess(-child.pid, name);
+        signalProcess(-group, name);
       } else {
         // What leads into the sandbox is in the group too, and would end before the shell has taken the signal.
-        const group = readProcessTable().filter((entry) => entry.group === child?.pid && entry.pid !== child.pid);
-        for (const { pid } of group) signalProcess(pid, name);
+        const members = readProcessTable().filter((entry) => entry.group === group && entry.pid !== group);
+        for (const { pid } of members) signalProcess(pid, name);
       }
     },
     get input() {
@@ -231,7 +228,7 @@ function stopped(reason: StopReason): CommandExit {
   return { exitCode: reason === "timeout" ? 124 : 128 + constants.signals.SIGKILL, reason };
 }
 
-function exited(code: number | null, signal: NodeJS.Signals | null): CommandExit {
+function exited({ code, signal }: ChildEnd): CommandExit {
   if (code === null) return { exitCode: 128 + (signal === null ? 0 : constants.signals[signal]), reason: "killed" };
   if (code === 127) return { exitCode: code, reason: "not-found" };
   if (code === 126) return { exitCode: code, reason: "permission" };
@@ -243,8 +240,8 @@ function explained(exit: CommandExit, context: CommandContext): CommandExit {
   return { exitCode: exit.exitCode, ...(reason && { reason }) };
 }
 
-function feed(shell: ChildProcess, stdin: CommandRequest["stdin"]): void {
-  if (shell.stdin === null || stdin === undefined) return;
+function feed(shell: StartedProcess, stdin: CommandRequest["stdin"]): void {
+  if (shell.stdin === undefined || stdin === undefined) return;
   // EPIPE: the command didn't want all of it.
   shell.stdin.on("error", () => {});
   if (typeof stdin === "string" || stdin instanceof Uint8Array) shell.stdin.end(stdin);
@@ -254,7 +251,7 @@ function feed(shell: ChildProcess, stdin: CommandRequest["stdin"]): void {
  * Who outlives the shell: members of its group, and who holds its pipes. Without environment mark they couldn't be told from
  * others later. One that did without either is found when the sandbox ends.
  */
-function findSurvivors(shell: ChildProcess, scope: ProcessScope, pipesHeld: boolean): void {
+function findSurvivors(shell: StartedProcess, scope: ProcessScope, pipesHeld: boolean): void {
   if (shell.pid === undefined) return;
   // A group that has members keeps its number, so that it can't be a stranger's.
   if (groupExists(shell.pid)) findProcesses({ ...scope, leaders: new Set([shell.pid]) });
