@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { parseConfigFile, readConfigFile } from "./config-file.ts";
 
 const messages = (text: string): string[] => {
@@ -12,6 +12,34 @@ const messages = (text: string): string[] => {
 test("a file that is not there is an empty one, and so is an empty one", () => {
   expect(readConfigFile("/nowhere/config.yaml")).toEqual({ ok: true, file: {} });
   expect(parseConfigFile("# nothing\n", "c")).toEqual({ ok: true, file: {} });
+});
+
+test("a file is read again when it has changed, and only then", () => {
+  const folder = mkdtempSync(join(tmpdir(), "config-file-"));
+  const path = join(folder, "config.yaml");
+  const modelIn = () => {
+    const result = readConfigFile(path);
+    return { result, model: result.ok ? result.file.llm?.model : result.problems };
+  };
+  try {
+    writeFileSync(path, "llm: { model: one }");
+    const young = modelIn();
+    expect(young.model).toBe("one");
+    // Two changes in a moment can bear the same time: what is young is not relied upon.
+    expect(modelIn().result).not.toBe(young.result);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 60_000 });
+    const settled = modelIn();
+    expect(modelIn().result).toBe(settled.result);
+    writeFileSync(path, "llm: { model: two }");
+    expect(modelIn().model).toBe("two");
+    rmSync(path);
+    expect(modelIn()).toEqual({ result: { ok: true, file: {} }, model: undefined });
+    writeFileSync(path, "llm: { model: one }");
+    expect(modelIn().model).toBe("one");
+  } finally {
+    vi.useRealTimers();
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("camelCase and snake_case are the same", () => {

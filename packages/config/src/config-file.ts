@@ -9,11 +9,25 @@ export type ConfigFileResult =
 
 const maxBytes = 256 * 1024;
 
-/** Reads and checks `config.yaml`. A file that is not there is an empty one. */
+/** The file that was read last. A runner asks for it with each run. */
+let last: { readonly path: string; readonly version: string; readonly result: ConfigFileResult } | undefined;
+
+/** Changes that follow each other within this many milliseconds may bear the same time: what is younger is read again. */
+const settlesMs = 2_000;
+
+/** Reads and checks `config.yaml`. A file that is not there is an empty one. One that has not changed is not read again. */
 export function readConfigFile(path: string): ConfigFileResult {
   try {
-    if (statSync(path).size > maxBytes) return refuse(path, `is larger than ${maxBytes} bytes`);
-    return parseConfigFile(readFileSync(path, "utf8"), path);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return { ok: true, file: {} };
+    const { dev, ino, size, mtimeMs, ctimeMs } = stat;
+    if (size > maxBytes) return refuse(path, `is larger than ${maxBytes} bytes`);
+    const version = [dev, ino, size, mtimeMs, ctimeMs].join();
+    if (last?.path === path && last.version === version) return last.result;
+    const result = parseConfigFile(readFileSync(path, "utf8"), path);
+    const isSettled = Math.abs(Date.now() - ctimeMs) > settlesMs;
+    last = isSettled ? { path, version, result } : undefined;
+    return result;
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
     // Below a file there is nothing either; that nothing can be written there is for those to say who do.
