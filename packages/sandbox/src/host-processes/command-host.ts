@@ -8,7 +8,7 @@ import { createExecuteOutput, discard } from "./capture.ts";
 import type { GuardianEntry } from "./guardian-script.ts";
 import { hostGuardian } from "./guardian.ts";
 import { createLockMarks, isBelow } from "./lock-marks.ts";
-import { hasProc, readProcess } from "./process-table.ts";
+import { startTimeBefore } from "./process-table.ts";
 import { killProcesses } from "./process-tree.ts";
 import { runCommand, type CommandContext, type CommandRequest, type RunningCommand } from "./run-command.ts";
 import { loadStartProcess } from "./start-process.ts";
@@ -55,7 +55,7 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
   const ownEntries: readonly GuardianEntry[] = locks ? [ownMark, `${locks.all.low}..${locks.all.high}`] : [ownMark];
   const commands = new Set<RunningCommand>();
   let started = 0;
-  /** When the first command was started, as the system tells it. */
+  /** Not long before the first command was started, as the system tells it. */
   let since: number | undefined;
   let ended: Promise<void> | undefined;
 
@@ -86,6 +86,7 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
     const launch = await options.launch(request.cwd);
     assertUsable();
     if (options.guarded) hostGuardian.update({ hold: ownEntries });
+    since ??= startTimeBefore();
     const mark = `${token}.${started++}.`;
     const run = runCommand(request, {
       ...launch,
@@ -100,7 +101,6 @@ export async function createCommandHost(options: CommandHostOptions): Promise<Co
       since: () => since,
       explain: options.watch?.(),
     });
-    if (since === undefined && hasProc && run.leader !== undefined) since = readProcess(run.leader)?.startTime;
     commands.add(run);
     const forget = (): void => {
       if (!run.isLeftBehind()) commands.delete(run);

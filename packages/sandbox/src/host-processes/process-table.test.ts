@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, test } from "vitest";
-import { hasEnvironmentEntry, readProcessTable } from "./process-table.ts";
+import { hasEnvironmentEntry, readProcess, readProcessTable, startTimeBefore } from "./process-table.ts";
 
 const linux = process.platform === "linux";
 
@@ -18,6 +18,20 @@ test.each(linux ? (["proc", "ps"] as const) : (["ps"] as const))("%s tells paren
     await once(child, "exit");
   }
   expect(readProcessTable(source).find(({ pid }) => pid === child.pid)).toBeUndefined();
+});
+
+test.runIf(linux)("tells a time shortly before what is started now", async () => {
+  const before = startTimeBefore() ?? 0;
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  try {
+    const late = (readProcess(child.pid ?? 0)?.startTime ?? 0) - before;
+    expect(late).toBeGreaterThanOrEqual(0);
+    // Hundredths of a second, on a machine that does other things too.
+    expect(late).toBeLessThan(1_000);
+  } finally {
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
 });
 
 test.runIf(linux)("reads a process whose name looks like more fields", async () => {

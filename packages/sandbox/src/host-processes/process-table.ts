@@ -13,6 +13,9 @@ export interface ProcessEntry {
   readonly state: string;
 }
 
+/** Of `startTime`, on every Linux that Node runs on: USER_HZ. */
+const ticksPerSecond = 100;
+
 /** Whether the start time and the environment of a process can be read as files. */
 export const hasProc: boolean = process.platform === "linux";
 
@@ -49,6 +52,17 @@ export function readProcess(pid: number): ProcessEntry | undefined {
     session: Number(fields[3]),
     startTime: Number(fields[19]),
   };
+}
+
+let ownStart: number | undefined;
+
+/**
+ * A start time that no process has which is started from now on, without a look at any: it is this process's own, and the time
+ * since, which `performance` counts from a little later. Needs /proc.
+ */
+export function startTimeBefore(): number | undefined {
+  ownStart ??= hasProc ? readProcess(process.pid)?.startTime : undefined;
+  return ownStart && ownStart + Math.floor((performance.now() / 1_000) * ticksPerSecond) - 1;
 }
 
 function readPs(): ProcessEntry[] {
