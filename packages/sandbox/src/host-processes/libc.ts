@@ -1,6 +1,5 @@
 // What of the system's C library starts a program without a copy of this process. It is reached by koffi, an optional package.
 import { closeSync, constants } from "node:fs";
-import { constants as system } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { isMainThread } from "node:worker_threads";
 
@@ -30,10 +29,8 @@ export interface Spawned {
   readonly stderr: number;
 }
 
-export interface ChildEnd {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
+/** By itself, or by a signal, of which there are more than have names. */
+export type ChildEnd = { readonly code: number } | { readonly signal: number };
 
 /** The same on every architecture that Node runs on, in glibc and in musl. */
 const WNOHANG = 1;
@@ -135,10 +132,5 @@ const structure = (): Buffer => Buffer.alloc(structureBytes);
 /** As sys/wait.h has it: the signal in seven bits, the code in the eight after the next one. */
 function toEnd(status: number): ChildEnd {
   const signal = status & 0x7f;
-  return signal === 0 ? { code: (status >> 8) & 0xff, signal: null } : { code: null, signal: nameOf(signal) };
-}
-
-function nameOf(signal: number): NodeJS.Signals | null {
-  const found = Object.entries(system.signals).find(([, number]) => number === signal);
-  return (found?.[0] as NodeJS.Signals | undefined) ?? null;
+  return signal === 0 ? { code: (status >> 8) & 0xff } : { signal };
 }

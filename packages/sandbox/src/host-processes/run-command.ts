@@ -228,8 +228,9 @@ function stopped(reason: StopReason): CommandExit {
   return { exitCode: reason === "timeout" ? 124 : 128 + constants.signals.SIGKILL, reason };
 }
 
-function exited({ code, signal }: ChildEnd): CommandExit {
-  if (code === null) return { exitCode: 128 + (signal === null ? 0 : constants.signals[signal]), reason: "killed" };
+function exited(end: ChildEnd): CommandExit {
+  if ("signal" in end) return { exitCode: 128 + end.signal, reason: "killed" };
+  const { code } = end;
   if (code === 127) return { exitCode: code, reason: "not-found" };
   if (code === 126) return { exitCode: code, reason: "permission" };
   return { exitCode: code };

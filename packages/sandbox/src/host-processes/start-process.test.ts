@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, realpath, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
@@ -37,14 +37,14 @@ async function ended(start: () => StartedProcess) {
 const starts: [string, StartProcess][] = [["Node's", startByNode]];
 if (libc !== undefined) starts.push(["posix_spawn", createStartByLibc(libc)]);
 
-describe.each(starts)("a process started by %s", (_, start) => {
+describe.each(starts)("a process started by %s", (_name, start) => {
   const sh = (script: string, options?: { stdin?: boolean; env?: Record<string, string> }, args: string[] = []) =>
     start("/bin/sh", ["-c", script, "sh", ...args], { cwd, env, ...options });
 
   test("prints on two pipes, has its directory, and nothing but its variables, and tells its code", async () => {
     const script = 'pwd; echo "$1" >&2; env; exit 3';
     const { stdout, ...end } = await ended(() => sh(script, { env: { A: "ä=b" } }, ["an ärgument"]));
-    expect(end).toEqual({ code: 3, signal: null, stderr: "an ärgument\n" });
+    expect(end).toEqual({ code: 3, stderr: "an ärgument\n" });
     const [where, ...variables] = stdout.trim().split("\n");
     expect(where).toBe(cwd);
     expect(variables).toContain("A=ä=b");
@@ -57,7 +57,7 @@ describe.each(starts)("a process started by %s", (_, start) => {
     const cat = sh("cat", { stdin: true });
     cat.stdin?.end(long);
     expect(await text(cat.stdout)).toBe(long);
-    expect(await cat.exited).toEqual({ code: 0, signal: null });
+    expect(await cat.exited).toEqual({ code: 0 });
     expect(await ended(() => sh("cat; echo end"))).toMatchObject({ stdout: "end\n" });
   });
 
@@ -75,7 +75,7 @@ describe.each(starts)("a process started by %s", (_, start) => {
     expect(pid).toBeGreaterThan(1);
     expect(sleeping.isRunning).toBe(true);
     process.kill(-pid, "SIGUSR1");
-    expect(await sleeping.exited).toEqual({ code: null, signal: "SIGUSR1" });
+    expect(await sleeping.exited).toEqual({ signal: constants.signals.SIGUSR1 });
     expect(sleeping.isRunning).toBe(false);
     expect(() => process.kill(pid, 0)).toThrow("ESRCH");
   });
@@ -95,16 +95,14 @@ describe.each(starts)("a process started by %s", (_, start) => {
     const first = sh("cat", { stdin: true });
     const second = sh("exec sleep 1000");
     first.stdin?.end();
-    expect(await first.exited).toEqual({ code: 0, signal: null });
+    expect(await first.exited).toEqual({ code: 0 });
     process.kill(second.pid ?? 0, "SIGKILL");
     await second.exited;
   });
 
   test("among many tells its own end", async () => {
     const codes = Array.from({ length: 100 }, (_each, code) => code);
-    expect(await Promise.all(codes.map((code) => sh(`exit ${code}`).exited))).toEqual(
-      codes.map((code) => ({ code, signal: null })),
-    );
+    expect(await Promise.all(codes.map((code) => sh(`exit ${code}`).exited))).toEqual(codes.map((code) => ({ code })));
   });
 
   test.each<[string, string, { file?: string; cwd?: string; args?: string[] }]>([
@@ -124,6 +122,10 @@ describe.each(starts)("a process started by %s", (_, start) => {
     },
   );
 
+  test.runIf(hasProc)("is not there where too many files are open", async () => {
+    expect((await withFewFiles(start)).slice(0, 5)).toEqual(Array<string>(5).fill("spawn /bin/sh EMFILE, 0 more open"));
+  });
+
   test("leaves no descriptor open", async () => {
     await ended(() => sh("true", { stdin: true }));
     const before = await descriptors();
@@ -139,6 +141,14 @@ describe.each(starts)("a process started by %s", (_, start) => {
 async function descriptors(): Promise<number> {
   if (!hasProc) return 0;
   return (await readdir("/proc/self/fd")).length;
+}
+
+/** What comes of a start where one file more can be opened, two, and so on: the last one is enough for three pipes. */
+async function withFewFiles(start: StartProcess): Promise<string[]> {
+  const program = fileURLToPath(new URL("__fixtures__/starts-with-few-files.ts", import.meta.url));
+  const command = `ulimit -n 100 && exec "${process.execPath}" --conditions=@stigmer/source "${program}" ${start.name}`;
+  const { stdout } = await promisify(execFile)("/bin/sh", ["-c", command]);
+  return stdout.trim().split("\n");
 }
 
 describe.runIf(isLinux)("on Linux", () => {
@@ -168,26 +178,35 @@ describe.runIf(isLinux)("on Linux", () => {
     }
   });
 
+  test("a process needs the descriptors of its pipes, and no others", async () => {
+    expect((await withFewFiles(createStartByLibc(loadedLibc()))).at(-1)).toBe("started, 0 more open");
+  });
+
+  test("a signal without a name is told too", async () => {
+    const start = createStartByLibc(loadedLibc());
+    expect(await start("/bin/sh", ["-c", "kill -40 $$; sleep 10"], { cwd, env }).exited).toEqual({ signal: 40 });
+  });
+
   test("an end of which no signal told is noticed nevertheless", async () => {
     const real = loadedLibc();
     let looks = 0;
     const start = createStartByLibc({ ...real, reap: (pid) => (looks++ === 0 ? undefined : real.reap(pid)) });
-    expect(await start("/bin/sh", ["-c", "exit 3"], { cwd, env }).exited).toEqual({ code: 3, signal: null });
+    expect(await start("/bin/sh", ["-c", "exit 3"], { cwd, env }).exited).toEqual({ code: 3 });
     expect(looks).toBe(2);
   });
 
   test("an end that somebody else was told of is one", async () => {
     const start = createStartByLibc({ ...loadedLibc(), reap: () => "lost" });
     const started = start("/bin/sh", ["-c", "exit 3"], { cwd, env });
-    expect(await started.exited).toEqual({ code: null, signal: null });
-    expect(loadedLibc().reap(started.pid ?? 0)).toEqual({ code: 3, signal: null });
+    expect(await started.exited).toEqual({ signal: 0 });
+    expect(loadedLibc().reap(started.pid ?? 0)).toEqual({ code: 3 });
   });
 
   test("this process stays until they have ended, and no longer", async () => {
     const program = fileURLToPath(new URL("__fixtures__/starts-and-returns.ts", import.meta.url));
     const begun = performance.now();
     await promisify(execFile)(process.execPath, ["--conditions=@stigmer/source", program, cwd]);
-    expect(await readFile(join(cwd, "told"), "utf8")).toBe("3");
+    expect(await readFile(join(cwd, "told"), "utf8")).toBe('{"code":3}');
     expect(performance.now() - begun).toBeLessThan(20_000);
   });
 });

@@ -6,6 +6,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { spawn } from "node:child_process";
 import { Socket } from "node:net";
+import { constants } from "node:os";
 import { type ChildEnd, type Libc, loadLibc } from "./libc.ts";
 
 export interface StartOptions {
@@ -50,9 +51,15 @@ export const startByNode: StartProcess = (file, args, { cwd, env, stdin = false 
   let isRunning = child.pid !== undefined;
   child.once("exit", (code, signal) => {
     isRunning = false;
-    resolve({ code, signal });
+    resolve(code === null ? { signal: (signal && constants.signals[signal]) ?? 0 } : { code });
   });
   child.once("error", reject);
+  const { stdout, stderr } = child as { stdout: Socket | null | undefined; stderr: Socket | null | undefined };
+  if (!stdout || !stderr) {
+    // Node makes no pipes where too many files are open. It will say so, but there would be nothing to read from.
+    exited.catch(() => {});
+    throw new Error(`spawn ${file} EMFILE`);
+  }
   return {
     pid: child.pid,
     get isRunning() {
@@ -60,8 +67,8 @@ export const startByNode: StartProcess = (file, args, { cwd, env, stdin = false 
     },
     exited,
     stdin: (child.stdin as Socket | null) ?? undefined,
-    stdout: child.stdout as Socket,
-    stderr: child.stderr as Socket,
+    stdout,
+    stderr,
   };
 };
 
@@ -80,7 +87,8 @@ export function createStartByLibc(libc: Libc): StartProcess {
       const end = libc.reap(pid);
       if (end === undefined) continue;
       running.delete(pid);
-      tell(end === "lost" ? { code: null, signal: null } : end);
+      // Nobody knows by which.
+      tell(end === "lost" ? { signal: 0 } : end);
     }
     if (running.size > 0) return;
     clearInterval(held);

@@ -8,4 +8,4 @@ const start = await loadStartProcess();
 const { exited, stdout, stderr } = start("/bin/sh", ["-c", "sleep 0.3; exit 3"], { cwd, env: { PATH: "/bin:/usr/bin" } });
 stdout.unref();
 stderr.unref();
-void exited.then(({ code }) => writeFileSync(join(cwd, "told"), String(code)));
+void exited.then((end) => writeFileSync(join(cwd, "told"), JSON.stringify(end)));
