@@ -54,12 +54,8 @@ export const startByNode: StartProcess = (file, args, { cwd, env, stdin = false 
     resolve(code === null ? { signal: (signal && constants.signals[signal]) ?? 0 } : { code });
   });
   child.once("error", reject);
-  const { stdout, stderr } = child as { stdout: Socket | null | undefined; stderr: Socket | null | undefined };
-  if (!stdout || !stderr) {
-    // Node makes no pipes where too many files are open. It will say so, but there would be nothing to read from.
-    exited.catch(() => {});
-    throw new Error(`spawn ${file} EMFILE`);
-  }
+  // Where too many files are open Node makes no pipes, and says so a little later: there is nothing to read then.
+  const toSocket = (pipe: unknown): Socket => (pipe as Socket | undefined) ?? new Socket().destroy();
   return {
     pid: child.pid,
     get isRunning() {
@@ -67,8 +63,8 @@ export const startByNode: StartProcess = (file, args, { cwd, env, stdin = false 
     },
     exited,
     stdin: (child.stdin as Socket | null) ?? undefined,
-    stdout,
-    stderr,
+    stdout: toSocket(child.stdout),
+    stderr: toSocket(child.stderr),
   };
 };
 
@@ -80,7 +76,6 @@ export function createStartByLibc(libc: Libc): StartProcess {
   const running = new Map<number, (end: ChildEnd) => void>();
   /** What this process stays for, as it does for a child of Node's. */
   let held: NodeJS.Timeout | undefined;
-  let listens = false;
 
   const reap = (): void => {
     for (const [pid, tell] of running) {
@@ -95,10 +90,7 @@ export function createStartByLibc(libc: Libc): StartProcess {
     held = undefined;
   };
 
-  const listen = (): void => {
-    if (!listens) process.on("SIGCHLD", reap);
-    listens = true;
-  };
+  outside(() => process.on("SIGCHLD", reap));
 
   /** How it ended, for which this process stays. */
   const endOf = (pid: number): Promise<ChildEnd> => {
@@ -109,28 +101,25 @@ export function createStartByLibc(libc: Libc): StartProcess {
   return (file, args, options) => {
     // By its name alone it is looked for in the PATH that it will have, which is Node's to do.
     if (!file.includes("/")) return startByNode(file, args, options);
-    const { cwd } = options;
+    const { cwd, stdin = false } = options;
     const env = Object.entries(options.env).map(([name, value]) => `${name}=${value}`);
     // C would read no further. Which of them it is in is not told: that may be a secret.
     const isCut = [file, cwd, ...args, ...env].some((text) => text.includes("\0"));
     if (isCut) throw new Error(`spawn ${file}: a NUL byte in what it was given`);
-    // Before it can end, which would else be told to nobody.
-    outside(listen);
-    const spawned = libc.spawn(file, args, { cwd, env, stdin: options.stdin ?? false });
-    const { pid } = spawned;
+    const { pid, ...pipes } = libc.spawn(file, args, { cwd, env, stdin });
     const exited = endOf(pid);
-    const stdin = spawned.stdin === undefined ? undefined : new Socket({ fd: spawned.stdin, readable: false });
+    const input = pipes.stdin === undefined ? undefined : new Socket({ fd: pipes.stdin, readable: false });
     // Nobody reads it now, or somebody who is not waited for. As with Node's.
-    void exited.then(() => stdin?.destroy());
+    void exited.then(() => input?.destroy());
     return {
       pid,
       get isRunning() {
         return running.has(pid);
       },
       exited,
-      stdin,
-      stdout: new Socket({ fd: spawned.stdout, writable: false }),
-      stderr: new Socket({ fd: spawned.stderr, writable: false }),
+      stdin: input,
+      stdout: new Socket({ fd: pipes.stdout, writable: false }),
+      stderr: new Socket({ fd: pipes.stderr, writable: false }),
     };
   };
 }
