@@ -1,12 +1,11 @@
 // The job on other platforms' servers, from npm, in turns with ours and with the agent in this process.
-import { AT_ONCE, many, openJob, RUNS, type Run, type Times } from "../job/job.ts";
+import { AT_ONCE, many, openJob, RUNS, type Run, type Times, WARM_UP } from "../job/job.ts";
 import type { Figure } from "../report.ts";
 import { openLangGraph } from "./langgraph.ts";
 import { openMastra, openMastraAgent } from "./mastra.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 
-const WARM_UP = 25;
-const ROUNDS = 40;
+const ROUNDS = 60;
 const THROUGHPUT_ROUNDS = 3;
 
 interface Against {
@@ -34,16 +33,15 @@ async function against({ open, aims }: Against): Promise<readonly Figure[]> {
   await using bench = await openJob();
   await using peer = await open({ modelUrl: bench.modelUrl, atOnce: AT_ONCE });
   const runs: Runs = { ours: bench.durable, theirs: peer.run, floor: bench.direct };
+  for (const run of Object.values(runs)) await many(run, WARM_UP);
   const { above, first } = await singles(runs);
   const rounds = { ours: [] as number[], theirs: [] as number[] };
   const disk = { ours: [] as number[], theirs: [] as number[] };
   const all = { ours: bench, theirs: peer };
-  for (let round = -1; round < THROUGHPUT_ROUNDS; round += 1) {
+  for (let round = 0; round < THROUGHPUT_ROUNDS; round += 1) {
     for (const who of ["theirs", "ours"] as const) {
       const before = all[who].diskBytes();
-      const took = await many(runs[who], round < 0 ? AT_ONCE : RUNS);
-      if (round < 0) continue;
-      rounds[who].push(took);
+      rounds[who].push(await many(runs[who], RUNS));
       disk[who].push((all[who].diskBytes() - before) / RUNS / 1_024);
     }
     console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/${THROUGHPUT_ROUNDS})`);
@@ -70,15 +68,22 @@ async function against({ open, aims }: Against): Promise<readonly Figure[]> {
 type Who = "ours" | "theirs" | "floor";
 type Runs = Readonly<Record<Who, Run>>;
 
+/** Each comes as often after either of the others, and never after itself: what a run leaves to be done, the next one has beside it. */
+const ORDERS: readonly (readonly Who[])[] = [
+  ["floor", "theirs", "ours"],
+  ["theirs", "ours", "floor"],
+  ["ours", "floor", "theirs"],
+  ["floor", "ours", "theirs"],
+  ["ours", "theirs", "floor"],
+  ["theirs", "floor", "ours"],
+];
+
 /** One at a time, in turns: what a run takes over the floor of its round, and until its first token. */
 async function singles(runs: Runs): Promise<Record<"above" | "first", Record<"ours" | "theirs", readonly number[]>>> {
   const times: Record<Who, Times[]> = { ours: [], theirs: [], floor: [] };
-  const order: readonly Who[] = ["floor", "theirs", "ours"];
-  for (let round = -WARM_UP; round < ROUNDS; round += 1) {
-    for (const who of round % 2 === 0 ? order : order.toReversed()) {
-      const took = await runs[who]();
-      if (round >= 0) times[who].push(took);
-    }
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const order = ORDERS[round % ORDERS.length] as readonly Who[];
+    for (const who of order) times[who].push(await runs[who]());
     if (round % 20 === 19) console.log(`a run of one job (${round + 1}/${ROUNDS})`);
   }
   const above = (who: Who): readonly number[] =>

@@ -8,8 +8,10 @@ import { heapArguments } from "@stigmer/config/node-process";
 import type { ScenarioFile } from "@stigmer/scripted-model";
 
 const repository = dirname(dirname(import.meta.dirname));
-const CLI = join(repository, "apps/cli/src/main.ts");
-const RUNNER = join(repository, "apps/agent-runner/src/main.ts");
+const SOURCE = {
+  cli: join(repository, "apps/cli/src/main.ts"),
+  runner: join(repository, "apps/agent-runner/src/main.ts"),
+};
 const MODEL = join(repository, "packages/scripted-model/src/main.ts");
 
 export interface Process {
@@ -53,6 +55,8 @@ export async function openModel(scenario: ScenarioFile): Promise<{ readonly url:
 
 export interface PlatformOptions {
   readonly modelUrl: string;
+  /** Paths of the programs as they are released; without them they run from source. */
+  readonly programs?: { readonly cli: string; readonly runner: string };
   /** Path of Temporal's command line; without it the engine is the embedded one. */
   readonly temporal?: string;
   /** Of the server alone, and of runners alone, beside what they need. */
@@ -77,15 +81,16 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     started.push(process);
     return process;
   };
-  // As `stigmer local start` starts them.
-  const node = [process.execPath, "--conditions=@stigmer/source"] as const;
+  const { cli, runner } = options.programs ?? SOURCE;
+  const node = [process.execPath, ...(options.programs === undefined ? ["--conditions=@stigmer/source"] : [])] as const;
   return {
     home,
     endpoint,
     temporalAddress: `127.0.0.1:${temporalPort}`,
     server: () =>
       start(
-        [...node, ...heapArguments.server, CLI, "server", "run", "--port", String(port)],
+        // As `stigmer local start` starts them.
+        [...node, ...heapArguments.server, cli, "server", "run", "--port", String(port)],
         { ...options.serverEnv },
         "stigmer-server is ready",
       ),
@@ -96,7 +101,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
         ANTHROPIC_BASE_URL: options.modelUrl,
       };
       return start(
-        [...node, ...heapArguments.runner, RUNNER],
+        [...node, ...heapArguments.runner, runner],
         { ...model, STIGMER_BACKEND_ENDPOINT: endpoint },
         "Worker ready",
       );

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { packed } from "../packed.ts";
 import type { Figure } from "../report.ts";
 import { freePort, startProcess } from "../recovery/processes.ts";
 import { meterOf } from "../server/process-meter.ts";
-import { packed } from "./packed.ts";
 
 const VERSION_ROUNDS = 30;
 const START_ROUNDS = 7;

@@ -3,16 +3,16 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 // @boundaries-ignore what is released is packed by the repository's own tools
-import { tool } from "../../tools/gate.ts";
+import { tool } from "../tools/gate.ts";
 // @boundaries-ignore what is released is packed by the repository's own tools
-import { pack } from "../../tools/packages/pack.ts";
+import { pack } from "../tools/packages/pack.ts";
 // @boundaries-ignore what is released is packed by the repository's own tools
-import { publicPackages } from "../../tools/packages/public-packages.ts";
-import { keptFolder, runIn } from "../kept-folder.ts";
+import { publicPackages } from "../tools/packages/public-packages.ts";
+import { keptFolder, runIn } from "./kept-folder.ts";
 
-const repository = dirname(dirname(import.meta.dirname));
+const repository = dirname(import.meta.dirname);
 
-/** Programs as `npm install @stigmer/cli` leaves them. */
+/** Programs as `npm install @stigmer/cli` leaves them: what people run. From source they hold some 40 MiB more. */
 export interface Packed {
   readonly cli: string;
   readonly runner: string;
