@@ -22,6 +22,8 @@ export const WARM_UP = 300;
 const ROUNDS = 60;
 /** Of throughput. */
 export const RUNS = 200;
+/** Of so many runs on each side, in turns. */
+export const BATCHES = 5;
 export const AT_ONCE = 16;
 export interface Times {
   readonly first: number;
@@ -72,12 +74,12 @@ async function throughput(): Promise<readonly Figure[]> {
   const floor: number[] = [];
   const growthBefore = await bytesBelow(bench.dataDir);
   const givenBefore = bench.diskBytes();
-  for (let round = 0; round < 3; round += 1) {
+  for (let round = 0; round < BATCHES; round += 1) {
     floor.push(await many(bench.direct, RUNS));
     ours.push(await many(bench.durable, RUNS));
-    console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/3)`);
+    console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/${BATCHES})`);
   }
-  const each = (bytes: number): number => bytes / (3 * RUNS) / 1_024;
+  const each = (bytes: number): number => bytes / (BATCHES * RUNS) / 1_024;
   const given = each(bench.diskBytes() - givenBefore);
   const growth = each((await bytesBelow(bench.dataDir)) - growthBefore);
   memory.push(bench.residentMiB());
@@ -110,7 +112,7 @@ async function throughput(): Promise<readonly Figure[]> {
       aimRatio: 1,
     },
     {
-      name: `memory of server and runner after ${3 * RUNS + WARM_UP} runs`,
+      name: `memory of server and runner after ${BATCHES * RUNS + WARM_UP} runs`,
       unit: "MiB",
       samples: memory.slice(-1),
       baseline: { name: `after ${RUNS}`, samples: memory.slice(0, 1) },

@@ -1,12 +1,11 @@
 // The job on other platforms' servers, from npm, in turns with ours and with the agent in this process.
-import { AT_ONCE, many, openJob, RUNS, type Run, type Times, WARM_UP } from "../job/job.ts";
+import { AT_ONCE, BATCHES, many, openJob, RUNS, type Run, type Times, WARM_UP } from "../job/job.ts";
 import type { Figure } from "../report.ts";
 import { openLangGraph } from "./langgraph.ts";
 import { openMastra, openMastraAgent } from "./mastra.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 
 const ROUNDS = 60;
-const THROUGHPUT_ROUNDS = 3;
 
 interface Against {
   readonly open: (options: PeerOptions) => Promise<Peer>;
@@ -38,13 +37,13 @@ async function against({ open, aims }: Against): Promise<readonly Figure[]> {
   const rounds = { ours: [] as number[], theirs: [] as number[] };
   const disk = { ours: [] as number[], theirs: [] as number[] };
   const all = { ours: bench, theirs: peer };
-  for (let round = 0; round < THROUGHPUT_ROUNDS; round += 1) {
+  for (let round = 0; round < BATCHES; round += 1) {
     for (const who of ["theirs", "ours"] as const) {
       const before = all[who].diskBytes();
       rounds[who].push(await many(runs[who], RUNS));
       disk[who].push((all[who].diskBytes() - before) / RUNS / 1_024);
     }
-    console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/${THROUGHPUT_ROUNDS})`);
+    console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/${BATCHES})`);
   }
   const baseline = (samples: readonly number[]): Figure["baseline"] => ({ name: peer.name, samples });
   return [
