@@ -29,7 +29,7 @@ export class GateError extends Error {
   override readonly name = "GateError";
 }
 
-/** Runs a tool of the workspace. Throws `GateError` with its whole output when it exits non-zero. */
+/** Runs a tool of the workspace. Throws `GateError` with its whole output, or why it did not start, unless it exits with 0. */
 export async function tool(
   command: string,
   args: readonly string[],
@@ -43,7 +43,7 @@ export async function tool(
     cwd: options?.cwd,
     env: { NO_COLOR: "1", FORCE_COLOR: "0", TURBO_TELEMETRY_DISABLED: "1", ...options?.env },
   });
-  if (result.exitCode !== 0) throw new GateError(`${command} ${args.join(" ")}\n${result.all}`);
+  if (result.exitCode !== 0) throw new GateError(`${command} ${args.join(" ")}\n${result.all || result.shortMessage}`);
   return result.all;
 }
 
