@@ -18,8 +18,14 @@ export interface Packed {
   readonly runner: string;
 }
 
-/** Builds, packs and installs what npm would get. */
-export async function packed(): Promise<Packed> {
+let programs: Promise<Packed> | undefined;
+
+/** Builds, packs and installs what npm would get, once for all that is measured. */
+export function packed(): Promise<Packed> {
+  return (programs ??= install());
+}
+
+async function install(): Promise<Packed> {
   await tool("pnpm", ["exec", "turbo", "run", "build"], { cwd: repository });
   const folder = await mkdtemp(join(tmpdir(), "stigmer-bench-packed-"));
   try {

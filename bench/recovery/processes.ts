@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { heapArguments } from "@stigmer/config/node-process";
 import type { ScenarioFile } from "@stigmer/scripted-model";
+import type { Packed } from "../packed.ts";
 
 const repository = dirname(dirname(import.meta.dirname));
-const SOURCE = {
+const SOURCE: Packed = {
   cli: join(repository, "apps/cli/src/main.ts"),
   runner: join(repository, "apps/agent-runner/src/main.ts"),
 };
@@ -56,7 +57,7 @@ export async function openModel(scenario: ScenarioFile): Promise<{ readonly url:
 export interface PlatformOptions {
   readonly modelUrl: string;
   /** Paths of the programs as they are released; without them they run from source. */
-  readonly programs?: { readonly cli: string; readonly runner: string };
+  readonly programs?: Packed;
   /** Path of Temporal's command line; without it the engine is the embedded one. */
   readonly temporal?: string;
   /** Of the server alone, and of runners alone, beside what they need. */
