@@ -78,7 +78,8 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
     const record = log.open(request, path);
     const gone = new AbortController();
     response.once("close", () => {
-      gone.abort();
+      // To abort makes an error with a stack: of an answer that is whole nothing waits any more.
+      if (!response.writableFinished) gone.abort();
       if (record.outcome === "open") record.outcome = "abandoned";
       const { scenario, turn, status, outcome } = record;
       logger?.info({ method: record.method, path, scenario, turn, status, outcome }, "model request");
