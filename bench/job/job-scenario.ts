@@ -1,7 +1,7 @@
 import type { ScenarioFile } from "@stigmer/scripted-model";
 
-/** A token is some four characters. */
-const ANSWER = "Two words. ".repeat(73);
+/** Of the last turn. A token is some four characters. */
+export const ANSWER: string = "Two words. ".repeat(73);
 
 /** One turn of work: a file written, a command, an answer of some two hundred tokens. */
 export const jobScenario: ScenarioFile = {

@@ -7,7 +7,7 @@ import { given, type Parts } from "../parts.ts";
 import type { Figure } from "../report.ts";
 import { openProgram } from "../server/program.ts";
 import type { BareWorker } from "./bare-worker.program.ts";
-import { openJob } from "./job.ts";
+import { FLOORS, openJob } from "./job.ts";
 
 const WARM_UP = 25;
 const ROUNDS = 60;
@@ -41,7 +41,7 @@ async function measure(program: string): Promise<Figure> {
   }
   await connection.close();
   return {
-    name: "a run on Temporal, over the agent in this process",
+    name: `a run on Temporal, over ${FLOORS.direct}`,
     samples,
     baseline: { name: "a workflow of one activity that does nothing", samples: baseline },
     aimRatio: 1.15,

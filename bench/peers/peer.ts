@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ANSWER } from "../job/job-scenario.ts";
 import type { Times } from "../job/job.ts";
 import { freePort, startProcess } from "../recovery/processes.ts";
 import { meterOfTree } from "../server/process-meter.ts";
@@ -76,7 +77,7 @@ export async function openPeer({ name, folder, command, env, events, read }: Pee
           text += seen.text;
         }
       }
-      if (results !== 2 || !text.includes("Two words. ".repeat(73))) {
+      if (results !== 2 || !text.includes(ANSWER)) {
         throw new Error(`${name} did another job: ${results} tool calls, and "${text.slice(0, 200)}".`);
       }
       return { first, token, whole: performance.now() - startedAt };

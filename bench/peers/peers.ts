@@ -1,11 +1,15 @@
-// The job on other platforms' servers, from npm, in turns with ours and with the agent in this process.
-import { AT_ONCE, BATCHES, many, openJob, RUNS, type Run, type Times, WARM_UP } from "../job/job.ts";
+// The job on other platforms' servers, from npm, in turns with ours and with deepagents in this process.
+import { setTimeout as sleep } from "node:timers/promises";
+import { AT_ONCE, BATCHES, FLOORS, many, openJob, RUNS, type Run, type Times, WARM_UP } from "../job/job.ts";
 import type { Figure } from "../report.ts";
 import { openLangGraph } from "./langgraph.ts";
 import { openMastra, openMastraAgent } from "./mastra.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 
 const ROUNDS = 60;
+
+/** Until a platform that writes some seconds later has done so, in milliseconds. */
+const WRITTEN_AFTER_MS = 10_000;
 
 interface Against {
   readonly open: (options: PeerOptions) => Promise<Peer>;
@@ -31,24 +35,21 @@ export function peers(): Readonly<Record<string, () => Promise<readonly Figure[]
 async function against({ open, aims }: Against): Promise<readonly Figure[]> {
   await using bench = await openJob();
   await using peer = await open({ modelUrl: bench.modelUrl, atOnce: AT_ONCE });
-  const runs: Runs = { ours: bench.durable, theirs: peer.run, floor: bench.direct };
+  const runs: Runs = { ours: bench.durable, theirs: peer.run, floor: bench.plain };
   for (const run of Object.values(runs)) await many(run, WARM_UP);
   const { above, first } = await singles(runs);
   const rounds = { ours: [] as number[], theirs: [] as number[] };
-  const disk = { ours: [] as number[], theirs: [] as number[] };
-  const all = { ours: bench, theirs: peer };
+  const before = { ours: bench.diskBytes(), theirs: peer.diskBytes() };
   for (let round = 0; round < BATCHES; round += 1) {
-    for (const who of ["theirs", "ours"] as const) {
-      const before = all[who].diskBytes();
-      rounds[who].push(await many(runs[who], RUNS));
-      disk[who].push((all[who].diskBytes() - before) / RUNS / 1_024);
-    }
+    for (const who of ["theirs", "ours"] as const) rounds[who].push(await many(runs[who], RUNS));
     console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/${BATCHES})`);
   }
+  await sleep(WRITTEN_AFTER_MS);
+  const each = (bytes: number): readonly number[] => [bytes / (BATCHES * RUNS) / 1_024];
   const baseline = (samples: readonly number[]): Figure["baseline"] => ({ name: peer.name, samples });
   return [
     {
-      name: "a run, over the agent in this process",
+      name: `a run, over ${FLOORS.plain}`,
       samples: above.ours,
       baseline: baseline(above.theirs),
       ...(aims && { aimRatio: aims.latency }),
@@ -60,7 +61,12 @@ async function against({ open, aims }: Against): Promise<readonly Figure[]> {
       baseline: baseline(rounds.theirs),
       ...(aims && { aimRatio: 1 / aims.throughput }),
     },
-    { name: "given to the disk, for each run", unit: "KiB", samples: disk.ours, baseline: baseline(disk.theirs) },
+    {
+      name: "given to the disk, for each run",
+      unit: "KiB",
+      samples: each(bench.diskBytes() - before.ours),
+      baseline: baseline(each(peer.diskBytes() - before.theirs)),
+    },
   ];
 }
 
