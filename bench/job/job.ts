@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { create } from "@bufbuild/protobuf";
-import { createAgent, type Agent } from "@stigmer/agent";
+import { createAgent, type Agent, type AgentEvent } from "@stigmer/agent";
 import { createClient, type StigmerClient } from "@stigmer/client";
 import { AgentSchema } from "@stigmer/protos/agent/v1";
 import { createSandbox, type Sandbox } from "@stigmer/sandbox";
@@ -17,6 +17,7 @@ import { meterOf } from "../server/process-meter.ts";
 import { ForgettingSaver } from "./forgetting-saver.ts";
 import { jobScenario } from "./job-scenario.ts";
 import { createPlainAgent } from "./plain-agent.ts";
+import { type Seen, type Times, timesOf } from "./times-of.ts";
 
 /** Until the compilers of all processes have seen what there is to see: with fewer, what is added falls from run to run. */
 export const WARM_UP = 300;
@@ -30,11 +31,7 @@ export const AT_ONCE = 16;
 /** What ours is held against, and told against, by the names in the table. */
 export const FLOORS = { plain: "deepagents in this process", direct: "our agent in this process" } as const;
 
-export interface Times {
-  readonly first: number;
-  readonly token: number;
-  readonly whole: number;
-}
+type Floor = keyof typeof FLOORS;
 
 export type Run = () => Promise<Times>;
 
@@ -47,43 +44,27 @@ async function single(): Promise<readonly Figure[]> {
   await using bench = await openJob();
   for (const run of [bench.plain, bench.direct, bench.durable]) await many(run, WARM_UP);
   const ours: Times[] = [];
-  const [plain, own] = [floorOf("plain"), floorOf("direct")];
+  const floors: Record<Floor, Times[]> = { plain: [], direct: [] };
   for (let round = 0; round < ROUNDS; round += 1) {
     // Each of them comes after ours, and ours after either.
-    for (const { run, times } of [plain, own]) {
-      times.push(await bench[run]());
+    for (const floor of ["plain", "direct"] as const) {
+      floors[floor].push(await bench[floor]());
       ours.push(await bench.durable());
     }
     if (round % 20 === 19) console.log(`a run of one job (${round + 1}/${ROUNDS})`);
   }
-  const figure = (name: string, what: keyof Times, floor: Floor & { readonly aimMs?: number }): Figure => ({
-    name,
+  const against = (floor: Floor, what: keyof Times): Pick<Figure, "samples" | "baseline"> => ({
     samples: ours.map((times) => times[what]),
-    baseline: { name: floor.name, samples: floor.times.map((times) => times[what]) },
-    ...(floor.aimMs !== undefined && { aimMs: floor.aimMs }),
+    baseline: { name: FLOORS[floor], samples: floors[floor].map((times) => times[what]) },
   });
+  const [whole, event, token] = ["a run, submit → completed", "submit → first event", "submit → first token"] as const;
   return [
-    figure(WHOLE, "whole", { ...plain, aimMs: 15 }),
-    figure(WHOLE, "whole", own),
-    figure(FIRST_EVENT, "first", { ...plain, aimMs: 10 }),
-    figure(FIRST_TOKEN, "token", { ...plain, aimMs: 10 }),
-    figure(FIRST_TOKEN, "token", own),
+    { name: whole, ...against("plain", "whole"), aimMs: 15 },
+    { name: whole, ...against("direct", "whole") },
+    { name: event, ...against("plain", "first"), aimMs: 10 },
+    { name: token, ...against("plain", "token"), aimMs: 10 },
+    { name: token, ...against("direct", "token") },
   ];
-}
-
-const WHOLE = "a run, submit → completed";
-const FIRST_EVENT = "submit → first event";
-const FIRST_TOKEN = "submit → first token";
-
-/** What runs in the bench's process, and keeps nothing. */
-interface Floor {
-  readonly name: string;
-  readonly run: "plain" | "direct";
-  readonly times: Times[];
-}
-
-function floorOf(run: Floor["run"]): Floor {
-  return { name: FLOORS[run], run, times: [] };
 }
 
 async function throughput(): Promise<readonly Figure[]> {
@@ -101,9 +82,8 @@ async function throughput(): Promise<readonly Figure[]> {
     own.push(await many(bench.direct, RUNS));
     console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/${BATCHES})`);
   }
-  const each = (bytes: number): number => bytes / (BATCHES * RUNS) / 1_024;
-  const given = each(bench.diskBytes() - givenBefore);
-  const growth = each((await bytesBelow(bench.dataDir)) - growthBefore);
+  const given = kibOfEach(bench.diskBytes() - givenBefore);
+  const growth = kibOfEach((await bytesBelow(bench.dataDir)) - growthBefore);
   const memoryAtEnd = bench.residentMiB();
   const name = `milliseconds a run, ${AT_ONCE} at once, ${RUNS} runs on one runner`;
   return [
@@ -137,6 +117,11 @@ async function throughput(): Promise<readonly Figure[]> {
       baseline: { name: `after ${RUNS}`, samples: [memory] },
     },
   ];
+}
+
+/** Of bytes for all batches: KiB for each of their runs. */
+export function kibOfEach(bytes: number): number {
+  return bytes / (BATCHES * RUNS) / 1_024;
 }
 
 /** Milliseconds for each of so many runs, so many at once. */
@@ -247,17 +232,11 @@ function agentIn(
 
 async function events(agent: Agent, run: { readonly id: string; readonly startedAt: number }): Promise<Times> {
   const opened = await agent.open({ threadId: run.id, runId: run.id, input: "Go." });
-  let first = 0;
-  let token = 0;
-  let results = 0;
-  for await (const { mode, data } of opened.events()) {
-    const now = performance.now() - run.startedAt;
-    if (first === 0) first = now;
-    if (token === 0 && mode === "messages" && textOf(data) !== "") token = now;
-    if (mode === "tools" && (data as { event?: string }).event === "on_tool_end") results += 1;
-  }
-  if (results !== 2) throw new Error(`Expected two tool calls, saw ${results}.`);
-  return { first, token, whole: performance.now() - run.startedAt };
+  const read = ({ mode, data }: AgentEvent): Seen => {
+    if (mode === "messages") return { text: textOf(data) };
+    return { result: mode === "tools" && (data as { event?: string }).event === "on_tool_end" };
+  };
+  return timesOf(opened.events(), { name: "Our agent", startedAt: run.startedAt, read });
 }
 
 function textOf(data: unknown): string {

@@ -6,8 +6,8 @@ import { performance } from "node:perf_hooks";
 import { ChatAnthropic } from "@langchain/anthropic";
 import type { BaseMessage } from "@langchain/core/messages";
 import { createDeepAgent, LocalShellBackend } from "deepagents";
-import { ANSWER } from "./job-scenario.ts";
-import type { Run, Times } from "./job.ts";
+import type { Run } from "./job.ts";
+import { type Seen, timesOf } from "./times-of.ts";
 
 export interface PlainAgentOptions {
   /** Gets a folder for each run. */
@@ -22,25 +22,13 @@ export function createPlainAgent({ folder, modelUrl }: PlainAgentOptions): Run {
     backend: (runtime) =>
       new LocalShellBackend({ rootDir: join(folder, threadOf(runtime)), virtualMode: true, inheritEnv: true }),
   });
-  return async (): Promise<Times> => {
+  return async () => {
     const startedAt = performance.now();
-    let [first, token, results, text] = [0, 0, 0, ""];
     const input = { messages: [{ role: "user", content: "Go." }] };
     const stream = await graph.stream(input, { streamMode: "messages", configurable: { thread_id: randomUUID() } });
-    for await (const [message] of stream as AsyncIterable<[BaseMessage]>) {
-      const now = performance.now() - startedAt;
-      first ||= now;
-      if (message.type === "tool") {
-        results += 1;
-      } else if (message.text !== "") {
-        token ||= now;
-        text += message.text;
-      }
-    }
-    if (results !== 2 || !text.includes(ANSWER)) {
-      throw new Error(`The plain agent did another job: ${results} tool calls, and "${text.slice(0, 200)}".`);
-    }
-    return { first, token, whole: performance.now() - startedAt };
+    const read = ([message]: readonly [BaseMessage]): Seen =>
+      message.type === "tool" ? { result: true } : { text: message.text };
+    return timesOf(stream as AsyncIterable<[BaseMessage]>, { name: "The plain agent", startedAt, read });
   };
 }
 

@@ -4,8 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ANSWER } from "../job/job-scenario.ts";
-import type { Times } from "../job/job.ts";
+import { type Seen, type Times, timesOf } from "../job/times-of.ts";
 import { freePort, startProcess } from "../recovery/processes.ts";
 import { meterOfTree } from "../server/process-meter.ts";
 
@@ -29,12 +28,6 @@ interface Place {
   readonly port: number;
   readonly workspaces: string;
   readonly data: string;
-}
-
-/** What is of interest in one event of a stream. */
-interface Seen {
-  readonly text?: string;
-  readonly result?: boolean;
 }
 
 export interface PeerDescription {
@@ -64,24 +57,7 @@ export async function openPeer({ name, folder, command, env, events, read }: Pee
   return {
     name,
     diskBytes: () => meterOfTree(server.child.pid).diskBytes(),
-    async run() {
-      const startedAt = performance.now();
-      let [first, token, results, text] = [0, 0, 0, ""];
-      for await (const event of events(url)) {
-        const now = performance.now() - startedAt;
-        first ||= now;
-        const seen = read(event);
-        if (seen.result) results += 1;
-        if (seen.text) {
-          token ||= now;
-          text += seen.text;
-        }
-      }
-      if (results !== 2 || !text.includes(ANSWER)) {
-        throw new Error(`${name} did another job: ${results} tool calls, and "${text.slice(0, 200)}".`);
-      }
-      return { first, token, whole: performance.now() - startedAt };
-    },
+    run: () => timesOf(events(url), { name, startedAt: performance.now(), read }),
     async [Symbol.asyncDispose]() {
       await server.kill();
       await rm(data, { recursive: true, force: true, maxRetries: 3 });

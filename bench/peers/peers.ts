@@ -1,6 +1,7 @@
 // The job on other platforms' servers, from npm, in turns with ours and with deepagents in this process.
 import { setTimeout as sleep } from "node:timers/promises";
-import { AT_ONCE, BATCHES, FLOORS, many, openJob, RUNS, type Run, type Times, WARM_UP } from "../job/job.ts";
+import { AT_ONCE, BATCHES, FLOORS, kibOfEach, many, openJob, RUNS, type Run, WARM_UP } from "../job/job.ts";
+import type { Times } from "../job/times-of.ts";
 import type { Figure } from "../report.ts";
 import { openLangGraph } from "./langgraph.ts";
 import { openMastra, openMastraAgent } from "./mastra.ts";
@@ -45,7 +46,6 @@ async function against({ open, aims }: Against): Promise<readonly Figure[]> {
     console.log(`${RUNS} runs, ${AT_ONCE} at once (${round + 1}/${BATCHES})`);
   }
   await sleep(WRITTEN_AFTER_MS);
-  const each = (bytes: number): readonly number[] => [bytes / (BATCHES * RUNS) / 1_024];
   const baseline = (samples: readonly number[]): Figure["baseline"] => ({ name: peer.name, samples });
   return [
     {
@@ -64,8 +64,8 @@ async function against({ open, aims }: Against): Promise<readonly Figure[]> {
     {
       name: "given to the disk, for each run",
       unit: "KiB",
-      samples: each(bench.diskBytes() - before.ours),
-      baseline: baseline(each(peer.diskBytes() - before.theirs)),
+      samples: [kibOfEach(bench.diskBytes() - before.ours)],
+      baseline: baseline([kibOfEach(peer.diskBytes() - before.theirs)]),
     },
   ];
 }
