@@ -97,7 +97,7 @@ async function startRunner(run: Run): Promise<void> {
         const id = execution.metadata?.id ?? "";
         await tell(id, context.fence, EXECUTION_IN_PROGRESS, { sequence: 1 });
         await run(id, context);
-        await tell(id, context.fence, EXECUTION_COMPLETED, { sequence: 9 });
+        await tell(id, context.fence, EXECUTION_COMPLETED, { sequence: 2 });
         return create(AgentExecutionStatusSchema, { phase: EXECUTION_COMPLETED });
       },
       cleanupSandbox: async () => {},

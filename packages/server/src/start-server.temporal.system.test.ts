@@ -111,7 +111,7 @@ async function startRunner(run: Run, cleaned: CleanupSandboxInput[] = []): Promi
       threads.push(threadId ?? "");
       await tell(id, context, EXECUTION_IN_PROGRESS, 1);
       await run(id, context, execution);
-      await tell(id, context, EXECUTION_COMPLETED, 9);
+      await tell(id, context, EXECUTION_COMPLETED, 2);
       return create(AgentExecutionStatusSchema, { phase: EXECUTION_COMPLETED });
     },
     cleanupSandbox: async (input) => void cleaned.push(input),

@@ -1,5 +1,5 @@
 import { clone, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { AgentExecutionStatusSchema, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
+import { AgentExecutionStatusSchema, ExecutionPhase, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
 import type { AgentExecutionStatus, StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import { isTerminal } from "@stigmer/status";
 import type { Fanout } from "../fanout/fanout.ts";
@@ -179,6 +179,7 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const compacts = logBytes > options.compactAfterBytes && logBytes > 2 * current.snapshotBytes;
     const snapshot = ends || amended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
     const summary = difference(before, after);
+    const { phase = ExecutionPhase.EXECUTION_IN_PROGRESS } = summary;
     const { fence, sequence, amends, place, rests, endsLeaseOf, expectedRevision, known } = proposed;
     const result = await executions.append({
       id,
@@ -194,6 +195,8 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       ends,
       delta: bytes,
       summary,
+      // What a runner at work shows of it; what it rests on stands in its checkpoints and in the ledger.
+      passing: fence !== undefined && !snapshot && rests !== true && phase === ExecutionPhase.EXECUTION_IN_PROGRESS,
     });
     if (result.kind !== "appended") return result;
 

@@ -27,6 +27,12 @@ export function refusalError(
         `fence ${fence} of ${id} is not held any more: the run waits for its next runner, stop it`,
         Code.FailedPrecondition,
       );
+    case "gap":
+      return new ConnectError(
+        `the status of ${id} under fence ${fence} has ${refusal.lastSequence} changes here, and more were made before this one: ` +
+          "what the server had was lost in part (a power cut, a restored copy), stop this run",
+        Code.FailedPrecondition,
+      );
     case "ended":
       return new ConnectError(
         `${id} has ended (${phaseName(refusal.phase)}): its status is final`,

@@ -10,6 +10,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { createStatusFold, type StatusFold } from "@stigmer/status";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { announceRuns } from "../fanout/announce-runs.ts";
 import { deltaOf, moved, type OpenRuns, openRuns, RUN, said } from "./__fixtures__/open-runs.ts";
 import type { RunEvent } from "./watcher.ts";
@@ -25,16 +26,14 @@ beforeEach(async () => {
 });
 afterEach(() => open.dispose());
 
-let sequences: Map<number, number>;
+let patchNext: ReturnType<typeof inSequence<number>>;
 beforeEach(() => {
-  sequences = new Map();
+  patchNext = inSequence((sent) => open.runs.patch(sent));
 });
 
 /** Patches with the next sequence of the current fence. */
 function patch(...changes: Parameters<typeof deltaOf>): Promise<number> {
-  const sequence = (sequences.get(fence) ?? 0) + 1;
-  sequences.set(fence, sequence);
-  return open.runs.patch({ executionId: RUN, fence, sequence, delta: deltaOf(...changes) });
+  return patchNext({ executionId: RUN, fence, delta: deltaOf(...changes) });
 }
 
 async function read(): Promise<AgentExecutionStatus> {

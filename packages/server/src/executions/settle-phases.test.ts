@@ -2,6 +2,7 @@ import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import type { QueueStore } from "@stigmer/engine/embedded";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { silentLogger } from "../logger.ts";
 import { deltaOf, moved, type OpenRuns, openRuns, RUN } from "./__fixtures__/open-runs.ts";
 import { settlePhases } from "./settle-phases.ts";
@@ -21,10 +22,13 @@ const phase = async (): Promise<ExecutionPhase | undefined> => (await open.runs.
 const release = (fence: number, pauseReason?: string): Promise<boolean> =>
   queue().release({ taskId: RUN, fence }, { runnerId: "r", counted: false, availableAt: 0, pauseReason });
 
-let sequence = 0;
+let patch: ReturnType<typeof inSequence<number>>;
+beforeEach(() => {
+  patch = inSequence((sent) => open.runs.patch(sent));
+});
 function tell(fence: number, next: ExecutionPhase, restsByItself = false): Promise<number> {
   const delta = deltaOf(...moved(next, { startedAt: "t0", restsByItself }));
-  return open.runs.patch({ executionId: RUN, fence, sequence: ++sequence, delta });
+  return patch({ executionId: RUN, fence, delta });
 }
 
 describe("the phase of a run", () => {
@@ -158,7 +162,7 @@ it("is true whenever a run waits, whatever happened at once", async () => {
         await open.dispose();
         open = openRuns();
         await open.addRun();
-        sequence = 0;
+        patch = inSequence((sent) => open.runs.patch(sent));
         const run = createRun();
         for (const group of groups) {
           const steps = group.filter((step) => step !== "restart");

@@ -4,6 +4,7 @@ import { ApprovalAction } from "@stigmer/protos/agent/v1";
 import { ApprovalDecision, ApprovalScope, ExecutionPhase, ToolCallStatus } from "@stigmer/protos/agentexecution/v1";
 import { type InboxApproval, InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
@@ -14,7 +15,6 @@ const refused = { code: Code.FailedPrecondition };
 let server: TestServer;
 let id: string;
 let fence: number;
-let sequence = 0;
 
 beforeEach(async () => {
   server = await openTestServer();
@@ -26,8 +26,9 @@ beforeEach(async () => {
 });
 afterEach(() => server.dispose());
 
+const patch = inSequence((sent) => server.executions.patchStatus(sent));
 async function tell(...changes: Parameters<typeof deltaOf>): Promise<void> {
-  await server.executions.patchStatus({ executionId: id, fence, sequence: ++sequence, delta: deltaOf(...changes) });
+  await patch({ executionId: id, fence, delta: deltaOf(...changes) });
 }
 
 function asked(callId: string, args: Record<string, string>): Parameters<typeof deltaOf>[number] {

@@ -3,6 +3,7 @@ import { Code } from "@connectrpc/connect";
 import { ExecutionPhase } from "@stigmer/protos/agentexecution/v1";
 import { InboxItemSchema } from "@stigmer/protos/runner/v1";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { deltaOf, moved, said } from "../executions/__fixtures__/open-runs.ts";
 import { SECRET_MASK } from "../secrets/secrets.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
@@ -25,9 +26,9 @@ async function start(): Promise<string> {
   return run.metadata?.id ?? "";
 }
 
-let sequence = 0;
+const patch = inSequence((sent) => server.executions.patchStatus(sent));
 async function tell(fence: number, ...changes: Parameters<typeof deltaOf>): Promise<void> {
-  await server.executions.patchStatus({ executionId: id, fence, sequence: ++sequence, delta: deltaOf(...changes) });
+  await patch({ executionId: id, fence, delta: deltaOf(...changes) });
 }
 
 /** A runner works on it. */

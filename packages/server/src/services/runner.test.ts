@@ -10,6 +10,7 @@ import {
 import { ExecutionPhase, type StatusDelta } from "@stigmer/protos/agentexecution/v1";
 import type { Session } from "@stigmer/protos/session/v1";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
 import { shuttingDown } from "../executions/closing.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
@@ -29,7 +30,6 @@ beforeEach(async () => {
   executionId = run.metadata?.id ?? "";
   ({ fence } = await server.lease());
   requests = 0;
-  sequence = 0;
 });
 afterEach(() => server.dispose());
 
@@ -103,7 +103,6 @@ async function streamed(entry: Entry): Promise<Pick<BeginToolCallResponse, "outc
   return said?.answer.case === "begun" ? said.answer.value : { outcome: { case: undefined } };
 }
 
-let sequence = 0;
 interface Patch {
   readonly executionId?: string;
   readonly fence: number;
@@ -119,9 +118,10 @@ async function patched(sent: Patch): Promise<number> {
   return answer.case === "patched" ? answer.value.revision : Number.NaN;
 }
 
+const patchNext = inSequence(patched);
 const patch = (under: number): Promise<unknown> => {
   const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_IN_PROGRESS));
-  return patched({ fence: under, sequence: ++sequence, delta });
+  return patchNext({ executionId, fence: under, delta });
 };
 
 const lose = (): Promise<unknown> => server.queue.expire({ now: Number.MAX_SAFE_INTEGER, failure: "silent" });
@@ -338,7 +338,7 @@ describe.each(["calls", "stream", "run stream"] as const)("an old fence, in %s,"
 
   it("is refused in a repeated patch, which under the present fence is answered again", async () => {
     const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_IN_PROGRESS));
-    const sent = { fence, sequence: ++sequence, delta };
+    const sent = { fence, sequence: 1, delta };
     const revision = await patched(sent);
     expect(await patched(sent)).toBe(revision);
     await lose();
@@ -377,6 +377,15 @@ describe("a status over a run's stream", () => {
     expect(await server.executions.get({ value: executionId })).toMatchObject({
       status: { phase: ExecutionPhase.EXECUTION_IN_PROGRESS, revision: first + 2 },
     });
+  });
+
+  it("is refused when it leaves out some of its fence's, as after a power cut that took them", async () => {
+    const first = await patched({ fence, sequence: 1, delta });
+    const refused = { code: Code.FailedPrecondition, rawMessage: expect.stringContaining("lost in part") };
+    await expect(patched({ fence, sequence: 3, delta })).rejects.toMatchObject(refused);
+    server = await server.restart();
+    await expect(patched({ fence, sequence: 3, delta })).rejects.toMatchObject(refused);
+    expect(await patched({ fence, sequence: 2, delta })).toBe(first + 1);
   });
 
   it("is refused as the call is, of a run that never was, has ended, or is told what fits nothing", async () => {
@@ -435,7 +444,7 @@ it("forgets tool calls and messages of a run that ended or was deleted", async (
   await server.executions.sendMessage({ executionId, messageId: "m1", text: "one" });
   await patch(fence);
   const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_COMPLETED));
-  await server.executions.patchStatus({ executionId, fence, sequence: ++sequence, delta });
+  await server.executions.patchStatus({ executionId, fence, sequence: 2, delta });
   expect(await server.store.ledger.count(executionId)).toBe(0);
   expect(await server.store.queue.inbox(executionId, { seen: 0 })).toHaveLength(1);
   await server.store.queue.complete({ taskId: executionId, fence }, "r1");
@@ -479,7 +488,7 @@ describe("a session's thread", () => {
     const changed = given.session("s", spec?.agentInstanceId ?? "", { threadId: "theirs" }, { id });
     await server.sessions.update(changed);
     const delta = deltaOf(...moved(ExecutionPhase.EXECUTION_COMPLETED));
-    await server.executions.patchStatus({ executionId, fence, sequence: ++sequence, delta });
+    await server.executions.patchStatus({ executionId, fence, sequence: 1, delta });
     await takeOver();
     expect(await threadOf(id)).toBe("theirs");
     await server.store.queue.complete({ taskId: executionId, fence }, "r1");

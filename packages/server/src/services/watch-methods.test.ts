@@ -7,6 +7,7 @@ import {
 } from "@stigmer/protos/agentexecution/v1";
 import { createStatusFold, type StatusFold } from "@stigmer/status";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { deltaOf, moved, said } from "../executions/__fixtures__/open-runs.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
@@ -25,10 +26,9 @@ async function start(spec: object = { agentId }): Promise<{ id: string; sessionI
   return { id: run.metadata?.id ?? "", sessionId: run.spec?.sessionId ?? "", run };
 }
 
-let sequence = 0;
+const patchNext = inSequence((sent) => server.executions.patchStatus(sent));
 async function patch(executionId: string, fence: number, ...changes: Parameters<typeof deltaOf>): Promise<void> {
-  sequence += 1;
-  await server.executions.patchStatus({ executionId, fence, sequence, delta: deltaOf(...changes) });
+  await patchNext({ executionId, fence, delta: deltaOf(...changes) });
 }
 
 /** One event after the other. */

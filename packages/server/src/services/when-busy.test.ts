@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { createId } from "@stigmer/protos";
 import { ExecutionPhase, WhenBusy } from "@stigmer/protos/agentexecution/v1";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { deltaOf, moved, said } from "../executions/__fixtures__/open-runs.ts";
 import { followUnheard } from "../executions/follow-unheard.ts";
 import { silentLogger } from "../logger.ts";
@@ -30,9 +31,9 @@ async function runs(): Promise<string[]> {
   return entries.map((run) => run.spec?.message ?? "").toReversed();
 }
 
-let sequence = 0;
-const tell = (id: string, fence: number, ...changes: Parameters<typeof deltaOf>) =>
-  server.executions.patchStatus({ executionId: id, fence, sequence: ++sequence, delta: deltaOf(...changes) });
+const patch = inSequence((sent) => server.executions.patchStatus(sent));
+const tell = (executionId: string, fence: number, ...changes: Parameters<typeof deltaOf>) =>
+  patch({ executionId, fence, delta: deltaOf(...changes) });
 
 async function begin(): Promise<number> {
   const { fence } = await server.lease();

@@ -83,6 +83,12 @@ export interface StatusAppend {
    * With something in it the task stays: what came too late for the run is looked for before its task is done.
    */
   readonly endsLeaseOf?: string | undefined;
+  /**
+   * Nobody goes on because of the change: it is shown of a run at work, which tells it anew should a power cut take it. A driver may
+   * leave it to the next write to bring it to the disk; it keeps the order, so that nothing of what is there is missing before it.
+   * Default false.
+   */
+  readonly passing?: boolean | undefined;
   /** What the caller has just seen of the run, by which a driver may decide first: it need not be read again. */
   readonly known?: WriteState | undefined;
 }
@@ -131,6 +137,8 @@ export type AppendRefusal =
   /** Somebody else appended since `expectedRevision`. */
   | { readonly kind: "moved"; readonly revision: number }
   | { readonly kind: "ended"; readonly phase: number; readonly revision: number }
+  /** Changes before this one are not there (any more): the last of its fence is `lastSequence`. */
+  | { readonly kind: "gap"; readonly lastSequence: number }
   /** The run's task is not in the place that the change is about. */
   | { readonly kind: "elsewhere" }
   | HolderRefusal;
@@ -141,7 +149,8 @@ export type AppendResult =
 
 /**
  * The one rule by which every driver takes or refuses a change. A repeated change is recognised before the end of the
- * run, so that the last one can be repeated too.
+ * run, so that the last one can be repeated too. One that leaves some out is refused: a power cut took passing ones, or the database
+ * was restored, and who wrote them knows more than is there. The run's next holder goes on from what is.
  */
 export function refusalOf(
   change: Pick<StatusAppend, "expectedRevision" | "fence" | "sequence" | "amends" | "place">,
@@ -154,6 +163,8 @@ export function refusalOf(
   if (sequence > 0 && fence === state.lastFence && sequence <= state.lastSequence)
     return { kind: "repeated", revision };
   if (state.ended && !change.amends) return { kind: "ended", phase, revision };
+  const lastSequence = fence === state.lastFence ? state.lastSequence : 0;
+  if (fence !== undefined && fence > 0 && sequence > lastSequence + 1) return { kind: "gap", lastSequence };
   if (change.place !== undefined && change.place !== state.taskPlace) return { kind: "elsewhere" };
   if (revision !== change.expectedRevision) return { kind: "moved", revision };
   return undefined;

@@ -20,7 +20,8 @@ export interface StoreTransaction {
 
 /**
  * Everything the server keeps, by role. Each call outside a transaction is one of its own. A resolved write survives
- * `kill -9` and power loss.
+ * `kill -9`, and power loss too when somebody goes on because of it: a passing change (`StatusAppend.passing`) and the intent
+ * of a repeatable call may survive that only from the next other write on.
  */
 export interface Store extends StoreTransaction {
   readonly artifacts: ArtifactStore;

@@ -1,4 +1,4 @@
-// What is asked of the store at one moment is one commit, a run and its lease above all.
+// What is asked of the store at one moment is one commit, a run and its lease above all; and which commits are flushed.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,4 +62,39 @@ it("leases nothing by a commit that fails", async () => {
   expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   vi.restoreAllMocks();
   expect(await store.queue.counts()).toMatchObject({ waiting: 0, leased: 0 });
+});
+
+/** What each commit is brought to the disk by when it is made, as SQLite has it: 2 is FULL, 1 leaves it to the next that is. */
+function watchFlushes(): number[] {
+  const levels: number[] = [];
+  const { exec } = DatabaseSync.prototype;
+  vi.spyOn(DatabaseSync.prototype, "exec").mockImplementation(function (this: DatabaseSync, text) {
+    if (text === "COMMIT") levels.push(Number(this.prepare("PRAGMA synchronous").get()?.["synchronous"]));
+    exec.call(this, text);
+  });
+  return levels;
+}
+
+it("flushes what somebody goes on because of, and leaves to that what nobody does", async () => {
+  await storeRun("aex-1");
+  await leaseNext();
+  const intent = { executionId: "aex-1", fence: 1, toolName: "t", requestId: "q", now: 0 };
+  const change = { id: "aex-1", fence: 1, delta: new Uint8Array([7]) };
+  const { executions, ledger } = store;
+  const flushes = watchFlushes();
+  await executions.append({ ...change, expectedRevision: 1, sequence: 1, passing: true });
+  await ledger.begin({ ...intent, callKey: "read", toolClass: "repeatable" });
+  await ledger.begin({ ...intent, callKey: "send", toolClass: "once" });
+  await ledger.finish({ executionId: "aex-1", fence: 1, callKey: "send", result: new Uint8Array() });
+  await executions.append({ ...change, expectedRevision: 2, sequence: 2 });
+  expect(flushes).toEqual([1, 1, 2, 2, 2]);
+});
+
+it("flushes for all that are stored by one commit when one of them asks for it", async () => {
+  await storeRun("aex-1");
+  await leaseNext();
+  const flushes = watchFlushes();
+  const change = { id: "aex-1", expectedRevision: 1, fence: 1, sequence: 1, delta: new Uint8Array([7]), passing: true };
+  await Promise.all([store.executions.append(change), storeRun("aex-2")]);
+  expect(flushes).toEqual([2]);
 });

@@ -45,7 +45,7 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
         return raise(error);
       }
     },
-    write: (work) => writer.run(() => work(writerSql)).catch(raise),
+    write: (work, options) => writer.run(() => work(writerSql), options).catch(raise),
   };
 
   async function transact<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T> {

@@ -208,7 +208,7 @@ export function createExecutionStore(session: Session): ExecutionStore {
         sql.run(REPLACE_BODY, { id, body });
       }),
     writeState: (id) => session.read((sql) => readWriteState(sql, id)),
-    append: (change) => session.write((sql) => append(sql, change)),
+    append: (change) => session.write((sql) => append(sql, change), { passing: change.passing }),
     snapshot: (id) => session.read((sql) => sql.get(SNAPSHOT, { id })),
     orphans: () => session.read((sql) => sql.all<{ id: string }>(ORPHANS).map(({ id }) => id)),
     misplaced: ([one, other]) =>

@@ -35,7 +35,8 @@ const RESULT = "SELECT result FROM tool_calls WHERE execution_id = :id AND call_
 
 export function createLedgerStore(session: Session): LedgerStore {
   return {
-    begin: (intent) => session.write((sql) => begin(sql, intent)),
+    // That a call was begun which may be made again binds nobody.
+    begin: (intent) => session.write((sql) => begin(sql, intent), { passing: intent.toolClass === "repeatable" }),
     finish: (result) => session.write((sql) => finish(sql, result)),
     count: (executionId) =>
       session.read((sql) => {

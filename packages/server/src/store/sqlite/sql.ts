@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { UnitOptions } from "./writer.ts";
 
 export type Parameters = Record<string, SQLInputValue>;
 
@@ -13,7 +14,8 @@ export interface Sql {
 /** How a role of the store reaches the database: inside a transaction both run on its connection. */
 export interface Session {
   read<T>(work: (sql: Sql) => T): Promise<T>;
-  write<T>(work: (sql: Sql) => T): Promise<T>;
+  /** Inside a transaction the options are the transaction's own. */
+  write<T>(work: (sql: Sql) => T, options?: UnitOptions): Promise<T>;
 }
 
 /** Texts come from a closed set in this folder, so the cache needs no limit. */

@@ -3,15 +3,20 @@ import { StoreError } from "../errors.ts";
 
 /** The one writing connection. Units of work run one after the other; each is stored whole or not at all. */
 export interface Writer {
-  /** Resolves once the unit is on disk. */
-  run<T>(unit: () => T | Promise<T>): Promise<T>;
+  /** Resolves once the unit is stored: what a killed process leaves behind has it, and what a power cut does unless it is passing. */
+  run<T>(unit: () => T | Promise<T>, options?: UnitOptions): Promise<T>;
   /** Finishes what was asked for, then refuses more. */
   close(): Promise<void>;
 }
 
-interface Waiting {
+export interface UnitOptions {
+  /** Nobody goes on because of it: it reaches the disk with the next unit for which that is not so. Default false. */
+  readonly passing?: boolean | undefined;
+}
+
+interface Waiting extends UnitOptions {
   readonly unit: () => unknown;
-  /** Tells the caller; called only when the commit is on disk, or when nothing of the unit is. */
+  /** Tells the caller; called only when the unit is committed, or when nothing of it is. */
   settle(outcome: Outcome): void;
 }
 
@@ -41,10 +46,11 @@ export function createWriter(database: DatabaseSync): Writer {
   }
 
   return {
-    run: <T>(unit: () => T | Promise<T>) =>
+    run: <T>(unit: () => T | Promise<T>, options: UnitOptions = {}) =>
       new Promise<T>((resolve, reject) => {
         if (closed) return reject(new StoreError("closed", "The store is closed."));
         waiting.push({
+          ...options,
           unit,
           settle: (outcome) => (outcome.ok ? resolve(outcome.value as T) : reject(outcome.error)),
         });
@@ -59,6 +65,8 @@ export function createWriter(database: DatabaseSync): Writer {
 
 async function commit(database: DatabaseSync, batch: readonly Waiting[]): Promise<Outcome[]> {
   try {
+    // Of the commit to come, for within a transaction it can't be said. One that is flushed takes along all that were not.
+    database.exec(`PRAGMA synchronous = ${batch.every(({ passing }) => passing) ? "NORMAL" : "FULL"}`);
     database.exec("BEGIN IMMEDIATE");
     const outcomes: Outcome[] = [];
     for (const { unit } of batch) outcomes.push(await runUnit(database, unit));

@@ -88,6 +88,23 @@ export function executionCases(subject: Subject): void {
       expect(await append({ expectedRevision: 3, fence: 1, sequence: 1 })).toEqual({ kind: "repeated", revision: 3 });
     });
 
+    it("refuses a change that leaves out some of its fence's", async () => {
+      const { executions, tasks, queue } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await tasks.enqueue(task("aex-1"));
+      const lease = { queue: "q", runnerId: "r1", leaseMs: 10_000, maxAttempts: 5 };
+      await queue.lease({ ...lease, now: 1_000 });
+      expect(await append({ fence: 1, sequence: 2 })).toEqual({ kind: "gap", lastSequence: 0 });
+      expect(await append({ fence: 1, sequence: 1, passing: true })).toEqual({ kind: "appended", revision: 2 });
+      expect(await append({ expectedRevision: 2, fence: 1, sequence: 3 })).toEqual({ kind: "gap", lastSequence: 1 });
+      expect(await append({ expectedRevision: 2, fence: 1, sequence: 2 })).toMatchObject({ kind: "appended" });
+      // The next fence counts for itself.
+      await queue.expire({ now: 20_000, failure: "it fell silent" });
+      await queue.lease({ ...lease, now: 20_000 });
+      expect(await append({ expectedRevision: 3, fence: 2, sequence: 3 })).toEqual({ kind: "gap", lastSequence: 0 });
+      expect(await append({ expectedRevision: 3, fence: 2, sequence: 1 })).toMatchObject({ kind: "appended" });
+    });
+
     it("compacts the log at the end, and takes no further change but an amendment", async () => {
       const { executions } = subject.store;
       await executions.insert(execution({ id: "aex-1" }));

@@ -64,7 +64,8 @@ export declare type PatchStatusInput = Message<"ai.stigmer.agentic.agentexecutio
 
   /**
    * Counts the patches of this fence from 1. One that was already applied is answered again but not applied again, so a
-   * runner may repeat what it got no answer to.
+   * runner may repeat what it got no answer to. One that leaves some out is refused with FAILED_PRECONDITION: the server has lost
+   * changes that it had (a power cut, a restored copy), and the run's next holder goes on from what is left.
    *
    * @generated from field: uint32 sequence = 3;
    */
