@@ -85,7 +85,7 @@ export interface StatusAppend {
   readonly endsLeaseOf?: string | undefined;
   /**
    * Nobody goes on because of the change: it is shown of a run at work, which tells it anew should a power cut take it. A driver may
-   * leave it to the next write to bring it to the disk; it keeps the order, so that nothing of what is there is missing before it.
+   * leave it to the next write to bring it to the disk, in order: a power cut takes the last of them, never one between others.
    * Default false.
    */
   readonly passing?: boolean | undefined;
