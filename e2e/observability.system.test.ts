@@ -1,11 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { createServer } from "node:http";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePorts } from "./free-ports.ts";
 import { type LocalPlatform, repository, startLocal, until } from "./stigmer.ts";
 import { startTemporal, type TemporalDevServer } from "./temporal.ts";
 
@@ -85,7 +84,8 @@ describe.each(["embedded", "temporal"] as const)("under the %s engine", (engine)
   beforeAll(async () => {
     temporal = engine === "temporal" ? await startTemporal() : undefined;
     traces = join(directory, `${engine}.jsonl`);
-    metricsPort = await twoFreePorts();
+    // The server's, and the runner's after it.
+    metricsPort = await freePorts(2);
     const env = {
       STIGMER_TRACES_FILE: traces,
       STIGMER_METRICS_PORT: String(metricsPort),
@@ -341,20 +341,4 @@ async function served(port: number): Promise<string[]> {
 function documented(section: string): string[] {
   const rows = section.matchAll(/^\| `(\w+)` +\| (\w+) +\|[^|]*\| (.*?) +\|$/gm);
   return [...rows].map(([, name, type, help]) => `${name} ${type}: ${help}`).toSorted();
-}
-
-/** A free port whose next one is free too. */
-async function twoFreePorts(): Promise<number> {
-  for (;;) {
-    const first = createServer();
-    await new Promise<void>((resolve) => first.listen(0, "127.0.0.1", resolve));
-    const { port } = first.address() as AddressInfo;
-    const second = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      second.once("error", () => resolve(false));
-      second.listen(port + 1, "127.0.0.1", () => resolve(true));
-    });
-    for (const server of [first, second]) await new Promise((resolve) => server.close(resolve));
-    if (isFree) return port;
-  }
 }

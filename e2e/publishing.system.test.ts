@@ -4,13 +4,14 @@ import { dirname, join } from "node:path";
 import { startScriptedModel } from "@stigmer/scripted-model";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { freePorts } from "./free-ports.ts";
 import { runGuide, type RanBlock } from "./guide-commands.ts";
 import { nodeOfVersion } from "./publishing/node-version.ts";
 import { startRegistry, type Registry } from "./publishing/registry.ts";
 import { run } from "./publishing/run.ts";
 import { wrongTurns } from "./publishing/wrong-turns.ts";
 import { makeHome, processesOf, repository, stigmer } from "./stigmer.ts";
-import { freePort, startTemporal } from "./temporal.ts";
+import { startTemporal } from "./temporal.ts";
 
 // What strangers get: every package is built, packed and published, as a release does it, to a registry of this test's own, and
 // `@stigmer/cli` is installed from there for all of a machine's users, by someone who has nothing else of ours. It is used without our
@@ -301,7 +302,7 @@ describe.concurrent("@stigmer/agent-runner by itself, as its README says", () =>
       // On a terminal, `kill %2` is for the whole job: for npx, and for the runner that it started.
       const terminal = "```sh\nset -m\n```\n";
       await writeFile(guide, terminal + (temporal === undefined ? quickStart : agent + overTemporal));
-      const port = String(await freePort());
+      const port = String(await freePorts());
       const ran = await runGuide({
         guide,
         path: pathOf(version),

@@ -2,9 +2,9 @@ import { glob, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { makeCheckout } from "./checkout.ts";
+import { freePorts } from "./free-ports.ts";
 import { runGuide } from "./guide-commands.ts";
 import { makeHome, repository, startLocal } from "./stigmer.ts";
-import { freePort } from "./temporal.ts";
 
 // The pages of those who have the repository: their commands are run in a checkout, as the guides are in an empty folder.
 
@@ -20,7 +20,7 @@ it.concurrent.each(examples)("%s is as it says", { timeout: 400_000 }, async (pa
   const guide = join(home.home, "page.md");
   // Somebody else may be at the port that the page names.
   const text = await readFile(join(repository, page), "utf8");
-  await writeFile(guide, text.replaceAll("4010", String(await freePort())));
+  await writeFile(guide, text.replaceAll("4010", String(await freePorts())));
   const platform = { home: home.home, modelEnv: {} };
   await runGuide({ guide, platform, path, directory, env: { STIGMER_PORT: "0" } });
 });

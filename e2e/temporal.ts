@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { freePorts } from "./free-ports.ts";
 
 /** Temporal's own dev server, in a process of its own. */
 export interface TemporalDevServer {
@@ -21,7 +21,7 @@ export async function startTemporal(): Promise<TemporalDevServer> {
   const program = process.env["STIGMER_TEST_TEMPORAL"];
   if (!program) throw new Error("STIGMER_TEST_TEMPORAL is not set: it names the Temporal CLI that this test starts.");
   const directory = await mkdtemp(join(tmpdir(), "stigmer-temporal-"));
-  const port = await freePort();
+  const port = await freePorts();
   const where = ["--headless", "--ip", "127.0.0.1", "--port", String(port), "--db-filename", join(directory, "db")];
   const child = spawn(program, ["server", "start-dev", ...where, "--log-level", "never"], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -41,15 +41,4 @@ export async function startTemporal(): Promise<TemporalDevServer> {
   }
   await dispose();
   throw new Error(`${program} ended before it was ready.`);
-}
-
-/** A port of 127.0.0.1 that nobody has; until somebody takes it. */
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
 }
