@@ -17,11 +17,18 @@ export type AgentErrorCode =
   | "invalid-agent"
   | "mcp-server"
   | "checkpoint"
+  /** Somebody else has taken the conversation on since the run looked at it: the run is theirs, or is to be begun again from there. */
+  | "checkpoint-conflict"
   /** Not a failure: the run rests until a person has looked at it; `message` says at what. */
   | "paused"
   /** Not a failure: the run rests until a person has decided a tool call. */
   | "waiting-for-approval"
   | "unknown";
+
+/** What a run does can't be written down, or is somebody else's to write: it must not go on as if it had been. */
+export function isUnwritten({ code }: Pick<AgentError, "code">): boolean {
+  return code === "checkpoint" || code === "checkpoint-conflict";
+}
 
 const brand: unique symbol = Symbol.for("@stigmer/agent.AgentError") as never;
 

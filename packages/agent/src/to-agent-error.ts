@@ -65,6 +65,8 @@ const messages: Readonly<Record<AgentErrorCode, (model: ModelWords, detail: stri
   "mcp-server": (_, detail) => `An MCP server can't be used: ${detail}. Check its description, and that it runs.`,
   checkpoint: (_, detail) =>
     `The run's checkpoints can't be read or written: ${detail}. Check the disk, then run the execution again.`,
+  "checkpoint-conflict": (_, detail) =>
+    `The conversation has gone on without this run: ${detail}. Run the execution again, unless somebody else has it.`,
   paused: (_, detail) => `The run was paused: ${detail}. Look at what it says, then resume it.`,
   "waiting-for-approval": (_, detail) =>
     `The run waits for approval: ${detail}. Approve, edit, reject or skip the call; the run goes on then.`,

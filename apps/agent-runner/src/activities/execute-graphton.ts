@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { AgentError, type AgentEvent, type SqliteLedger, type SteeringMessage } from "@stigmer/agent";
-import { ClientError, createStatusSender, sendStatus, type StigmerClient } from "@stigmer/client";
+import { createStatusSender, sendStatus, type StigmerClient } from "@stigmer/client";
 import { ActivityStop, type Activities, type ActivityContext, type Inbox } from "@stigmer/engine";
 import {
   AgentExecutionStatusSchema,
@@ -21,6 +21,7 @@ import { logOrders } from "../run/log-orders.ts";
 import { maskRecorded } from "../run/mask-recorded.ts";
 import { endWithRun } from "../run/end-with-run.ts";
 import { createRemoteLedger } from "../run/remote-ledger.ts";
+import { isToBeTakenUpAgain } from "../run/run-error.ts";
 import { decisionsOf } from "../run/approvals.ts";
 import { findRun, resolveRun } from "../run/resolve-chain.ts";
 import { createRunTimer } from "../run/run-timing.ts";
@@ -246,8 +247,8 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
         if (AgentError.is(error) && error.code === "waiting-for-approval") return { kind: error.code, stop };
         return { kind: "paused", stop };
       }
-      if (stop || (ClientError.is(error) && error.code === "unavailable")) {
-        // Another runner has the run, or will have it; or the way to the server is broken, not the run: the engine tries again.
+      if (stop || isToBeTakenUpAgain(error)) {
+        // Another runner has the run, or will have it; or the engine tries again.
         sender.abandon();
         throw stop ?? error;
       }

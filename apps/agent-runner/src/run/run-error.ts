@@ -1,3 +1,4 @@
+import { AgentError } from "@stigmer/agent";
 import { ClientError } from "@stigmer/client";
 
 const brand: unique symbol = Symbol.for("@stigmer/agent-runner.RunError") as never;
@@ -14,6 +15,15 @@ export class RunError extends Error {
   static is(value: unknown): value is RunError {
     return typeof value === "object" && value !== null && brand in value;
   }
+}
+
+/**
+ * Nothing is wrong with the run: the way to the server is broken, or another runner has the conversation, or had it last. The engine gives
+ * the run out again, if it is still to be done.
+ */
+export function isToBeTakenUpAgain(error: unknown): boolean {
+  if (AgentError.is(error)) return error.code === "checkpoint-conflict";
+  return ClientError.is(error) && error.code === "unavailable";
 }
 
 /** Says which field of the manifest a failed look-up comes from. */

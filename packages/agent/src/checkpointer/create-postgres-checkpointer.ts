@@ -15,6 +15,12 @@ export interface PostgresCheckpointerOptions {
 
 /** A LangGraph checkpointer in a Postgres database, for runners on many machines. */
 export interface PostgresCheckpointer extends BaseCheckpointSaver {
+  /**
+   * As `put`, of a checkpoint that follows the latest one of its graph. Throws `AgentError` `checkpoint-conflict` when that is not so
+   * (any more), and stores nothing: a process that was taken for dead and wakes up takes nothing away from who went on for it. So agents
+   * put theirs.
+   */
+  putNext: BaseCheckpointSaver["put"];
   /** Closes the connections, after the queries under way. Using the checkpointer afterwards throws. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -15,6 +15,12 @@ export interface SqliteCheckpointerOptions {
  * a power cut may take what was put since the last `flush`. Agents flush before each tool and at the end of a run.
  */
 export interface SqliteCheckpointer extends BaseCheckpointSaver {
+  /**
+   * As `put`, of a checkpoint that follows the latest one of its graph. Throws `AgentError` `checkpoint-conflict` when that is not so
+   * (any more), and stores nothing: a process that was taken for dead and wakes up takes nothing away from who went on for it. So agents
+   * put theirs.
+   */
+  putNext: BaseCheckpointSaver["put"];
   /** Resolves when all that was put is on the disk itself. Throws `AgentError` `checkpoint` when the disk fails. */
   flush(): Promise<void>;
   /** Closes the database. Using the checkpointer afterwards throws. Safe to call twice. */

@@ -13,6 +13,7 @@ import pg from "pg";
 import { AgentError } from "../errors.ts";
 import type { PostgresCheckpointer, PostgresCheckpointerOptions } from "./create-postgres-checkpointer.ts";
 import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
+import { putNext } from "./postgres-next.ts";
 import { createPruning, type Pruning } from "./postgres-pruning.ts";
 import { placeOf, type PostgresPlace, troubleAt, withPatience } from "./postgres-trouble.ts";
 
@@ -98,9 +99,38 @@ class PatientSaver extends PostgresSaver implements PostgresCheckpointer {
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
     const stored = await this.#patiently(() => super.put(config, checkpoint, metadata, newVersions));
-    const { thread_id: thread, checkpoint_ns: namespace = "" } = config.configurable ?? {};
-    await this.#patiently(() => this.#pruning.afterPut({ thread, namespace, newest: checkpoint.id }));
+    await this.#prune(stored);
     return stored;
+  }
+
+  async putNext(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    const { thread_id: threadId, checkpoint_ns: namespace = "", checkpoint_id: parentId } = config.configurable ?? {};
+    const { id } = checkpoint;
+    // oxlint-disable no-underscore-dangle -- LangGraph's names
+    const next = {
+      threadId,
+      namespace,
+      id,
+      parentId,
+      checkpoint: this._dumpCheckpoint(checkpoint),
+      metadata: (await this._dumpMetadata(metadata)) as object,
+      blobs: await this._dumpBlobs(threadId, namespace, checkpoint.channel_values, newVersions),
+    };
+    // oxlint-enable no-underscore-dangle
+    await this.#patiently(() => putNext(this.#pool, this.#schema, next));
+    const stored = { configurable: { thread_id: threadId, checkpoint_ns: namespace, checkpoint_id: id } };
+    await this.#prune(stored);
+    return stored;
+  }
+
+  async #prune({ configurable: put = {} }: RunnableConfig): Promise<void> {
+    const { thread_id: thread, checkpoint_ns: namespace, checkpoint_id: newest } = put;
+    await this.#patiently(() => this.#pruning.afterPut({ thread, namespace, newest }));
   }
 
   override async putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string): Promise<void> {

@@ -53,8 +53,8 @@ it(
     // By the step of the root graph that they were counted in.
     const samples: Rows[][] = [[]];
     let puts = 0;
-    const put = bench.checkpointer.put.bind(bench.checkpointer);
-    bench.checkpointer.put = async (config, ...rest) => {
+    const put = bench.checkpointer.putNext.bind(bench.checkpointer);
+    bench.checkpointer.putNext = async (config, ...rest) => {
       const done = await put(config, ...rest);
       puts += 1;
       if ((config.configurable?.["checkpoint_ns"] ?? "") === "") samples.push([]);

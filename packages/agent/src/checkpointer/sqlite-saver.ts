@@ -15,6 +15,8 @@ import {
 } from "@langchain/langgraph-checkpoint";
 import { AgentError } from "../errors.ts";
 import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
+import { conflictOn, isNext, type NextCheckpoint } from "./checkpoint-conflict.ts";
+import type { SqliteCheckpointer } from "./create-sqlite-checkpointer.ts";
 import { createGrowingLists, type GrowingLists } from "./growing-lists.ts";
 import { transaction } from "./database.ts";
 import { pack, type Serialised, unpack } from "./packed-values.ts";
@@ -38,6 +40,16 @@ interface NewRow extends Serialised {
   readonly base: number | undefined;
 }
 
+interface Put {
+  /** Names the checkpoint before it. */
+  readonly config: RunnableConfig;
+  readonly checkpoint: Checkpoint;
+  readonly metadata: CheckpointMetadata;
+  readonly newVersions: ChannelVersions;
+  /** Whether it is refused where it is not the next one. */
+  readonly follows?: boolean;
+}
+
 /** A value of so few bytes is kept in each document that has it: a row of its own is more. */
 const MOST_BYTES_IN_PLACE = 64;
 
@@ -51,7 +63,7 @@ interface LastPlaces {
 }
 
 /** Checkpoints on `node:sqlite`. Made by `createSqliteCheckpointer`. */
-export class SqliteSaver extends BaseCheckpointSaver {
+export class SqliteSaver extends BaseCheckpointSaver implements SqliteCheckpointer {
   readonly #database: DatabaseSync;
   readonly #sql: Statements;
   readonly #keep: number;
@@ -112,6 +124,20 @@ export class SqliteSaver extends BaseCheckpointSaver {
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
+    return this.#put({ config, checkpoint, metadata, newVersions });
+  }
+
+  async putNext(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    return this.#put({ config, checkpoint, metadata, newVersions, follows: true });
+  }
+
+  async #put(put: Put): Promise<RunnableConfig> {
+    const { config, checkpoint, metadata, newVersions } = put;
     const { threadId, namespace, checkpointId: parentId } = addressOf(config);
     if (threadId === undefined) throw missing("thread_id", "put a checkpoint");
     const { channel_values: values, id, ...head } = checkpoint;
@@ -140,6 +166,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
       }),
     ]);
     const channels = transaction(this.#database, () => {
+      if (put.follows) this.#refuseUnlessNext({ threadId, id, parentId }, namespace);
       // Another process may have deleted the thread meanwhile: then nothing is there to append to.
       const bases = [...newRows.values()].flatMap(({ base }) => (base === undefined ? [] : [base]));
       if (bases.some((base) => this.#sql.value.get(base) === undefined)) return undefined;
@@ -165,7 +192,7 @@ export class SqliteSaver extends BaseCheckpointSaver {
     });
     if (channels === undefined) {
       this.#lists.forget(threadPrefix(threadId));
-      return this.put(config, checkpoint, metadata, newVersions);
+      return this.#put(put);
     }
     this.#remember(graphKey(threadId, namespace), { channels, places });
     for (const channel of newChannels) {
@@ -202,6 +229,11 @@ export class SqliteSaver extends BaseCheckpointSaver {
       for (const statement of this.#sql.deleteThread)
         statement.run({ thread: threadId, below, above: `${below}\u{10ffff}` });
     });
+  }
+
+  #refuseUnlessNext(next: NextCheckpoint, namespace: string): void {
+    const latest = this.#sql.latestId.get(next.threadId, namespace)?.["id"];
+    if (!isNext(next, latest === undefined ? undefined : String(latest))) throw conflictOn(next);
   }
 
   #nextIds(count: number): number[] {

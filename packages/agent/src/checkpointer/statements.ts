@@ -7,6 +7,7 @@ export interface Statements {
   readonly one: StatementSync;
   readonly all: StatementSync;
   readonly channelsOf: StatementSync;
+  readonly latestId: StatementSync;
   readonly insertCheckpoint: StatementSync;
   readonly value: StatementSync;
   readonly newestValue: StatementSync;
@@ -48,6 +49,9 @@ export function prepareStatements(database: DatabaseSync): Statements {
     ),
     channelsOf: prepare(
       `SELECT channels FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?`,
+    ),
+    latestId: prepare(
+      `SELECT checkpoint_id AS id FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? ORDER BY checkpoint_id DESC LIMIT 1`,
     ),
     // The columns that are empty are of before version 4.
     insertCheckpoint: prepare(

@@ -43,8 +43,12 @@ export interface WriteBehind {
   of(threadId: unknown): RunWrites | undefined;
 }
 
-/** Without `flush` what was put outlives a power cut by itself. */
-type FlushableSaver = BaseCheckpointSaver & { flush?(): Promise<void> };
+type RunSaver = BaseCheckpointSaver & {
+  /** Without it what was put outlives a power cut by itself. */
+  flush?(): Promise<void>;
+  /** Without it nobody tells when somebody else has the thread. */
+  putNext?: BaseCheckpointSaver["put"];
+};
 
 /**
  * A tool's result need not be in the ledger before the model reads it, only before the next effect: so that the run goes on
@@ -55,20 +59,21 @@ type FlushableSaver = BaseCheckpointSaver & { flush?(): Promise<void> };
  * or told that rests on them they are released, and waited for as results are.
  */
 export function createWriteBehind(
-  checkpointer: FlushableSaver,
+  checkpointer: RunSaver,
   /** Where nothing waits for `settled` before an effect, as without a ledger: each step outlives a power cut by itself. */
   { flushEach = false }: { readonly flushEach?: boolean } = {},
 ): WriteBehind {
   const runs = new Map<string, Run>();
   const flush = async (): Promise<void> => checkpointer.flush?.();
+  const putNext: BaseCheckpointSaver["put"] = (...next) =>
+    (checkpointer.putNext ?? checkpointer.put).apply(checkpointer, next);
   return {
-    checkpointer: new FollowingSaver(checkpointer, { runs, ...(flushEach && { afterWrite: flush }) }),
+    checkpointer: new FollowingSaver(checkpointer, { runs, putNext, ...(flushEach && { afterWrite: flush }) }),
     open(thread) {
       const threadId = runThreadOf(thread);
       const run = createRun({
         flush,
-        put: ({ config, checkpoint, metadata, newVersions }) =>
-          checkpointer.put(config, checkpoint, metadata, newVersions),
+        put: ({ config, checkpoint, metadata, newVersions }) => putNext(config, checkpoint, metadata, newVersions),
         onClose: () => {
           if (runs.get(threadId) === run) runs.delete(threadId);
         },
@@ -208,20 +213,27 @@ function createRun({ flush, put, onClose }: RunOptions): Run {
   };
 }
 
+interface FollowingOptions {
+  readonly runs: ReadonlyMap<string, Run>;
+  /** Puts a checkpoint of one of them. */
+  readonly putNext: BaseCheckpointSaver["put"];
+  readonly afterWrite?: () => Promise<void>;
+}
+
 class FollowingSaver extends BaseCheckpointSaver {
   readonly #inner: BaseCheckpointSaver;
   readonly #runs: ReadonlyMap<string, Run>;
 
+  readonly #putNext: BaseCheckpointSaver["put"];
+
   /** Left out where what was written need not outlive a power cut by itself. */
   readonly #afterWrite: (() => Promise<void>) | undefined;
 
-  constructor(
-    inner: BaseCheckpointSaver,
-    { runs, afterWrite }: { readonly runs: ReadonlyMap<string, Run>; readonly afterWrite?: () => Promise<void> },
-  ) {
+  constructor(inner: BaseCheckpointSaver, { runs, putNext, afterWrite }: FollowingOptions) {
     super(inner.serde);
     this.#inner = inner;
     this.#runs = runs;
+    this.#putNext = putNext;
     this.#afterWrite = afterWrite;
   }
 
@@ -243,7 +255,8 @@ class FollowingSaver extends BaseCheckpointSaver {
   ): Promise<RunnableConfig> {
     const run = this.#runOf(config);
     const write = async (): Promise<RunnableConfig> => {
-      const stored = await this.#inner.put(config, checkpoint, metadata, newVersions);
+      const put = run === undefined ? this.#inner.put.bind(this.#inner) : this.#putNext;
+      const stored = await put(config, checkpoint, metadata, newVersions);
       await this.#afterWrite?.();
       return stored;
     };

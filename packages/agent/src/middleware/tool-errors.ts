@@ -1,6 +1,7 @@
 import { ToolMessage } from "@langchain/core/messages";
 import { isGraphBubbleUp } from "@langchain/langgraph";
 import { type AgentMiddleware, createMiddleware } from "langchain";
+import { isUnwritten } from "../errors.ts";
 import { toAgentError } from "../to-agent-error.ts";
 import { scrubError } from "./scrub.ts";
 
@@ -20,7 +21,7 @@ export function toolErrors(): AgentMiddleware {
         if (isGraphBubbleUp(error) || request.runtime.signal?.aborted === true) throw error;
         const { id = "", name } = request.toolCall;
         // A sub-agent that can't write down what it does: its run must not go on as if it had.
-        if (name === "task" && toAgentError(error).code === "checkpoint") throw error;
+        if (name === "task" && isUnwritten(toAgentError(error))) throw error;
         const reason = error instanceof Error ? error.message : String(error);
         return new ToolMessage({
           content: scrubError(`Error: ${reason.replace(/^Error: /, "")}`),

@@ -38,9 +38,9 @@ it("begins repeatable calls while the graph is on its way to its tools, and othe
   ]);
   const ledger = watchedLedger();
   const step = Promise.withResolvers<void>();
-  const put = bench.checkpointer.put.bind(bench.checkpointer);
+  const put = bench.checkpointer.putNext.bind(bench.checkpointer);
   // The step of the model is not over before what came of it is written.
-  vi.spyOn(bench.checkpointer, "put").mockImplementation(async (...args) => {
+  vi.spyOn(bench.checkpointer, "putNext").mockImplementation(async (...args) => {
     if (bench.model.requests.length > 0) await step.promise;
     return put(...args);
   });
@@ -64,8 +64,8 @@ it("lets an early intent leave the process before the step of its tools is worke
   bench = await openWorkbench([{ name: "main", turns: [{ toolCalls: [write("a")] }, { text: "Done." }] }]);
   const order: string[] = [];
   const inner = createMemoryLedger();
-  const put = bench.checkpointer.put.bind(bench.checkpointer);
-  vi.spyOn(bench.checkpointer, "put").mockImplementation(async (...args) => {
+  const put = bench.checkpointer.putNext.bind(bench.checkpointer);
+  vi.spyOn(bench.checkpointer, "putNext").mockImplementation(async (...args) => {
     order.push("step");
     return put(...args);
   });

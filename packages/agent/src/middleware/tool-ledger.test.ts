@@ -431,8 +431,8 @@ it("begins no call whose message is not in a checkpoint yet, also in sub-agents"
   ]);
   // Slow as a database far away: what is not awaited is late.
   const stored = new Set<string>();
-  const put = bench.checkpointer.put.bind(bench.checkpointer);
-  bench.checkpointer.put = async (config, checkpoint, ...rest) => {
+  const put = bench.checkpointer.putNext.bind(bench.checkpointer);
+  bench.checkpointer.putNext = async (config, checkpoint, ...rest) => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     const done = await put(config, checkpoint, ...rest);
     for (const { id } of (checkpoint.channel_values["messages"] ?? []) as { id: string }[]) stored.add(id);

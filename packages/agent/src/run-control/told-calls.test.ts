@@ -33,9 +33,9 @@ const calls: Readonly<Record<string, { call: ScriptedToolCall; approvals?: Appro
 
 /** No checkpoint with an answer of the model is written until it is let through; one with that text, where there is one. */
 function blockAnswers({ checkpointer }: Workbench, text = ""): () => void {
-  const put = checkpointer.put.bind(checkpointer);
+  const put = checkpointer.putNext.bind(checkpointer);
   const open = Promise.withResolvers<void>();
-  checkpointer.put = async (config, checkpoint, ...rest) => {
+  checkpointer.putNext = async (config, checkpoint, ...rest) => {
     const { messages = [] } = checkpoint.channel_values as { messages?: BaseMessage[] };
     if (messages.some((message) => AIMessage.isInstance(message) && message.text.includes(text))) await open.promise;
     return put(config, checkpoint, ...rest);

@@ -4,7 +4,7 @@ import type { HumanMessage } from "@langchain/core/messages";
 import { isGraphDrained } from "@langchain/langgraph";
 import type { AgentEvent } from "../agent.ts";
 import { type StreamSettings, streamOptions } from "../agent-graph.ts";
-import type { AgentError } from "../errors.ts";
+import { type AgentError, isUnwritten } from "../errors.ts";
 import { readAhead } from "../read-ahead.ts";
 import { scrubError } from "../middleware/scrub.ts";
 import { toAgentError } from "../to-agent-error.ts";
@@ -142,7 +142,7 @@ export function createBackgroundTasks(options: BackgroundOptions): BackgroundTas
       if (signal.aborted || (error instanceof Error && isGraphDrained(error))) throw error;
       const failure = toAgentError(error, target.model);
       // It can't write down what it does: the run must not go on as if it had.
-      if (failure.code === "checkpoint") throw failure;
+      if (isUnwritten(failure)) throw failure;
       return { outcome: "failed", text: scrubError(failure.message) };
     }
   }

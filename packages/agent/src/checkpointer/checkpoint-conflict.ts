@@ -1,0 +1,26 @@
+import { AgentError } from "../errors.ts";
+
+/** The checkpoint that somebody wants to put, of which graph of a thread, and what it follows. */
+export interface NextCheckpoint {
+  readonly threadId: string;
+  readonly id: string;
+  /** The checkpoint before it; undefined: it is the graph's first. */
+  readonly parentId: string | undefined;
+}
+
+/**
+ * The one rule by which every driver takes a checkpoint that is to follow the latest one, or does not. `latest` is that of its graph as it
+ * is stored; one that was put already is put again.
+ */
+export function isNext({ id, parentId }: Omit<NextCheckpoint, "threadId">, latest: string | undefined): boolean {
+  return latest === undefined || latest === parentId || latest === id;
+}
+
+export function conflictOn({ threadId, id, parentId }: NextCheckpoint): AgentError {
+  const after = parentId === undefined ? "as the first" : `after ${parentId}`;
+  return new AgentError(
+    "checkpoint-conflict",
+    `The conversation ${threadId} has gone on without this run: checkpoint ${id} was to come ${after}, and somebody else has put one since. ` +
+      "Nothing of theirs is lost. Run the execution again, unless another runner has it.",
+  );
+}
