@@ -3,11 +3,16 @@ import type { BaseMessage } from "@langchain/core/messages";
 import type { AgentEvent } from "./agent.ts";
 
 export interface AgentGraph {
-  /** `tasks`: what is left to do, or is done but not yet taken into the state. */
-  getState(
-    config: ThreadConfig,
-  ): Promise<{ values: { messages?: BaseMessage[] }; next: readonly string[]; tasks: readonly unknown[] }>;
+  getState(config: ThreadConfig): Promise<ThreadState>;
   stream(input: GraphInput | null, options: GraphStreamOptions): Promise<AsyncIterable<StreamTuple>>;
+}
+
+interface ThreadState {
+  readonly values: { readonly messages?: BaseMessage[] };
+  /** What is left to do, or is done but not yet taken into the state. */
+  readonly tasks: readonly unknown[];
+  /** Names the checkpoint that this is; none of a thread that has not begun. */
+  readonly config: { readonly configurable?: { readonly checkpoint_id?: string } };
 }
 
 export interface GraphInput {

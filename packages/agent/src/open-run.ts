@@ -10,6 +10,7 @@ import {
   isNews,
   type RunApprovals,
 } from "./approvals/run-approvals.ts";
+import { waitUntilPast } from "./checkpointer/wait-until-past.ts";
 import { AgentError } from "./errors.ts";
 import type { RunWrites, WriteBehind } from "./ledger/run-writes.ts";
 import { budgetConfig, type RunBudget } from "./limits/run-budget.ts";
@@ -45,6 +46,7 @@ export async function openRun(graph: AgentGraph, request: RunRequest, options: O
   // Also what is done but not yet taken into the state is a step to go on from.
   const isPending = state.tasks.length > 0;
   const { position, messages, isLast } = locate(state.values.messages ?? [], runId, isPending);
+  if (position !== "finished") await waitUntilPast(state.config.configurable?.checkpoint_id ?? "", { threadId });
   let used = false;
 
   /** Takes the graph on from where it stands, or from what was said, until it stops. */

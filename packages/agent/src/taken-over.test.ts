@@ -1,6 +1,6 @@
 // A run that was given to another process while this one stood still: what it does from then on is for nothing, and takes nothing away.
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { answer, collect, openWorkbench, type Workbench } from "./__fixtures__/workbench.ts";
 import { createSqliteCheckpointer, type SqliteCheckpointer } from "./checkpointer/create-sqlite-checkpointer.ts";
 import { conflictOn } from "./checkpointer/checkpoint-conflict.ts";
@@ -9,6 +9,7 @@ import { createMemoryLedger } from "./ledger/create-memory-ledger.ts";
 let bench: Workbench;
 const opened: SqliteCheckpointer[] = [];
 afterEach(async () => {
+  vi.useRealTimers();
   for (const checkpointer of opened.splice(0)) checkpointer.close();
   await bench[Symbol.asyncDispose]();
 });
@@ -52,6 +53,29 @@ describe.each([
     for (const text of ["Go.", "The first answer.", "And now?", "The second answer.", "At last."]) {
       expect(said.split(text)).toHaveLength(2);
     }
+  });
+
+  it("is begun again where the clock went back, and then has all of it", async () => {
+    bench = await openWorkbench([
+      { name: "second", match: { human: "And now?" }, turns: [{ text: "The second answer." }] },
+      { name: "first", turns: [{ toolCalls: [{ name: "ls", args: {} }] }, { text: "The first answer." }] },
+    ]);
+    const agent = await bench.agent(options());
+    const put = bench.checkpointer.putNext.bind(bench.checkpointer);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
+    bench.checkpointer.putNext = async (...next) => {
+      const stored = await put(...next);
+      vi.setSystemTime(Date.now() - 300);
+      return stored;
+    };
+    const request = { threadId: "t", runId: "aex-1", input: "Go." };
+    await expect(collect(await agent.open(request))).rejects.toMatchObject(conflict);
+    vi.useRealTimers();
+    bench.checkpointer.putNext = put;
+    await collect(await agent.open(request));
+    await collect(await agent.open({ threadId: "t", runId: "aex-2", input: "And now?" }));
+    const said = JSON.stringify(bench.model.requests.at(-1)?.body);
+    for (const text of ["Go.", "The first answer.", "And now?"]) expect(said.split(text)).toHaveLength(2);
   });
 
   it("is at its end also where a sub-agent of it finds that out", async () => {

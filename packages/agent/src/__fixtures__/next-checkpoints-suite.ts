@@ -70,6 +70,16 @@ export function keepsCheckpointsInOrder(open: () => Promise<Checkpointer>): void
     expect(await lastOf(saver, at(thread))).toBe("one");
   });
 
+  it("refuses one with a time before that of the one that it follows, which would never be found", async () => {
+    const saver = await open();
+    const thread = newThread();
+    const early = made("early");
+    const first = await put(saver, at(thread), made("one"));
+    await expect(put(saver, first, early)).rejects.toEqual(conflict);
+    await expect(put(saver, first, early)).rejects.toThrow(/^The clock of this machine went back: /u);
+    expect(await lastOf(saver, at(thread))).toBe("one");
+  });
+
   it("takes the same one again, as after an answer that was lost", async () => {
     const saver = await open();
     const thread = newThread();

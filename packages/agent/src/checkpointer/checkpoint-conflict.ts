@@ -16,6 +16,19 @@ export function isNext({ id, parentId }: Omit<NextCheckpoint, "threadId">, lates
   return latest === undefined || latest === parentId || latest === id;
 }
 
+/**
+ * The latest checkpoint is the one with the greatest id, and ids are LangGraph's: they begin with the time. One that has an earlier time than
+ * the one before it would never be found. Throws `AgentError` `checkpoint-conflict`: by the next attempt the clock is past it (`waitUntilPast`).
+ */
+export function refuseBackwards({ threadId, id, parentId }: NextCheckpoint): void {
+  if (parentId === undefined || id > parentId) return;
+  throw new AgentError(
+    "checkpoint-conflict",
+    `The clock of this machine went back: checkpoint ${id} of the conversation ${threadId} has an earlier time than ${parentId} before it. ` +
+      "Run the execution again; if that happens again, have the clock set by NTP.",
+  );
+}
+
 export function conflictOn({ threadId, id, parentId }: NextCheckpoint): AgentError {
   const after = parentId === undefined ? "as the first" : `after ${parentId}`;
   return new AgentError(

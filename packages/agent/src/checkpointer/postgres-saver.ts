@@ -13,6 +13,7 @@ import pg from "pg";
 import { AgentError } from "../errors.ts";
 import type { PostgresCheckpointer, PostgresCheckpointerOptions } from "./create-postgres-checkpointer.ts";
 import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
+import { refuseBackwards } from "./checkpoint-conflict.ts";
 import { putNext } from "./postgres-next.ts";
 import { createPruning, type Pruning } from "./postgres-pruning.ts";
 import { placeOf, type PostgresPlace, troubleAt, withPatience } from "./postgres-trouble.ts";
@@ -111,6 +112,7 @@ class PatientSaver extends PostgresSaver implements PostgresCheckpointer {
   ): Promise<RunnableConfig> {
     const { thread_id: threadId, checkpoint_ns: namespace = "", checkpoint_id: parentId } = config.configurable ?? {};
     const { id } = checkpoint;
+    refuseBackwards({ threadId, id, parentId });
     // oxlint-disable no-underscore-dangle -- LangGraph's names
     const next = {
       threadId,

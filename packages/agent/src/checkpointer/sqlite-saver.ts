@@ -15,7 +15,7 @@ import {
 } from "@langchain/langgraph-checkpoint";
 import { AgentError } from "../errors.ts";
 import { backgroundThreadsOf } from "../sub-agents/background-place.ts";
-import { conflictOn, isNext, type NextCheckpoint } from "./checkpoint-conflict.ts";
+import { conflictOn, isNext, type NextCheckpoint, refuseBackwards } from "./checkpoint-conflict.ts";
 import type { SqliteCheckpointer } from "./create-sqlite-checkpointer.ts";
 import { createGrowingLists, type GrowingLists } from "./growing-lists.ts";
 import { transaction } from "./database.ts";
@@ -133,6 +133,8 @@ export class SqliteSaver extends BaseCheckpointSaver implements SqliteCheckpoint
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
+    const { threadId, checkpointId: parentId } = addressOf(config);
+    if (threadId !== undefined) refuseBackwards({ threadId, id: checkpoint.id, parentId });
     return this.#put({ config, checkpoint, metadata, newVersions, follows: true });
   }
 

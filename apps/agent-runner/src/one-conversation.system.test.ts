@@ -1,5 +1,5 @@
-// A runner that stands still for longer than its lease (a machine that is suspended, a process that is stopped) and wakes up in the middle of
-// a run that another one has taken on, beside conversations in a file and in Postgres.
+// Conversations in a file and in Postgres, of which more than one runner knows: one that stands still for longer than its lease (a machine
+// that is suspended, a process that is stopped) and wakes up when another one has gone on with its run, and one with another time.
 import { setTimeout as delay } from "node:timers/promises";
 import { ExecutionPhase, MessageType } from "@stigmer/protos/agentexecution/v1";
 import { describe, expect, it } from "vitest";
@@ -7,6 +7,7 @@ import { startPlatform, type Platform, type RunnerProcess } from "./__fixtures__
 
 const ANSWER = "Some words to say slowly. ".repeat(8);
 const LEASE_MS = 2_000;
+const CLOCK_BEHIND = new URL("./__fixtures__/clock-behind.ts", import.meta.url);
 const says = (text: string) => ({ turns: [{ text }] });
 
 function start(): Promise<Platform> {
@@ -85,6 +86,22 @@ describe.each([
     ]);
     await platform.run({ sessionId, message: "Second." });
     await platform.run({ sessionId, message: "Third." });
+    expect(toldLast(platform)).toEqual(WHOLE);
+  }, 60_000);
+
+  it("keeps the order of what was said on machines with other clocks", async () => {
+    await using platform = await start();
+    const session = await platform.createSession(await platform.applyAgent());
+    const sessionId = session.metadata?.id ?? "";
+    const ahead = await platform.runner(env);
+    await platform.run({ sessionId, message: "First." });
+    ahead.process.kill("SIGTERM");
+    await ahead.exited;
+    await platform.runner({ ...env, NODE_OPTIONS: `--import=${CLOCK_BEHIND.href}` });
+    for (const message of ["Second.", "Third."]) {
+      const { phase } = await platform.run({ sessionId, message });
+      expect(phase).toBe(ExecutionPhase.EXECUTION_COMPLETED);
+    }
     expect(toldLast(platform)).toEqual(WHOLE);
   }, 60_000);
 });
