@@ -1,6 +1,7 @@
 // What is written down of a call before the graph has come to it.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { AIMessage, type BaseMessage } from "@langchain/core/messages";
 import type { ScriptedToolCall } from "@stigmer/scripted-model";
 import { afterEach, expect, it, vi } from "vitest";
 import { answer, collect, openWorkbench, type Workbench } from "../__fixtures__/workbench.ts";
@@ -40,9 +41,10 @@ it("begins repeatable calls while the graph is on its way to its tools, and othe
   const step = Promise.withResolvers<void>();
   const put = bench.checkpointer.putNext.bind(bench.checkpointer);
   // The step of the model is not over before what came of it is written.
-  vi.spyOn(bench.checkpointer, "putNext").mockImplementation(async (...args) => {
-    if (bench.model.requests.length > 0) await step.promise;
-    return put(...args);
+  vi.spyOn(bench.checkpointer, "putNext").mockImplementation(async (config, checkpoint, ...rest) => {
+    const { messages = [] } = checkpoint.channel_values as { messages?: BaseMessage[] };
+    if (messages.some((message) => AIMessage.isInstance(message))) await step.promise;
+    return put(config, checkpoint, ...rest);
   });
   const events = collect(await open(ledger));
   await vi.waitUntil(() => ledger.intents.length >= 2, { timeout: 20_000 });
