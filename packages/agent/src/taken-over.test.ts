@@ -93,7 +93,7 @@ describe.each([
     const put = woken.putNext.bind(woken);
     woken.putNext = async (config, checkpoint, ...rest) => {
       if (config.configurable?.["checkpoint_ns"] === "") return put(config, checkpoint, ...rest);
-      throw conflictOn({ threadId: "t", id: checkpoint.id, parentId: undefined });
+      throw conflictOn({ threadId: "t", namespace: "tools:1", id: checkpoint.id, parentId: undefined });
     };
     const agent = await bench.agent({ ...options(), checkpointer: woken });
     const run = await agent.open({ threadId: "t", runId: "aex-1", input: "Go." });

@@ -100,13 +100,27 @@ export function keepsCheckpointsInOrder(open: () => Promise<Checkpointer>): void
     expect(await lastOf(saver, at(thread, "tools:1"))).toBe("sub-graph");
   });
 
-  it("begins anew where the thread was deleted", async () => {
+  it("brings no thread back that was deleted", async () => {
     const saver = await open();
     const thread = newThread();
     const first = await put(saver, at(thread), made("one"));
     await saver.deleteThread(thread);
-    await put(saver, first, made("two"));
-    expect(await lastOf(saver, at(thread))).toBe("two");
+    await expect(put(saver, first, made("two"))).rejects.toEqual(conflict);
+    expect(await saver.getTuple(at(thread))).toBeUndefined();
+    // Whoever begins a conversation of this name begins it.
+    await put(saver, at(thread), made("three"));
+    expect(await lastOf(saver, at(thread))).toBe("three");
+  });
+
+  it("takes what a sub-graph has to say of which nothing is there any more", async () => {
+    const saver = await open();
+    const thread = newThread();
+    const root = await put(saver, at(thread), made("root"));
+    await put(saver, await put(saver, at(thread, "tools:1"), made("sub-graph")), made("sub-graph"));
+    await put(saver, root, made("root"));
+    const gone: RunnableConfig = { configurable: { ...at(thread, "tools:2").configurable, checkpoint_id: uuid6(0) } };
+    await put(saver, gone, made("other sub-graph"));
+    expect(await lastOf(saver, at(thread, "tools:2"))).toBe("other sub-graph");
   });
 
   it("takes one of those that come at the same moment", async () => {

@@ -5,7 +5,6 @@ import type pg from "pg";
 import { conflictOn, type NextCheckpoint } from "./checkpoint-conflict.ts";
 
 export interface PutNext extends NextCheckpoint {
-  readonly namespace: string;
   /** As LangGraph's checkpointer makes them for its table. */
   readonly checkpoint: object;
   readonly metadata: object;
@@ -53,7 +52,7 @@ function statements(schema: string): { readonly putBlob: string; readonly put: s
       INSERT INTO ${checkpoints} (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
       SELECT $1, $2, $3, $4::text, $5::jsonb, $6::jsonb
       FROM (SELECT max(checkpoint_id) AS id FROM ${checkpoints} WHERE thread_id = $1 AND checkpoint_ns = $2) AS latest
-      WHERE latest.id IS NULL OR latest.id = $3 OR latest.id = $4::text
+      WHERE CASE WHEN latest.id IS NULL THEN $2 <> '' OR $4::text IS NULL ELSE latest.id IN ($3, coalesce($4::text, $3)) END
       ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
         DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata`,
   };

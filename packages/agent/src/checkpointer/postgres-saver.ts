@@ -112,7 +112,7 @@ class PatientSaver extends PostgresSaver implements PostgresCheckpointer {
   ): Promise<RunnableConfig> {
     const { thread_id: threadId, checkpoint_ns: namespace = "", checkpoint_id: parentId } = config.configurable ?? {};
     const { id } = checkpoint;
-    refuseBackwards({ threadId, id, parentId });
+    refuseBackwards({ threadId, namespace, id, parentId });
     // oxlint-disable no-underscore-dangle -- LangGraph's names
     const next = {
       threadId,

@@ -133,8 +133,8 @@ export class SqliteSaver extends BaseCheckpointSaver implements SqliteCheckpoint
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
-    const { threadId, checkpointId: parentId } = addressOf(config);
-    if (threadId !== undefined) refuseBackwards({ threadId, id: checkpoint.id, parentId });
+    const { threadId, namespace, checkpointId: parentId } = addressOf(config);
+    if (threadId !== undefined) refuseBackwards({ threadId, namespace, id: checkpoint.id, parentId });
     return this.#put({ config, checkpoint, metadata, newVersions, follows: true });
   }
 
@@ -168,7 +168,7 @@ export class SqliteSaver extends BaseCheckpointSaver implements SqliteCheckpoint
       }),
     ]);
     const channels = transaction(this.#database, () => {
-      if (put.follows) this.#refuseUnlessNext({ threadId, id, parentId }, namespace);
+      if (put.follows) this.#refuseUnlessNext({ threadId, namespace, id, parentId });
       // Another process may have deleted the thread meanwhile: then nothing is there to append to.
       const bases = [...newRows.values()].flatMap(({ base }) => (base === undefined ? [] : [base]));
       if (bases.some((base) => this.#sql.value.get(base) === undefined)) return undefined;
@@ -233,8 +233,8 @@ export class SqliteSaver extends BaseCheckpointSaver implements SqliteCheckpoint
     });
   }
 
-  #refuseUnlessNext(next: NextCheckpoint, namespace: string): void {
-    const latest = this.#sql.latestId.get(next.threadId, namespace)?.["id"];
+  #refuseUnlessNext(next: NextCheckpoint): void {
+    const latest = this.#sql.latestId.get(next.threadId, next.namespace)?.["id"];
     if (!isNext(next, latest === undefined ? undefined : String(latest))) throw conflictOn(next);
   }
 
