@@ -106,6 +106,38 @@ describe("a silent runner", () => {
   });
 });
 
+describe("a clock that is set back", () => {
+  const BACK_MS = 600_000;
+
+  it("keeps no run with a runner that is gone", async () => {
+    const given = world();
+    const { stream } = await holding(given);
+    const other = given.runner("r2").attach();
+    expect(await other.next()).toBe("attached");
+    stream.close();
+    await until(async () => (await given.server.queue.nextDue({ now: 0 })) === given.clock.now() + 1_000, "the window");
+    await rest();
+    given.clock.goBack(BACK_MS);
+    for (let turn = 0; turn < 5; turn += 1) {
+      given.clock.advance(1_000);
+      await rest();
+    }
+    expect(await other.next()).toBe("lease aex-1/2");
+  });
+
+  it("takes none from a runner that lives", async () => {
+    const given = world();
+    const { runner } = await holding(given);
+    given.clock.goBack(BACK_MS);
+    for (let turn = 0; turn < 30; turn += 1) {
+      given.clock.advance(1_000);
+      await rest();
+      expect((await runner.client.heartbeat({ runnerId: "r1", held })).lost).toEqual([]);
+    }
+    await runner.complete({ taskId: "aex-1", fence: 1 });
+  });
+});
+
 describe("a restart of the server", () => {
   it("leaves runs with their runners, under the same fence", async () => {
     const given = world();

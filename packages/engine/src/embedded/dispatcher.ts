@@ -74,7 +74,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Something may be due before the alarm. */
   let timesMoved = true;
   let closed = false;
-  let alarm: { readonly dueAt: number; readonly callOff: () => void } | undefined;
+  let alarm: { readonly setAt: number; readonly dueAt: number; readonly callOff: () => void } | undefined;
 
   async function opened(): Promise<void> {
     opening ??= queue.recover({ expiresAt: clock.now() + recoverMs });
@@ -142,7 +142,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (at === Number.POSITIVE_INFINITY || closed) return;
     const now = clock.now();
     const dueAt = Math.max(at, now + 1);
-    alarm = { dueAt, callOff: clock.after(dueAt - now, kick) };
+    alarm = { setAt: now, dueAt, callOff: clock.after(dueAt - now, kick) };
   }
 
   /** Leaves an earlier alarm as it is: it is told when the next thing is due. */
@@ -152,8 +152,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function expireSilent(): Promise<void> {
     const now = clock.now();
-    // This process itself slept (a closed laptop, a stopped container): it could not have heard anybody.
-    if (alarm && now > alarm.dueAt + Math.max(leaseMs / 2, MIN_SLEPT_MS)) {
+    // This process itself slept (a closed laptop, a stopped container): it could not have heard anybody. Or the clock was set back: what is
+    // kept until a time by the one before would be kept for that much longer.
+    if (alarm && (now > alarm.dueAt + Math.max(leaseMs / 2, MIN_SLEPT_MS) || now < alarm.setAt)) {
       await queue.recover({ expiresAt: now + recoverMs });
       for (const runner of runners.all()) runner.heardAt = now;
       timesMoved = true;

@@ -5,13 +5,15 @@ export interface ManualClock extends Clock {
   advance(ms: number): void;
   /** Time has passed while this process slept: the timers ring late. */
   oversleep(ms: number): void;
+  /** Somebody sets the clock back: it is as much earlier, and the timers ring when they would have. */
+  goBack(ms: number): void;
   /** How many timers are set. */
   readonly pending: number;
 }
 
 export function createManualClock(): ManualClock {
   let now = 1_000_000;
-  const timers = new Set<{ readonly at: number; readonly ring: () => void }>();
+  const timers = new Set<{ at: number; readonly ring: () => void }>();
   const ringUntil = (end: number, { late }: { readonly late: boolean }): void => {
     while (true) {
       const [next] = [...timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
@@ -31,6 +33,10 @@ export function createManualClock(): ManualClock {
     },
     advance: (ms) => ringUntil(now + ms, { late: false }),
     oversleep: (ms) => ringUntil(now + ms, { late: true }),
+    goBack(ms) {
+      now -= ms;
+      for (const timer of timers) timer.at -= ms;
+    },
     get pending() {
       return timers.size;
     },
