@@ -48,6 +48,15 @@ export function keepsCheckpointsInOrder(open: () => Promise<Checkpointer>): void
     expect(await lastOf(saver, at(thread))).toBe("two");
   });
 
+  it("takes an empty id for none", async () => {
+    const saver = await open();
+    const thread = newThread();
+    const none: RunnableConfig = { configurable: { ...at(thread).configurable, checkpoint_id: "" } };
+    await put(saver, none, made("one"));
+    expect(await lastOf(saver, at(thread))).toBe("one");
+    await expect(put(saver, none, made("another"))).rejects.toEqual(conflict);
+  });
+
   it("refuses what somebody else was faster than, and keeps nothing of it", async () => {
     const [woken, successor] = [await open(), await open()];
     const thread = newThread();

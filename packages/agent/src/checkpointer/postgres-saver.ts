@@ -110,8 +110,14 @@ class PatientSaver extends PostgresSaver implements PostgresCheckpointer {
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
-    const { thread_id: threadId, checkpoint_ns: namespace = "", checkpoint_id: parentId } = config.configurable ?? {};
+    const {
+      thread_id: threadId,
+      checkpoint_ns: namespace = "",
+      checkpoint_id: before = "",
+    } = config.configurable ?? {};
     const { id } = checkpoint;
+    // LangGraph says none in both ways.
+    const parentId = before === "" ? undefined : String(before);
     refuseBackwards({ threadId, namespace, id, parentId });
     // oxlint-disable no-underscore-dangle -- LangGraph's names
     const next = {
