@@ -46,7 +46,10 @@ describe.each([
   ["a file", {}],
   ["Postgres", { STIGMER_CHECKPOINT_URL: process.env["STIGMER_TEST_POSTGRES_URL"] ?? "" }],
 ])("with conversations in %s", (_, env) => {
-  async function stopInMidAnswer(platform: Platform): Promise<{ woken: RunnerProcess; sessionId: string; id: string }> {
+  /** It stands still until it is woken up, or the test is over: else nobody could end it. */
+  async function stopInMidAnswer(
+    platform: Platform,
+  ): Promise<Disposable & { woken: RunnerProcess; sessionId: string; id: string; wakeUp(): void }> {
     const woken = await platform.runner(env);
     const session = await platform.createSession(await platform.applyAgent());
     const sessionId = session.metadata?.id ?? "";
@@ -54,18 +57,20 @@ describe.each([
     await platform.follow(run, ({ messages }) => messages.at(-1)?.content.includes("Some words") === true);
     woken.process.kill("SIGSTOP");
     await platform.runner(env);
-    return { woken, sessionId, id: run.metadata?.id ?? "" };
+    const wakeUp = (): void => void woken.process.kill("SIGCONT");
+    return { woken, sessionId, id: run.metadata?.id ?? "", wakeUp, [Symbol.dispose]: wakeUp };
   }
 
   it("takes away nothing of what came after it", async () => {
     await using platform = await start();
-    const { woken, sessionId, id } = await stopInMidAnswer(platform);
+    using stopped = await stopInMidAnswer(platform);
+    const { woken, sessionId, id } = stopped;
     const first = await platform.client.executions.get(id);
     expect((await platform.follow(first)).phase).toBe(ExecutionPhase.EXECUTION_COMPLETED);
     const second = await platform.run({ sessionId, message: "Second." });
     expect(second.phase).toBe(ExecutionPhase.EXECUTION_COMPLETED);
     // All of its answer is there to read at once: it may come to its end before it has heard that the run is another's.
-    woken.process.kill("SIGCONT");
+    stopped.wakeUp();
     await woken.printed(/run (could not be reported|stopped here)/u);
     await platform.run({ sessionId, message: "Third." });
     expect(toldLast(platform)).toEqual(WHOLE);
@@ -73,12 +78,13 @@ describe.each([
 
   it("leaves one conversation where it is faster than its successor", async () => {
     await using platform = await start();
-    const { woken, sessionId, id } = await stopInMidAnswer(platform);
+    using stopped = await stopInMidAnswer(platform);
+    const { sessionId, id } = stopped;
     const first = await platform.client.executions.get(id);
     // The successor is in the middle of its own answer, and what the model has to say to the other one is all said.
     while (platform.model.requests.length < 2) await delay(50);
     await delay(1_000);
-    woken.process.kill("SIGCONT");
+    stopped.wakeUp();
     const { phase, messages } = await platform.follow(first);
     expect(phase).toBe(ExecutionPhase.EXECUTION_COMPLETED);
     expect(messages.filter(({ type }) => type === MessageType.MESSAGE_AI).map(({ content }) => content)).toEqual([
