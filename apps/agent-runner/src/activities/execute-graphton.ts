@@ -248,7 +248,6 @@ async function runOnce(run: RunOnce): Promise<AgentExecutionStatus> {
         return { kind: "paused", stop };
       }
       if (stop || isToBeTakenUpAgain(error)) {
-        // Another runner has the run, or will have it; or the engine tries again.
         sender.abandon();
         throw stop ?? error;
       }

@@ -23,7 +23,7 @@ export class RunError extends Error {
  */
 export function isToBeTakenUpAgain(error: unknown): boolean {
   if (AgentError.is(error)) return error.code === "checkpoint-conflict";
-  return ClientError.is(error) && error.code === "unavailable";
+  return isAway(error);
 }
 
 /** Says which field of the manifest a failed look-up comes from. */
@@ -32,7 +32,12 @@ export async function named<T>(field: string, lookUp: () => Promise<T>): Promise
     return await lookUp();
   } catch (cause) {
     // A server that is away says nothing about the field.
-    if (ClientError.is(cause) && cause.code === "unavailable") throw cause;
+    if (isAway(cause)) throw cause;
     throw new RunError(`${field}: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** The server, or the way to it. */
+function isAway(error: unknown): boolean {
+  return ClientError.is(error) && error.code === "unavailable";
 }
