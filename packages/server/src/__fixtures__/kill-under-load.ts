@@ -206,8 +206,8 @@ function soundnessOf(database: DatabaseSync): string[] {
     ...rows("SELECT id AS without_body FROM executions WHERE position NOT IN (SELECT execution FROM execution_bodies)"),
     ...rows("SELECT id AS without_mark FROM executions WHERE id NOT IN (SELECT id FROM execution_marks)"),
     ...rows(`SELECT id AS with_gap_in_log FROM executions
-      JOIN execution_deltas ON place BETWEEN position << 32 AND (position << 32) + 4294967295
-      GROUP BY id HAVING count(*) <> max(place & 4294967295) - revision`),
+      JOIN execution_deltas AS log ON execution = position
+      GROUP BY id HAVING count(*) <> max(log.revision) - executions.revision`),
     ...rows(`SELECT id AS with_another_snapshot FROM executions JOIN execution_snapshots ON execution = position
       WHERE execution_snapshots.revision <> executions.revision`),
     ...rows(`SELECT id AS without_instance FROM resources AS agent WHERE kind = 'Agent'
@@ -219,8 +219,8 @@ function missingIn(database: DatabaseSync, acknowledged: Acknowledged): string[]
   const missing: string[] = [];
   const numbers = (sql: string): Map<string, number> =>
     new Map(database.prepare(sql).all().map(({ id, value }) => [String(id), Number(value)]));
-  const revisions = numbers(`SELECT id, coalesce(max(place & 4294967295), revision) AS value FROM executions
-    LEFT JOIN execution_deltas ON place BETWEEN position << 32 AND (position << 32) + 4294967295 GROUP BY id`);
+  const revisions = numbers(`SELECT id, coalesce(max(log.revision), executions.revision) AS value
+    FROM executions LEFT JOIN execution_deltas AS log ON execution = position GROUP BY id`);
   // On a slow machine leases run out. A run that was lost five times is ended by the server, and its inbox forgotten then.
   const over = numbers(`SELECT tasks.id AS id, attempt = 5 AND ended AS value
     FROM tasks LEFT JOIN executions ON executions.id = tasks.id WHERE state = 'done'`);

@@ -23,6 +23,8 @@ export interface LiveRunOptions {
   readonly clock: () => number;
   /** A log larger than this, and than twice the status, is compacted into a snapshot. In bytes. */
   readonly compactAfterBytes: number;
+  /** A run that ends with no larger log than this keeps it, if the changes are few. In bytes. */
+  readonly keptLogBytes: number;
   readonly maxPendingBytes: number;
 }
 
@@ -54,6 +56,9 @@ export interface LiveRun {
   /** Whether the run is known to have ended: it needs no memory any more. */
   readonly ended: boolean;
 }
+
+/** How many changes an ended run's log may have. To fold one takes about 20 µs. */
+const MOST_CHANGES_KEPT = 32;
 
 /** Every so many revisions watchers are told the hash of the status. */
 const HASH_EVERY = 32;
@@ -177,7 +182,8 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const bytes = toBinary(StatusDeltaSchema, delta);
     const logBytes = current.logBytes + bytes.length;
     const compacts = logBytes > options.compactAfterBytes && logBytes > 2 * current.snapshotBytes;
-    const snapshot = ends || amended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
+    const compactsEnd = ends && !keepsLog(current, logBytes);
+    const snapshot = compactsEnd || amended || compacts ? toBinary(AgentExecutionStatusSchema, fold.status) : undefined;
     const summary = difference(before, after);
     const { phase = ExecutionPhase.EXECUTION_IN_PROGRESS } = summary;
     const { fence, sequence, amends, place, rests, endsLeaseOf, expectedRevision, known } = proposed;
@@ -203,8 +209,8 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const { revision } = result;
     current.revision = revision;
     current.ended ||= ends;
-    current.logBytes = snapshot ? 0 : logBytes;
-    current.snapshotBytes = snapshot?.length ?? current.snapshotBytes;
+    current.logBytes = logBytes;
+    if (snapshot) Object.assign(current, { logBytes: 0, snapshotRevision: revision, snapshotBytes: snapshot.length });
     loaded = current;
     publish(current, delta, bytes.length);
     const summaryChanged = Object.keys(summary).length > 0;
@@ -218,6 +224,15 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
       delta: bytes,
     });
     return result;
+  }
+
+  /**
+   * Whether a run that ends now is left as it is: to write all of it once more, and to clear away what it came from, costs the disk as
+   * much as the run did. Who reads it folds its log then, so that is kept only where this is no work.
+   */
+  function keepsLog({ revision, snapshotRevision }: LoadedRun, logBytes: number): boolean {
+    const changes = revision + 1 - snapshotRevision;
+    return executions.keepsLogs && changes <= MOST_CHANGES_KEPT && logBytes <= options.keptLogBytes;
   }
 
   function publish(current: LoadedRun, delta: StatusDelta, bytes: number): void {

@@ -1,7 +1,7 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { type AgentExecutionStatus, AgentExecutionStatusSchema } from "@stigmer/protos/agentexecution/v1";
+import type { AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 import type { ExecutionRecord } from "../store/execution-store.ts";
 import { createLiveRun, type LiveRun, type LiveRunOptions, type WatchOptions } from "./live-run.ts";
+import { readEnded } from "./load-run.ts";
 import type { Watcher } from "./watcher.ts";
 
 export interface LiveRunsOptions extends Omit<LiveRunOptions, "id"> {
@@ -54,16 +54,6 @@ export function createLiveRuns(options: LiveRunsOptions): LiveRuns {
     }
   }
 
-  /** A run that has ended is read from its snapshot, without taking a place in memory. */
-  async function readEnded(id: string): Promise<AgentExecutionStatus | undefined> {
-    const state = await store.executions.writeState(id);
-    const snapshot = state?.ended ? await store.executions.snapshot(id) : undefined;
-    if (!snapshot) return undefined;
-    const status = fromBinary(AgentExecutionStatusSchema, snapshot.status);
-    status.revision = snapshot.revision;
-    return status;
-  }
-
   async function using<T>(id: string, work: (run: LiveRun) => Promise<T>): Promise<T> {
     const { run, release } = acquire(id);
     try {
@@ -77,7 +67,8 @@ export function createLiveRuns(options: LiveRunsOptions): LiveRuns {
     using,
     read: async (id, known) => {
       if ((known?.ended ?? true) && !entries.has(id)) {
-        const ended = await readEnded(id);
+        // Without taking a place in memory.
+        const ended = await readEnded(store.executions, id);
         if (ended) return ended;
       }
       return (await using(id, (run) => run.read(known)))?.status;

@@ -1,7 +1,8 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { AgentExecutionStatusSchema, StatusDeltaSchema } from "@stigmer/protos/agentexecution/v1";
+import type { AgentExecutionStatus } from "@stigmer/protos/agentexecution/v1";
 import { createStatusFold, isTerminal, type StatusFold } from "@stigmer/status";
-import type { ExecutionRecord, ExecutionStore, StatusLogRow } from "../store/execution-store.ts";
+import type { ExecutionRecord, ExecutionStore, StatusLogRow, StatusSnapshot } from "../store/execution-store.ts";
 
 /** A run's status in memory. */
 export interface LoadedRun {
@@ -12,6 +13,8 @@ export interface LoadedRun {
   ended: boolean;
   /** Size of the log since the snapshot, in bytes. */
   logBytes: number;
+  /** The revision of the snapshot. */
+  snapshotRevision: number;
   /** Size of the status at the snapshot. */
   snapshotBytes: number;
 }
@@ -27,16 +30,11 @@ export async function loadRun(
 ): Promise<LoadedRun | undefined> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const record = attempt === 0 && known ? known : await executions.get(id);
-    const snapshot = record && (await executions.snapshot(id));
-    if (!snapshot) return undefined;
-    // A run that nobody has worked on has no log.
-    const isWhole = snapshot.revision >= record.revision;
-    const log = isWhole ? [] : await executions.log(id, snapshot.revision);
-    // Each is read on its own: a compaction in between shows as a gap, or as a log that is shorter than the run.
-    const revision = snapshot.revision + log.length;
-    if (!continues(log, snapshot.revision) || revision < record.revision) continue;
-    const fold = createStatusFold(fromBinary(AgentExecutionStatusSchema, snapshot.status));
-    for (const { delta } of log) fold.apply(fromBinary(StatusDeltaSchema, delta));
+    const stored = record && (await readStored(executions, id, record.revision));
+    if (!stored) return undefined;
+    if (stored === "moved") continue;
+    const { snapshot, log, revision } = stored;
+    const fold = foldOf(stored);
     const { org, sessionId, agentId } = record;
     return {
       fold,
@@ -44,10 +42,60 @@ export async function loadRun(
       revision,
       ended: record.ended || isTerminal(fold.status.phase),
       logBytes: log.reduce((sum, { delta }) => sum + delta.length, 0),
+      snapshotRevision: snapshot.revision,
       snapshotBytes: snapshot.status.length,
     };
   }
-  throw new Error(`The status of ${id} changed faster than it could be read.`);
+  throw changedTooFast(id);
+}
+
+/** The status of a run that has ended; undefined when there is no such run, or it has not. */
+export async function readEnded(executions: ExecutionStore, id: string): Promise<AgentExecutionStatus | undefined> {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const state = await executions.writeState(id);
+    const stored = state?.ended ? await readStored(executions, id, state.revision) : undefined;
+    if (!stored) return undefined;
+    if (stored === "moved") continue;
+    // What was compacted needs no fold.
+    const status = stored.log.length > 0 ? foldOf(stored).status : statusOf(stored.snapshot);
+    status.revision = stored.revision;
+    return status;
+  }
+  throw changedTooFast(id);
+}
+
+interface StoredStatus {
+  readonly snapshot: StatusSnapshot;
+  readonly log: readonly StatusLogRow[];
+  readonly revision: number;
+}
+
+/** What there is of a run's status at this revision or a later one. `moved`: others wrote while it was read. */
+async function readStored(
+  executions: ExecutionStore,
+  id: string,
+  atLeast: number,
+): Promise<StoredStatus | "moved" | undefined> {
+  const snapshot = await executions.snapshot(id);
+  if (!snapshot) return undefined;
+  const log = snapshot.revision >= atLeast ? [] : await executions.log(id, snapshot.revision);
+  // Each is read on its own: a compaction in between shows as a gap, or as a log that is shorter than the run.
+  const revision = snapshot.revision + log.length;
+  return continues(log, snapshot.revision) && revision >= atLeast ? { snapshot, log, revision } : "moved";
+}
+
+function foldOf({ snapshot, log }: StoredStatus): StatusFold {
+  const fold = createStatusFold(statusOf(snapshot));
+  for (const { delta } of log) fold.apply(fromBinary(StatusDeltaSchema, delta));
+  return fold;
+}
+
+function statusOf({ status }: StatusSnapshot): AgentExecutionStatus {
+  return fromBinary(AgentExecutionStatusSchema, status);
+}
+
+function changedTooFast(id: string): Error {
+  return new Error(`The status of ${id} changed faster than it could be read.`);
 }
 
 /** Whether the rows go on where `revision` ends, without a gap. */

@@ -1,4 +1,4 @@
-import { equals } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import {
   AgentExecutionStatusSchema,
@@ -150,10 +150,47 @@ describe("patch", () => {
     expect((await read()).messages).toHaveLength(1);
   });
 
-  it("compacts the log at the end, and takes nothing after it but a repetition", async () => {
-    await patch(...said("m1", "a"));
+  it.each([
+    { what: "large", keptLogBytes: 50, many: 2 },
+    { what: "long", keptLogBytes: undefined, many: 33 },
+  ])("compacts a $what log at the end", async ({ keptLogBytes, many }) => {
+    await open.dispose();
+    open = openRuns({ keptLogBytes });
+    await open.addRun();
+    fence = await open.lease();
+    for (let index = 1; index < many; index++) await patch(...said("m1", "a", index - 1));
     await patch(...moved(EXECUTION_COMPLETED));
     expect(await open.store.executions.log(RUN, 0)).toEqual([]);
+    expect(await open.store.executions.snapshot(RUN)).toMatchObject({ revision: many + 1 });
+    await open.restart();
+    expect(await read()).toMatchObject({ phase: EXECUTION_COMPLETED, revision: many + 1 });
+  });
+
+  it("leaves a short log as it is at the end, and compacts it with what amends the run", async () => {
+    await patch(...moved(EXECUTION_IN_PROGRESS));
+    for (let index = 0; index < 30; index++) await patch(...said("m1", "a", index));
+    await patch(...moved(EXECUTION_COMPLETED));
+    expect(await open.store.executions.log(RUN, 0)).toHaveLength(32);
+    expect(await open.store.executions.snapshot(RUN)).toMatchObject({ revision: 1 });
+    const events = follow({ afterRevision: 32 });
+    expect(await next(events)).toMatchObject({ kind: "delta", revision: 33 });
+    expect(await events.next()).toMatchObject({ done: true });
+    await open.restart();
+    const ended = { phase: EXECUTION_COMPLETED, revision: 33, messages: [{ content: "a".repeat(30) }] };
+    expect(await read()).toMatchObject(ended);
+    expect(await foldOf(follow())).toMatchObject(ended);
+    await open.runs.merge(
+      RUN,
+      create(AgentExecutionStatusSchema, { phase: EXECUTION_COMPLETED, todos: { t: { id: "t" } } }),
+    );
+    await open.restart();
+    expect(await read()).toMatchObject({ ...ended, revision: 34 });
+    expect(await open.store.executions.log(RUN, 0)).toEqual([]);
+  });
+
+  it("takes nothing after the end but a repetition", async () => {
+    await patch(...said("m1", "a"));
+    await patch(...moved(EXECUTION_COMPLETED));
     const last = { executionId: RUN, fence, sequence: 2, delta: deltaOf(...moved(EXECUTION_COMPLETED)) };
     expect(await open.runs.patch(last)).toBe(3);
     await expect(patch(...moved(EXECUTION_FAILED))).rejects.toMatchObject({
@@ -343,6 +380,10 @@ describe("follow", () => {
   });
 
   it("gives a snapshot where changes are no longer kept, and nothing to who has all", async () => {
+    await open.dispose();
+    open = openRuns({ keptLogBytes: 0 });
+    await open.addRun();
+    fence = await open.lease();
     await patch(...said("m1", "a"));
     await patch(...moved(EXECUTION_COMPLETED));
     for (const afterRevision of [0, 1, 2, 77]) {

@@ -27,6 +27,8 @@ export interface RunStatusesOptions {
   readonly clock?: () => number;
   /** When the log of a run under way is compacted, in bytes. Default 4 MiB. */
   readonly compactAfterBytes?: number;
+  /** Up to which size the log of a run that ends stays, where the store keeps logs, in bytes. Default 16 KiB. */
+  readonly keptLogBytes?: number;
   /** How much may wait for a slow watcher, in bytes. Default 1 MiB. */
   readonly maxPendingBytes?: number;
   /** How many runs that nobody uses stay in memory. Default 256. */
@@ -114,11 +116,12 @@ export interface RunStatuses {
 
 export function createRunStatuses(options: RunStatusesOptions): RunStatuses {
   const { store, logger, clock = Date.now, maxIdleRuns = 256 } = options;
-  const { compactAfterBytes = 4 * 1024 * 1024, maxPendingBytes = 1024 * 1024 } = options;
+  const { compactAfterBytes = 4 * 1024 * 1024, keptLogBytes = 16 * 1024, maxPendingBytes = 1024 * 1024 } = options;
   const { fanout = createInProcessFanout(), pollEveryMs = 500, checkEveryMs = 5_000 } = options;
   const lookUps = createLookUps({ store, fanout, logger, pollEveryMs, checkEveryMs });
   const closing = createClosing();
-  const live = createLiveRuns({ store, fanout, lookUps, clock, compactAfterBytes, maxPendingBytes, maxIdleRuns });
+  const sizes = { compactAfterBytes, keptLogBytes, maxPendingBytes, maxIdleRuns };
+  const live = createLiveRuns({ store, fanout, lookUps, clock, ...sizes });
   const feeds = createListFeeds({ store, fanout, lookUps });
   const parts = { store, fanout, lookUps, live, feeds, closing };
 

@@ -28,7 +28,7 @@ export interface ExecutionRecord extends ExecutionSummary {
   /** Who wrote last, and which of its changes: a repeated one is known by it. */
   readonly lastFence: number;
   readonly lastSequence: number;
-  /** Whether the run has ended: its log is compacted into the snapshot. */
+  /** Whether the run has ended. */
   readonly ended: boolean;
   /** The execution without its status as protobuf, secrets sealed. */
   readonly body: Uint8Array;
@@ -67,7 +67,7 @@ export interface StatusAppend {
   readonly summary?: Partial<ExecutionSummary>;
   /** The status after the change as protobuf; given, it replaces the log. */
   readonly snapshot?: Uint8Array;
-  /** The change ends the run, whose contexts and tool calls go with it; `snapshot` must be given. */
+  /** The change ends the run, whose contexts and tool calls go with it; `snapshot` must be given where the store keeps no logs. */
   readonly ends?: boolean;
   /** Lets the change amend a run that has ended; `snapshot` must be given. */
   readonly amends?: boolean;
@@ -187,6 +187,11 @@ export interface StatusLogRow {
  * so they go in the same step in which it ends or is deleted, by whatever path.
  */
 export interface ExecutionStore {
+  /**
+   * Whether a run that has ended may keep its log. Not where a server of an earlier program may read the run, which looks at the
+   * snapshot alone.
+   */
+  readonly keepsLogs: boolean;
   /** Throws `StoreError` `already-exists` when the id is taken. */
   insert(execution: NewExecution): Promise<void>;
   get(id: string): Promise<ExecutionRecord | undefined>;

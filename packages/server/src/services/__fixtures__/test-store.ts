@@ -21,7 +21,7 @@ export interface TestStore {
 const POSITIONS: Record<string, string> = {
   execution_bodies: "execution",
   execution_snapshots: "execution",
-  execution_deltas: "place >> 32",
+  execution_deltas: "execution",
 };
 
 let create: () => Promise<TestStore> = async () => sqliteTestStore();

@@ -122,7 +122,11 @@ const compacting = (advanced: string): string => `${advanced}, dropped AS (
   FROM advanced WHERE execution_id = advanced.id`;
 
 const [APPEND_DELTA, COMPACT] = [appending(ADVANCE), compacting(ADVANCE)];
-const END_WITH_LEASE = `${compacting(ADVANCE_TO_END)} RETURNING EXISTS (SELECT 1 FROM lease) AS "leaseEnded"`;
+const andLease = (text: string): string => `${text} RETURNING EXISTS (SELECT 1 FROM lease) AS "leaseEnded"`;
+const [APPEND_WITH_LEASE, COMPACT_WITH_LEASE] = [
+  andLease(appending(ADVANCE_TO_END)),
+  andLease(compacting(ADVANCE_TO_END)),
+];
 const [APPEND_AT_REST, COMPACT_AT_REST] = [appending(ADVANCE_TO_REST), compacting(ADVANCE_TO_REST)];
 
 const ORPHANS = `
@@ -147,6 +151,8 @@ const DELETE = `
 
 export function createExecutionStore(session: Session): ExecutionStore {
   return {
+    // Servers of two programs may share the database while they are upgraded one by one.
+    keepsLogs: false,
     insert: (execution) =>
       session.write(async (sql) => {
         const { id, org, name, phase, error, body, snapshot } = execution;
@@ -257,14 +263,15 @@ function append(sql: Sql, change: StatusAppend): Promise<AppendResult> {
       ...(change.rests && { at_rest: AT_REST }),
     };
     const { rests, endsLeaseOf: runner_id } = change;
-    if (change.ends && fence > 0 && runner_id !== undefined && snapshot) {
-      const ended = await sql.get<{ leaseEnded: boolean }>(END_WITH_LEASE, { ...parameters, snapshot, runner_id });
+    const content: Parameters = snapshot ? { snapshot } : { delta };
+    if (change.ends && fence > 0 && runner_id !== undefined) {
+      const text = snapshot ? COMPACT_WITH_LEASE : APPEND_WITH_LEASE;
+      const ended = await sql.get<{ leaseEnded: boolean }>(text, { ...parameters, ...content, runner_id });
       if (!ended) return "outdated";
       return { kind: "appended", revision, ...(ended.leaseEnded && { leaseEnded: true }) };
     }
-    const stored = snapshot
-      ? await sql.run(rests ? COMPACT_AT_REST : COMPACT, { ...parameters, snapshot })
-      : await sql.run(rests ? APPEND_AT_REST : APPEND_DELTA, { ...parameters, delta });
+    const [compact, append] = rests ? [COMPACT_AT_REST, APPEND_AT_REST] : [COMPACT, APPEND_DELTA];
+    const stored = await sql.run(snapshot ? compact : append, { ...parameters, ...content });
     return stored > 0 ? { kind: "appended", revision } : "outdated";
   });
 }

@@ -43,27 +43,25 @@ interface Row {
   body: Uint8Array;
 }
 
-/** Of a run's log, by the run's position. */
-const logOf = (position: string): string => `place BETWEEN ${position} << 32 AND (${position} << 32) + 4294967295`;
-
-/** A run's newest change in the log; what a snapshot has taken in stands in the run's own row. */
-const latestOf = (run: string): string => `(SELECT max(place) FROM execution_deltas WHERE ${logOf(run)})`;
-
-const REVISION = "place & 4294967295";
+/** Joins the newest change in a run's log; what a snapshot has taken in stands in the run's own row. */
+const withLatest = (run: string): string => `
+  LEFT JOIN execution_deltas AS log ON log.place = (
+    SELECT place FROM execution_deltas AS change WHERE change.execution = ${run}.position ORDER BY change.revision DESC LIMIT 1
+  )`;
 
 /** What stands before FROM, for a table or its alias, and what joins it. */
 const columnsOf = (run: string): string => `
   ${run}.id, ${run}.org, name, labels, tags, session_id, agent_id, phase, error, started_at, completed_at, ${run}.created_at,
-  coalesce(${REVISION}, revision) AS revision, coalesce(fence, last_fence) AS last_fence,
-  coalesce(sequence, last_sequence) AS last_sequence, ended, body`;
+  coalesce(log.revision, ${run}.revision) AS revision, coalesce(log.fence, last_fence) AS last_fence,
+  coalesce(log.sequence, last_sequence) AS last_sequence, ended, body`;
 const joinsOf = (run: string): string => `
-  CROSS JOIN execution_bodies ON execution = ${run}.position
-  LEFT JOIN execution_deltas ON place = ${latestOf(`${run}.position`)}`;
+  CROSS JOIN execution_bodies AS whole ON whole.execution = ${run}.position ${withLatest(run)}`;
 
 const SELECT = `SELECT ${columnsOf("executions")} FROM executions ${joinsOf("executions")} WHERE id = :id`;
 
 const REVISIONS = `
-  SELECT id, coalesce(${latestOf("position")} & 4294967295, revision) AS revision FROM executions
+  SELECT id, coalesce((SELECT max(log.revision) FROM execution_deltas AS log WHERE execution = position), revision) AS revision
+  FROM executions
   WHERE id IN (SELECT value FROM json_each(:ids))`;
 
 const INSERT = `
@@ -97,10 +95,10 @@ const PLACE = `
     ELSE 'over' END`;
 
 const WRITE_STATE = `
-  SELECT executions.position AS position, coalesce(${REVISION}, revision) AS revision, phase, ended, coalesce(log.fence, last_fence) AS lastFence,
-    coalesce(sequence, last_sequence) AS lastSequence, coalesce(tasks.fence, 0) AS taskFence, ${PLACE} AS taskPlace
-  FROM executions LEFT JOIN tasks ON tasks.id = executions.id
-    LEFT JOIN execution_deltas AS log ON place = ${latestOf("executions.position")}
+  SELECT executions.position AS position, coalesce(log.revision, executions.revision) AS revision, phase, ended,
+    coalesce(log.fence, last_fence) AS lastFence, coalesce(log.sequence, last_sequence) AS lastSequence,
+    coalesce(tasks.fence, 0) AS taskFence, ${PLACE} AS taskPlace
+  FROM executions LEFT JOIN tasks ON tasks.id = executions.id ${withLatest("executions")}
   WHERE executions.id = :id`;
 
 /** Those that have not ended. */
@@ -130,15 +128,15 @@ const END_LEASE = `
     AND NOT EXISTS (SELECT 1 FROM task_inbox WHERE task_id = :id)`;
 
 const APPEND_DELTA = `
-  INSERT INTO execution_deltas (place, fence, sequence, delta)
-  VALUES ((:position << 32) + :revision, :fence, :sequence, :delta)`;
+  INSERT INTO execution_deltas (execution, revision, fence, sequence, delta)
+  VALUES (:position, :revision, :fence, :sequence, :delta)`;
 
 const LOG = `
-  SELECT ${REVISION} AS revision, delta FROM executions CROSS JOIN execution_deltas
-    ON place > (position << 32) + :after AND place <= (position << 32) + 4294967295
-  WHERE id = :id ORDER BY place`;
+  SELECT log.revision AS revision, delta FROM executions CROSS JOIN execution_deltas AS log
+    ON execution = position AND log.revision > :after
+  WHERE id = :id ORDER BY log.revision`;
 
-const CLEAR_LOG = `DELETE FROM execution_deltas WHERE ${logOf(":position")}`;
+const CLEAR_LOG = "DELETE FROM execution_deltas WHERE execution = :position";
 
 const CONTEXT = "kind = :kind AND parent_id = :parent AND parent_id <> ''";
 const DELETE_INDEXED_CONTEXTS = `DELETE FROM resources INDEXED BY resources_by_parent WHERE ${INDEXED} AND ${CONTEXT}`;
@@ -156,6 +154,7 @@ const SNAPSHOT = `
 
 export function createExecutionStore(session: Session): ExecutionStore {
   return {
+    keepsLogs: true,
     insert: (execution) =>
       session.write((sql) => {
         const { id, org, name, phase, error, body, snapshot } = execution;

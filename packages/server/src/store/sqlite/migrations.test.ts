@@ -90,6 +90,30 @@ describe("a database of before", () => {
     }
   });
 
+  it("has the logs of its runs in the order of now, and goes on with them", async () => {
+    using database = databaseOf(14);
+    const placed = (run: number, revision: number) => `(${run} << 32) + ${revision}`;
+    database.exec(`
+      INSERT INTO executions (id, org, name, labels, tags, session_id, agent_id, phase, error, started_at, completed_at, created_at, revision)
+      VALUES ('one', 'o', 'n', '{}', '[]', 's', 'a', 2, '', '', '', 1, 1), ('two', 'o', 'n', '{}', '[]', 's', 'a', 2, '', '', '', 2, 1);
+      INSERT INTO execution_bodies VALUES (1, x'01', x'02'), (2, x'01', x'02');
+      INSERT INTO execution_deltas VALUES (${placed(1, 2)}, 1, 1, x'05'), (${placed(1, 3)}, 1, 2, x'06'), (${placed(2, 2)}, 4, 7, x'07');
+    `);
+    const executions = createExecutionStore(broughtUpToDate(database));
+    expect(await executions.writeState("one")).toMatchObject({ revision: 3, lastFence: 1, lastSequence: 2 });
+    expect(await executions.writeState("two")).toMatchObject({ revision: 2, lastFence: 4, lastSequence: 7 });
+    await executions.append({ id: "one", expectedRevision: 3, delta: new Uint8Array([8]) });
+    expect((await executions.log("one", 1)).map(({ revision, delta }) => [revision, delta[0]])).toEqual([
+      [2, 5],
+      [3, 6],
+      [4, 8],
+    ]);
+    await executions.delete("one");
+    expect(database.prepare("SELECT execution, revision FROM execution_deltas").all()).toEqual([
+      { execution: 2, revision: 2 },
+    ]);
+  });
+
   it("has its resources and its audit log in the lists of now, and adds to them", async () => {
     using database = databaseOf(13);
     database.exec(`

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ServerError } from "../../errors.ts";
-import { EXECUTIONS_IN_ORDER, LISTS_IN_ORDER } from "./tables-in-order.ts";
+import { EXECUTIONS_IN_ORDER, LISTS_IN_ORDER, LOG_IN_ORDER } from "./tables-in-order.ts";
 
 /**
  * The schema's history. An entry that was released is never edited: add the next.
@@ -302,6 +302,7 @@ export const MIGRATIONS: readonly string[] = [
   `,
   EXECUTIONS_IN_ORDER,
   LISTS_IN_ORDER,
+  LOG_IN_ORDER,
 ];
 
 /** The version of the schema that this program makes and knows. */

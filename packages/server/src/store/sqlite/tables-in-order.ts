@@ -263,3 +263,28 @@ export const LISTS_IN_ORDER = `
       AND position > (SELECT max(position) FROM resources) / 64 * 64 AND indexed = 0;
   END;
   `;
+
+/**
+ * The log of all runs in the order in which their changes came. Where a run's lay together, each was put between those of its
+ * neighbours, three pages of which SQLite fills anew for a page that is full; at the end of the table it writes one. A run that
+ * has ended may have a log from here on, which programs before would not read.
+ */
+export const LOG_IN_ORDER = `
+  DROP TRIGGER execution_deltas_deleted;
+  ALTER TABLE execution_deltas RENAME TO execution_deltas_before;
+  CREATE TABLE execution_deltas (
+    place INTEGER PRIMARY KEY,
+    execution INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    fence INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    delta BLOB NOT NULL
+  ) STRICT;
+  INSERT INTO execution_deltas (execution, revision, fence, sequence, delta)
+  SELECT place >> 32, place & 4294967295, fence, sequence, delta FROM execution_deltas_before ORDER BY place;
+  DROP TABLE execution_deltas_before;
+  CREATE UNIQUE INDEX execution_deltas_by_run ON execution_deltas (execution, revision);
+  CREATE TRIGGER execution_deltas_deleted AFTER DELETE ON executions BEGIN
+    DELETE FROM execution_deltas WHERE execution = OLD.position;
+  END;
+`;

@@ -124,6 +124,60 @@ export function executionCases(subject: Subject): void {
       expect(await executions.get("aex-1")).toMatchObject({ ended: true, phase: 3 });
     });
 
+    it("keeps the log of a run that ends without a snapshot, until an amendment brings one", async () => {
+      const { executions, tasks, queue } = subject.store;
+      await executions.insert(execution({ id: "aex-1" }));
+      await tasks.enqueue(task("aex-1"));
+      await queue.lease({ queue: "q", runnerId: "r1", now: 1, leaseMs: 1, maxAttempts: 5 });
+      const first = { fence: 1, sequence: 1, delta: bytes(1) };
+      const last = { fence: 1, sequence: 2, delta: bytes(2), ends: true, summary: { phase: 3 }, endsLeaseOf: "r1" };
+      await append(first);
+      expect(await append({ ...last, expectedRevision: 2 })).toEqual({
+        kind: "appended",
+        revision: 3,
+        leaseEnded: true,
+      });
+      const reopened = (await subject.reopen()).executions;
+      expect(await reopened.get("aex-1")).toMatchObject({ ended: true, phase: 3, revision: 3, lastSequence: 2 });
+      expect(await reopened.writeState("aex-1")).toMatchObject({ ended: true, revision: 3, taskPlace: "over" });
+      expect(await reopened.list({ phase: 3 }, { limit: 9 })).toMatchObject([{ id: "aex-1", revision: 3 }]);
+      expect(await reopened.revisions(["aex-1"])).toEqual(new Map([["aex-1", 3]]));
+      expect(await reopened.snapshot("aex-1")).toMatchObject({ revision: 1 });
+      expect((await reopened.log("aex-1", 1)).map(({ revision }) => revision)).toEqual([2, 3]);
+      const change = { id: "aex-1", ...last, expectedRevision: 3 };
+      expect(await reopened.append(change)).toEqual({ kind: "repeated", revision: 3 });
+      expect(await reopened.append({ ...change, sequence: 3 })).toMatchObject({ kind: "ended" });
+      await reopened.append({ id: "aex-1", expectedRevision: 3, amends: true, delta: bytes(8), snapshot: bytes(8) });
+      expect(await reopened.log("aex-1", 1)).toEqual([]);
+      expect(await reopened.get("aex-1")).toMatchObject({ ended: true, revision: 4, lastSequence: 2 });
+      expect(await reopened.delete("aex-1")).toBe(true);
+    });
+
+    it("keeps the changes of runs that are at work side by side apart", async () => {
+      const { executions } = subject.store;
+      for (const id of ["aex-1", "aex-2"]) await executions.insert(execution({ id }));
+      for (const revision of [1, 2, 3]) {
+        await append({ id: "aex-1", expectedRevision: revision, delta: bytes(10 + revision) });
+        await append({ id: "aex-2", expectedRevision: revision, delta: bytes(20 + revision) });
+      }
+      const logOf = async (id: string, after = 0) =>
+        (await executions.log(id, after)).map(({ revision, delta }) => [revision, delta[0]]);
+      const second = [
+        [2, 21],
+        [3, 22],
+        [4, 23],
+      ];
+      expect(await logOf("aex-2")).toEqual(second);
+      expect(await logOf("aex-1", 2)).toEqual([
+        [3, 12],
+        [4, 13],
+      ]);
+      await append({ id: "aex-1", expectedRevision: 4, snapshot: bytes(9) });
+      expect(await logOf("aex-1")).toEqual([]);
+      await executions.delete("aex-1");
+      expect(await logOf("aex-2")).toEqual(second);
+    });
+
     it("takes the run's contexts along when it ends or is deleted, and only those", async () => {
       const { executions, resources } = subject.store;
       for (const id of ["aex-1", "aex-2", "aex-3"]) {
