@@ -24,7 +24,7 @@ export interface SqliteFormat {
  * Of a file that is made here; one that is there keeps its own. What changes is written as whole pages, and a step of a run changes
  * a few hundred bytes in each of several places.
  */
-const PAGE_BYTES = 1_024;
+const PAGE_BYTES = 512;
 
 /** How long the log becomes before its pages are moved into the file, where each is written once, however often it is in the log. */
 const LOG_BYTES = 4 * 1_024 * 1_024;
