@@ -38,6 +38,8 @@ export interface FinishToolCallInput extends Fence {
   readonly callKey: string;
   /** What the agent gets, in the runner's own form. At most 32 MiB. */
   readonly result: Uint8Array;
+  /** As the call was begun with. The result of a repeatable one may be taken by a power cut. Default: it may not. */
+  readonly toolClass?: ToolCallClass | undefined;
 }
 
 export interface RememberSandboxInput extends Fence {
@@ -45,6 +47,8 @@ export interface RememberSandboxInput extends Fence {
   readonly sandboxId: string;
   /** The one that the session had when it was looked at. Empty: none. */
   readonly previousSandboxId: string;
+  /** Whether the sandbox is found again without its id: then a power cut may take what is answered here. Default false. */
+  readonly foundWithout?: boolean | undefined;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   createAgent,
   type AgentOptions,
@@ -74,9 +74,9 @@ export function createPrepareAgent(dependencies: PrepareAgentDependencies): Prep
     const { execution, session, agent, environments, skills, mcpServers, variables } = resolved;
     const model = await chooseModel(resolved, dependencies.resolveModel);
     let remembered: Promise<unknown> | undefined;
-    const workspace = await dependencies.workspaces.get(session, (id) => {
-      // Where nobody waits for it, it is left for when the first request to the model has been sent.
-      const stored = delay(0).then(() => rememberSandbox({ sessions: clients.sessions, tellSandbox }, session, id));
+    const workspace = await dependencies.workspaces.get(session, (id, { foundWithout }) => {
+      // Said with the run's first word: the server stores both at once, and is done with them before the model's answer is there.
+      const stored = rememberSandbox({ sessions: clients.sessions, tellSandbox, foundWithout }, session, id);
       remembered = stored.catch(() => {});
       return stored;
     });

@@ -24,7 +24,10 @@ function serverOf(sandboxId = "", version = "v1") {
   } as unknown as ResourceClients["sessions"];
   const answering =
     (answer: string | undefined): SandboxMemory["tellSandbox"] =>
-    async (change) => (asked.push(`tell ${change.sandboxId} for ${change.previousSandboxId || "none"}`), answer);
+    async ({ sandboxId, previousSandboxId, foundWithout = false }) => {
+      asked.push(`tell ${sandboxId} for ${previousSandboxId || "none"}${foundWithout ? ", found without" : ""}`);
+      return answer;
+    };
   return { asked, sessions, answering, stored: () => stored.spec };
 }
 
@@ -44,6 +47,13 @@ it("is theirs where somebody else was quicker", async () => {
   const session = sessionOf("old");
   expect(await rememberSandbox({ sessions, tellSandbox: answering("theirs") }, session, "new")).toBe("theirs");
   expect([asked, session.spec?.sandboxId]).toEqual([["tell new for old"], "theirs"]);
+});
+
+it("is told to be found without", async () => {
+  const { asked, sessions, answering } = serverOf();
+  const memory = { sessions, tellSandbox: answering("new"), foundWithout: true };
+  expect(await rememberSandbox(memory, sessionOf(), "new")).toBe("new");
+  expect(asked).toEqual(["tell new for none, found without"]);
 });
 
 it("is not told when the session has it", async () => {

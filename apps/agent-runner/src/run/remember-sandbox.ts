@@ -6,8 +6,10 @@ const MOST_TRIES = 5;
 export interface SandboxMemory extends Pick<ResourceClients, "sessions"> {
   /** Tells it as a word of the run (`RunRecord.rememberSandbox`). Undefined: the run has no fence to tell it under. */
   readonly tellSandbox?:
-    | ((change: Pick<RememberSandboxInput, "sandboxId" | "previousSandboxId">) => Promise<string | undefined>)
+    | ((change: Omit<RememberSandboxInput, "executionId" | "fence">) => Promise<string | undefined>)
     | undefined;
+  /** Whoever runs the next turn finds the sandbox without its id, so that a power cut may take that. Default false. */
+  readonly foundWithout?: boolean | undefined;
 }
 
 /**
@@ -16,13 +18,13 @@ export interface SandboxMemory extends Pick<ResourceClients, "sessions"> {
  * The session given has it then, too.
  */
 export async function rememberSandbox(
-  { sessions, tellSandbox }: SandboxMemory,
+  { sessions, tellSandbox, foundWithout }: SandboxMemory,
   session: Session,
   sandboxId: string,
 ): Promise<string> {
   const { spec } = session;
   if (!spec || spec.sandboxId === sandboxId) return sandboxId;
-  const told = await tellSandbox?.({ sandboxId, previousSandboxId: spec.sandboxId });
+  const told = await tellSandbox?.({ sandboxId, previousSandboxId: spec.sandboxId, foundWithout });
   if (told === undefined) return updateSession(sessions, session, spec, sandboxId);
   session.spec = { ...spec, sandboxId: told };
   return told;

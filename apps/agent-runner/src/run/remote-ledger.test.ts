@@ -14,7 +14,7 @@ type Answer = ClientErrorCode | { case: "started" | "recorded" | "unknown" | und
 interface World {
   readonly ledger: ToolCallLedger;
   readonly begins: { requestId: string; fence: number; toolClass: ToolCallClass; callKey: string }[];
-  readonly finishes: { fence: number; callKey: string; text: string }[];
+  readonly finishes: { fence: number; callKey: string; toolClass?: ToolCallClass; text: string }[];
   readonly local: string[];
   readonly stops: ActivityStop[];
   /** How often a call was told to be done. */
@@ -46,8 +46,8 @@ function world(
         if (typeof answer === "string") throw new ClientError(answer, `the server says ${answer}`);
         return answer as never;
       },
-      finishToolCall: async ({ fence, callKey, result }) => {
-        made.finishes.push({ fence, callKey, text: new TextDecoder().decode(result) });
+      finishToolCall: async ({ fence, callKey, result, toolClass }) => {
+        made.finishes.push({ fence, callKey, toolClass, text: new TextDecoder().decode(result) });
         const answer = next(finish);
         if (answer !== "ok") throw new ClientError(answer, `the server says ${answer}`);
       },
@@ -86,8 +86,12 @@ describe("the ledger that the server keeps", () => {
       [5, "m/u", ToolCallClass.REPEATABLE],
     ]);
     expect(new Set(begins.map(({ requestId }) => requestId)).size).toBe(2);
-    expect(finishes).toEqual([{ fence: 5, callKey: "m/t", text: "done" }]);
-    expect(finished).toEqual([true]);
+    await ledger.finish("m/u", result);
+    expect(finishes).toEqual([
+      { fence: 5, callKey: "m/t", toolClass: ToolCallClass.ONCE, text: "done" },
+      { fence: 5, callKey: "m/u", toolClass: ToolCallClass.REPEATABLE, text: "done" },
+    ]);
+    expect(finished).toEqual([true, true]);
   });
 
   it("tells what is known of a call that was made before", async () => {

@@ -93,7 +93,8 @@ export function createRemoteLedger(options: RemoteLedgerOptions): ToolCallLedger
       const masked = options.mask(result);
       const intent = intents.get(callKey);
       if (intent || !local) {
-        const request = { executionId, fence, callKey, result: masked };
+        const toolClass = intent && TOOL_CLASSES[intent.toolClass];
+        const request = { executionId, fence, callKey, result: masked, toolClass };
         // The effect has happened, whatever was asked of the run since: there is time to say so.
         const done = await outlasting(either(options.signal, signal), (lasting) =>
           ask(async (abort) => {

@@ -82,7 +82,7 @@ describe("a session's sandbox", () => {
     expect(first.sandbox.root).toBe(join(home, "workspaces/ses-1"));
     const spillDirectory = join(home, "data/spill/ses-1");
     expect(first).toMatchObject({ skillsDirectory: "skills", spillDirectory, isNew: true });
-    expect(remember.mock.calls).toEqual([[first.sandbox.id]]);
+    expect(remember.mock.calls).toEqual([[first.sandbox.id, { foundWithout: true }]]);
     await first.sandbox.files.write("kept", "x");
     await workspaces.dispose();
 
@@ -108,15 +108,15 @@ describe("a session's sandbox", () => {
     const gone = session({ sandboxId: "filesystem:/elsewhere" });
     const first = await workspaces.get(gone, remember);
     expect(first.notice).toContain("the one before is gone");
-    expect(remember.mock.calls).toEqual([[first.sandbox.id]]);
+    expect(remember.mock.calls).toEqual([[first.sandbox.id, { foundWithout: true }]]);
     expect(warnings).toEqual([[expect.objectContaining({ sandboxId: "filesystem:/elsewhere" }), expect.any(String)]]);
     expect(await workspaces.get(gone, remember)).not.toHaveProperty("notice");
   });
 
   it("that can't be remembered is kept only where it is found again without", async () => {
-    const remember = async (): Promise<string> => {
+    const remember = vi.fn<(id: string, options: object) => Promise<string>>(async () => {
       throw new Error("the server is away");
-    };
+    });
     await workspaces.get(session(), remember);
     expect(warnings).toHaveLength(1);
     await workspaces.dispose();
@@ -125,6 +125,7 @@ describe("a session's sandbox", () => {
     disposed.splice(0);
     await expect(workspaces.get(session(), remember)).rejects.toThrow("the server is away");
     expect(disposed).toEqual([{ remove: true }]);
+    expect(remember.mock.calls.map(([, told]) => told)).toEqual([{ foundWithout: true }, { foundWithout: false }]);
   });
 
   it("is removed with what runs in it, also when another runner had it", async () => {

@@ -44,8 +44,11 @@ export interface SessionWorkspacesOptions {
   readonly onOpened?: (type: string, outcome: "opened" | "failed") => void;
 }
 
-/** Keeps the sandbox's id with its session. Answers the id of the session's sandbox, which may be another by now. */
-export type RememberSandbox = (sandboxId: string) => Promise<string>;
+/**
+ * Keeps the sandbox's id with its session. Answers the id of the session's sandbox, which may be another by now. `foundWithout`: as in
+ * `SandboxMemory`.
+ */
+export type RememberSandbox = (sandboxId: string, options: { readonly foundWithout: boolean }) => Promise<string>;
 
 /**
  * The sandboxes of this runner's sessions, each of the kind that its session was made with. One per session: what runs in the
@@ -105,9 +108,9 @@ export function createSessionWorkspaces(options: SessionWorkspacesOptions): Sess
         }
       },
       async store({ id, remember }, sandboxId) {
-        if (sandboxes.holdsById) return remember(sandboxId);
-        // It is found again without, so nobody waits for it.
-        remember(sandboxId).catch((error: unknown) =>
+        if (sandboxes.holdsById) return remember(sandboxId, { foundWithout: false });
+        // So nobody waits for it.
+        remember(sandboxId, { foundWithout: true }).catch((error: unknown) =>
           logger.warn({ sessionId: id, sandboxId, err: error }, "the session's sandbox id was not stored"),
         );
         return sandboxId;

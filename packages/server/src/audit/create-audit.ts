@@ -7,7 +7,7 @@ import { grpcNameOf } from "../interceptors/trace-calls.ts";
 import type { Logger } from "../logger.ts";
 import type { AuditRecord } from "../store/audit-store.ts";
 import { StoreError } from "../store/errors.ts";
-import type { Store, StoreTransaction } from "../store/store.ts";
+import type { Store, StoreTransaction, TransactionOptions } from "../store/store.ts";
 import { type CallDescription, describeCall, idIn, isChange } from "./describe-call.ts";
 import { noteChanges } from "./note-changes.ts";
 
@@ -76,10 +76,10 @@ export function createAudit({ store, logger, clock, patience }: AuditOptions): A
     });
   }
 
-  async function transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T> {
+  async function transaction<T>(work: (tx: StoreTransaction) => Promise<T>, options?: TransactionOptions): Promise<T> {
     // Asked here: the work may run in the context of another call, together with which it is stored.
     const call = calls.getStore();
-    if (!call || call.over || call.recorded !== undefined) return store.transaction(work);
+    if (!call || call.over || call.recorded !== undefined) return store.transaction(work, options);
     const { description, requested } = call;
     let entry: AuditRecord | undefined;
     const result = await store.transaction(async (tx) => {
@@ -94,7 +94,7 @@ export function createAudit({ store, logger, clock, patience }: AuditOptions): A
         await tx.audit.append(entry);
       }
       return result;
-    });
+    }, options);
     if (entry) {
       call.recorded = entry.resourceId;
       say(entry);

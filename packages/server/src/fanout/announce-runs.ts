@@ -1,6 +1,6 @@
 import type { RunStatuses } from "../executions/run-statuses.ts";
 import type { ExecutionStore } from "../store/execution-store.ts";
-import type { Store, StoreTransaction } from "../store/store.ts";
+import type { Store, StoreTransaction, TransactionOptions } from "../store/store.ts";
 import type { RunNotice } from "./fanout.ts";
 
 /**
@@ -13,13 +13,13 @@ export function announceRuns(store: Store, { announce }: Pick<RunStatuses, "anno
     return transaction((tx) => work(tx.executions));
   }
 
-  async function transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T> {
+  async function transaction<T>(work: (tx: StoreTransaction) => Promise<T>, options?: TransactionOptions): Promise<T> {
     let notices: RunNotice[] = [];
     const result = await store.transaction((tx) => {
       // It may run again.
       notices = [];
       return work({ ...tx, executions: noting(tx.executions, notices) });
-    });
+    }, options);
     for (const notice of notices) announce(notice);
     return result;
   }

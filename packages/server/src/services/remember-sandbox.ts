@@ -20,25 +20,29 @@ export interface RememberSandboxOptions {
 
 /** What a runner's `update` of the session does, but that of others who were quicker nothing is overwritten. */
 export function createRememberSandbox({ store, sessions, principalOf }: RememberSandboxOptions): RememberSandbox {
-  return async ({ executionId, fence, sandboxId, previousSandboxId }, context) => {
+  return async ({ executionId, fence, sandboxId, previousSandboxId, foundWithout: passing }, context) => {
     const runner = principalOf(context);
     const remember = (): Promise<string> =>
-      transact(store, async (tx) => {
-        // As of a tool that is to be started: the run is this runner's, and goes on.
-        const refusal = ledgerRefusalOf({ fence, starts: true }, await tx.executions.writeState(executionId));
-        if (refusal) throw refusalError({ executionId, fence }, refusal);
-        const run = await tx.executions.get(executionId);
-        if (!run) throw missingExecution(executionId);
-        const { org, sessionId } = run;
-        const principal = boundTo(runner, { executionId, fence, org, sessionId });
-        const { spec } = await sessions.changeIn(tx, sessionId, principal, (stored) => {
-          if (!stored.spec || !["", previousSandboxId].includes(stored.spec.sandboxId)) return false;
-          if (stored.spec.sandboxId === sandboxId) return false;
-          stored.spec.sandboxId = sandboxId;
-          return true;
-        });
-        return spec?.sandboxId ?? "";
-      });
+      transact(
+        store,
+        async (tx) => {
+          // As of a tool that is to be started: the run is this runner's, and goes on.
+          const refusal = ledgerRefusalOf({ fence, starts: true }, await tx.executions.writeState(executionId));
+          if (refusal) throw refusalError({ executionId, fence }, refusal);
+          const run = await tx.executions.get(executionId);
+          if (!run) throw missingExecution(executionId);
+          const { org, sessionId } = run;
+          const principal = boundTo(runner, { executionId, fence, org, sessionId });
+          const { spec } = await sessions.changeIn(tx, sessionId, principal, (stored) => {
+            if (!stored.spec || !["", previousSandboxId].includes(stored.spec.sandboxId)) return false;
+            if (stored.spec.sandboxId === sandboxId) return false;
+            stored.spec.sandboxId = sandboxId;
+            return true;
+          });
+          return spec?.sandboxId ?? "";
+        },
+        { passing },
+      );
     return orAfterLostRace(remember);
   };
 }

@@ -11,6 +11,7 @@ import {
 } from "@stigmer/protos/runner/v1";
 import { refusalError } from "../executions/refusals.ts";
 import type { Logger } from "../logger.ts";
+import type { ToolCallClass as StoredClass } from "../store/ledger-store.ts";
 import type { Store } from "../store/store.ts";
 
 export interface ToolCallsOptions {
@@ -34,7 +35,7 @@ export function createToolCalls({ store, logger, clock = Date.now }: ToolCallsOp
         fence,
         callKey,
         toolName,
-        toolClass: toolClass === ToolCallClass.REPEATABLE ? "repeatable" : "once",
+        toolClass: classOf(toolClass),
         requestId,
         now: clock(),
       });
@@ -55,8 +56,14 @@ export function createToolCalls({ store, logger, clock = Date.now }: ToolCallsOp
       }
     },
 
-    finishToolCall: async ({ executionId, fence, callKey, result }) => {
-      const answer = await store.ledger.finish({ executionId, fence, callKey, result });
+    finishToolCall: async ({ executionId, fence, callKey, result, toolClass }) => {
+      const answer = await store.ledger.finish({
+        executionId,
+        fence,
+        callKey,
+        result,
+        toolClass: classOf(toolClass),
+      });
       switch (answer.kind) {
         case "recorded":
           return create(FinishToolCallResponseSchema);
@@ -75,4 +82,9 @@ export function createToolCalls({ store, logger, clock = Date.now }: ToolCallsOp
       }
     },
   };
+}
+
+/** What is not said is not repeatable. */
+function classOf(given: ToolCallClass): StoredClass {
+  return given === ToolCallClass.REPEATABLE ? "repeatable" : "once";
 }

@@ -1,15 +1,16 @@
 import { ConnectError } from "@connectrpc/connect";
 import { refusalOfStore } from "../interceptors/store-refusals.ts";
 import { StoreError } from "../store/errors.ts";
-import type { Store, StoreTransaction } from "../store/store.ts";
+import type { Store, StoreTransaction, TransactionOptions } from "../store/store.ts";
 
 /** Runs `work` in one transaction; what the store refuses is told to the caller by its gRPC code. */
 export async function transact<T>(
   store: Pick<Store, "transaction">,
   work: (tx: StoreTransaction) => Promise<T>,
+  options?: TransactionOptions,
 ): Promise<T> {
   try {
-    return await store.transaction(work);
+    return await store.transaction(work, options);
   } catch (error) {
     if (!StoreError.is(error)) throw error;
     throw refusalOfStore(error);

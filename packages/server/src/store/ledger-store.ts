@@ -35,6 +35,8 @@ export interface ToolCallResult {
   readonly fence: number;
   readonly callKey: string;
   readonly result: Uint8Array;
+  /** Of the call. A repeatable one's result binds nobody (`StatusAppend.passing`). Default `once`. */
+  readonly toolClass?: ToolCallClass | undefined;
 }
 
 export type ToolCallEnd =

@@ -18,10 +18,15 @@ export interface StoreTransaction {
   readonly audit: AuditStore;
 }
 
+export interface TransactionOptions {
+  /** As `StatusAppend.passing`: nobody goes on because of what it stores. Default false. */
+  readonly passing?: boolean | undefined;
+}
+
 /**
  * Everything the server keeps, by role. Each call outside a transaction is one of its own. A resolved write survives
- * `kill -9`, and power loss too when somebody goes on because of it: a passing change (`StatusAppend.passing`) and the intent
- * of a repeatable call may survive that only from the next other write on.
+ * `kill -9`, and power loss too when somebody goes on because of it: a passing change (`StatusAppend.passing`) or transaction, and
+ * what is said of a repeatable call, may survive that only from the next other write on.
  */
 export interface Store extends StoreTransaction {
   readonly artifacts: ArtifactStore;
@@ -34,7 +39,7 @@ export interface Store extends StoreTransaction {
    * `work` must await nothing but calls of its own `tx`: other writers wait for it. It may run again after a
    * serialization failure, so it must have no other effects.
    */
-  transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: StoreTransaction) => Promise<T>, options?: TransactionOptions): Promise<T>;
   /** Ends writes in flight, then closes. Later calls throw `StoreError` `closed`. */
   close(): Promise<void>;
 }

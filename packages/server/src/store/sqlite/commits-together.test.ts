@@ -7,6 +7,7 @@ import type { NewLease } from "@stigmer/engine/embedded";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { execution, task } from "../__fixtures__/conformance/executions.ts";
 import type { Store } from "../store.ts";
+import { watchFlushes } from "./__fixtures__/watch-flushes.ts";
 import { openSqliteStore } from "./create-store.ts";
 
 let dataDir: string;
@@ -64,17 +65,6 @@ it("leases nothing by a commit that fails", async () => {
   expect(await store.queue.counts()).toMatchObject({ waiting: 0, leased: 0 });
 });
 
-/** What each commit is brought to the disk by when it is made, as SQLite has it: 2 is FULL, 1 leaves it to the next that is. */
-function watchFlushes(): number[] {
-  const levels: number[] = [];
-  const { exec } = DatabaseSync.prototype;
-  vi.spyOn(DatabaseSync.prototype, "exec").mockImplementation(function (this: DatabaseSync, text) {
-    if (text === "COMMIT") levels.push(Number(this.prepare("PRAGMA synchronous").get()?.["synchronous"]));
-    exec.call(this, text);
-  });
-  return levels;
-}
-
 it("flushes what somebody goes on because of, and leaves to that what nobody does", async () => {
   await storeRun("aex-1");
   await leaseNext();
@@ -85,9 +75,14 @@ it("flushes what somebody goes on because of, and leaves to that what nobody doe
   await executions.append({ ...change, expectedRevision: 1, sequence: 1, passing: true });
   await ledger.begin({ ...intent, callKey: "read", toolClass: "repeatable" });
   await ledger.begin({ ...intent, callKey: "send", toolClass: "once" });
-  await ledger.finish({ executionId: "aex-1", fence: 1, callKey: "send", result: new Uint8Array() });
+  const result = { executionId: "aex-1", fence: 1, result: new Uint8Array() };
+  await ledger.finish({ ...result, callKey: "read", toolClass: "repeatable" });
+  await ledger.finish({ ...result, callKey: "send", toolClass: "once" });
+  await ledger.finish({ ...result, callKey: "send" });
   await executions.append({ ...change, expectedRevision: 2, sequence: 2 });
-  expect(flushes).toEqual([1, 1, 2, 2, 2]);
+  await store.transaction((tx) => tx.executions.insert(execution({ id: "aex-2" })), { passing: true });
+  await store.transaction((tx) => tx.executions.insert(execution({ id: "aex-3" })));
+  expect(flushes).toEqual([1, 1, 2, 1, 2, 2, 2, 1, 2]);
 });
 
 it("flushes for all that are stored by one commit when one of them asks for it", async () => {

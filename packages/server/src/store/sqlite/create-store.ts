@@ -67,7 +67,7 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
     settings: createSettingStore(session),
     retention: createRetentionStore(session),
     artifacts: createArtifactStore(join(options.dataDir, "artifacts")),
-    transaction: (work) => writer.run(() => transact(work)).catch(raise),
+    transaction: (work, options) => writer.run(() => transact(work), options).catch(raise),
     close: () => (closed ??= close()),
   };
 

@@ -35,9 +35,9 @@ const RESULT = "SELECT result FROM tool_calls WHERE execution_id = :id AND call_
 
 export function createLedgerStore(session: Session): LedgerStore {
   return {
-    // That a call was begun which may be made again binds nobody.
+    // That a call was begun which may be made again binds nobody, nor what came of it.
     begin: (intent) => session.write((sql) => begin(sql, intent), { passing: intent.toolClass === "repeatable" }),
-    finish: (result) => session.write((sql) => finish(sql, result)),
+    finish: (result) => session.write((sql) => finish(sql, result), { passing: result.toolClass === "repeatable" }),
     count: (executionId) =>
       session.read((sql) => {
         const text = "SELECT count(*) AS count FROM tool_calls WHERE execution_id = :id";

@@ -718,6 +718,14 @@ export declare type FinishToolCallRequest = Message<"ai.stigmer.agentic.runner.v
    * @generated from field: bytes result = 4;
    */
   result: Uint8Array;
+
+  /**
+   * As `begin` had it. The result of a repeatable call binds nobody, so that it may reach the disk with what is stored next. Not
+   * given: it is on the disk when it is answered.
+   *
+   * @generated from field: ai.stigmer.agentic.runner.v1.ToolCallClass tool_class = 5;
+   */
+  toolClass: ToolCallClass;
 };
 
 /**
@@ -1045,6 +1053,13 @@ export declare type RememberSandboxRequest = Message<"ai.stigmer.agentic.runner.
    * @generated from field: string previous_sandbox_id = 4;
    */
   previousSandboxId: string;
+
+  /**
+   * The sandbox is found again without this: nobody goes on because of it, and it may reach the disk with what is stored next.
+   *
+   * @generated from field: bool found_without = 5;
+   */
+  foundWithout: boolean;
 };
 
 /**
