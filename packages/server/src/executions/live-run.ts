@@ -153,14 +153,17 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
 
   async function change(propose: (status: AgentExecutionStatus) => ProposedChange | undefined): Promise<ChangeOutcome> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const state = await executions.writeState(id);
-      const current = await loadUpTo(state?.revision);
+      // Where nobody else writes, what is known of a run under way is what is stored: one look, which is `append`'s, is enough.
+      const known = attempt === 0 && !fanout.shared && loaded?.ended === false ? loaded : undefined;
+      const state = known ? undefined : await executions.writeState(id);
+      const current = known ?? (await loadUpTo(state?.revision));
       if (!current) return { kind: "missing" };
       const proposed = propose(current.fold.status);
       if (!proposed) return { kind: "unchanged" };
-      // Decided before the fold is touched, so that a zombie's writes cost nothing; `append` decides for good.
+      // Decided before the fold is touched where that costs nothing; `append` decides for good.
       const attempted = { ...proposed, expectedRevision: current.revision, known: state };
-      const result = refusalOf(attempted, state) ?? (await store(current, attempted));
+      const refusal = known ? undefined : refusalOf(attempted, state);
+      const result = refusal ?? (await store(current, attempted));
       if (result.kind !== "moved") return result;
     }
     throw new Error(`The status of ${id} is being changed by another server all the time.`);
@@ -174,7 +177,14 @@ export function createLiveRun(options: LiveRunOptions): LiveRun {
     const { fold } = current;
     const before = summaryOf(fold.status);
     const delta = withEndTime(proposed.delta, new Date(options.clock()).toISOString());
-    fold.apply(delta);
+    try {
+      fold.apply(delta);
+    } catch (error) {
+      // What does not fit is a repeated change, or a zombie's, before it is a wrong one.
+      const refusal = proposed.known ? undefined : refusalOf(proposed, await executions.writeState(id));
+      if (refusal) return refusal;
+      throw error;
+    }
     loaded = undefined;
     const after = summaryOf(fold.status);
     const amended = current.ended;

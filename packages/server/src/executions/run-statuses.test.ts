@@ -136,6 +136,10 @@ describe("patch", () => {
       rawMessage: `fence ${old} of ${RUN} is not current (${fence}): another runner has taken over, stop this run`,
     });
     await patch(...said("m1", "b", 1));
+    // Also where what it says fits nothing, which is no reason to tell it something else.
+    await expect(
+      open.runs.patch({ executionId: RUN, fence: old, sequence: 10, delta: deltaOf(...said("m9", "zombie", 7)) }),
+    ).rejects.toMatchObject({ code: Code.FailedPrecondition });
     expect((await read()).messages[0]?.content).toBe("ab");
   });
 
@@ -217,9 +221,11 @@ describe("patch", () => {
 
   it("costs what changed: the run is read once, and only the change is written", async () => {
     const reads = vi.spyOn(open.store.executions, "snapshot");
+    const looks = vi.spyOn(open.store.executions, "writeState");
     await patch(...said("m1", "x".repeat(100_000)));
     for (let index = 0; index < 20; index++) await patch(...said("m1", "y", 100_000 + index));
     expect(reads).toHaveBeenCalledTimes(1);
+    expect(looks).toHaveBeenCalledTimes(1);
     const log = await open.store.executions.log(RUN, 2);
     expect(log).toHaveLength(20);
     expect(Math.max(...log.map(({ delta }) => delta.length))).toBeLessThan(50);
