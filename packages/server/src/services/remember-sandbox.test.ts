@@ -6,7 +6,6 @@ import type { Session } from "@stigmer/protos/session/v1";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
 import { StoreError } from "../store/errors.ts";
-import { watchFlushes } from "../store/sqlite/__fixtures__/watch-flushes.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
 const MADE = Date.parse("2026-01-02T03:04:05.678Z");
@@ -63,15 +62,9 @@ describe.each(["local", "cloud"] as const)("the sandbox of a run's session, in %
   }
 
   /** What the run's session has after the entry. */
-  async function remember(
-    held: Held,
-    sandboxId: string,
-    previousSandboxId = "",
-    foundWithout = false,
-  ): Promise<string> {
+  async function remember(held: Held, sandboxId: string, previousSandboxId = ""): Promise<string> {
     const { executionId, fence } = held;
-    const entry = { executionId, fence, sandboxId, previousSandboxId, foundWithout };
-    const request = create(RememberSandboxRequestSchema, entry);
+    const request = create(RememberSandboxRequestSchema, { executionId, fence, sandboxId, previousSandboxId });
     const [said] = await Array.fromAsync(server.runner.recordRun(onlyOf(request) as never, runner));
     const answer: RunAnswer["answer"] | undefined = said?.answer;
     if (answer?.case === "refused") throw new ConnectError(answer.value.message, answer.value.code);
@@ -96,15 +89,6 @@ describe.each(["local", "cloud"] as const)("the sandbox of a run's session, in %
     });
     // Who had read the session before, has to read it again.
     await expect(server.sessions.update(before, owner)).rejects.toMatchObject({ code: Code.Aborted });
-  });
-
-  it("is flushed only where the sandbox is not found without", async () => {
-    const held = await open();
-    const flushes = watchFlushes();
-    expect(await remember(held, "filesystem:one", "", true)).toBe("filesystem:one");
-    expect(await remember(held, "docker:two", "filesystem:one")).toBe("docker:two");
-    vi.restoreAllMocks();
-    expect(flushes).toEqual([1, 2]);
   });
 
   it("takes the place of the one that was there, of none, and of none other", async () => {

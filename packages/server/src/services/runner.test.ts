@@ -13,7 +13,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { inSequence } from "../__fixtures__/in-sequence.ts";
 import { deltaOf, moved } from "../executions/__fixtures__/open-runs.ts";
 import { shuttingDown } from "../executions/closing.ts";
-import { watchFlushes } from "../store/sqlite/__fixtures__/watch-flushes.ts";
 import { given, openTestServer, type TestServer } from "./__fixtures__/open-test-server.ts";
 
 const QUEUE = "agent_execution_runner";
@@ -62,10 +61,7 @@ async function begin(change: Begin = {}): Promise<readonly unknown[]> {
   return outcome.case === "unknown" ? [outcome.case, outcome.value.begunAt] : [outcome.case];
 }
 
-async function finish(
-  result: Uint8Array,
-  change: { fence?: number; callKey?: string; toolClass?: ToolCallClass } = {},
-): Promise<void> {
+async function finish(result: Uint8Array, change: { fence?: number; callKey?: string } = {}): Promise<void> {
   const request = { executionId, fence, callKey: "m1/c1", result, ...change };
   if (way === "calls") await server.runner.finishToolCall(request);
   else await streamed({ case: "finish", value: request });
@@ -183,16 +179,6 @@ describe.each(["calls", "stream", "run stream"] as const)("tool calls by %s", (t
       code: Code.FailedPrecondition,
       rawMessage: `tool call never of ${executionId} was not begun under fence ${fence}: begin it before it is run`,
     });
-  });
-
-  it("have their results on the disk when they are answered, but those that may be made again", async () => {
-    const { ONCE, REPEATABLE, UNSPECIFIED } = ToolCallClass;
-    const given = { once: ONCE, repeatable: REPEATABLE, untold: UNSPECIFIED };
-    for (const callKey of Object.keys(given)) await begin({ callKey });
-    const flushes = watchFlushes();
-    for (const [callKey, toolClass] of Object.entries(given)) await finish(bytes(1), { callKey, toolClass });
-    vi.restoreAllMocks();
-    expect(flushes).toEqual([2, 1, 2]);
   });
 
   it("hold a result of many megabytes", async () => {
