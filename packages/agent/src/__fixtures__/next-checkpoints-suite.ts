@@ -6,16 +6,16 @@ import type { SqliteCheckpointer } from "../checkpointer/create-sqlite-checkpoin
 /** What every checkpointer of ours does. */
 type Checkpointer = Omit<SqliteCheckpointer, "flush" | "close">;
 
-const at = (thread: string, namespace = ""): RunnableConfig => ({
+export const at = (thread: string, namespace = ""): RunnableConfig => ({
   configurable: { thread_id: thread, checkpoint_ns: namespace },
 });
 
 let steps = 0;
 let threads = 0;
-const newThread = (): string => `thread-${(threads += 1)}`;
+export const newThread = (): string => `thread-${(threads += 1)}`;
 
 /** A checkpoint that is younger than all before it, and says who made it. */
-function made(by: string): Checkpoint {
+export function made(by: string): Checkpoint {
   const step = (steps += 1);
   return {
     ...emptyCheckpoint(),
@@ -25,11 +25,11 @@ function made(by: string): Checkpoint {
   };
 }
 
-function put(saver: Checkpointer, after: RunnableConfig, checkpoint: Checkpoint): Promise<RunnableConfig> {
+export function put(saver: Checkpointer, after: RunnableConfig, checkpoint: Checkpoint): Promise<RunnableConfig> {
   return saver.putNext(after, checkpoint, { source: "loop", step: 1, parents: {} }, checkpoint.channel_versions);
 }
 
-async function lastOf(saver: Checkpointer, config: RunnableConfig): Promise<unknown> {
+export async function lastOf(saver: Checkpointer, config: RunnableConfig): Promise<unknown> {
   return (await saver.getTuple(config))?.checkpoint.channel_values["by"];
 }
 

@@ -20,6 +20,12 @@ import { placeOf, type PostgresPlace, troubleAt, withPatience } from "./postgres
 
 const patienceMs = 30_000;
 
+/**
+ * A process that says nothing for so long amid a transaction stands still, or its machine is gone: Postgres lets go of what it holds there, so
+ * that whoever goes on with the conversation need not wait for it. If it wakes up, it does its transaction anew. Shorter than a lease.
+ */
+const idleInTransactionMs = 5_000;
+
 /** Any number that is ours: whoever sets the tables up holds this lock of the database. */
 const setupLock = 5_834_017_202_611;
 
@@ -33,7 +39,12 @@ export async function openPostgres({
   if (!/^[a-z_]\w*$/i.test(schema)) {
     throw new AgentError("checkpoint", `The schema "${schema}" can't be used: its name needs letters, digits and "_".`);
   }
-  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 10_000, keepAlive: true });
+  const pool = new pg.Pool({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    idle_in_transaction_session_timeout: idleInTransactionMs,
+  });
   // A connection that breaks fails its query, if it has one; that nobody listens beside that would end the process.
   pool.on("error", () => {});
   pool.on("connect", (client) => client.on("error", () => {}));

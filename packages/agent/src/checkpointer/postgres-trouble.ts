@@ -52,8 +52,9 @@ export async function withPatience<T>(work: () => Promise<T>, { patienceMs }: Pa
 /** Whether the connection is at fault and not what was asked of the database. */
 function isAway(error: unknown): boolean {
   return causesOf(error).some(({ code, message }) => {
-    // 08: connection exception. 57P01 to 57P03: shut down, crashed, starting. 53300: too many clients for the moment.
-    if (/^(08|57P0[123]$|53300$|ECONN|EPIPE$|ETIMEDOUT$|EHOST|ENET|EAI_AGAIN$)/.test(String(code))) return true;
+    // 08: connection exception. 57P01 to 57P03: shut down, crashed, starting. 53300: too many clients for the moment. 25P03: it was
+    // silent for too long amid a transaction.
+    if (/^(08|57P0[123]$|53300$|25P03$|ECONN|EPIPE$|ETIMEDOUT$|EHOST|ENET|EAI_AGAIN$)/.test(String(code))) return true;
     return /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect)/.test(
       String(message),
     );
